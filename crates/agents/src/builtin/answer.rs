@@ -1,0 +1,190 @@
+//! Results to words: one sentence a step, in the plan's order, and a line that says who speaks.
+
+use serde_json::Value;
+
+use super::{
+    plan::{Ask, Focus, MAX_STEPS, Plan, Step, Subject},
+    run::Outcome,
+};
+
+/// What every answer ends with.
+const SIGNATURE: &str = "(I follow fixed rules; no language model took part.)";
+
+/// What the agent says when it found nothing to do.
+const ABILITIES: &str = "I found no ask in it that my rules know. I can calculate (17*23, 5 miles to km), tell date and \
+    time anywhere, count words, query JSON, search your threads, wait (wait 3 seconds) and count (count from 1 to 50).";
+
+/// Longest value shown whole, in characters; the tool's result has all of it.
+const MAX_SHOWN: usize = 1_000;
+
+/// A part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Said at once, in small pieces.
+    Text(String),
+    /// Said piece by piece at a steady pace.
+    Paced {
+        /// The pieces.
+        pieces: Vec<String>,
+        /// The milliseconds between two of them.
+        interval_ms: u64,
+    },
+}
+
+/// The answer from the plan and what its steps came to.
+pub(super) fn compose(plan: &Plan, outcomes: &[Outcome]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (step, outcome) in plan.steps.iter().zip(outcomes) {
+        match outcome {
+            Ok(result) if step.ask == Ask::Count => parts.push(counting(result)),
+            Ok(result) => parts.push(Part::Text(sentence(step, result))),
+            Err(failure) => parts.push(Part::Text(format!("{} failed: {}", subject(step), failure.message))),
+        }
+        parts.push(Part::Text("\n".to_owned()));
+    }
+    if plan.cut {
+        parts.push(Part::Text(format!(
+            "You asked for more than {MAX_STEPS} things at once: I did the first {MAX_STEPS}.\n"
+        )));
+    }
+    parts.push(Part::Text(SIGNATURE.to_owned()));
+    parts
+}
+
+fn subject(step: &Step) -> String {
+    let parameter = |name: &str| step.parameters.get(name).map(shown).unwrap_or_default();
+    match step.ask {
+        Ask::Calculate => format!("Calculating {}", parameter("expression")),
+        Ask::Now => format!("The time in {}", parameter("zone")),
+        Ask::ConvertTime => format!("Converting {}", parameter("time")),
+        Ask::Weekday | Ask::AddToDate => format!("The date {}", parameter("date")),
+        Ask::Between => format!("The days from {} to {}", parameter("date"), parameter("other_date")),
+        Ask::Text(..) | Ask::Unrecognised => "The look at the text".to_owned(),
+        Ask::Json => "The JSON query".to_owned(),
+        Ask::Search => format!("The search for {:?}", parameter("query")),
+        Ask::Timer => format!("The timer of {} s", parameter("seconds")),
+        Ask::Count => format!("Counting from {} to {}", parameter("from"), parameter("to")),
+    }
+}
+
+fn sentence(step: &Step, result: &Value) -> String {
+    let field = |name: &str| shown(&result[name]);
+    match step.ask {
+        Ask::Calculate => calculated(result),
+        Ask::Now => {
+            let (zone, date) = (field("zone"), field("date"));
+            format!(
+                "In {zone} it is {} on {}, {date} (UTC{}).",
+                field("time"),
+                field("weekday"),
+                field("utc_offset")
+            )
+        }
+        Ask::ConvertTime => format!("{} is {}.", moment(&result["from"]), moment(&result["to"])),
+        Ask::Weekday => format!("{} is a {}.", field("date"), field("weekday")),
+        Ask::Between => format!("From {} to {} it is {} days.", field("from"), field("to"), field("days")),
+        Ask::AddToDate => {
+            format!("That is {}, a {} (from {}).", field("date"), field("weekday"), field("from"))
+        }
+        Ask::Text(focus, subject) => text(focus, subject, result),
+        Ask::Json => format!("The JSON has {} at {}.", field("result"), field("path")),
+        Ask::Search => found(result),
+        Ask::Timer => format!("I waited {} s.", field("waited_seconds")),
+        Ask::Count => String::new(),
+        Ask::Unrecognised => format!("{} {ABILITIES}", text(Focus::Everything, Subject::Message, result)),
+    }
+}
+
+fn calculated(result: &Value) -> String {
+    let unit = result["unit"].as_str().map(|unit| format!(" {unit}")).unwrap_or_default();
+    let expression = shown(&result["expression"]);
+    let value = shown(&result["result"]);
+    let digits = &result["significant_digits"];
+    match (result["exact"].as_bool(), result["approximation"].as_str()) {
+        (Some(true), None) => format!("{expression} = {value}{unit}."),
+        (Some(true), Some(decimal)) => {
+            format!("{expression} = {value}{unit}, about {decimal} ({digits} digits).")
+        }
+        _ => format!("{expression} is about {value}{unit} ({digits} digits)."),
+    }
+}
+
+fn moment(clock: &Value) -> String {
+    let time = shown(&clock["time"]);
+    format!("{} on {} in {}", time.get(..5).unwrap_or_default(), shown(&clock["date"]), shown(&clock["zone"]))
+}
+
+fn text(focus: Focus, subject: Subject, result: &Value) -> String {
+    let subject = match subject {
+        Subject::Sentence => "This sentence",
+        Subject::Message => "Your message",
+        Subject::Given => "The text",
+    };
+    let number = |name: &str, one: &str| match result[name].as_u64() {
+        Some(1) => format!("1 {one}"),
+        many => format!("{} {one}s", many.unwrap_or(0)),
+    };
+    let longest = shown(&result["longest_word"]);
+    match focus {
+        Focus::Words => format!("{subject} has {}.", number("words", "word")),
+        Focus::Characters => format!("{subject} has {}.", number("characters", "character")),
+        Focus::Letters => format!("{subject} has {}.", number("letters", "letter")),
+        Focus::Sentences => format!("{subject} has {}.", number("sentences", "sentence")),
+        Focus::Lines => format!("{subject} has {}.", number("lines", "line")),
+        Focus::LongestWord => {
+            format!("The longest word is {longest:?}, {} long.", number("longest_word_length", "character"))
+        }
+        Focus::ReadingTime => format!("Reading takes about {}.", number("reading_seconds", "second")),
+        Focus::FrequentWords => {
+            let words = result["most_frequent_words"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let words: Vec<String> =
+                words.iter().map(|entry| format!("{} ({})", shown(&entry["word"]), entry["count"])).collect();
+            format!("The most frequent words: {}.", words.join(", "))
+        }
+        Focus::Everything => {
+            let counts =
+                [number("words", "word"), number("characters", "character"), number("sentences", "sentence")];
+            format!("{subject} has {} and {}.", counts.join(", "), number("lines", "line"))
+        }
+    }
+}
+
+fn found(result: &Value) -> String {
+    let query = shown(&result["query"]);
+    let hits = result["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if hits.is_empty() {
+        return format!("I found nothing about {query:?} in your threads.");
+    }
+    let messages = if hits.len() == 1 { "1 message".to_owned() } else { format!("{} messages", hits.len()) };
+    let mut text = format!("I found {messages} about {query:?}:");
+    for hit in hits {
+        text.push_str(&format!(
+            "\n- {} ({}): {}",
+            shown(&hit["title"]),
+            shown(&hit["role"]),
+            shown(&hit["excerpt"])
+        ));
+    }
+    text
+}
+
+fn counting(result: &Value) -> Part {
+    let (from, to) = (result["from"].as_i64().unwrap_or(0), result["to"].as_i64().unwrap_or(0));
+    let numbers: Box<dyn Iterator<Item = i64>> =
+        if from <= to { Box::new(from..=to) } else { Box::new((to..=from).rev()) };
+    let pieces = numbers
+        .map(|number| if number == to { format!("{number}.") } else { format!("{number}, ") })
+        .collect();
+    Part::Paced { pieces, interval_ms: result["interval_ms"].as_u64().unwrap_or(0) }
+}
+
+/// A value as text, cut in the middle of nothing and with its length if it is long.
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let length = text.chars().count();
+    if length <= MAX_SHOWN {
+        return text;
+    }
+    let start: String = text.chars().take(MAX_SHOWN).collect();
+    format!("{start}… ({length} characters in all)")
+}

@@ -1,0 +1,66 @@
+//! Asks to search in the user's own threads.
+
+use super::{Ask, Step, clauses::Clause};
+
+/// Where one may ask to search; the first that fits is cut out of the query.
+const PLACES: [&str; 9] =
+    ["threads", "thread", "messages", "conversations", "conversation", "chats", "chat", "history", "notes"];
+
+/// How an ask to search begins; what follows is the query.
+const OPENINGS: [&str; 13] = [
+    "what did i say about",
+    "what did i write about",
+    "what have i said about",
+    "where did i mention",
+    "when did i mention",
+    "did i ever mention",
+    "did i mention",
+    "did i say",
+    "have i mentioned",
+    "have i said",
+    "search for",
+    "look for",
+    "look up",
+];
+
+/// The step for an ask to search.
+pub(super) fn steps(clause: &Clause) -> Vec<Step> {
+    let words = clause.words();
+    let opening = OPENINGS.iter().find_map(|opening| {
+        let at = clause.lower.find(opening)?;
+        Some(&clause.lower[at + opening.len()..])
+    });
+    let place = words.iter().position(|word| PLACES.contains(word));
+    let verb = words.iter().position(|word| matches!(*word, "search" | "find" | "look"));
+    let query = match (clause.literal(), opening, verb, place) {
+        (Some(quoted), Some(_), ..) | (Some(quoted), _, Some(_), Some(_)) => quoted.trim().to_owned(),
+        (None, Some(rest), ..) => {
+            without_place(&rest.split_whitespace().map(super::clauses::bare).collect::<Vec<_>>())
+        }
+        (None, None, Some(verb), Some(_)) => without_place(&words[verb + 1..]),
+        _ => return Vec::new(),
+    };
+    if query.is_empty() {
+        return Vec::new();
+    }
+    vec![Step::new("search_threads", Ask::Search, [("query", query.into())])]
+}
+
+/// The words to search for: what is left without "in my threads" and without "for", "about".
+fn without_place(words: &[&str]) -> String {
+    let mut words = words.to_vec();
+    if let Some(place) = words.iter().position(|word| PLACES.contains(word)) {
+        let inner = |word: &&&str| {
+            matches!(**word, "in" | "my" | "all" | "our" | "the" | "of" | "these" | "through" | "")
+        };
+        let before = words[..place].iter().rev().take_while(inner).count();
+        words.drain(place - before..=place);
+    }
+    let filler = |word: &&&str| {
+        matches!(**word, "for" | "about" | "mentions" | "that" | "mention" | "any" | "the" | "and" | "")
+    };
+    let skipped = words.iter().take_while(filler).count();
+    let trailing =
+        words[skipped..].iter().rev().take_while(|word| matches!(**word, "and" | "then" | "")).count();
+    words[skipped..words.len() - trailing].join(" ")
+}

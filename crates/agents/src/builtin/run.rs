@@ -1,0 +1,106 @@
+//! One run: think, call the tools at once, answer. Every tool that started is reported as ended, also on cancel.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use wireproof_protocol::{ToolCallId, Usage};
+
+use super::{
+    Tools,
+    answer::{self, Part},
+    link::Link,
+    plan::{self, Plan, Step},
+    tools::search_threads::ThreadSearch,
+};
+use crate::{AgentError, Answer, Emission, RunContext, ToolFailure};
+
+/// What a step came to.
+pub(super) type Outcome = Result<Value, ToolFailure>;
+
+/// Runs a message from plan to answer.
+pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer, AgentError> {
+    let plan = plan::plan(&context.content);
+    emit(&context, Emission::Thinking { reasoning: plan.reasoning() }).await?;
+    let outcomes = follow(&tools, &context, &plan).await?;
+    let mut final_response = String::new();
+    for part in answer::compose(&plan, &outcomes) {
+        say(&context, part, &mut final_response).await?;
+    }
+    Ok(Answer { final_response, usage: Usage::default() })
+}
+
+/// Emits unless the run is cancelled, also while the receiver is behind.
+async fn emit(context: &RunContext, emission: Emission) -> Result<(), AgentError> {
+    tokio::select! {
+        biased;
+        () = context.cancelled.cancelled() => Err(AgentError::Cancelled),
+        sent = context.emit(emission) => sent,
+    }
+}
+
+/// Calls all tools of the plan at once; gives the outcomes in the plan's order.
+async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<Outcome>, AgentError> {
+    let mut calls = FuturesUnordered::new();
+    let mut begun = Ok(());
+    for (place, step) in plan.steps.iter().enumerate() {
+        let tool_call_id = ToolCallId::new();
+        let (tool_name, parameters) = (step.tool.to_owned(), Value::Object(step.parameters.clone()));
+        begun = emit(context, Emission::ToolExecuting { tool_call_id, tool_name, parameters }).await;
+        if begun.is_err() {
+            break;
+        }
+        let started = Instant::now();
+        calls.push(async move { (place, tool_call_id, call(tools, context, step).await, started.elapsed()) });
+    }
+    let mut outcomes = vec![Err(ToolFailure::new("cancelled", "The run was cancelled.")); plan.steps.len()];
+    while let Some((place, tool_call_id, outcome, took)) = calls.next().await {
+        outcomes[place] = outcome.clone();
+        let tool_name = plan.steps[place].tool.to_owned();
+        let duration_ms = took.as_secs_f64() * 1_000.0;
+        // Past a cancel too: who heard that a tool started shall hear that it ended.
+        context
+            .emit(Emission::ToolCompleted { tool_call_id, tool_name, result: outcome, duration_ms })
+            .await?;
+    }
+    begun?;
+    if context.cancelled.is_cancelled() { Err(AgentError::Cancelled) } else { Ok(outcomes) }
+}
+
+async fn call(tools: &Tools, context: &RunContext, step: &Step) -> Outcome {
+    let arguments = step.parameters.clone();
+    if step.tool == "search_threads" {
+        let link = Link::open(ThreadSearch::new(context)).await?;
+        return link.call(step.tool, arguments, tools.deadline, &context.cancelled).await;
+    }
+    tools.link().await?.call(step.tool, arguments, tools.deadline, &context.cancelled).await
+}
+
+/// Streams a part of the answer in small pieces, at its pace if it has one.
+async fn say(context: &RunContext, part: Part, said: &mut String) -> Result<(), AgentError> {
+    match part {
+        Part::Text(text) => {
+            for delta in text.split_inclusive([' ', '\n']) {
+                said.push_str(delta);
+                emit(context, Emission::MessageDelta { delta: delta.to_owned() }).await?;
+            }
+        }
+        Part::Paced { pieces, interval_ms } => {
+            // A pace of zero has no ticks; everything else is told on time, and late ticks do not bunch up.
+            let mut ticks = interval(Duration::from_millis(interval_ms.max(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            for delta in pieces {
+                if interval_ms > 0 {
+                    tokio::select! {
+                        _ = ticks.tick() => {}
+                        () = context.cancelled.cancelled() => return Err(AgentError::Cancelled),
+                    }
+                }
+                said.push_str(&delta);
+                emit(context, Emission::MessageDelta { delta }).await?;
+            }
+        }
+    }
+    Ok(())
+}

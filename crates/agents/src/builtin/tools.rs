@@ -1,0 +1,195 @@
+//! The tools as an MCP server: what they are called, what they take, and the call of one by its name.
+
+pub(crate) mod calculate;
+pub(crate) mod count;
+pub(crate) mod date_time;
+pub(crate) mod query_json;
+pub(crate) mod search_threads;
+pub(crate) mod text_statistics;
+pub(crate) mod timer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    handler::server::tool::schema_for_type,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::ToolFailure;
+
+/// The server of the tools that need nobody's data: one serves every run.
+pub(crate) struct Toolbox;
+
+impl ServerHandler for Toolbox {
+    fn get_info(&self) -> ServerConfig {
+        server_config("Exact, deterministic tools; none reads or keeps anybody's data.")
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(vec![
+            tool::<calculate::Arguments>("calculate", calculate::DESCRIPTION),
+            tool::<date_time::Arguments>("date_time", date_time::DESCRIPTION),
+            tool::<text_statistics::Arguments>("text_statistics", text_statistics::DESCRIPTION),
+            tool::<query_json::Arguments>("query_json", query_json::DESCRIPTION),
+            tool::<timer::Arguments>("timer", timer::DESCRIPTION),
+            tool::<count::Arguments>("count", count::DESCRIPTION),
+        ]))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let (name, arguments) = (request.name.as_ref(), request.arguments);
+        if name != "timer" {
+            return compute(name, arguments).map(response).ok_or_else(|| unknown_tool(name));
+        }
+        Ok(response(match read(arguments) {
+            Ok(arguments) => timer::timer(arguments, &context.ct).await,
+            Err(failure) => Err(failure),
+        }))
+    }
+}
+
+/// Runs one of the tools that only compute.
+fn compute(name: &str, arguments: Option<JsonObject>) -> Option<Result<Value, ToolFailure>> {
+    Some(match name {
+        "calculate" => call(arguments, calculate::calculate),
+        "date_time" => call(arguments, date_time::date_time),
+        "text_statistics" => call(arguments, text_statistics::text_statistics),
+        "query_json" => call(arguments, query_json::query_json),
+        "count" => call(arguments, count::count),
+        _ => return None,
+    })
+}
+
+/// What a server of ours says of itself.
+pub(crate) fn server_config(instructions: &str) -> ServerConfig {
+    ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        .with_server_info(Implementation::new("wireproof-builtin", env!("CARGO_PKG_VERSION")))
+        .with_instructions(instructions)
+}
+
+/// A tool's entry in the list, its schema taken from the type of its arguments.
+pub(crate) fn tool<A: JsonSchema + 'static>(name: &'static str, description: &'static str) -> Tool {
+    Tool::new(name, description, schema_for_type::<A>())
+}
+
+/// The protocol's error for a tool that is not there.
+pub(crate) fn unknown_tool(name: &str) -> ErrorData {
+    ErrorData::invalid_params(format!("there is no tool {name:?}"), None)
+}
+
+/// A result as MCP carries it; a failure is the tool's answer, not an error of the protocol.
+pub(crate) fn response(result: Result<Value, ToolFailure>) -> CallToolResponse {
+    CallToolResponse::Complete(match result {
+        Ok(value) => CallToolResult::structured(value),
+        Err(ToolFailure { code, message }) => {
+            CallToolResult::structured_error(json!({ "code": code, "message": message }))
+        }
+    })
+}
+
+/// The arguments as the tool's own type.
+pub(crate) fn read<A: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<A, ToolFailure> {
+    serde_json::from_value(Value::Object(arguments.unwrap_or_default()))
+        .map_err(|error| ToolFailure::new("invalid_arguments", format!("The arguments do not fit: {error}.")))
+}
+
+/// Reads the arguments and runs a tool that only computes.
+fn call<A: DeserializeOwned>(
+    arguments: Option<JsonObject>,
+    tool: fn(A) -> Result<Value, ToolFailure>,
+) -> Result<Value, ToolFailure> {
+    let arguments = read(arguments)?;
+    // A panic would leave the request without a response, and the run waiting for its deadline.
+    catch_unwind(AssertUnwindSafe(|| tool(arguments)))
+        .unwrap_or_else(|_| Err(ToolFailure::new("tool_failed", "The tool broke down on this input.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::{
+            answer,
+            plan::{Ask, plan},
+        },
+        *,
+    };
+
+    const WORDS: [&str; 40] = [
+        "what is",
+        "17*23",
+        "how many",
+        "words",
+        "this sentence",
+        "?",
+        ".",
+        ",",
+        "and",
+        "\"a b\"",
+        "{\"a\":[1]}",
+        "$.a[0]",
+        "$..a",
+        "sum",
+        "what time is it",
+        "in",
+        "Tokyo",
+        "days",
+        "between",
+        "2024-01-01",
+        "31 may",
+        "count",
+        "from",
+        "to",
+        "-3",
+        "5!",
+        "km",
+        "miles",
+        "%",
+        "of",
+        "(",
+        ")",
+        "\n",
+        "é",
+        "🦀",
+        "sqrt",
+        "add",
+        "weeks",
+        "12:30",
+        "99999999999999",
+    ];
+
+    proptest! {
+        /// Whatever a message leads to, the tools understand their arguments, none breaks down, and there is an answer.
+        #[test]
+        fn plans_fit_the_tools(words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..40)) {
+            let plan = plan(&words.join(" "));
+            let mut outcomes = Vec::new();
+            for step in &plan.steps {
+                let outcome = compute(step.tool, Some(step.parameters.clone()));
+                prop_assert!(outcome.is_some() || matches!(step.ask, Ask::Timer | Ask::Search), "{step:?}");
+                let outcome = outcome.unwrap_or_else(|| Ok(json!({})));
+                let code = outcome.as_ref().err().map(|failure| failure.code.as_str());
+                prop_assert!(!matches!(code, Some("tool_failed" | "invalid_arguments")), "{step:?}: {outcome:?}");
+                outcomes.push(outcome);
+            }
+            prop_assert!(!answer::compose(&plan, &outcomes).is_empty());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `wireproof-bench NAME --json`: one benchmark, one JSON object a line. `cargo xtask bench` runs them all, pinned.
+
+#![allow(clippy::print_stdout)] // printing measurements is the job
+
+mod agents;
+mod measure;
+mod server;
+mod wire;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// No benchmark takes longer; a server that hangs fails it.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+fn main() -> Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = arguments.first().map(String::as_str).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if name == "serve" {
+        return runtime.block_on(server::serve(&arguments[1..]));
+    }
+    let rows = runtime.block_on(async { tokio::time::timeout(DEADLINE, run(name)).await })??;
+    for (row, metrics) in rows {
+        println!("{}", serde_json::json!({ "name": row, "metrics": metrics }));
+    }
+    Ok(())
+}
+
+async fn run(name: &str) -> Result<measure::Rows> {
+    match name {
+        "server-start" => measure::start::server_start().await,
+        "first-run" => measure::start::first_run().await,
+        "agent-started" => measure::latency::agent_started().await,
+        "idle-connections" => measure::memory::idle_connections().await,
+        "closed-loop-runs" => measure::throughput::closed_loop_runs().await,
+        "durable-events" => measure::throughput::durable_events().await,
+        "deliveries" => measure::throughput::deliveries().await,
+        "resume" => measure::latency::resume().await,
+        _ => bail!("there is no benchmark of that name; see `cargo xtask bench --help`"),
+    }
+}

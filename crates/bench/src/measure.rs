@@ -1,0 +1,37 @@
+//! The benchmarks, by what they measure.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+pub mod latency;
+pub mod memory;
+pub mod start;
+pub mod throughput;
+
+/// Rows of the table: a name and its figures, units in their names.
+pub type Rows = Vec<(&'static str, BTreeMap<&'static str, f64>)>;
+
+/// Microseconds up to a minute, three digits.
+pub fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
+/// A quantile in milliseconds.
+pub fn ms(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
+}
+
+/// A duration in microseconds, as a histogram takes it.
+pub fn micros(duration: Duration) -> u64 {
+    (duration.as_micros() as u64).max(1)
+}
+
+/// Now, in Unix seconds, as events have it.
+pub fn unix_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

@@ -1,0 +1,109 @@
+//! The server under measurement: a process of its own on a core of its own, and what it costs.
+
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+use wireproof_protocol::UserId;
+use wireproof_server::{Config, Server, auth::Keys};
+
+use crate::agents::Probe;
+
+/// Ticks of the kernel's CPU accounts in a second.
+const TICKS: f64 = 100.0;
+
+/// A server process.
+pub struct Process {
+    child: Child,
+    folder: TempDir,
+    /// Where it listens.
+    pub address: String,
+    keys: Keys,
+}
+
+/// Which server is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The shipped program, whose agent is the builtin one.
+    Shipped,
+    /// The same server with the probe agents first.
+    Probe,
+}
+
+/// Settings that lift the limits of a user where a benchmark needs many of one.
+const LIFTED: &str = "[limits]\nconnections_per_user = 0\nconcurrent_runs = 0\n";
+
+/// `wireproof-bench serve CONFIG DATA_DIR`: the server with the probe agents, until it is killed.
+pub async fn serve(arguments: &[String]) -> Result<()> {
+    let [config, data_dir] = arguments else { bail!("serve takes a configuration and a data directory") };
+    let mut config = Config::load(Some(Path::new(config)), Default::default())?;
+    config.data_dir = data_dir.into();
+    config.listen = ([127, 0, 0, 1], 0).into();
+    let server = Server::start_with(config, vec![Arc::new(Probe)]).await?;
+    println!("ready ws://{}/ws", server.address());
+    std::future::pending().await
+}
+
+impl Process {
+    /// Starts a server on the core that `WIREPROOF_SERVER_CORE` names and waits until it accepts.
+    pub async fn start(kind: Kind) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("wireproof.toml");
+        std::fs::write(&config, LIFTED)?;
+        let data = folder.path().join("data");
+        let core = std::env::var("WIREPROOF_SERVER_CORE").unwrap_or_else(|_| "0".to_owned());
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core]);
+        match kind {
+            Kind::Shipped => {
+                let program =
+                    std::env::var("WIREPROOF_SERVER").context("WIREPROOF_SERVER names the program")?;
+                command.arg(program).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config);
+                command.arg("--data-dir").arg(&data);
+            }
+            Kind::Probe => drop(command.arg(std::env::current_exe()?).arg("serve").arg(&config).arg(&data)),
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+        let stdout = child.stdout.take().context("the server's output is piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
+        let line = line.context("the server ended before it was ready")?;
+        let address = line.trim_start_matches("ready ws://").trim_end_matches("/ws").to_owned();
+        let keys = Keys::load_or_create(&data)?;
+        Ok(Self { child, folder, address, keys })
+    }
+
+    /// A token of a user.
+    pub fn token(&self, user: &str) -> Result<String> {
+        Ok(self.keys.sign(&UserId::new(user)?, Duration::from_secs(3600)))
+    }
+
+    /// Memory that the server occupies now, in KiB.
+    pub fn rss_kib(&self) -> Result<f64> {
+        let status = self.proc_file("status")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).context("VmRSS is not a number")
+    }
+
+    /// CPU time that the server used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = self.proc_file("stat")?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
+        Ok((ticks(11).context("no utime")? + ticks(12).context("no stime")?) / TICKS)
+    }
+
+    fn proc_file(&self, name: &str) -> Result<String> {
+        let pid = self.child.id().context("the server has ended")?;
+        Ok(std::fs::read_to_string(format!("/proc/{pid}/{name}"))?)
+    }
+
+    /// Where its store is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}

@@ -1,0 +1,83 @@
+//! `wireproof chat`: a conversation with an agent from the terminal, over a connection that comes back by itself.
+
+mod talk;
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use wireproof_client::{Backoff, Client, Connect};
+
+use crate::{runtime, transcript::DIM};
+use talk::Talk;
+
+/// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
+#[derive(Args)]
+pub(crate) struct Chat {
+    /// The server's socket.
+    #[arg(long, env = "WIREPROOF_URL", default_value = "ws://127.0.0.1:8787/ws")]
+    url: String,
+    /// Who you are: a token as `wireproof token` prints it.
+    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true)]
+    token: String,
+    /// Talk in this thread; a new one when absent.
+    #[arg(long, value_name = "ID")]
+    thread: Option<String>,
+    /// Show each frame as it was on the wire, one a line.
+    #[arg(long)]
+    json: bool,
+    /// Say this, show the answer, and end.
+    text: Option<String>,
+}
+
+impl Chat {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        runtime::run(self.talk())
+    }
+
+    async fn talk(self) -> anyhow::Result<()> {
+        let connect = Connect::to(&self.url).token(&self.token);
+        let client = Client::connect(connect, Backoff::default()).await?;
+        let mut talk = Talk::new(client, self.thread, self.json)?;
+        match self.text {
+            Some(text) => {
+                talk.say(&text).await?;
+                talk.listen_to_the_end().await?;
+            }
+            None => interactive(&mut talk).await?,
+        }
+        talk.end().await
+    }
+}
+
+/// Takes lines while it shows what happens; the end of the input still waits for the answers.
+async fn interactive(talk: &mut Talk) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let somebody_types = io::stdin().is_terminal();
+    if somebody_types {
+        talk.remark(&format!("{DIM}type a message; /cancel stops a run, Ctrl-D ends{DIM:#}"))?;
+    }
+    while let Some(line) = next_line(&mut lines, talk).await? {
+        match line.trim() {
+            "" => {}
+            "/cancel" => talk.cancel().await?,
+            text => talk.say(text).await?,
+        }
+        if !somebody_types {
+            // A script's lines are a conversation: each waits for the answer to the one before.
+            talk.listen_to_the_end().await?;
+        }
+    }
+    talk.listen_to_the_end().await
+}
+
+async fn next_line(lines: &mut Lines<BufReader<Stdin>>, talk: &mut Talk) -> anyhow::Result<Option<String>> {
+    loop {
+        talk.tell_refusal()?;
+        tokio::select! {
+            line = lines.next_line() => return line.context("reading stdin"),
+            heard = talk.listen() => heard?,
+        }
+    }
+}

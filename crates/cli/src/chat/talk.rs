@@ -1,0 +1,198 @@
+//! One conversation: what was said, which runs answer it, and what is shown of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use wireproof_client::{Client, ClientError, Start, Update};
+use wireproof_protocol::{ClientFrame, Control, ControlBody, Event, EventBody, Outcome, RequestId, RunId};
+
+use crate::{
+    exit::Stop,
+    transcript::{BAD, DIM, GOOD, NOTE, Transcript},
+};
+
+/// A run may take five minutes and stand in a queue behind others; without any frame for so long nothing will come.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Events of one turn are told with the time since this client said something.
+pub(super) struct Talk {
+    client: Client,
+    thread: Option<String>,
+    json: bool,
+    out: Transcript<Box<dyn Write>>,
+    said_at: Instant,
+    asked: HashSet<RequestId>,
+    running: HashSet<RunId>,
+    /// Runs whose end came before the answer that made them ours.
+    ended: HashMap<RunId, Outcome>,
+    failed: bool,
+    refused: Option<String>,
+}
+
+impl Talk {
+    pub(super) fn new(client: Client, thread: Option<String>, json: bool) -> io::Result<Self> {
+        let mut talk = Self {
+            client,
+            thread,
+            json,
+            out: Transcript::new(Box::new(anstream::stdout())),
+            said_at: Instant::now(),
+            asked: HashSet::new(),
+            running: HashSet::new(),
+            ended: HashMap::new(),
+            failed: false,
+            refused: None,
+        };
+        let welcome = talk.client.welcome();
+        let line =
+            format!("{GOOD}connected{GOOD:#} as {} {DIM}(seq {}){DIM:#}", welcome.user_id, welcome.seq);
+        talk.show(&line)?;
+        Ok(talk)
+    }
+
+    pub(super) async fn say(&mut self, text: &str) -> anyhow::Result<()> {
+        let frame =
+            ClientFrame::Chat { content: text.to_owned(), thread_id: self.thread.clone(), agent: None };
+        self.said_at = Instant::now();
+        self.asked.insert(self.client.request(&frame).await?);
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self) -> anyhow::Result<()> {
+        for run in &self.running {
+            self.client.request(&ClientFrame::CancelRun { run_id: run.to_string() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows the next thing that happens. Cancel-safe.
+    pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
+        match self.client.next(PATIENCE).await {
+            Ok(update) => self.happened(update),
+            // Nothing is due, so silence is no fault.
+            Err(ClientError::Timeout(_)) if self.is_answered() => Ok(()),
+            Err(error) => Err(error).context("waiting for the server"),
+        }
+    }
+
+    pub(super) async fn listen_to_the_end(&mut self) -> anyhow::Result<()> {
+        while !self.is_answered() {
+            self.listen().await?;
+        }
+        Ok(())
+    }
+
+    /// Shows a refusal as a line of the conversation, which goes on.
+    pub(super) fn tell_refusal(&mut self) -> io::Result<()> {
+        match self.refused.take() {
+            Some(why) => self.remark(&format!("{BAD}refused{BAD:#}: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Says goodbye; an error if a run failed or the last request was refused.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        // The work is done and shown: a goodbye that does not arrive changes nothing.
+        let _ = self.client.close().await;
+        match self.refused {
+            Some(why) => Err(Stop::Refused(why).into()),
+            None if self.failed => Err(Stop::Failed.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows a line that is not of the wire.
+    pub(super) fn remark(&mut self, line: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { self.out.line(line) }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.asked.is_empty() && self.running.is_empty()
+    }
+
+    /// Shows the line, or in its place the frame behind it as it was on the wire.
+    fn show(&mut self, line: &str) -> io::Result<()> {
+        match (self.json, self.client.text()) {
+            (false, _) => self.out.line(line),
+            (true, Some(text)) => self.out.line(text),
+            (true, None) => Ok(()),
+        }
+    }
+
+    fn happened(&mut self, update: Update) -> anyhow::Result<()> {
+        match update {
+            Update::Event(event) => self.event(&event),
+            Update::Control(control) => self.control(&control),
+            Update::Snapshot(_) => Ok(self
+                .show(&format!("{NOTE}too much was missed to replay: the server sent the state{NOTE:#}"))?),
+            Update::Unknown(value) => Ok(self.show(&format!("{DIM}{value}{DIM:#}"))?),
+            Update::Lost { ended, wait } => {
+                let line =
+                    format!("{BAD}connection lost{BAD:#}: {ended} {DIM}(next try in {wait:.1?}){DIM:#}");
+                Ok(self.remark(&line)?)
+            }
+            Update::Reconnected { start, .. } => {
+                let how = match start {
+                    Start::Resumed => "nothing was missed",
+                    Start::Head | Start::Restarted => "from the head of the log",
+                };
+                Ok(self.show(&format!("{GOOD}connected again{GOOD:#}, {how}"))?)
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
+        match self.json {
+            true => self.show("")?,
+            false => self.out.event(event, self.said_at.elapsed())?,
+        }
+        if let (Some(run), EventBody::AgentCompleted { outcome, .. }) = (&event.run, &event.body) {
+            if self.running.remove(&run.run_id) {
+                self.failed |= *outcome != Outcome::Success;
+            } else if !self.asked.is_empty() {
+                self.ended.insert(run.run_id, *outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, control: &Control) -> anyhow::Result<()> {
+        let ours = control.id.as_ref().is_some_and(|id| self.asked.remove(id));
+        match &control.body {
+            ControlBody::Accepted { run_id, thread_id, .. } if ours => {
+                self.thread.get_or_insert_with(|| thread_id.to_string());
+                match self.ended.remove(run_id) {
+                    Some(outcome) => self.failed |= outcome != Outcome::Success,
+                    None => {
+                        self.running.insert(*run_id);
+                    }
+                }
+                self.show(&format!("{DIM}accepted: thread {thread_id}, run {run_id}{DIM:#}"))?;
+            }
+            ControlBody::Error(error) if ours => {
+                self.refused = Some(format!("{} [{}]", error.message, error.error_code.as_str()));
+                if self.json {
+                    self.show("")?;
+                }
+            }
+            ControlBody::Error(error) => {
+                self.show(&format!("{BAD}error{BAD:#}: {}", error.message))?;
+            }
+            ControlBody::GoAway { .. } => self.show(&format!("{NOTE}the server is going away{NOTE:#}"))?,
+            ControlBody::TokenExpiring { .. } => {
+                self.show(&format!("{NOTE}the token expires soon: start again with a new one{NOTE:#}"))?;
+            }
+            // Pongs, acks and ends of replays are of no interest to a reader, but they are frames.
+            _ if self.json => self.show("")?,
+            _ => {}
+        }
+        if self.asked.is_empty() {
+            self.ended.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! `wireproof demo`: the real server, a real socket and a real agent, from one command; then the loss of the connection.
+
+mod stage;
+mod witness;
+
+use std::{io::Write, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use wireproof_client::{Start, Update};
+use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, Outcome};
+
+use crate::{
+    exit::Stop,
+    logging, runtime,
+    signals::or_stop,
+    transcript::{BAD, BOLD, DIM, GOOD, event_line, line, short},
+};
+use stage::Stage;
+use witness::Witness;
+
+const LONG_ASK: &str = "Count from 1 to 40.";
+
+/// So many pieces of the long answer arrive before the connection dies.
+const PIECES_BEFORE_CUT: usize = 12;
+
+/// So long the client stays away, as in a tunnel: the run goes on without it.
+const AWAY: Duration = Duration::from_millis(400);
+
+/// Everything it starts lives in a temporary folder and ends with it.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// What to ask the agent.
+    #[arg(default_value = "What is 17*23, and how many words are in this sentence?")]
+    text: String,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        logging::to_stderr("warn");
+        runtime::run(or_stop(self.play()))
+    }
+
+    async fn play(self) -> anyhow::Result<()> {
+        let mut out = anstream::stdout();
+        let mut stage = Stage::build().await?;
+        writeln!(
+            out,
+            "{DIM}server{DIM:#}  {} {DIM}(this process, embedded store in a temporary folder){DIM:#}",
+            stage.url()
+        )?;
+        writeln!(
+            out,
+            "{DIM}client{DIM:#}  user {:?} with a JWT of that server, over the socket",
+            stage.user()
+        )?;
+        let mut witness = Witness::default();
+        five_events(&mut out, &mut stage, &mut witness, &self.text).await?;
+        lost_connection(&mut out, &mut stage, &mut witness).await?;
+        let whole = verdict(&mut out, &stage, &witness).await?;
+        stage.strike().await;
+        if whole { Ok(()) } else { Err(Stop::Failed.into()) }
+    }
+}
+
+fn heading(out: &mut impl Write, number: u8, title: &str) -> anyhow::Result<()> {
+    Ok(writeln!(out, "\n{BOLD}{number}  {title}{BOLD:#}\n")?)
+}
+
+/// The first run: each event as it comes, the pieces of the answer as one line.
+async fn five_events(
+    out: &mut impl Write,
+    stage: &mut Stage,
+    witness: &mut Witness,
+    text: &str,
+) -> anyhow::Result<()> {
+    heading(out, 1, "The five events")?;
+    writeln!(out, "{DIM}you{DIM:#}     {text}\n")?;
+    stage.say(text).await?;
+    let mut critical = Vec::new();
+    loop {
+        let Update::Event(event) = stage.next().await? else { continue };
+        witness.see(&event)?;
+        let after = stage.since_said();
+        if let EventBody::MessageDelta { delta, .. } = &event.body {
+            writeln!(
+                out,
+                "{}",
+                line(&event, after, &format!("{} characters of the answer", delta.chars().count()))
+            )?;
+        } else {
+            writeln!(out, "{}", event_line(&event, after))?;
+        }
+        critical.extend(CRITICAL_EVENTS.iter().filter(|name| **name == event.body.name()));
+        if let EventBody::AgentCompleted { outcome, final_response, .. } = &event.body {
+            ensure!(*outcome == Outcome::Success, "the run did not succeed; its last event says why");
+            let lines = final_response.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty());
+            for (number, line) in lines.enumerate() {
+                match number {
+                    0 => writeln!(out, "\n{DIM}agent{DIM:#}   {line}")?,
+                    _ => writeln!(out, "        {line}")?,
+                }
+            }
+            break;
+        }
+    }
+    for name in CRITICAL_EVENTS {
+        ensure!(critical.contains(&name), "the run had no {name}: a message that needs a tool has all five");
+    }
+    Ok(())
+}
+
+/// The second run: its connection dies in the middle, and the client comes back for the rest.
+async fn lost_connection(
+    out: &mut impl Write,
+    stage: &mut Stage,
+    witness: &mut Witness,
+) -> anyhow::Result<()> {
+    heading(out, 2, "The connection dies in mid-run")?;
+    writeln!(out, "{DIM}you{DIM:#}     {LONG_ASK}\n")?;
+    let first = witness.seq() + 1;
+    stage.say(LONG_ASK).await?;
+    listen_to_the_middle(stage, witness).await?;
+    let (cut_at, heard) = (witness.seq(), witness.answer().len());
+    let answer = short(witness.answer());
+    writeln!(out, "        seq {first} to {cut_at} arrived, in mid-answer:  {BOLD}{answer}{BOLD:#}")?;
+    stage.cut();
+    writeln!(
+        out,
+        "        {BAD}socket killed{BAD:#}, no goodbye; the client is away for {AWAY:?} and the run goes on"
+    )?;
+    // The story's own pause, not a wait for anything: the longer away, the more there is to catch up.
+    tokio::time::sleep(AWAY).await;
+    witness.cut_at = cut_at;
+    witness.missed = listen_to_the_end(stage, witness).await?.saturating_sub(cut_at);
+    writeln!(
+        out,
+        "        {GOOD}resumed{GOOD:#} after seq {cut_at}: {} events had been missed",
+        witness.missed
+    )?;
+    let rest = short(witness.answer().get(heard..).unwrap_or_default());
+    writeln!(
+        out,
+        "        seq {} to {} arrived, to the end:  {BOLD}{rest}{BOLD:#}",
+        cut_at + 1,
+        witness.seq()
+    )?;
+    Ok(())
+}
+
+async fn listen_to_the_middle(stage: &mut Stage, witness: &mut Witness) -> anyhow::Result<()> {
+    let mut pieces = 0;
+    while pieces < PIECES_BEFORE_CUT {
+        let Update::Event(event) = stage.next().await? else { continue };
+        witness.see(&event)?;
+        ensure!(!is_end(&event), "the run was over before the connection could be cut");
+        pieces += usize::from(matches!(event.body, EventBody::MessageDelta { .. }));
+    }
+    Ok(())
+}
+
+/// Reconnects, takes all that comes up to the run's end, and gives the log's head at the time of the new connection.
+async fn listen_to_the_end(stage: &mut Stage, witness: &mut Witness) -> anyhow::Result<u64> {
+    let mut head = None;
+    loop {
+        match stage.next().await? {
+            Update::Reconnected { welcome, start } => {
+                ensure!(start == Start::Resumed, "the server did not resume: {start:?}");
+                head = Some(welcome.seq);
+            }
+            Update::Event(event) => {
+                witness.see(&event)?;
+                if is_end(&event) {
+                    return head.context("the run ended before the client had reconnected");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(event.body, EventBody::AgentCompleted { .. })
+}
+
+/// Holds what the client saw against the server's own log.
+async fn verdict(out: &mut impl Write, stage: &Stage, witness: &Witness) -> anyhow::Result<bool> {
+    heading(out, 3, "Was anything lost?")?;
+    let log = stage.read_log().await.context("reading the log from seq 0 on a fresh connection")?;
+    for line in witness.compare(&log) {
+        writeln!(out, "        {line}")?;
+    }
+    let whole = witness.agrees_with(&log);
+    let (style, sentence) = match whole {
+        true => (GOOD, "Nothing lost, nothing twice, nothing out of order."),
+        false => (BAD, "Something was lost."),
+    };
+    writeln!(out, "\n        {style}{sentence}{style:#}")?;
+    Ok(whole)
+}

@@ -1,0 +1,133 @@
+//! How a command ends: the exit code, and for an error what to do next.
+
+use std::{fmt, io, process::ExitCode};
+
+use anyhow::Error;
+use wireproof_client::{ClientError, GiveUp, OpenError};
+use wireproof_server::ConfigError;
+
+/// The exit codes, for the help text.
+pub(crate) const HELP: &str =
+    "Exit codes: 0 fine, 1 failed or checks failed, 2 usage, 3 cannot reach, 4 refused.";
+
+/// Why a command stops, where the exit code must say it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// It was used in a way that cannot work.
+    Usage(String),
+    /// What it ran did not go well; all is said already.
+    Failed,
+    /// The server understood a request and refused it.
+    Refused(String),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Usage(why) => f.write_str(why),
+            Stop::Failed => f.write_str("failed"),
+            Stop::Refused(why) => write!(f, "the server refused the request: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Prints the error, if there is one, and gives the exit code.
+pub(crate) fn code(done: Result<(), Error>) -> ExitCode {
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    if error.downcast_ref() == Some(&Stop::Failed) {
+        return ExitCode::from(1);
+    }
+    // Whoever closed the pipe has seen enough.
+    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_broken_pipe)) {
+        return ExitCode::SUCCESS;
+    }
+    let (code, next) = judge(&error);
+    let (red, reset) = (anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
+    anstream::eprintln!("{red}error:{reset} {}", tell(&error));
+    if let Some(next) = next {
+        anstream::eprintln!("  next: {next}");
+    }
+    ExitCode::from(code)
+}
+
+/// The error and its causes on one line; a cause that an error tells already is not told again.
+fn tell(error: &Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(|cause| cause.to_string()) {
+        if told.contains(&cause) {
+            continue;
+        }
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&cause);
+    }
+    told
+}
+
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+const ASK_FOR_TOKEN: &str =
+    "get a token with `wireproof token --user ID --data-dir DIR` (the server's own folder)";
+const CORRECT_IT: &str =
+    "correct it or leave it out; flags win over WIREPROOF_*, and that over the file of --config";
+const IS_IT_RUNNING: &str = "check the address, or start a server with `wireproof serve`";
+
+fn judge(error: &Error) -> (u8, Option<&'static str>) {
+    match error.downcast_ref() {
+        Some(Stop::Usage(_)) => return (2, Some("see `wireproof help`")),
+        Some(Stop::Refused(_)) => return (4, None),
+        Some(Stop::Failed) | None => {}
+    }
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() {
+            return (2, Some(CORRECT_IT));
+        }
+        if let Some(open) = cause.downcast_ref::<OpenError>() {
+            return match open {
+                OpenError::Url { .. } => (2, Some("an address looks like ws://127.0.0.1:8787/ws")),
+                refused if refused.is_refusal() => (4, Some(ASK_FOR_TOKEN)),
+                OpenError::Refused { status: 404, .. } => (3, Some("the socket is at /ws")),
+                _ => (3, Some(IS_IT_RUNNING)),
+            };
+        }
+        match cause.downcast_ref::<ClientError>() {
+            Some(ClientError::Over { why: GiveUp::Told(1008) | GiveUp::Refused(_), .. }) => {
+                return (4, Some(ASK_FOR_TOKEN));
+            }
+            Some(ClientError::Over { .. }) => return (3, Some(IS_IT_RUNNING)),
+            _ => {}
+        }
+    }
+    (1, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::other("the disk is full");
+        let error = OpenError::Unreachable { address: "a:1".into(), cause };
+        let error = Error::new(error).context("connecting");
+        assert_eq!(tell(&error), "connecting: cannot reach a:1: the disk is full");
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_code_also_under_a_context() {
+        let closed = OpenError::Unreachable { address: "a:1".into(), cause: io::ErrorKind::TimedOut.into() };
+        let unauthorized =
+            OpenError::Refused { address: "a:1".into(), status: 401, error: None, retry_after: None };
+        let coded = |error: Error| judge(&error).0;
+        assert_eq!(coded(Error::new(closed).context("connecting")), 3);
+        assert_eq!(coded(unauthorized.into()), 4);
+        assert_eq!(coded(Error::new(Stop::Usage("no".into()))), 2);
+        assert_eq!(coded(Error::new(Stop::Refused("no".into())).context("x")), 4);
+        assert_eq!(coded(anyhow::anyhow!("else")), 1);
+    }
+}

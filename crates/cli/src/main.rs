@@ -1,0 +1,53 @@
+//! The wireproof command. Each command has a file of its own; this one is their table of contents.
+#![forbid(unsafe_code)]
+
+mod chat;
+mod demo;
+mod exit;
+mod load;
+mod logging;
+mod runtime;
+mod serve;
+mod signals;
+mod token;
+mod transcript;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A WebSocket server for AI agents, and the kit that proves it.
+#[derive(Parser)]
+#[command(version, max_term_width = 110, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop.
+    Serve(serve::Serve),
+    /// Print a token for a user.
+    Token(token::Token),
+    /// Talk to an agent from the terminal.
+    Chat(chat::Chat),
+    /// Watch the five events of a real run, then a run that survives the loss of its connection.
+    Demo(demo::Demo),
+    /// Put a server under load and measure it.
+    Load(load::Load),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Token(token) => token.run(),
+        Command::Chat(chat) => chat.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Load(load) => load.run(),
+    };
+    exit::code(done)
+}

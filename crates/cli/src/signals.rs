@@ -1,0 +1,38 @@
+//! The signals that ask a program to stop: SIGINT, as Ctrl-C sends it, and SIGTERM.
+
+use std::{future::Future, io};
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens from its making on: a signal is not lost while nobody waits.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs the future, and drops it with all it started when a signal comes first.
+pub(crate) async fn or_stop<F>(future: F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut signals = Signals::listen().context("listening for signals")?;
+    tokio::select! {
+        done = future => done,
+        () = signals.next() => bail!("stopped by a signal"),
+    }
+}

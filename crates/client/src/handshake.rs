@@ -1,0 +1,234 @@
+//! From an address and credentials to an open WebSocket.
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{
+        Error as WsError,
+        client::IntoClientRequest,
+        handshake::client::{Request, Response},
+        http::{HeaderName, HeaderValue, Uri},
+        protocol::WebSocketConfig,
+    },
+};
+use wireproof_protocol::{ClientFrame, ErrorBody, Position, SUBPROTOCOL};
+
+use crate::{
+    connection::Connection,
+    error::{Ended, OpenError, SendError},
+};
+
+/// How a client says who it is.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A JWT in the `Authorization` header.
+    Header(String),
+    /// A JWT among the offered subprotocols, as browsers must.
+    Subprotocol(String),
+    /// A JWT in the first frame.
+    FirstFrame(String),
+    /// A one-time ticket in the query.
+    Ticket(String),
+    /// Nothing.
+    None,
+}
+
+/// What a connection is opened with.
+#[derive(Clone)]
+pub struct Connect {
+    url: String,
+    credentials: Credentials,
+    headers: Vec<(String, String)>,
+    position: Option<Position>,
+    from: Option<IpAddr>,
+    pub(crate) within: Duration,
+    max_message: usize,
+}
+
+impl Connect {
+    /// A connection to a `ws://` address without credentials, with 10 s for each step.
+    pub fn to(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            credentials: Credentials::None,
+            headers: Vec::new(),
+            position: None,
+            from: None,
+            within: Duration::from_secs(10),
+            max_message: 16 << 20,
+        }
+    }
+
+    /// With a JWT in the `Authorization` header.
+    pub fn token(self, token: impl Into<String>) -> Self {
+        self.credentials(Credentials::Header(token.into()))
+    }
+
+    /// With these credentials.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// Asking for all that came after a position.
+    pub fn resume(mut self, position: impl Into<Option<Position>>) -> Self {
+        self.position = position.into();
+        self
+    }
+
+    /// With one more header in the handshake, such as `Origin`.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// From a local address: one address has ports for some 28,000 connections to one server.
+    pub fn from_address(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
+        self
+    }
+
+    /// With another deadline for the whole handshake, and for each frame that is sent later.
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
+    }
+
+    /// With another limit, in bytes, for what the server may send in one frame (16 MiB).
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// The position that is asked for.
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// The credentials that are shown.
+    pub fn shown(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Opens the connection; the server's welcome is the first frame to receive.
+    pub async fn open(&self) -> Result<Connection, OpenError> {
+        let request = self.request().map_err(|why| OpenError::Url { url: self.url.clone(), why })?;
+        let address =
+            authority(request.uri()).map_err(|why| OpenError::Url { url: self.url.clone(), why })?;
+        let opening = timeout(self.within, self.upgrade(request, &address));
+        let socket = opening
+            .await
+            .map_err(|_| OpenError::Timeout { address: address.clone(), within: self.within })??;
+        let mut connection = Connection::new(socket, self.within);
+        if let Credentials::FirstFrame(token) = &self.credentials {
+            let frame = ClientFrame::Authenticate { token: token.clone() };
+            connection.send(&frame, None).await.map_err(|error| match error {
+                SendError::Ended(ended) => OpenError::Ended { address: address.clone(), ended },
+                SendError::Timeout(within) => OpenError::Timeout { address: address.clone(), within },
+            })?;
+        }
+        Ok(connection)
+    }
+
+    /// Host and port of the server, or the URL when it has none.
+    pub(crate) fn address(&self) -> String {
+        self.url.parse().ok().and_then(|uri| authority(&uri).ok()).unwrap_or_else(|| self.url.clone())
+    }
+
+    fn request(&self) -> Result<Request, String> {
+        let mut url = self.url.clone();
+        let mut ask = |name: &str, value: &str| {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.extend([name, "=", value]);
+        };
+        if let Some(Position { epoch, seq }) = self.position {
+            ask("epoch", &epoch.to_string());
+            ask("after", &seq.to_string());
+        }
+        if let Credentials::Ticket(ticket) = &self.credentials {
+            ask("ticket", ticket);
+        }
+        let mut request = url.into_client_request().map_err(|error| error.to_string())?;
+        for (name, value) in self.credential_headers().iter().chain(&self.headers) {
+            let name = name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no header's name"))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| format!("the header {name} cannot hold such a value"))?;
+            request.headers_mut().append(name, value);
+        }
+        Ok(request)
+    }
+
+    fn credential_headers(&self) -> Vec<(String, String)> {
+        match &self.credentials {
+            Credentials::Header(token) => vec![("authorization".into(), format!("Bearer {token}"))],
+            Credentials::Subprotocol(token) => {
+                vec![("sec-websocket-protocol".into(), format!("{SUBPROTOCOL}, jwt.{token}"))]
+            }
+            Credentials::FirstFrame(_) | Credentials::Ticket(_) | Credentials::None => Vec::new(),
+        }
+    }
+
+    async fn upgrade(
+        &self,
+        request: Request,
+        address: &str,
+    ) -> Result<WebSocketStream<TcpStream>, OpenError> {
+        let unreachable = |cause| OpenError::Unreachable { address: address.to_owned(), cause };
+        let stream = self.dial(address).await.map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        // The library's default buffers cost 128 KiB a connection and save nothing with frames of this size.
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4 << 10)
+            .write_buffer_size(4 << 10)
+            .max_message_size(Some(self.max_message))
+            .max_frame_size(Some(self.max_message));
+        let upgraded = client_async_with_config(request, stream, Some(config)).await;
+        upgraded.map(|(socket, _)| socket).map_err(|error| refused(address, error))
+    }
+
+    async fn dial(&self, address: &str) -> std::io::Result<TcpStream> {
+        let Some(from) = self.from else { return TcpStream::connect(address).await };
+        let mut found = lookup_host(address).await?.filter(|to| to.is_ipv4() == from.is_ipv4());
+        let to = found.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind((from, 0).into())?;
+        socket.connect(to).await
+    }
+}
+
+fn authority(uri: &Uri) -> Result<String, String> {
+    if uri.scheme_str() != Some("ws") {
+        return Err("the address must begin with ws:// (TLS ends at a proxy in front)".into());
+    }
+    let host = uri.host().ok_or("it names no host")?;
+    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+}
+
+fn refused(address: &str, error: WsError) -> OpenError {
+    let address = address.to_owned();
+    match error {
+        WsError::Http(response) => OpenError::Refused {
+            address,
+            status: response.status().as_u16(),
+            retry_after: retry_after(&response),
+            error: response.body().as_ref().and_then(|body| parse_refusal(body)),
+        },
+        WsError::Io(cause) => OpenError::Ended { address, ended: Box::new(Ended::broken(cause)) },
+        other => OpenError::NotUnderstood { address, why: other.to_string() },
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The protocol's error, if the answer's body is one.
+fn parse_refusal(body: &[u8]) -> Option<Box<ErrorBody>> {
+    serde_json::from_slice(body).ok()
+}

@@ -1,0 +1,43 @@
+//! What travels on the wire of wireproof, and the pure rules of a run and of a log.
+//! No sockets, no clocks, no storage: everything here can be tested by calling it.
+
+mod client_frame;
+mod codes;
+mod event;
+mod fold;
+mod ids;
+mod incoming;
+mod limits;
+mod merge;
+mod parse;
+mod position;
+mod records;
+mod run;
+mod schema;
+mod server_frame;
+
+pub use client_frame::{ClientFrame, MAX_HISTORY_LIMIT, MAX_REQUEST_ID, MAX_TITLE, Request, Retitle};
+pub use codes::{CloseCode, ErrorCode};
+pub use event::{
+    CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, ToolError, Usage,
+};
+pub use fold::{FoldError, MessageState, RunView, ThreadState, ToolView, UserState};
+pub use ids::{
+    ApprovalId, ConnectionId, EventId, IdError, MAX_TEXT_ID, MessageId, RequestId, RunId, ThreadId,
+    ToolCallId, UserId,
+};
+pub use incoming::{Incoming, IncomingError, parse_incoming};
+pub use limits::Limits;
+pub use merge::{Merged, Part, merge, mergeable, split_after};
+pub use parse::{FrameError, parse_frame};
+pub use position::{Epoch, Position};
+pub use records::{ActiveRun, Message, OpenToolCall, ResumeReason, RunSnapshot, SnapshotThread, Thread};
+pub use run::{RunRules, Violation};
+pub use schema::{client_schema, server_schema};
+pub use server_frame::{Control, ControlBody, ErrorBody};
+
+/// The subprotocol that a client offers and the server selects.
+pub const SUBPROTOCOL: &str = "wireproof.v1";
+
+/// Seconds since 1970 as the wire has them: a float with microseconds.
+pub type Timestamp = f64;

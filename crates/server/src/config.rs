@@ -1,0 +1,333 @@
+//! Settings: flags before environment before file before defaults. File `section.key` = `WIREPROOF_SECTION_KEY`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::limits::Limits;
+
+/// All settings of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the store and the keys are.
+    pub data_dir: PathBuf,
+    /// How tokens are checked.
+    pub jwt: JwtConfig,
+    /// What users may do.
+    pub limits: Limits,
+    /// How much of the logs is kept.
+    pub retention: RetentionConfig,
+    /// How the server goes away.
+    pub drain: DrainConfig,
+}
+
+/// How tokens are checked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtConfig {
+    /// The HS256 secret; when empty, the key in the data directory, made on first use.
+    pub secret: String,
+    /// What `iss` must be; not checked when empty.
+    pub issuer: String,
+    /// What `aud` must hold; not checked when empty.
+    pub audience: String,
+}
+
+/// How much of the logs is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Events older than this may go.
+    pub hours: f64,
+    /// What a user's log may take.
+    pub bytes_per_user: u64,
+    /// How often the logs are looked through.
+    pub every_seconds: f64,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { hours: 24.0, bytes_per_user: 64 << 20, every_seconds: 60.0 }
+    }
+}
+
+/// How the server goes away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// How long runs may go on.
+    pub seconds: f64,
+    /// Over which time the clients come back.
+    pub spread_seconds: f64,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { seconds: 10.0, spread_seconds: 10.0 }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            data_dir: PathBuf::from("wireproof-data"),
+            jwt: JwtConfig::default(),
+            limits: Limits::default(),
+            retention: RetentionConfig::default(),
+            drain: DrainConfig::default(),
+        }
+    }
+}
+
+/// What flags say.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or holds what no setting is.
+    #[error("the configuration {path} cannot be used: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// An environment variable cannot be used.
+    #[error("the environment variable {name} cannot be used: {reason}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value makes no sense.
+    #[error("{key} = {value} cannot be used: {reason}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads file and environment; flags win.
+    pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, ConfigError> {
+        Self::load_with(file, flags, |name| std::env::var(name).ok())
+    }
+
+    fn load_with(
+        file: Option<&Path>,
+        flags: Overrides,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = match file {
+            None => Config::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+                toml::from_str(&text).map_err(|e| ConfigError::File {
+                    path: path.to_owned(),
+                    reason: place(&text, &e).trim_end().to_owned(),
+                })?
+            }
+        };
+        config = with_environment(&config, &environment)?;
+        config.listen = flags.listen.unwrap_or(config.listen);
+        config.data_dir = flags.data_dir.unwrap_or(config.data_dir);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("limits.heartbeat_seconds", self.limits.heartbeat_seconds),
+            ("limits.dead_seconds", self.limits.dead_seconds),
+            ("limits.stall_seconds", self.limits.stall_seconds),
+            ("limits.authenticate_seconds", self.limits.authenticate_seconds),
+            ("limits.run_seconds", self.limits.run_seconds),
+            ("limits.tool_seconds", self.limits.tool_seconds),
+            ("retention.every_seconds", self.retention.every_seconds),
+            ("retention.hours", self.retention.hours),
+        ];
+        for (key, value) in positive {
+            if !(1e-3..1e9).contains(&value) {
+                return Err(ConfigError::Value {
+                    key,
+                    value: value.to_string(),
+                    reason: "it must be from 0.001 to 1e9",
+                });
+            }
+        }
+        let not_negative = [
+            ("limits.token_grace_seconds", self.limits.token_grace_seconds),
+            ("drain.seconds", self.drain.seconds),
+            ("drain.spread_seconds", self.drain.spread_seconds),
+        ];
+        for (key, value) in not_negative {
+            if !(0.0..1e9).contains(&value) {
+                return Err(ConfigError::Value {
+                    key,
+                    value: value.to_string(),
+                    reason: "it must be from 0 to 1e9",
+                });
+            }
+        }
+        let limits = &self.limits;
+        if limits.dead_seconds <= limits.heartbeat_seconds {
+            let (key, value) = ("limits.dead_seconds", limits.dead_seconds.to_string());
+            return Err(ConfigError::Value {
+                key,
+                value,
+                reason: "it must be above limits.heartbeat_seconds",
+            });
+        }
+        if limits.message_hard_bytes > 0 && limits.message_bytes > limits.message_hard_bytes {
+            let (key, value) = ("limits.message_bytes", limits.message_bytes.to_string());
+            return Err(ConfigError::Value {
+                key,
+                value,
+                reason: "it must not be above limits.message_hard_bytes",
+            });
+        }
+        let secret = &self.jwt.secret;
+        if !secret.is_empty() && secret.len() < 32 {
+            let value = "(hidden)".to_owned();
+            return Err(ConfigError::Value {
+                key: "jwt.secret",
+                value,
+                reason: "it must have 32 bytes or more",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a file and where, without the line itself: it may hold a secret.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let message = error.message();
+    // A text of the wrong type is told by its type alone.
+    let shown = match (message.find(": string \""), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}: string{}", &message[..start], &message[end + 1..])
+        }
+        _ => message.to_owned(),
+    };
+    format!("line {line}: {shown}")
+}
+
+/// Puts what the environment says in the place of what the config says, by the type of the setting.
+fn with_environment(
+    config: &Config,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
+    let unusable = |name: &str, reason: String| ConfigError::Environment { name: name.to_owned(), reason };
+    let mut table = Table::try_from(config).map_err(|e| unusable("WIREPROOF_*", e.to_string()))?;
+    let mut last = String::from("WIREPROOF_*");
+    replace(&mut table, "WIREPROOF", environment, &mut last)?;
+    table.try_into().map_err(|e: toml::de::Error| unusable(&last, e.message().to_owned()))
+}
+
+fn replace(
+    table: &mut Table,
+    prefix: &str,
+    environment: &impl Fn(&str) -> Option<String>,
+    last: &mut String,
+) -> Result<(), ConfigError> {
+    for (key, value) in table.iter_mut() {
+        let name = format!("{prefix}_{}", key.to_uppercase());
+        if let Value::Table(section) = value {
+            replace(section, &name, environment, last)?;
+            continue;
+        }
+        let Some(text) = environment(&name) else { continue };
+        let reason = |what: &str| ConfigError::Environment {
+            name: name.clone(),
+            reason: format!("{text:?} is not {what}"),
+        };
+        *value = match value {
+            Value::Integer(_) => Value::Integer(text.parse().map_err(|_| reason("a whole number"))?),
+            Value::Float(_) => Value::Float(text.parse().map_err(|_| reason("a number"))?),
+            Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| reason("true or false"))?),
+            _ => Value::String(text.clone()),
+        };
+        last.clone_from(&name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, variables: &[(&str, &str)], flags: Overrides) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wireproof.toml");
+        std::fs::write(&path, file).unwrap();
+        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Config::load_with(Some(&path), flags, get)
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let file =
+            "listen = \"127.0.0.1:1\"\ndata_dir = \"file\"\n[limits]\nqueued_runs = 7\nconcurrent_runs = 3\n";
+        let flags = Overrides { data_dir: Some("flag".into()), listen: None };
+        let variables = [
+            ("WIREPROOF_LISTEN", "127.0.0.1:2"),
+            ("WIREPROOF_DATA_DIR", "environment"),
+            ("WIREPROOF_LIMITS_QUEUED_RUNS", "9"),
+            ("WIREPROOF_LIMITS_RUN_SECONDS", "12"),
+        ];
+        let config = load(file, &variables, flags).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("flag"));
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!((config.limits.queued_runs, config.limits.concurrent_runs), (9, 3));
+        assert_eq!(config.limits.run_seconds, 12.0);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let none = Overrides::default;
+        let unknown = load("[limits]\nqueud_runs = 7\n", &[], none()).unwrap_err().to_string();
+        assert!(unknown.contains("queud_runs"), "{unknown}");
+        let mistyped = load("", &[("WIREPROOF_LIMITS_QUEUED_RUNS", "many")], none()).unwrap_err().to_string();
+        assert!(mistyped.contains("WIREPROOF_LIMITS_QUEUED_RUNS") && mistyped.contains("many"), "{mistyped}");
+        let address = load("", &[("WIREPROOF_LISTEN", "nowhere")], none()).unwrap_err().to_string();
+        assert!(address.contains("WIREPROOF_LISTEN"), "{address}");
+        let short = load("", &[("WIREPROOF_JWT_SECRET", "hunter2")], none()).unwrap_err().to_string();
+        assert!(short.contains("jwt.secret") && !short.contains("hunter2"), "{short}");
+        assert!(load("[limits]\nrun_seconds = 0.0\n", &[], none()).is_err());
+        assert!(load("[retention]\nevery_seconds = 1e-10\n", &[], none()).is_err());
+        for file in ["jwt = \"hunter2\"", "[jwt]\nsecret = [\"hunter2\"]", "[jwt]\nsecret = hunter2"] {
+            let error = load(file, &[], none()).unwrap_err().to_string();
+            assert!(error.contains("line ") && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! One connection's view of its user's log: replay joined to live, without gap, double or unbounded memory. Pure.
+//!
+//! A feed is live while it is handed every commit, and reads the log whenever it is not: at the start, after a
+//! position in the past, after a lost notice, and when its client is slow. One way back to live serves them all.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::store::{Page, StoredEvent};
+
+/// What the feed has for the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An event of the log.
+    Event(StoredEvent),
+    /// A control frame, in its place between the events.
+    Control(Bytes),
+}
+
+/// Where a feed's events come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The place to begin is not known yet.
+    Unplaced,
+    /// Commits are pushed as they happen.
+    Live,
+    /// The log is read, page by page.
+    Log,
+}
+
+/// A control frame that waits.
+#[derive(Debug)]
+struct Waiting {
+    /// Due once the events up to this number are taken.
+    due: u64,
+    frame: Bytes,
+    /// True for the word that a replay is complete.
+    completes: bool,
+}
+
+/// The feed of one connection.
+#[derive(Debug)]
+pub struct Feed {
+    source: Source,
+    /// The last number queued, and so the place where the next page begins.
+    queued_to: u64,
+    /// The last number taken from the queue.
+    taken_to: u64,
+    /// The last number that a notice told of.
+    noted: u64,
+    events: VecDeque<StoredEvent>,
+    bytes: usize,
+    soft_bytes: usize,
+    /// Bytes of live events that were not queued since the last page: how far behind a client that does not read is.
+    missed_bytes: usize,
+    /// Control frames in the order of their making.
+    controls: VecDeque<Waiting>,
+    /// A snapshot: the state that the next events go on from, so it comes before everything else.
+    snapshot: Option<Bytes>,
+    /// Bytes of all control frames that wait.
+    control_bytes: usize,
+}
+
+impl Feed {
+    /// A feed that queues at most about `soft_bytes` of events.
+    pub fn new(soft_bytes: usize) -> Self {
+        Self {
+            source: Source::Unplaced,
+            queued_to: 0,
+            taken_to: 0,
+            noted: 0,
+            events: VecDeque::new(),
+            bytes: 0,
+            soft_bytes,
+            missed_bytes: 0,
+            controls: VecDeque::new(),
+            snapshot: None,
+            control_bytes: 0,
+        }
+    }
+
+    /// Begins, or begins again, after a number; events queued before are dropped, control frames stay due.
+    pub fn place(&mut self, after: u64) {
+        self.events.clear();
+        self.bytes = 0;
+        self.missed_bytes = 0;
+        self.queued_to = after;
+        self.taken_to = after;
+        self.source = if self.noted <= after { Source::Live } else { Source::Log };
+        self.snapshot = None;
+    }
+
+    /// Begins with the state at a number in place of the events up to it. Only a welcome comes before the state.
+    pub fn place_with_snapshot(&mut self, seq: u64, frame: Bytes) {
+        let first = self.source == Source::Unplaced;
+        self.place(seq);
+        if first {
+            self.control(frame);
+        } else {
+            self.snapshot = Some(frame);
+        }
+    }
+
+    /// Owes the word that a replay is complete, once the events up to `seq` are taken.
+    pub fn owe_caught_up(&mut self, seq: u64, frame: Bytes) {
+        self.push(seq, frame, true);
+    }
+
+    /// True when a replay is not complete yet.
+    pub fn owes_caught_up(&self) -> bool {
+        self.controls.iter().any(|waiting| waiting.completes)
+    }
+
+    /// Begins after a number if no place was found yet; a feed that has its place keeps it.
+    pub fn place_unless_placed(&mut self, after: u64) {
+        if self.source == Source::Unplaced {
+            self.place(after);
+        }
+    }
+
+    /// Begins by reading the log, for a position known to be in the past.
+    pub fn place_in_log(&mut self, after: u64) {
+        self.place(after);
+        self.source = Source::Log;
+    }
+
+    /// Takes a commit's events, or notes that they are in the log. Returns true when there is something to do.
+    pub fn notice(&mut self, events: &[StoredEvent]) -> bool {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return false };
+        self.noted = self.noted.max(last.seq);
+        if self.source == Source::Unplaced || last.seq <= self.queued_to {
+            return false;
+        }
+        if self.source == Source::Live && first.first_seq > self.queued_to + 1 {
+            // A notice was lost: the log has what it told of.
+            self.source = Source::Log;
+        }
+        if self.source == Source::Live {
+            let known = self.queued_to;
+            for event in events.iter().filter(|event| event.seq > known) {
+                if self.bytes + event.json.len() > self.soft_bytes && !self.events.is_empty() {
+                    self.source = Source::Log;
+                    break;
+                }
+                self.queue(event.clone());
+            }
+        }
+        if self.source == Source::Log {
+            self.missed_bytes += events
+                .iter()
+                .filter(|event| event.seq > self.queued_to)
+                .map(|event| event.json.len())
+                .sum::<usize>();
+        }
+        true
+    }
+
+    fn queue(&mut self, event: StoredEvent) {
+        self.queued_to = event.seq;
+        self.bytes += event.json.len();
+        self.events.push_back(event);
+    }
+
+    /// The number after which a page of the log is wanted now.
+    pub fn wants_page(&self) -> Option<u64> {
+        (self.source == Source::Log && self.events.is_empty()).then_some(self.queued_to)
+    }
+
+    /// Takes a page that was read after `after`; one that was asked for before the feed was placed anew is passed over.
+    pub fn page(&mut self, after: u64, page: Page) {
+        if self.source != Source::Log || after != self.queued_to || !self.events.is_empty() {
+            return;
+        }
+        self.missed_bytes = 0;
+        for event in page.events {
+            self.queue(event);
+        }
+        if page.complete && self.noted <= self.queued_to {
+            self.source = Source::Live;
+        }
+    }
+
+    /// Queues a control frame behind the events queued so far.
+    pub fn control(&mut self, frame: Bytes) {
+        self.control_after(self.queued_to, frame);
+    }
+
+    /// Queues a control frame that is due once the events up to `seq` are taken.
+    pub fn control_after(&mut self, seq: u64, frame: Bytes) {
+        self.push(seq, frame, false);
+    }
+
+    fn push(&mut self, seq: u64, frame: Bytes, completes: bool) {
+        // Answers keep the order of their requests: none overtakes another, nor the end of a replay.
+        let due = self.controls.back().map_or(seq, |last| seq.max(last.due));
+        self.control_bytes += frame.len();
+        self.controls.push_back(Waiting { due, frame, completes });
+    }
+
+    /// The next item for the wire.
+    pub fn take(&mut self) -> Option<Item> {
+        if let Some(frame) = self.snapshot.take() {
+            return Some(Item::Control(frame));
+        }
+        let unplaced = self.source == Source::Unplaced;
+        if self.controls.front().is_some_and(|waiting| unplaced || waiting.due <= self.taken_to) {
+            let waiting = self.controls.pop_front()?;
+            self.control_bytes -= waiting.frame.len();
+            return Some(Item::Control(waiting.frame));
+        }
+        let event = self.events.pop_front()?;
+        self.bytes -= event.json.len();
+        self.taken_to = event.seq;
+        if self.events.is_empty() {
+            // An idle connection keeps no room for a burst that is over.
+            self.events = VecDeque::new();
+        }
+        Some(Item::Event(event))
+    }
+
+    /// True while control frames that wait are fewer than `most` and smaller in all than the soft limit: more requests
+    /// may be read then.
+    pub fn takes_controls(&self, most: usize) -> bool {
+        self.waiting_controls() < most && self.control_bytes < self.soft_bytes
+    }
+
+    /// True when nothing is queued and no control frame waits.
+    pub fn is_idle(&self) -> bool {
+        let waiting = self.snapshot.is_some() || !self.controls.is_empty();
+        self.events.is_empty() && !waiting && self.source == Source::Live
+    }
+
+    /// True when there is something to put on the wire now.
+    pub fn is_ready(&self) -> bool {
+        let due = self.controls.front().is_some_and(|waiting| waiting.due <= self.taken_to);
+        !self.events.is_empty() || self.snapshot.is_some() || due
+    }
+
+    /// Control frames that wait.
+    pub fn waiting_controls(&self) -> usize {
+        self.controls.len()
+    }
+
+    /// Bytes of events that happened and were neither queued nor read since the last page.
+    pub fn missed_bytes(&self) -> usize {
+        self.missed_bytes
+    }
+
+    /// Bytes of events in the queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(seq: u64) -> StoredEvent {
+        StoredEvent { first_seq: seq, seq, json: Bytes::from(format!("{{\"seq\":{seq}}}")) }
+    }
+
+    fn page(log: &[StoredEvent], after: u64, size: usize) -> Page {
+        let rest: Vec<_> = log.iter().filter(|e| e.seq > after).cloned().collect();
+        Page { complete: rest.len() <= size, events: rest.into_iter().take(size).collect() }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Commit(u8),
+        LoseNotice(u8),
+        AskPage,
+        AnswerPage,
+        Take(u8),
+        Control,
+        Place(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..5u8).prop_map(Step::Commit),
+            1 => (1..3u8).prop_map(Step::LoseNotice),
+            3 => Just(Step::AskPage),
+            3 => Just(Step::AnswerPage),
+            4 => (1..6u8).prop_map(Step::Take),
+            1 => Just(Step::Control),
+            1 => any::<u8>().prop_map(Step::Place),
+        ]
+    }
+
+    proptest! {
+        /// However commits, lost notices, slow pages, reads and new positions interleave, the wire sees every number
+        /// after the last placement once and in order, the queue stays bounded, and in the end nothing is missing.
+        #[test]
+        fn a_feed_has_no_gap_and_no_double(steps in prop::collection::vec(step(), 1..120), soft in 20usize..200) {
+            let mut log: Vec<StoredEvent> = Vec::new();
+            let mut feed = Feed::new(soft);
+            feed.place(0);
+            let mut expected = 1;
+            let mut asked: Option<(u64, Page)> = None;
+            let mut controls = (0u64, 0u64);
+            let take = |feed: &mut Feed, expected: &mut u64, controls: &mut (u64, u64)| -> Result<bool, TestCaseError> {
+                match feed.take() {
+                    Some(Item::Event(e)) => {
+                        prop_assert_eq!(e.seq, *expected);
+                        *expected += 1;
+                        Ok(true)
+                    }
+                    Some(Item::Control(frame)) => {
+                        prop_assert_eq!(frame, Bytes::from(controls.1.to_string()));
+                        controls.1 += 1;
+                        Ok(true)
+                    }
+                    None => Ok(false),
+                }
+            };
+            for step in steps {
+                match step {
+                    Step::Commit(n) | Step::LoseNotice(n) => {
+                        let first = log.len() as u64 + 1;
+                        let batch: Vec<_> = (first..first + u64::from(n)).map(event).collect();
+                        log.extend(batch.clone());
+                        if matches!(step, Step::Commit(_)) {
+                            feed.notice(&batch);
+                        }
+                    }
+                    Step::AskPage => {
+                        if let Some(after) = feed.wants_page() {
+                            asked = Some((after, page(&log, after, 3)));
+                        }
+                    }
+                    Step::AnswerPage => {
+                        if let Some((after, page)) = asked.take() {
+                            feed.page(after, page);
+                        }
+                    }
+                    Step::Take(n) => {
+                        for _ in 0..n {
+                            take(&mut feed, &mut expected, &mut controls)?;
+                        }
+                    }
+                    Step::Control => {
+                        feed.control(Bytes::from(controls.0.to_string()));
+                        controls.0 += 1;
+                    }
+                    Step::Place(n) => {
+                        let after = u64::from(n) % (log.len() as u64 + 1);
+                        feed.place_in_log(after);
+                        expected = after + 1;
+                    }
+                }
+                prop_assert!(feed.queued_bytes() <= soft + 3 * 16, "bounded by the soft limit or one page");
+            }
+            // A last commit whose notice arrives brings everything that was lost.
+            let last = event(log.len() as u64 + 1);
+            log.push(last.clone());
+            feed.notice(&[last]);
+            loop {
+                if take(&mut feed, &mut expected, &mut controls)? {
+                    continue;
+                }
+                match feed.wants_page() {
+                    Some(after) => feed.page(after, page(&log, after, 3)),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(expected, log.len() as u64 + 1);
+            prop_assert_eq!(controls.0, controls.1);
+            prop_assert!(feed.is_idle());
+        }
+    }
+
+    #[test]
+    fn a_control_frame_waits_for_the_events_before_it() {
+        let mut feed = Feed::new(1000);
+        feed.place(0);
+        feed.control_after(2, Bytes::from_static(b"pong"));
+        assert_eq!(feed.take(), None);
+        feed.notice(&[event(1), event(2), event(3)]);
+        let items: Vec<_> = std::iter::from_fn(|| feed.take()).collect();
+        assert_eq!(items[2], Item::Control(Bytes::from_static(b"pong")));
+    }
+
+    /// Bug: a `go_away` that waited behind later events pushed the snapshot behind them too, and the old replay's
+    /// `caught_up` came before the snapshot that replaced the replay.
+    #[test]
+    fn a_snapshot_comes_before_all_that_waits() {
+        let mut feed = Feed::new(1000);
+        feed.place(0);
+        feed.owe_caught_up(2, Bytes::from_static(b"caught_up"));
+        feed.notice(&[event(1), event(2), event(3)]);
+        feed.control(Bytes::from_static(b"go_away"));
+        feed.place_with_snapshot(2, Bytes::from_static(b"snapshot"));
+        let said = |item: Option<Item>| match item {
+            Some(Item::Control(frame)) => String::from_utf8(frame.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(feed.take()), "snapshot");
+        assert_eq!(said(feed.take()), "caught_up");
+        assert_eq!(feed.wants_page(), Some(2));
+        feed.page(2, Page { events: vec![event(3)], complete: true });
+        assert_eq!(feed.take(), Some(Item::Event(event(3))));
+        assert_eq!(said(feed.take()), "go_away");
+        assert!(feed.is_idle());
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_counted_behind() {
+        let mut feed = Feed::new(30);
+        feed.place(0);
+        for seq in 1..=100 {
+            feed.notice(&[event(seq)]);
+        }
+        assert!(feed.queued_bytes() <= 30);
+        assert!(feed.missed_bytes() > 900);
+    }
+}

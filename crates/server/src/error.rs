@@ -1,0 +1,49 @@
+//! From inside to outside: one place says which code, status and sentence a refusal has. Causes stay in our log.
+
+use http::StatusCode;
+use wireproof_protocol::{ErrorBody, ErrorCode};
+
+/// Something that was refused, as the outside sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// Code and sentence.
+    pub body: Box<ErrorBody>,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
+        Self { body: Box::new(ErrorBody::new(code, sentence)) }
+    }
+
+    /// The code.
+    pub fn code(&self) -> ErrorCode {
+        self.body.error_code
+    }
+}
+
+impl From<ErrorBody> for Refusal {
+    fn from(body: ErrorBody) -> Self {
+        Self { body: Box::new(body) }
+    }
+}
+
+/// The HTTP status of a code.
+pub fn status(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
+        ErrorCode::InvalidFrame | ErrorCode::MissingField | ErrorCode::UnknownType => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        ErrorCode::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited | ErrorCode::TooManyConnections | ErrorCode::TooManyRuns => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::IdReused | ErrorCode::CursorAhead => StatusCode::CONFLICT,
+        ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::AgentFailed | ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,95 @@
+//! Who asks, and with what: the bearer token, the JSON body and the query, each refused in the one shape of errors.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{StatusCode, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use wireproof_protocol::{ErrorCode, UserId};
+
+use crate::{
+    auth::{AuthError, token},
+    error::Refusal,
+    ws::Context,
+};
+
+/// The user of a good bearer token.
+pub struct User(pub UserId);
+
+impl FromRequestParts<Arc<Context>> for User {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
+        let token = token::bearer(&parts.headers).ok_or(AuthError::Missing)?;
+        Ok(Self(context.keys.verify(&token)?.user_id))
+    }
+}
+
+/// The id in the address, as text; one that is not UTF-8 names nothing.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id))
+            .map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such thing."))
+    }
+}
+
+/// A JSON object; an empty body is an empty object.
+pub struct Object<T>(pub T);
+
+impl<T, S> FromRequest<S> for Object<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let body =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    Refusal::new(ErrorCode::MessageTooLarge, "The body is too large.")
+                }
+                _ => Refusal::new(ErrorCode::InvalidFrame, "The body could not be read."),
+            })?;
+        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| {
+            let sentence = format!("Invalid JSON at line {}, column {}.", e.line(), e.column());
+            Refusal::new(ErrorCode::InvalidJson, sentence)
+        })?;
+        if !value.is_object() {
+            return Err(Refusal::new(ErrorCode::InvalidFrame, "The body must be a JSON object."));
+        }
+        serde_json::from_value(value).map(Self).map_err(|e| {
+            let missing = e.to_string().starts_with("missing field");
+            let code = if missing { ErrorCode::MissingField } else { ErrorCode::InvalidFrame };
+            let what = if missing { e.to_string() } else { "a field is of the wrong type".to_owned() };
+            Refusal::new(code, format!("The body cannot be used: {what}."))
+        })
+    }
+}
+
+/// The parameters of a query string.
+pub struct Parameters<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Parameters<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|_| Refusal::new(ErrorCode::InvalidFrame, "A parameter of the query cannot be used."))
+    }
+}

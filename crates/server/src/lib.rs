@@ -1,0 +1,25 @@
+//! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
+//!
+//! Floors, each importing only from those below: `server`; `http`, `ws`; `session`, `hub`; `threads`, `runs`,
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `shutdown`.
+
+pub mod auth;
+pub mod broker;
+mod clock;
+pub mod config;
+pub mod delivery;
+pub mod error;
+mod http;
+pub mod hub;
+pub mod limits;
+pub mod metrics;
+pub mod runs;
+pub mod server;
+pub mod session;
+pub mod shutdown;
+pub mod store;
+pub mod threads;
+mod ws;
+
+pub use config::{Config, ConfigError, Overrides};
+pub use server::{Server, StartError};

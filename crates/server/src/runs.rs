@@ -1,0 +1,309 @@
+//! Runs: taken with their message, driven to exactly one end each, cancelled by their user, recovered after a crash.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolFailure};
+use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, Outcome, RunId, ThreadId, UserId};
+
+use crate::{
+    error::Refusal,
+    metrics::Metrics,
+    store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
+};
+
+mod driver;
+mod recorder;
+mod recovery;
+mod registry;
+
+pub use recovery::recover;
+use registry::{Registry, Slot};
+
+/// Hits of a search that an agent may ask for at once.
+const MOST_HITS: usize = 50;
+/// Characters of a message that become the title of its new thread.
+const TITLE_CHARS: usize = 60;
+
+/// How runs are bounded.
+#[derive(Debug, Clone, Copy)]
+pub struct RunLimits {
+    /// Runs of a user at once; 0 is no limit.
+    pub concurrent: usize,
+    /// Runs of a user that may wait; 0 is no limit.
+    pub queued: usize,
+    /// How long a run may take.
+    pub run: Duration,
+    /// How long a cancelled agent has to stop by itself.
+    pub grace: Duration,
+}
+
+/// What a user asks of an agent.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The request, if it has an id.
+    pub request: Option<RequestKey>,
+    /// The message.
+    pub content: String,
+    /// The thread; a new one when absent.
+    pub thread_id: Option<ThreadId>,
+    /// The agent; the first one when absent.
+    pub agent: Option<String>,
+}
+
+/// The runs of this node.
+pub struct Runs {
+    store: Arc<dyn Store>,
+    agents: Vec<Arc<dyn Agent>>,
+    registry: Registry,
+    limits: RunLimits,
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    /// No new runs.
+    closed: CancellationToken,
+    /// Those that go on must end.
+    draining: CancellationToken,
+}
+
+impl Runs {
+    /// Runs for these agents, the first of them the one for messages that name none.
+    pub fn new(
+        store: Arc<dyn Store>,
+        agents: Vec<Arc<dyn Agent>>,
+        limits: RunLimits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            agents,
+            registry: Registry::new(limits.concurrent, limits.queued),
+            limits,
+            metrics,
+            tasks: TaskTracker::new(),
+            closed: CancellationToken::new(),
+            draining: CancellationToken::new(),
+        })
+    }
+
+    /// Takes a message and starts or queues its run; returns the answer to the request once both are durable.
+    ///
+    /// A caller that goes away changes nothing: what was taken is stored and driven by a task of its own, which a drain
+    /// waits for.
+    pub async fn start(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        request: RunRequest,
+    ) -> Result<ControlBody, Refusal> {
+        let (runs, user_id) = (self.clone(), user_id.clone());
+        let taken = self.tasks.spawn(async move { runs.take(&user_id, request).await });
+        taken.await.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "a run could not be taken");
+            Err(Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again."))
+        })
+    }
+
+    async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
+        if let Some(key) = &request.request {
+            // Asked before: the same answer, whatever the queue is like now.
+            if let Some(answer) = self.store.answered(user_id, key).await? {
+                return Ok(answer);
+            }
+        }
+        if self.closed.is_cancelled() {
+            return Err(Refusal::new(
+                ErrorCode::ShuttingDown,
+                "The server is restarting and takes no new runs.",
+            ));
+        }
+        let agent = self.agent(request.agent.as_deref())?;
+        let run_id = RunId::new();
+        let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
+        let greeting = agent.greeting();
+        let first = if slot.is_queued() {
+            EventBody::StatusUpdate {
+                status: "queued".to_owned(),
+                detail: Some("Waiting for a free run.".to_owned()),
+            }
+        } else {
+            EventBody::AgentStarted { message: greeting.clone() }
+        };
+        let start = StartRun {
+            user_id: user_id.clone(),
+            request: request.request,
+            thread_id: request.thread_id,
+            title: title_of(&request.content),
+            message_id: MessageId::new(),
+            content: request.content.clone(),
+            run_id,
+            agent_name: agent.name().to_owned(),
+            first: first.clone(),
+            now: crate::clock::unix_now(),
+        };
+        // The slot frees itself when the store refuses, or when a repeated request needs no run.
+        let started = self.store.start_run(start).await.map_err(|e| match e {
+            StoreError::NotFound => Refusal::new(ErrorCode::NotFound, "There is no such thread."),
+            other => other.into(),
+        });
+        let started = match started? {
+            Answer::Repeated(answer) => return Ok(answer),
+            Answer::Done(started) => started,
+        };
+        let thread_id = started.thread_id;
+        let run = driver::Run {
+            user_id: user_id.clone(),
+            run_id,
+            thread_id,
+            content: request.content,
+            first,
+            greeting,
+            slot,
+            agent,
+        };
+        self.tasks.spawn(run.drive(self.clone()));
+        Ok(ControlBody::Accepted { run_id, thread_id, seq: started.seq })
+    }
+
+    fn agent(&self, name: Option<&str>) -> Result<Arc<dyn Agent>, Refusal> {
+        let found = match name {
+            None => self.agents.first(),
+            Some(name) => self.agents.iter().find(|agent| agent.name() == name),
+        };
+        found.cloned().ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no agent of that name."))
+    }
+
+    fn too_many(&self, full: registry::Full) -> Refusal {
+        self.metrics.runs_refused.inc();
+        Refusal::new(
+            ErrorCode::TooManyRuns,
+            format!("You have {} runs going and {} waiting; wait for one to end.", full.running, full.queued),
+        )
+    }
+
+    /// Ends a run of the user; of one that is over, tells how it ended.
+    pub async fn cancel(&self, user_id: &UserId, run_id: RunId) -> Result<ControlBody, Refusal> {
+        if self.registry.cancel(user_id, run_id) {
+            return Ok(ControlBody::Ack {
+                thread_id: None,
+                run_id: Some(run_id),
+                approval_id: None,
+                outcome: None,
+            });
+        }
+        let record = self.run(user_id, run_id).await?;
+        Ok(ControlBody::Ack {
+            thread_id: Some(record.thread_id),
+            run_id: Some(run_id),
+            approval_id: None,
+            outcome: record.outcome,
+        })
+    }
+
+    /// A run of the user.
+    pub async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, Refusal> {
+        self.store.run(user_id, run_id).await.map_err(|e| match e {
+            StoreError::NotFound => Refusal::new(ErrorCode::NotFound, "There is no such run."),
+            other => other.into(),
+        })
+    }
+
+    /// Runs going and waiting on this node.
+    pub fn alive(&self) -> usize {
+        self.registry.alive()
+    }
+
+    /// Takes no new runs, gives those that go on `patience` to end, then ends them as failed; returns when all are over.
+    pub async fn drain(&self, patience: Duration) {
+        self.refuse_new();
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::info!(
+                runs = self.registry.alive(),
+                "runs did not end in time for the drain: ending them"
+            );
+        }
+        self.draining.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Refuses new runs from now on; those that go on are not touched.
+    pub fn refuse_new(&self) {
+        self.closed.cancel();
+    }
+
+    fn search_for(&self, user_id: &UserId) -> SearchThreads {
+        let (store, user_id) = (self.store.clone(), user_id.clone());
+        Arc::new(move |text, limit| {
+            let (store, user_id) = (store.clone(), user_id.clone());
+            Box::pin(async move {
+                let found = store.search(&user_id, &text, limit.min(MOST_HITS)).await.map_err(|e| {
+                    tracing::error!(%user_id, error = %e, "a search in the user's threads failed");
+                    ToolFailure { code: "internal".to_owned(), message: "The search failed.".to_owned() }
+                })?;
+                Ok(found.into_iter().map(|hit| thread_hit(hit, &text)).collect())
+            })
+        })
+    }
+}
+
+fn title_of(content: &str) -> String {
+    let line = content.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(TITLE_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+fn thread_hit(found: crate::store::FoundMessage, text: &str) -> ThreadHit {
+    let message = found.message;
+    ThreadHit {
+        thread_id: message.thread_id,
+        title: found.title,
+        role: match message.role {
+            wireproof_protocol::Role::User => "user".to_owned(),
+            wireproof_protocol::Role::Assistant => "assistant".to_owned(),
+        },
+        excerpt: excerpt(&message.content, text),
+        created_at: message.created_at,
+    }
+}
+
+/// About 80 characters on either side of the hit.
+fn excerpt(content: &str, text: &str) -> String {
+    let chars: Vec<char> = content.chars().collect();
+    let at = content
+        .to_lowercase()
+        .find(&text.to_lowercase())
+        .map_or(0, |byte| content.to_lowercase()[..byte].chars().count())
+        .min(chars.len());
+    let (start, end) = (at.saturating_sub(80), (at + text.chars().count() + 80).min(chars.len()));
+    let piece: String = chars[start..end].iter().collect();
+    let (before, after) = (if start > 0 { "…" } else { "" }, if end < chars.len() { "…" } else { "" });
+    format!("{before}{}{after}", piece.trim())
+}
+
+/// What a run's end is counted as.
+fn outcome_label(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_one_short_line() {
+        assert_eq!(title_of("  What\nis   17*23? "), "What is 17*23?");
+        assert_eq!(title_of(&"é".repeat(100)).chars().count(), TITLE_CHARS + 1);
+    }
+
+    #[test]
+    fn an_excerpt_holds_the_hit() {
+        let text = format!("{}NEEDLE{}", "a ".repeat(200), " b".repeat(200));
+        let piece = excerpt(&text, "needle");
+        assert!(piece.contains("NEEDLE") && piece.chars().count() < 200);
+    }
+}

@@ -1,0 +1,256 @@
+//! One run from its turn to its end: the agent works in a task of its own, this one writes down what it says.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
+use wireproof_protocol::{EventBody, RunId, RunRules, ThreadId, UserId};
+
+use super::{Runs, Slot, outcome_label, recorder::Recorder};
+use crate::store::{FinishRun, StoreError};
+
+/// Emissions that may wait for the store; a full channel makes the agent wait.
+const EMISSIONS: usize = 256;
+/// How long to wait before a store that failed is offered the end of a run again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+type End = Result<Answer, AgentError>;
+
+/// A run that was taken.
+pub struct Run {
+    pub user_id: UserId,
+    pub run_id: RunId,
+    pub thread_id: ThreadId,
+    pub content: String,
+    pub first: EventBody,
+    pub greeting: String,
+    pub slot: Slot,
+    pub agent: Arc<dyn Agent>,
+}
+
+impl Run {
+    /// Drives the run to its one end.
+    pub async fn drive(mut self, runs: Arc<Runs>) {
+        let began = Instant::now();
+        let mut rules = RunRules::new();
+        if let Err(violation) = rules.apply(None, 1, &self.first) {
+            tracing::error!(run_id = %self.run_id, %violation, "the first event of a run breaks a rule");
+        }
+        let queued = self.slot.is_queued();
+        let agent_name = self.agent.name().to_owned();
+        let mut recorder =
+            Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
+        let end = self.wait_and_work(&runs, &mut recorder, queued).await;
+        self.finish(&runs, recorder, end, began).await;
+    }
+
+    async fn wait_and_work(&mut self, runs: &Runs, recorder: &mut Recorder, queued: bool) -> End {
+        let cancelled = self.slot.cancelled.clone();
+        let turn = tokio::select! {
+            biased;
+            () = runs.draining.cancelled() => Err(restarting()),
+            () = cancelled.cancelled() => Err(AgentError::Cancelled),
+            () = self.slot.turn() => Ok(()),
+        };
+        if queued && let Err(violation) = recorder.start(self.greeting.clone(), crate::clock::unix_now()) {
+            tracing::error!(run_id = %self.run_id, %violation, "a queued run could not start");
+        }
+        turn?;
+        self.work(runs, recorder).await
+    }
+
+    async fn work(&self, runs: &Runs, recorder: &mut Recorder) -> End {
+        let (emissions, mut said) = mpsc::channel(EMISSIONS);
+        let stop = CancellationToken::new();
+        let context = RunContext {
+            user_id: self.user_id.clone(),
+            thread_id: self.thread_id,
+            run_id: self.run_id,
+            content: self.content.clone(),
+            cancelled: stop.clone(),
+            search_threads: runs.search_for(&self.user_id),
+            emissions,
+        };
+        // The call itself stands inside the task: an agent may panic before it returns its future.
+        let agent = self.agent.clone();
+        let mut agent = tokio::spawn(async move { agent.run(context).await });
+        let ended = self.listen(runs, recorder, &mut agent, &mut said).await;
+        stop.cancel();
+        let end = match ended {
+            Ended::ByItself(end) => end,
+            Ended::ByUs(why) => {
+                // What the agent says while it stops is still heard, so that it never waits for us.
+                let stopped =
+                    timeout(runs.limits.grace, self.hear_out(runs, recorder, &mut agent, &mut said)).await;
+                if stopped.is_err() {
+                    agent.abort();
+                }
+                Err(why)
+            }
+        };
+        said.close();
+        while let Ok(emission) = said.try_recv() {
+            self.take(recorder, emission).or_else(|e| if end.is_ok() { Err(e) } else { Ok(()) })?;
+        }
+        end
+    }
+
+    async fn listen(
+        &self,
+        runs: &Runs,
+        recorder: &mut Recorder,
+        agent: &mut JoinHandle<End>,
+        said: &mut mpsc::Receiver<Emission>,
+    ) -> Ended {
+        let deadline = tokio::time::Instant::now() + runs.limits.run;
+        let mut batch = Vec::new();
+        let mut open = true;
+        loop {
+            if recorder.has_events()
+                && let Err(e) = self.append(runs, recorder).await
+            {
+                return Ended::ByUs(self.store_failed(&e));
+            }
+            let due = recorder.due();
+            tokio::select! {
+                biased;
+                () = self.slot.cancelled.cancelled() => return Ended::ByUs(AgentError::Cancelled),
+                () = runs.draining.cancelled() => return Ended::ByUs(restarting()),
+                () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
+                taken = said.recv_many(&mut batch, EMISSIONS), if open => {
+                    open = taken > 0;
+                    for emission in batch.drain(..) {
+                        if let Err(e) = self.take(recorder, emission) {
+                            return Ended::ByUs(e);
+                        }
+                    }
+                }
+                joined = &mut *agent => return Ended::ByItself(self.joined(joined)),
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                    if let Err(violation) = recorder.tick(Instant::now(), crate::clock::unix_now()) {
+                        return Ended::ByUs(self.broke_rules(&violation));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn hear_out(
+        &self,
+        runs: &Runs,
+        recorder: &mut Recorder,
+        agent: &mut JoinHandle<End>,
+        said: &mut mpsc::Receiver<Emission>,
+    ) {
+        loop {
+            tokio::select! {
+                Some(emission) = said.recv() => {
+                    // The run is ending: what breaks a rule now is left out.
+                    let _ = self.take(recorder, emission);
+                    if recorder.has_events() && self.append(runs, recorder).await.is_err() {
+                        return;
+                    }
+                }
+                _ = &mut *agent => return,
+            }
+        }
+    }
+
+    fn take(&self, recorder: &mut Recorder, emission: Emission) -> Result<(), AgentError> {
+        recorder
+            .take(emission, Instant::now(), crate::clock::unix_now())
+            .map_err(|violation| self.broke_rules(&violation))
+    }
+
+    fn joined(&self, joined: Result<End, tokio::task::JoinError>) -> End {
+        match joined {
+            Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
+            Ok(end) => end,
+            Err(e) => {
+                tracing::error!(run_id = %self.run_id, agent = self.agent.name(), error = %e, "an agent panicked");
+                Err(failed("agent_panicked", "The agent failed with an internal error."))
+            }
+        }
+    }
+
+    fn broke_rules(&self, violation: &wireproof_protocol::Violation) -> AgentError {
+        tracing::error!(run_id = %self.run_id, agent = self.agent.name(), %violation, "an agent broke the rules of a run");
+        failed("agent_broke_rules", "The agent said something that no run may say.")
+    }
+
+    fn store_failed(&self, error: &StoreError) -> AgentError {
+        tracing::error!(run_id = %self.run_id, %error, "the events of a run could not be stored");
+        failed("internal", "The run could not be recorded.")
+    }
+
+    /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
+    async fn append(&self, runs: &Runs, recorder: &mut Recorder) -> Result<(), StoreError> {
+        let events = Arc::new(recorder.drain());
+        let stored = runs.store.append_events(&self.user_id, events.clone()).await;
+        stored.map(drop).inspect_err(|_| recorder.put_back(events.to_vec()))
+    }
+
+    async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End, began: Instant) {
+        let duration_ms = began.elapsed().as_secs_f64() * 1e3;
+        let now = crate::clock::unix_now();
+        let (outcome, answer) = recorder.finish(end, duration_ms, now);
+        let events = recorder.drain();
+        let finish = FinishRun {
+            user_id: self.user_id.clone(),
+            run_id: self.run_id,
+            thread_id: self.thread_id,
+            events,
+            outcome,
+            answer,
+            now,
+        };
+        self.store_end(runs, Arc::new(finish)).await;
+        runs.metrics.run_ended(outcome_label(outcome), duration_ms / 1e3);
+    }
+
+    /// Offers the end to the store until it takes it. A store that is still broken when the server drains leaves it to
+    /// the next start.
+    async fn store_end(&self, runs: &Runs, finish: Arc<FinishRun>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match runs.store.finish_run(finish.clone()).await {
+                Ok(_) => return,
+                Err(e @ StoreError::Backend(_)) if !runs.draining.is_cancelled() => {
+                    tracing::error!(run_id = %self.run_id, error = %e, "the end of a run could not be stored: trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = runs.draining.cancelled() => {}
+                    }
+                    pause = (2 * pause).min(LAST_PAUSE);
+                }
+                Err(e) => {
+                    tracing::error!(run_id = %self.run_id, error = %e, "the end of a run was refused by the store");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// How listening to an agent came to its end.
+enum Ended {
+    ByItself(End),
+    ByUs(AgentError),
+}
+
+fn failed(code: &str, message: &str) -> AgentError {
+    AgentError::Failed { code: code.to_owned(), message: message.to_owned() }
+}
+
+fn restarting() -> AgentError {
+    failed("server_restarting", "The server is restarting; ask again.")
+}

@@ -1,0 +1,268 @@
+//! From what an agent emits to the events of its run: numbers, rules, and deltas put together. Pure.
+
+use std::time::{Duration, Instant};
+
+use wireproof_agents::{AgentError, Answer, Emission};
+use wireproof_protocol::{
+    Decision, Event, EventBody, EventId, MessageId, Outcome, RunError, RunId, RunPart, RunRules, ThreadId,
+    Timestamp, ToolError, Usage, UserId, Violation,
+};
+
+/// The least time between two frames of deltas: 25 a second.
+const DELTA_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Writes the events of one run.
+pub struct Recorder {
+    user_id: UserId,
+    thread_id: ThreadId,
+    run_id: RunId,
+    agent_name: String,
+    rules: RunRules,
+    message_id: MessageId,
+    step_number: u32,
+    /// Deltas that wait for more of their kind, and when they are due.
+    pending: Vec<EventBody>,
+    due: Option<Instant>,
+    last_delta: Option<Instant>,
+    events: Vec<Event>,
+}
+
+impl Recorder {
+    /// A recorder whose run's first event is stored already.
+    pub fn new(
+        user_id: UserId,
+        thread_id: ThreadId,
+        run_id: RunId,
+        agent_name: String,
+        rules: RunRules,
+    ) -> Self {
+        let message_id = rules.text().0.unwrap_or_else(MessageId::new);
+        Self {
+            user_id,
+            thread_id,
+            run_id,
+            agent_name,
+            rules,
+            message_id,
+            step_number: 0,
+            pending: Vec::new(),
+            due: None,
+            last_delta: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Says that the agent begins.
+    pub fn start(&mut self, message: String, now: Timestamp) -> Result<(), Violation> {
+        self.push(EventBody::AgentStarted { message }, now)
+    }
+
+    /// Takes what the agent says. Errs when the agent breaks the rules of a run.
+    pub fn take(&mut self, emission: Emission, at: Instant, now: Timestamp) -> Result<(), Violation> {
+        let body = match emission {
+            Emission::MessageDelta { delta } | Emission::ThinkingDelta { delta } if delta.is_empty() => {
+                return Ok(());
+            }
+            Emission::MessageDelta { delta } => {
+                return self.delta(EventBody::MessageDelta { message_id: self.message_id, delta }, at, now);
+            }
+            Emission::ThinkingDelta { delta } => {
+                return self.delta(EventBody::ThinkingDelta { message_id: self.message_id, delta }, at, now);
+            }
+            Emission::ToolArgumentsDelta { tool_call_id, delta } => {
+                return self.delta(EventBody::ToolArgumentsDelta { tool_call_id, delta }, at, now);
+            }
+            Emission::Thinking { reasoning } => {
+                EventBody::AgentThinking { reasoning, step_number: self.step_number + 1 }
+            }
+            Emission::ToolExecuting { tool_call_id, tool_name, parameters } => {
+                EventBody::ToolExecuting { tool_call_id, tool_name, parameters }
+            }
+            Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms } => {
+                let (result, error) = match result {
+                    Ok(value) => (Some(value), None),
+                    Err(e) => (None, Some(ToolError { code: e.code, message: e.message })),
+                };
+                EventBody::ToolCompleted { tool_call_id, tool_name, result, error, duration_ms }
+            }
+            Emission::Status { status, detail } => EventBody::StatusUpdate { status, detail },
+        };
+        self.flush(now)?;
+        self.push(body, now)
+    }
+
+    /// Holds a delta back for more of its kind; the first one of a run is never held.
+    fn delta(&mut self, body: EventBody, at: Instant, now: Timestamp) -> Result<(), Violation> {
+        let due = self.last_delta.map_or(at, |last| last + DELTA_INTERVAL);
+        if due <= at && self.pending.is_empty() {
+            self.last_delta = Some(at);
+            return self.push(body, now);
+        }
+        if !self.pending.iter_mut().any(|pending| join(pending, &body)) {
+            self.pending.push(body);
+        }
+        self.due.get_or_insert(due);
+        Ok(())
+    }
+
+    /// When the deltas that are held back are due.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Lets go of deltas that are due.
+    pub fn tick(&mut self, at: Instant, now: Timestamp) -> Result<(), Violation> {
+        if self.due.is_some_and(|due| due <= at) {
+            self.last_delta = Some(at);
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, now: Timestamp) -> Result<(), Violation> {
+        self.due = None;
+        std::mem::take(&mut self.pending).into_iter().try_for_each(|body| self.push(body, now))
+    }
+
+    fn push(&mut self, body: EventBody, now: Timestamp) -> Result<(), Violation> {
+        let run_seq = self.rules.run_seq() + 1;
+        self.rules.apply(None, run_seq, &body)?;
+        if let EventBody::AgentThinking { step_number, .. } = body {
+            self.step_number = step_number;
+        }
+        let agent_name = self.agent_name.clone();
+        self.events.push(Event {
+            seq: 0,
+            first_seq: None,
+            event_id: EventId::new(),
+            user_id: self.user_id.clone(),
+            thread_id: self.thread_id,
+            timestamp: now,
+            run: Some(RunPart { run_id: self.run_id, run_seq, first_run_seq: None, agent_name }),
+            body,
+        });
+        Ok(())
+    }
+
+    /// The events to append now.
+    pub fn drain(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes events back that could not be appended; they come first at the next try.
+    pub fn put_back(&mut self, mut events: Vec<Event>) {
+        events.append(&mut self.events);
+        self.events = events;
+    }
+
+    /// True when there are events to append.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Ends the run: closes what is open and says the one terminal event. Returns how it ended and the answer.
+    pub fn finish(
+        &mut self,
+        end: Result<Answer, AgentError>,
+        duration_ms: f64,
+        now: Timestamp,
+    ) -> (Outcome, Option<(MessageId, String)>) {
+        // What is held back belongs to the answer; it cannot break a rule that its first piece did not.
+        let _ = self.flush(now);
+        let end = end.and_then(|answer| self.check_answer(answer));
+        self.close_open(&end, now);
+        let body = self.terminal(end, duration_ms);
+        let EventBody::AgentCompleted { outcome, final_response, .. } = &body else {
+            unreachable!("a terminal event is an agent_completed")
+        };
+        let outcome = *outcome;
+        let text = final_response.clone().unwrap_or_else(|| self.rules.text().1.to_owned());
+        if let Err(violation) = self.push(body, now) {
+            tracing::error!(run_id = %self.run_id, %violation, "the end of a run breaks a rule");
+        }
+        let answer = (outcome == Outcome::Success || !text.is_empty()).then_some((self.message_id, text));
+        (outcome, answer)
+    }
+
+    /// An answer must be what its deltas said, and leave no tool open.
+    fn check_answer(&self, answer: Answer) -> Result<Answer, AgentError> {
+        let text = self.rules.text().1;
+        let failed =
+            |message: &str| AgentError::Failed { code: "agent_broke_rules".into(), message: message.into() };
+        if !text.is_empty() && text != answer.final_response {
+            return Err(failed("The agent's answer differs from what it streamed."));
+        }
+        if self.rules.open_tools().next().is_some() {
+            return Err(failed("The agent ended while a tool was still running."));
+        }
+        Ok(answer)
+    }
+
+    fn close_open(&mut self, end: &Result<Answer, AgentError>, now: Timestamp) {
+        let (code, message) = match end {
+            Err(AgentError::Cancelled) => ("cancelled", "The run was cancelled."),
+            _ => ("run_ended", "The run ended before the tool did."),
+        };
+        let open_tools: Vec<_> = self.rules.open_tools().map(|(id, name)| (id, name.to_owned())).collect();
+        for (tool_call_id, tool_name) in open_tools {
+            let error = Some(ToolError { code: code.to_owned(), message: message.to_owned() });
+            let body =
+                EventBody::ToolCompleted { tool_call_id, tool_name, result: None, error, duration_ms: 0.0 };
+            let _ = self.push(body, now);
+        }
+        let open_approvals: Vec<_> = self.rules.open_approvals().collect();
+        for (approval_id, tool_call_id) in open_approvals {
+            let decision = Decision::Expired;
+            let _ = self.push(EventBody::ApprovalResolved { approval_id, tool_call_id, decision }, now);
+        }
+    }
+
+    fn terminal(&self, end: Result<Answer, AgentError>, duration_ms: f64) -> EventBody {
+        let begun = self.rules.text().0;
+        match end {
+            Ok(answer) => EventBody::AgentCompleted {
+                outcome: Outcome::Success,
+                message_id: Some(self.message_id),
+                final_response: Some(answer.final_response),
+                error: None,
+                usage: answer.usage,
+                duration_ms,
+            },
+            Err(AgentError::Cancelled) => EventBody::AgentCompleted {
+                outcome: Outcome::Cancelled,
+                message_id: begun,
+                final_response: None,
+                error: None,
+                usage: Usage::default(),
+                duration_ms,
+            },
+            Err(AgentError::Failed { code, message }) => EventBody::AgentCompleted {
+                outcome: Outcome::Failed,
+                message_id: begun,
+                final_response: None,
+                error: Some(RunError { code, message }),
+                usage: Usage::default(),
+                duration_ms,
+            },
+        }
+    }
+}
+
+/// Puts a delta behind another of the same kind and target.
+fn join(pending: &mut EventBody, next: &EventBody) -> bool {
+    match (pending, next) {
+        (EventBody::MessageDelta { delta, .. }, EventBody::MessageDelta { delta: more, .. })
+        | (EventBody::ThinkingDelta { delta, .. }, EventBody::ThinkingDelta { delta: more, .. }) => {
+            delta.push_str(more);
+            true
+        }
+        (
+            EventBody::ToolArgumentsDelta { tool_call_id: a, delta },
+            EventBody::ToolArgumentsDelta { tool_call_id: b, delta: more },
+        ) if a == b => {
+            delta.push_str(more);
+            true
+        }
+        _ => false,
+    }
+}

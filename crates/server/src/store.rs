@@ -1,0 +1,382 @@
+//! What is kept: users' logs, threads, messages, runs and the answers to requests.
+//! What must be atomic is one method; sequence numbers are given in the transaction that appends.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use wireproof_protocol::{
+    ControlBody, ErrorCode, Event, Message, MessageId, Outcome, Position, RequestId, RunId, Thread, ThreadId,
+    Timestamp, UserId,
+};
+
+use crate::error::Refusal;
+
+pub mod embedded;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing, or it is another user's.
+    #[error("not found")]
+    NotFound,
+    /// The request id was used with another body.
+    #[error("the request id was used before with another body")]
+    IdReused,
+    /// The log no longer reaches back to the position.
+    #[error("the log begins after seq {floor}")]
+    TooOld {
+        /// The last number that is gone.
+        floor: u64,
+    },
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk or the database failed.
+    #[error("the store failed: {0}")]
+    Backend(String),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::new(ErrorCode::NotFound, "There is no such thing."),
+            StoreError::IdReused => {
+                Self::new(ErrorCode::IdReused, "This request id was used before with another body.")
+            }
+            StoreError::Closed => Self::new(ErrorCode::ShuttingDown, "The server is restarting; try again."),
+            StoreError::TooOld { .. } | StoreError::Backend(_) => {
+                tracing::error!(error = %error, "the store failed a request");
+                Self::new(ErrorCode::Internal, "Something went wrong inside; try again.")
+            }
+        }
+    }
+}
+
+/// Why a store could not be opened; the file is left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file is not a wireproof store.
+    #[error(
+        "{path} is not a wireproof store; it was left as it was. Give another --data-dir, or move the file away."
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error(
+        "{path} is damaged ({reason}); it was left as it was. Restore a backup, or move the file away to start empty."
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the check found.
+        reason: String,
+    },
+    /// The file was written by a later version.
+    #[error(
+        "{path} was written by a later version of wireproof (schema {found}, known up to {known}); it was left as it was. Use that version, or give another --data-dir."
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema found.
+        found: i64,
+        /// The schema known.
+        known: i64,
+    },
+    /// Another process has the store open.
+    #[error("{path} is in use by another process; stop it, or give another --data-dir.")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot open {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("cannot open {path}: {reason}")]
+    Backend {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An event as it is stored and sent: its numbers, and its JSON shared by every connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The first number it stands for.
+    pub first_seq: u64,
+    /// The last number it stands for.
+    pub seq: u64,
+    /// Its JSON text.
+    pub json: Bytes,
+}
+
+/// Neighbouring events of one user that one commit made durable.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Whose they are.
+    pub user_id: UserId,
+    /// The events, in order.
+    pub events: Arc<[StoredEvent]>,
+}
+
+/// Called with what each commit made durable, in the order of the commits, before anybody hears of the commit.
+pub type CommitSink = Box<dyn Fn(Vec<Committed>) + Send>;
+
+/// A piece of a log.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The events, in order.
+    pub events: Vec<StoredEvent>,
+    /// True when the log had no more.
+    pub complete: bool,
+}
+
+/// What makes a request idempotent: its id, and what its body was.
+#[derive(Debug, Clone)]
+pub struct RequestKey {
+    /// The id that the client gave.
+    pub id: RequestId,
+    /// A digest of all else in the request.
+    pub digest: [u8; 32],
+}
+
+/// The answer to a request that may have been asked before.
+#[derive(Debug, Clone)]
+pub enum Answer<T> {
+    /// Asked for the first time, and done.
+    Done(T),
+    /// Asked before: the answer it got then.
+    Repeated(ControlBody),
+}
+
+/// A new run, with the message that asks for it.
+#[derive(Debug, Clone)]
+pub struct StartRun {
+    /// Whose run.
+    pub user_id: UserId,
+    /// The request, if it has an id.
+    pub request: Option<RequestKey>,
+    /// The thread, which must be the user's; a new one when absent.
+    pub thread_id: Option<ThreadId>,
+    /// The title of a new thread.
+    pub title: String,
+    /// The message's id.
+    pub message_id: MessageId,
+    /// The message's text.
+    pub content: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The agent.
+    pub agent_name: String,
+    /// The run's first event: queued or started.
+    pub first: wireproof_protocol::EventBody,
+    /// Now, in Unix seconds.
+    pub now: Timestamp,
+}
+
+/// A run that is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// The thread it answers in.
+    pub thread_id: ThreadId,
+    /// The number of the first event that the request caused.
+    pub seq: u64,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone)]
+pub struct FinishRun {
+    /// Whose run.
+    pub user_id: UserId,
+    /// The run.
+    pub run_id: RunId,
+    /// The thread it answers in.
+    pub thread_id: ThreadId,
+    /// What is still to append; the last is `agent_completed`.
+    pub events: Vec<Event>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The answer, whole or partial, if there is one.
+    pub answer: Option<(MessageId, String)>,
+    /// Now, in Unix seconds.
+    pub now: Timestamp,
+}
+
+/// A run as the store knows it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct RunRecord {
+    /// The run.
+    pub run_id: RunId,
+    /// Whose run.
+    #[serde(skip)]
+    pub user_id: UserId,
+    /// The thread it answers in.
+    pub thread_id: ThreadId,
+    /// The agent.
+    pub agent_name: String,
+    /// The number of its first event.
+    pub first_seq: u64,
+    /// The number of its last event, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seq: Option<u64>,
+    /// How it ended, once it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// When it was asked for, in Unix seconds.
+    pub created_at: Timestamp,
+    /// When it ended, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A change of a user's threads.
+#[derive(Debug, Clone)]
+pub enum ThreadChange {
+    /// A new thread.
+    Create {
+        /// Its title.
+        title: String,
+        /// Its metadata.
+        metadata: Map<String, Value>,
+    },
+    /// New title or metadata; what is absent stays.
+    Update {
+        /// The thread.
+        thread_id: ThreadId,
+        /// Its title.
+        title: Option<String>,
+        /// Its metadata.
+        metadata: Option<Map<String, Value>>,
+    },
+    /// The thread goes, with its messages.
+    Delete {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Most rows.
+    pub limit: u64,
+    /// Rows passed over.
+    pub offset: u64,
+}
+
+/// A message that fits a search.
+#[derive(Debug, Clone)]
+pub struct FoundMessage {
+    /// The message.
+    pub message: Message,
+    /// The title of its thread.
+    pub title: String,
+}
+
+/// A user's state at one moment: what a snapshot is made of.
+#[derive(Debug, Clone)]
+pub struct UserRecords {
+    /// The number that the state stands for.
+    pub seq: u64,
+    /// The threads that changed last, each with its latest messages, oldest first.
+    pub threads: Vec<(Thread, Vec<Message>)>,
+    /// The runs that are not over.
+    pub active_runs: Vec<RunRecord>,
+}
+
+/// How much of the logs is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Events older than this many seconds may go.
+    pub seconds: f64,
+    /// What a user's log may take, in bytes.
+    pub bytes_per_user: u64,
+}
+
+/// A place where all is kept. Methods that change something return after it is durable.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Where a user's log ends.
+    async fn head(&self, user_id: &UserId) -> Result<Position, StoreError>;
+    /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
+    async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError>;
+    /// Stores a message and its run, with the events of both and the answer to the request.
+    async fn start_run(&self, run: StartRun) -> Result<Answer<Started>, StoreError>;
+    /// Appends events; their `seq` is given here. Returns the last number.
+    async fn append_events(&self, user_id: &UserId, events: Arc<Vec<Event>>) -> Result<u64, StoreError>;
+    /// Appends the last events of a run, its answer and its end. Returns the last number.
+    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<u64, StoreError>;
+    /// Changes a user's threads, with the event that tells it.
+    async fn change_thread(
+        &self,
+        user_id: &UserId,
+        request: Option<RequestKey>,
+        change: ThreadChange,
+        now: Timestamp,
+    ) -> Result<Answer<Thread>, StoreError>;
+    /// The answer that a request got before, if it was asked before.
+    async fn answered(
+        &self,
+        user_id: &UserId,
+        request: &RequestKey,
+    ) -> Result<Option<ControlBody>, StoreError>;
+    /// Keeps the answer to a request.
+    async fn remember(
+        &self,
+        user_id: &UserId,
+        request: RequestKey,
+        answer: ControlBody,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// A user's threads, latest change first, and how many there are.
+    async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError>;
+    /// One thread of a user.
+    async fn thread(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, StoreError>;
+    /// Messages of a thread, oldest first; without an offset the latest ones. Also how many there are and the offset.
+    async fn messages(
+        &self,
+        user_id: &UserId,
+        thread_id: ThreadId,
+        limit: u64,
+        offset: Option<u64>,
+    ) -> Result<(Vec<Message>, u64, u64), StoreError>;
+    /// The latest messages of a user that hold the text, whatever its case.
+    async fn search(
+        &self,
+        user_id: &UserId,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<FoundMessage>, StoreError>;
+    /// One run of a user.
+    async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError>;
+    /// The runs that are not over: of one user, or of all.
+    async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError>;
+    /// A user's state, read at one moment: at most so many threads, each with at most so many messages, and so many
+    /// bytes of their text in all.
+    async fn records(
+        &self,
+        user_id: &UserId,
+        threads: u64,
+        messages: u64,
+        bytes: usize,
+    ) -> Result<UserRecords, StoreError>;
+    /// Puts adjacent deltas together, and lets go what is older or more than the retention allows; events of active
+    /// runs stay. Returns how many rows went.
+    async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
+    /// Returns when all that was asked for before is durable and was told to the sink.
+    async fn settle(&self) -> Result<(), StoreError>;
+    /// Makes all durable and lets go of the files.
+    async fn close(&self);
+}

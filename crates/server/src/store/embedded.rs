@@ -1,0 +1,320 @@
+//! The embedded store: SQLite with one writer thread that commits many appends at once, and readers beside it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use wireproof_protocol::{
+    ControlBody, Epoch, Event, Message, Position, RunId, Thread, ThreadId, Timestamp, UserId,
+};
+
+use super::{
+    Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, RequestKey, Retention, RunRecord, StartRun,
+    Started, Store, StoreError, ThreadChange, UserRecords, Window,
+};
+
+mod file;
+mod fold;
+mod log;
+mod recent;
+mod records;
+mod retain;
+mod runs;
+mod writer;
+
+use recent::Recent;
+use writer::{Call, Job, Tx};
+
+/// Jobs that may wait for the writer thread; a full queue makes callers wait.
+const QUEUE: usize = 4096;
+/// How often a reader looks again when the tail was folded under its eyes.
+const READ_TRIES: usize = 10;
+/// Users that a sweep folds into the log with one commit.
+const FOLD_STEP: usize = 64;
+/// Reading connections at once.
+const READERS: usize = 4;
+
+/// A store in one SQLite file.
+pub struct Embedded {
+    path: PathBuf,
+    epoch_seed: String,
+    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    recent: Arc<Recent>,
+    readers: Arc<Readers>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    _lock: std::fs::File,
+}
+
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+    /// Searches read much: they take turns, so that readers are left for others.
+    searches: Semaphore,
+}
+
+impl Embedded {
+    /// Opens or makes the store in a folder; `sink` hears of every commit. Blocks for some file I/O.
+    pub fn open(data_dir: &Path, sink: CommitSink) -> Result<Self, OpenError> {
+        let path = data_dir.join("wireproof.db");
+        let lock = file::lock(data_dir)?;
+        let (connection, epoch_seed) = file::open(&path)?;
+        let recent = Arc::new(Recent::default());
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        // What the last process left in the tail goes to its place before anybody reads.
+        fold::left_over(&connection)
+            .map_err(|e| OpenError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        let writer = writer::Writer::new(connection, recent.clone(), sink);
+        let thread = std::thread::Builder::new()
+            .name("wireproof-store".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(Self {
+            path,
+            epoch_seed,
+            jobs: Mutex::new(Some(jobs)),
+            recent,
+            readers: Arc::new(Readers {
+                idle: Mutex::new(Vec::new()),
+                permits: Arc::new(Semaphore::new(READERS)),
+                searches: Semaphore::new(1),
+            }),
+            thread: Mutex::new(Some(thread)),
+            _lock: lock,
+        })
+    }
+
+    fn epoch(&self, user_id: &UserId) -> Epoch {
+        let digest = Sha256::new().chain_update(&self.epoch_seed).chain_update(user_id.as_str()).finalize();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        Epoch::new(u64::from_be_bytes(number))
+    }
+
+    /// Runs a piece of work in the writer's next transaction and waits until it is durable.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let jobs =
+            self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        jobs.send(Box::new(Call::new(work, reply))).await.map_err(|_| StoreError::Closed)?;
+        drop(jobs);
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs a query on a reading connection, off the async threads.
+    async fn query<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let path = self.path.clone();
+        let permit = readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        tokio::task::spawn_blocking(move || {
+            // Held by the query, not by its caller, who may go away before it ends.
+            let _permit = permit;
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => file::open_reader(&path)?,
+            };
+            let result = query(&connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result
+        })
+        .await
+        .map_err(|e| StoreError::Backend(e.to_string()))?
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::QueryReturnedNoRows => StoreError::NotFound,
+            other => StoreError::Backend(other.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
+        let epoch = self.epoch(user_id);
+        if let Some(seq) = self.recent.head(user_id) {
+            return Ok(Position { epoch, seq });
+        }
+        let user = user_id.clone();
+        let seq = self.query(move |connection| log::head(connection, &user)).await?;
+        Ok(Position { epoch, seq })
+    }
+
+    async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {
+        for _ in 0..READ_TRIES {
+            if let Some(page) = self.recent.read(user_id, after, max_bytes) {
+                return Ok(page);
+            }
+            let user = user_id.clone();
+            let mut page =
+                self.query(move |connection| log::read(connection, &user, after, max_bytes)).await?;
+            if !page.complete || self.recent.complete(user_id, after, max_bytes, &mut page) {
+                return Ok(page);
+            }
+            // The tail was folded between the two looks: the log has it now.
+        }
+        Err(StoreError::Backend("the log did not hold still".to_owned()))
+    }
+
+    async fn start_run(&self, run: StartRun) -> Result<Answer<Started>, StoreError> {
+        self.write(move |tx| runs::start_run(tx, &run)).await
+    }
+
+    async fn append_events(&self, user_id: &UserId, events: Arc<Vec<Event>>) -> Result<u64, StoreError> {
+        let user = user_id.clone();
+        self.write(move |tx| {
+            let entry = tx.user(&user)?;
+            Ok(tx.append(&entry, &user, &events)?.1)
+        })
+        .await
+    }
+
+    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<u64, StoreError> {
+        self.write(move |tx| runs::finish_run(tx, &finish)).await
+    }
+
+    async fn change_thread(
+        &self,
+        user_id: &UserId,
+        request: Option<RequestKey>,
+        change: ThreadChange,
+        now: Timestamp,
+    ) -> Result<Answer<Thread>, StoreError> {
+        let user = user_id.clone();
+        self.write(move |tx| records::change_thread(tx, &user, request.as_ref(), &change, now)).await
+    }
+
+    async fn answered(
+        &self,
+        user_id: &UserId,
+        request: &RequestKey,
+    ) -> Result<Option<ControlBody>, StoreError> {
+        let (user, request) = (user_id.clone(), request.clone());
+        self.query(move |connection| match log::user_number(connection, &user)? {
+            None => Ok(None),
+            Some(number) => records::answered(connection, number, Some(&request)),
+        })
+        .await
+    }
+
+    async fn remember(
+        &self,
+        user_id: &UserId,
+        request: RequestKey,
+        answer: ControlBody,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let user = user_id.clone();
+        self.write(move |tx| {
+            let entry = tx.user(&user)?;
+            match records::answered(tx.connection, entry.number, Some(&request))? {
+                Some(_) => Ok(()),
+                None => records::remember(tx, entry.number, Some(&request), &answer, now),
+            }
+        })
+        .await
+    }
+
+    async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError> {
+        let user = user_id.clone();
+        self.query(move |connection| records::threads(connection, &user, window)).await
+    }
+
+    async fn thread(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, StoreError> {
+        let user = user_id.clone();
+        self.query(move |connection| Ok(records::thread(connection, &user, thread_id)?.1)).await
+    }
+
+    async fn messages(
+        &self,
+        user_id: &UserId,
+        thread_id: ThreadId,
+        limit: u64,
+        offset: Option<u64>,
+    ) -> Result<(Vec<Message>, u64, u64), StoreError> {
+        let user = user_id.clone();
+        self.query(move |connection| records::messages(connection, &user, thread_id, limit, offset)).await
+    }
+
+    async fn search(
+        &self,
+        user_id: &UserId,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<FoundMessage>, StoreError> {
+        let (user, text) = (user_id.clone(), text.to_owned());
+        let _turn = self.readers.searches.acquire().await.map_err(|_| StoreError::Closed)?;
+        self.query(move |connection| records::search(connection, &user, &text, limit)).await
+    }
+
+    async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError> {
+        let user = user_id.clone();
+        self.query(move |connection| runs::run(connection, &user, run_id)).await
+    }
+
+    async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError> {
+        let user = user_id.cloned();
+        self.query(move |connection| runs::active_runs(connection, user.as_ref())).await
+    }
+
+    async fn records(
+        &self,
+        user_id: &UserId,
+        threads: u64,
+        messages: u64,
+        bytes: usize,
+    ) -> Result<UserRecords, StoreError> {
+        let user = user_id.clone();
+        self.query(move |connection| records::all(connection, &user, threads, messages, bytes)).await
+    }
+
+    async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError> {
+        // Those that wait now, a few with each commit; who comes meanwhile waits behind them.
+        for _ in 0..self.recent.users().div_ceil(FOLD_STEP) {
+            self.write(|tx| {
+                tx.fold(FOLD_STEP);
+                Ok(())
+            })
+            .await?;
+        }
+        let cuts = self.query(move |connection| retain::cuts(connection, retention, now)).await?;
+        let mut gone = 0;
+        for cut in cuts {
+            gone += self.write(move |tx| retain::drop_before(tx, cut)).await?;
+        }
+        let oldest = now - retention.seconds;
+        self.write(move |tx| retain::forget_requests(tx, oldest)).await?;
+        Ok(gone)
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
+    }
+
+    async fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // The writer ends once the last job is committed.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        self.readers.permits.close();
+        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

@@ -1,0 +1,178 @@
+//! The file: whose it is, whether it is sound, its shape and its settings.
+
+use std::{
+    fs::{File, TryLockError},
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::{OpenError, StoreError};
+
+/// `wprf`: marks a SQLite file as ours (offset 68 of the header).
+const APPLICATION_ID: i32 = 0x7770_7266;
+/// What SQLite takes for a new file.
+const PAGE_BYTES: u64 = 4096;
+/// Files up to this size are checked page by page at every start, larger ones only by their shape.
+const FULL_CHECK_BYTES: u64 = 64 << 20;
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_initial.sql")];
+
+/// Takes the folder for this process, until the file is dropped.
+pub fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    std::fs::create_dir_all(data_dir).map_err(io(data_dir))?;
+    let path = data_dir.join("wireproof.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}
+
+/// Opens or makes the file; returns the writing connection and the seed of the epochs.
+pub fn open(path: &Path) -> Result<(Connection, String), OpenError> {
+    if !check(path)? {
+        check_no_log(path)?;
+        create(path)?;
+    }
+    let backend = |e: rusqlite::Error| backend(path, &e);
+    let mut connection = Connection::open(path).map_err(backend)?;
+    configure(&connection).map_err(backend)?;
+    migrate(&mut connection, path)?;
+    let seed = connection
+        .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))
+        .map_err(backend)?;
+    Ok((connection, seed))
+}
+
+fn backend(path: &Path, error: &rusqlite::Error) -> OpenError {
+    OpenError::Backend { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Makes a whole store beside its place and moves it in: two syncs in place of a dozen, and never half a store.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let draft = path.with_extension("draft");
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    match std::fs::remove_file(&draft) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
+        _ => {}
+    }
+    // What SQLite puts beside a file has the file's mode: nobody else reads what users wrote.
+    File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
+    let fill = || -> rusqlite::Result<()> {
+        let connection = Connection::open(&draft)?;
+        connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.execute_batch("BEGIN")?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration)?;
+        }
+        let seed = format!("{:032x}", rand::random::<u128>());
+        connection.execute("INSERT INTO meta VALUES ('epoch', ?1)", [seed])?;
+        connection.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+        connection.execute_batch("COMMIT")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.close().map_err(|(_, e)| e)
+    };
+    fill().map_err(|e| backend(path, &e))?;
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&draft, path).map_err(io)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+/// A connection that only reads.
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "cache_size", -2000)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// True when the file is there, ours and sound; false when it is not there. Never writes to it.
+fn check(path: &Path) -> Result<bool, OpenError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+    };
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let size = file.metadata().map_err(io)?.len();
+    if size == 0 {
+        // A process that died between making the file and writing to it.
+        return Ok(false);
+    }
+    let mut header = [0; 100];
+    let foreign = || OpenError::Foreign { path: path.to_owned() };
+    file.read_exact(&mut header).map_err(|_| foreign())?;
+    if &header[..16] != b"SQLite format 3\0" || header[68..72] != APPLICATION_ID.to_be_bytes() {
+        return Err(foreign());
+    }
+    let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
+    if size % PAGE_BYTES != 0 && write_ahead_log(path).is_none() {
+        // SQLite would read zeros where the end is missing. Beside a log the last page may be one being folded in.
+        return Err(damaged("its last page is cut short".to_owned()));
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|e| damaged(e.to_string()))?;
+    let full = size <= FULL_CHECK_BYTES;
+    let check = if full { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
+    let verdict: String =
+        connection.query_row(check, [], |row| row.get(0)).map_err(|e| damaged(e.to_string()))?;
+    if verdict != "ok" {
+        return Err(damaged(verdict));
+    }
+    // Here, where nothing can be written: a connection that may write folds the log in when it is closed.
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let (found, known) = (version.map_err(|e| damaged(e.to_string()))?, MIGRATIONS.len() as i64);
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(true)
+}
+
+/// A write-ahead log whose store is gone would be played into the new one.
+fn check_no_log(path: &Path) -> Result<(), OpenError> {
+    let reason = "the store it belongs to is gone or empty".to_owned();
+    write_ahead_log(path).map_or(Ok(()), |path| Err(OpenError::Damaged { path, reason }))
+}
+
+/// The write-ahead log beside a store, if it holds anything.
+fn write_ahead_log(path: &Path) -> Option<PathBuf> {
+    let log = path.with_extension("db-wal");
+    std::fs::metadata(&log).is_ok_and(|found| found.len() > 0).then_some(log)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Brings a store of an earlier version to this one's shape, all or nothing.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let backend = |e: rusqlite::Error| backend(path, &e);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(backend)?;
+    let known = MIGRATIONS.len() as i64;
+    let Some(missing) = MIGRATIONS.get(found.max(0) as usize..).filter(|missing| !missing.is_empty()) else {
+        return Ok(());
+    };
+    let transaction = connection.transaction().map_err(backend)?;
+    for migration in missing {
+        transaction.execute_batch(migration).map_err(backend)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(backend)?;
+    transaction.commit().map_err(backend)
+}

@@ -1,0 +1,143 @@
+//! Runs: their rows, from the message that asks for them to their one end.
+
+use rusqlite::{Connection, Row};
+use serde_json::Map;
+use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, ThreadId, UserId};
+
+use super::{
+    log,
+    records::{Result, answered, event, insert_message, known_user, new_thread, remember, thread_number},
+    writer::Tx,
+};
+use crate::store::{Answer, FinishRun, RunRecord, StartRun, Started, StoreError};
+
+/// Stores a message and its run, with the events of both.
+pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
+    let entry = tx.user(&run.user_id)?;
+    if let Some(answer) = answered(tx.connection, entry.number, run.request.as_ref())? {
+        return Ok(Answer::Repeated(answer));
+    }
+    let mut events = Vec::with_capacity(3);
+    let (thread, thread_id) = match run.thread_id {
+        Some(thread_id) => (thread_number(tx.connection, entry.number, thread_id)?, thread_id),
+        None => {
+            let (number, event) = new_thread(tx, &entry, &run.user_id, &run.title, &Map::new(), run.now)?;
+            let thread_id = event.thread_id;
+            events.push(event);
+            (number, thread_id)
+        }
+    };
+    let role = Role::User;
+    insert_message(tx, thread, run.message_id, role, &run.content, run.now, Some(run.run_id), false)?;
+    let body = EventBody::MessageCreated { message_id: run.message_id, role, content: run.content.clone() };
+    events.push(event(&run.user_id, thread_id, run.now, body));
+    let part =
+        RunPart { run_id: run.run_id, run_seq: 1, first_run_seq: None, agent_name: run.agent_name.clone() };
+    events.push(Event { run: Some(part), ..event(&run.user_id, thread_id, run.now, run.first.clone()) });
+    let (seq, last) = tx.append(&entry, &run.user_id, &events)?;
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO runs (run_id, user, thread_id, agent_name, first_seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            run.run_id.as_bytes(),
+            entry.number,
+            thread_id.as_bytes(),
+            &run.agent_name,
+            last as i64,
+            run.now,
+        ))?;
+    let answer = ControlBody::Accepted { run_id: run.run_id, thread_id, seq };
+    remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
+    Ok(Answer::Done(Started { thread_id, seq }))
+}
+
+/// Appends a run's last events, its answer and its end. A run that is over stays as it is.
+pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
+    let entry = tx.user(&finish.user_id)?;
+    let ended: bool = tx
+        .connection
+        .prepare_cached("SELECT outcome IS NOT NULL FROM runs WHERE run_id = ?1 AND user = ?2")?
+        .query_row((finish.run_id.as_bytes(), entry.number), |row| row.get(0))?;
+    if ended {
+        return Err(StoreError::NotFound);
+    }
+    let (_, last) = tx.append(&entry, &finish.user_id, &finish.events)?;
+    tx.connection
+        .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
+        .execute((finish.run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
+    if let Some((message_id, text)) = &finish.answer {
+        // The thread may have been deleted while the run went on.
+        match thread_number(tx.connection, entry.number, finish.thread_id) {
+            Err(StoreError::NotFound) => return Ok(last),
+            Err(e) => return Err(e),
+            Ok(thread) => {
+                let incomplete = finish.outcome != Outcome::Success;
+                let run_id = Some(finish.run_id);
+                insert_message(
+                    tx,
+                    thread,
+                    *message_id,
+                    Role::Assistant,
+                    text,
+                    finish.now,
+                    run_id,
+                    incomplete,
+                )?;
+            }
+        }
+    }
+    Ok(last)
+}
+
+const RUN_COLUMNS: &str =
+    "run_id, user_id, thread_id, agent_name, first_seq, last_seq, outcome, created_at, ended_at";
+
+fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    let outcome = row.get::<_, Option<i64>>(6)?.map(|number| match number {
+        n if n == Outcome::Success as i64 => Outcome::Success,
+        n if n == Outcome::Cancelled as i64 => Outcome::Cancelled,
+        _ => Outcome::Failed,
+    });
+    let user_id: String = row.get(1)?;
+    let user_id = UserId::new(user_id).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(e))
+    })?;
+    Ok(RunRecord {
+        run_id: RunId::from_bytes(row.get(0)?),
+        user_id,
+        thread_id: ThreadId::from_bytes(row.get(2)?),
+        agent_name: row.get(3)?,
+        first_seq: row.get::<_, i64>(4)? as u64,
+        last_seq: row.get::<_, Option<i64>>(5)?.map(|seq| seq as u64),
+        outcome,
+        created_at: row.get(7)?,
+        ended_at: row.get(8)?,
+    })
+}
+
+/// One run of a user.
+pub fn run(connection: &Connection, user_id: &UserId, run_id: RunId) -> Result<RunRecord> {
+    let user = known_user(connection, user_id)?;
+    let sql =
+        format!("SELECT {RUN_COLUMNS} FROM runs JOIN users USING (user) WHERE run_id = ?1 AND user = ?2");
+    Ok(connection.prepare_cached(&sql)?.query_row((run_id.as_bytes(), user), run_row)?)
+}
+
+/// The runs that are not over: of one user, or of all.
+pub fn active_runs(connection: &Connection, user_id: Option<&UserId>) -> Result<Vec<RunRecord>> {
+    let user = match user_id {
+        None => None,
+        Some(user_id) => match log::user_number(connection, user_id)? {
+            Some(user) => Some(user),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let filter = if user.is_some() { "user = ?1 AND" } else { "?1 IS NULL AND" };
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM runs JOIN users USING (user) WHERE {filter} outcome IS NULL ORDER BY run_id"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([user], run_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

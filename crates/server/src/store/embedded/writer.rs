@@ -1,0 +1,327 @@
+//! The one thread that writes: it drains its queue into one transaction, commits once, and tells everybody.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use wireproof_protocol::{Event, UserId};
+
+use super::{fold, log, recent::Recent};
+use crate::store::{CommitSink, Committed, StoreError, StoredEvent};
+
+/// Most jobs in one transaction: bounds how long the first waits for the last.
+const BATCH: usize = 1024;
+/// Bytes of events in the tail above which each commit folds some users into the log.
+const TAIL_BYTES: usize = 4 << 20;
+/// Users folded with a commit for each time that the tail exceeds its bytes.
+const FOLDED: usize = 4;
+/// Users that the writer knows by heart; past it the memory starts anew.
+const USERS: usize = 200_000;
+
+/// A piece of work for the writer.
+pub trait Job: Send {
+    /// Does the work inside a transaction. A refusal must have changed nothing; a `Backend` error rolls all back.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
+    /// Tells the caller: the work's own result, or why the commit failed.
+    fn reply(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A job made of a closure and the caller's end of a channel.
+pub struct Call<F, T> {
+    work: F,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Call<F, T> {
+    pub fn new(work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { work, result: None, reply }
+    }
+}
+
+impl<F, T: Send> Job for Call<F, T>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let result = (self.work)(tx);
+        let failed = match &result {
+            Err(StoreError::Backend(reason)) => Err(StoreError::Backend(reason.clone())),
+            _ => Ok(()),
+        };
+        self.result = Some(result);
+        failed
+    }
+
+    fn reply(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match committed {
+            Ok(()) => self.result.unwrap_or(Err(StoreError::Closed)),
+            Err(e) => Err(e),
+        };
+        // A caller that went away needs no answer.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// A user's number in this store and the head of the log, as the running transaction sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct UserEntry {
+    pub number: i64,
+    pub seq: u64,
+}
+
+/// The events of one user in this transaction.
+struct Row {
+    user_id: UserId,
+    number: i64,
+    text: Vec<u8>,
+    ends: Vec<(u64, usize)>,
+}
+
+/// The running transaction: the connection, and what it will add to the logs.
+pub struct Tx<'a> {
+    pub connection: &'a Connection,
+    users: &'a mut HashMap<UserId, UserEntry>,
+    recent: &'a Recent,
+    rows: Vec<Row>,
+    row_of: HashMap<i64, usize>,
+    /// Users to be folded with this transaction.
+    fold: usize,
+    scratch: Vec<u8>,
+}
+
+impl Tx<'_> {
+    /// The user's entry; a user that is new is stored.
+    pub fn user(&mut self, user_id: &UserId) -> Result<UserEntry, StoreError> {
+        if let Some(entry) = self.users.get(user_id) {
+            return Ok(*entry);
+        }
+        let number = match log::user_number(self.connection, user_id)? {
+            Some(number) => number,
+            None => {
+                self.connection
+                    .prepare_cached("INSERT INTO users (user_id) VALUES (?1)")?
+                    .execute([user_id.as_str()])?;
+                self.connection.last_insert_rowid()
+            }
+        };
+        let seq = match self.recent.head(user_id) {
+            Some(seq) => seq,
+            None => log::head_of(self.connection, number)?,
+        };
+        let entry = UserEntry { number, seq };
+        self.users.insert(user_id.clone(), entry);
+        Ok(entry)
+    }
+
+    /// Gives the events their numbers and queues them for the log. Returns the first and last number.
+    pub fn append(
+        &mut self,
+        entry: &UserEntry,
+        user_id: &UserId,
+        events: &[Event],
+    ) -> Result<(u64, u64), StoreError> {
+        let head = self.users.get_mut(user_id).map_or(entry.seq, |entry| {
+            let head = entry.seq;
+            entry.seq += events.len() as u64;
+            head
+        });
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for (seq, event) in (head + 1..).zip(events) {
+            let row = self.open_row(entry.number, user_id);
+            write_numbered(&mut row.text, seq, event, &mut scratch)?;
+            row.ends.push((seq, row.text.len()));
+            row.text.push(b'\n');
+        }
+        self.scratch = scratch;
+        Ok((head + 1, head + events.len() as u64))
+    }
+
+    fn open_row(&mut self, number: i64, user_id: &UserId) -> &mut Row {
+        let index = *self.row_of.entry(number).or_insert_with(|| {
+            self.rows.push(Row { user_id: user_id.clone(), number, text: Vec::new(), ends: Vec::new() });
+            self.rows.len() - 1
+        });
+        &mut self.rows[index]
+    }
+
+    /// Folds the `users` that wait longest with this transaction.
+    pub fn fold(&mut self, users: usize) {
+        self.fold = self.fold.max(users);
+    }
+
+    /// Adds this transaction's row of the tail, if it appended anything.
+    fn write_tail(&self, now: f64) -> Result<Option<i64>, StoreError> {
+        let mut chunks = Vec::with_capacity(self.rows.iter().map(|row| row.text.len() + 32).sum());
+        for row in &self.rows {
+            let (Some((first, _)), Some((last, _))) = (row.ends.first(), row.ends.last()) else { continue };
+            fold::encode(&mut chunks, row.number, *first, *last, &row.text);
+        }
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        self.connection
+            .prepare_cached("INSERT INTO tail (created_at, chunks) VALUES (?1, ?2)")?
+            .execute((now, chunks))?;
+        Ok(Some(self.connection.last_insert_rowid()))
+    }
+}
+
+/// How a new event's text begins; the number takes the place of the 0.
+const UNNUMBERED: &[u8] = br#"{"seq":0"#;
+
+/// Writes `{"seq":N,` and the rest of the event: readers of a row find the number without parsing.
+fn write_numbered(
+    text: &mut Vec<u8>,
+    seq: u64,
+    event: &Event,
+    scratch: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    scratch.clear();
+    serde_json::to_writer(&mut *scratch, event).map_err(|e| StoreError::Backend(e.to_string()))?;
+    let rest = scratch
+        .strip_prefix(UNNUMBERED)
+        .ok_or_else(|| StoreError::Backend("an event had a number before it was appended".to_owned()))?;
+    text.extend_from_slice(br#"{"seq":"#);
+    text.extend_from_slice(seq.to_string().as_bytes());
+    text.extend_from_slice(rest);
+    Ok(())
+}
+
+/// The thread's own state.
+pub struct Writer {
+    connection: Connection,
+    users: HashMap<UserId, UserEntry>,
+    recent: Arc<Recent>,
+    sink: CommitSink,
+}
+
+impl Writer {
+    pub fn new(connection: Connection, recent: Arc<Recent>, sink: CommitSink) -> Self {
+        Self { connection, users: HashMap::new(), recent, sink }
+    }
+
+    /// Works until the last sender of jobs is gone.
+    pub fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH {
+                match queue.try_recv() {
+                    Ok(job) => batch.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.write_batch(&mut batch);
+        }
+        if let Err(e) =
+            self.connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))
+        {
+            tracing::warn!(error = %e, "the store could not fold its write-ahead log in; the next start will");
+        }
+    }
+
+    fn write_batch(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        match self.commit(batch) {
+            Ok(()) => batch.drain(..).for_each(|job| job.reply(Ok(()))),
+            Err(e) if batch.len() == 1 => {
+                tracing::error!(error = %e, "a write to the store failed");
+                batch.drain(..).for_each(|job| job.reply(Err(e.clone())));
+            }
+            // One bad job must not fail its neighbours: each gets a transaction of its own.
+            Err(_) => {
+                for job in std::mem::take(batch) {
+                    self.write_batch(&mut vec![job]);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let result = self.transact(batch);
+        if result.is_err() {
+            // The numbers given in memory were rolled back with the rows.
+            self.users.clear();
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+        }
+        self.tell(result?);
+        Ok(())
+    }
+
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Written, StoreError> {
+        if self.users.len() > USERS {
+            self.users.clear();
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut tx = Tx {
+            connection: &self.connection,
+            users: &mut self.users,
+            recent: &self.recent,
+            rows: Vec::new(),
+            row_of: HashMap::new(),
+            fold: FOLDED * (self.recent.bytes() / TAIL_BYTES),
+            scratch: Vec::new(),
+        };
+        for job in batch {
+            job.run(&mut tx)?;
+        }
+        let now = crate::clock::unix_now();
+        let newest = tx.write_tail(now)?;
+        let (rows, fold) = (tx.rows, tx.fold);
+        let folded = if fold > 0 && self.fold(fold, newest)? { fold } else { 0 };
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(Written { rows, newest, now, folded })
+    }
+
+    /// Folds some users; false when they cannot be: they stay in the tail, durable and readable, and nobody's commit
+    /// fails for them.
+    fn fold(&self, users: usize, newest: Option<i64>) -> Result<bool, StoreError> {
+        self.connection.execute_batch("SAVEPOINT fold")?;
+        let folded = fold::some(&self.connection, &self.recent, users, newest);
+        if let Err(e) = &folded {
+            tracing::error!(error = %e, "the tail of the logs could not be folded");
+            self.connection.execute_batch("ROLLBACK TO fold")?;
+        }
+        self.connection.execute_batch("RELEASE fold")?;
+        Ok(folded.is_ok())
+    }
+
+    fn tell(&self, written: Written) {
+        self.recent.folded(written.folded);
+        let committed: Vec<(i64, Committed)> =
+            written.rows.into_iter().map(|row| (row.number, row.into_committed())).collect();
+        let Some(newest) = written.newest else { return };
+        self.recent.add(&committed, newest, written.now);
+        (self.sink)(committed.into_iter().map(|(_, committed)| committed).collect());
+    }
+}
+
+/// What a transaction made durable.
+struct Written {
+    rows: Vec<Row>,
+    /// The row of the tail that it added.
+    newest: Option<i64>,
+    now: f64,
+    /// Users that it folded.
+    folded: usize,
+}
+
+impl Row {
+    fn into_committed(self) -> Committed {
+        let text = Bytes::from(self.text);
+        let mut start = 0;
+        let events = self
+            .ends
+            .iter()
+            .map(|(seq, end)| {
+                let json = text.slice(start..*end);
+                start = end + 1;
+                StoredEvent { first_seq: *seq, seq: *seq, json }
+            })
+            .collect();
+        Committed { user_id: self.user_id, events }
+    }
+}

@@ -1,0 +1,135 @@
+//! Threads and their messages: what a user may do with them, and the events that tell all the user's devices.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use wireproof_protocol::{ControlBody, ErrorCode, Message, Thread, ThreadId, UserId};
+
+use crate::{
+    error::Refusal,
+    store::{Answer, RequestKey, Store, StoreError, ThreadChange, Window},
+};
+
+/// Most rows of a page.
+const MOST: u64 = 100;
+/// Title of a thread that was given none.
+const UNTITLED: &str = "New thread";
+/// Most bytes of metadata, as JSON.
+const METADATA_BYTES: usize = 16 << 10;
+
+/// A user's threads.
+pub struct Threads {
+    store: Arc<dyn Store>,
+}
+
+/// Messages of a thread and where they stand in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessagePage {
+    /// The messages, oldest first.
+    pub messages: Vec<Message>,
+    /// How many the thread has.
+    pub total: u64,
+    /// How many a page holds.
+    pub limit: u64,
+    /// How many stand before the page.
+    pub offset: u64,
+}
+
+fn not_found(error: StoreError) -> Refusal {
+    match error {
+        StoreError::NotFound => Refusal::new(ErrorCode::NotFound, "There is no such thread."),
+        other => other.into(),
+    }
+}
+
+/// The id that a text names; a text that is no id names nothing.
+pub fn thread_id(text: &str) -> Result<ThreadId, Refusal> {
+    text.parse().map_err(|_| not_found(StoreError::NotFound))
+}
+
+impl Threads {
+    /// The threads in a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Creates, changes or deletes; `Repeated` is the answer that the same request got before.
+    pub async fn change(
+        &self,
+        user_id: &UserId,
+        request: Option<RequestKey>,
+        change: ThreadChange,
+    ) -> Result<Answer<Thread>, Refusal> {
+        let (title, metadata) = match &change {
+            ThreadChange::Create { title, metadata } => (Some(title), Some(metadata)),
+            ThreadChange::Update { title, metadata, .. } => (title.as_ref(), metadata.as_ref()),
+            ThreadChange::Delete { .. } => (None, None),
+        };
+        check(title, metadata)?;
+        self.store.change_thread(user_id, request, change, crate::clock::unix_now()).await.map_err(not_found)
+    }
+
+    /// A new thread's change, with a title in any case.
+    pub fn creation(title: Option<String>, metadata: Option<Map<String, Value>>) -> ThreadChange {
+        let title = title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| UNTITLED.to_owned());
+        ThreadChange::Create { title, metadata: metadata.unwrap_or_default() }
+    }
+
+    /// A page of the user's threads, latest change first, and how many there are. Limit 20 when absent, at most 100.
+    pub async fn list(
+        &self,
+        user_id: &UserId,
+        limit: Option<u64>,
+        offset: Option<u64>,
+    ) -> Result<(Vec<Thread>, u64, Window), Refusal> {
+        let window = Window {
+            limit: limit.unwrap_or(20).clamp(1, MOST),
+            offset: offset.unwrap_or(0).min(i64::MAX as u64),
+        };
+        let (threads, total) = self.store.threads(user_id, window).await?;
+        Ok((threads, total, window))
+    }
+
+    /// One thread of the user.
+    pub async fn get(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, Refusal> {
+        self.store.thread(user_id, thread_id).await.map_err(not_found)
+    }
+
+    /// A page of a thread's messages; the latest when no offset is given. Limit 50 when absent, at most 100.
+    pub async fn messages(
+        &self,
+        user_id: &UserId,
+        thread_id: ThreadId,
+        limit: Option<u64>,
+        offset: Option<u64>,
+    ) -> Result<MessagePage, Refusal> {
+        let limit = limit.unwrap_or(50).clamp(1, MOST);
+        let (messages, total, offset) =
+            self.store.messages(user_id, thread_id, limit, offset).await.map_err(not_found)?;
+        Ok(MessagePage { messages, total, limit, offset })
+    }
+
+    /// A thread with its latest messages, as `thread_data`.
+    pub async fn show(&self, user_id: &UserId, thread_id: ThreadId) -> Result<ControlBody, Refusal> {
+        let thread = self.get(user_id, thread_id).await?;
+        let page = self.messages(user_id, thread_id, None, None).await?;
+        Ok(ControlBody::ThreadData { thread, messages: page.messages })
+    }
+}
+
+fn check(title: Option<&String>, metadata: Option<&Map<String, Value>>) -> Result<(), Refusal> {
+    let refuse = |sentence: &str| Err(Refusal::new(ErrorCode::InvalidFrame, sentence));
+    if let Some(title) = title {
+        if title.trim().is_empty() {
+            return refuse("A title needs text.");
+        }
+        if title.chars().count() > 200 {
+            return refuse("A title has at most 200 characters.");
+        }
+    }
+    let size = metadata.map_or(0, |metadata| serde_json::to_vec(metadata).map_or(0, |json| json.len()));
+    if size > METADATA_BYTES {
+        return refuse("Metadata has at most 16 KiB.");
+    }
+    Ok(())
+}

@@ -1,0 +1,385 @@
+//! One connection's task: it reads, carries out, and writes, and no part of it waits for another.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Wake, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite::Error;
+use wireproof_protocol::{
+    CloseCode, ConnectionId, ControlBody, ErrorBody, ErrorCode, Position, RequestId, UserId,
+};
+
+use super::{
+    Context,
+    dispatch::{self, Outcome},
+    opening::{self, Close, Opening, begin, encode, say_now},
+    resume::{Beginning, PAGE_BYTES},
+    socket::{Received, Socket, close_for},
+};
+use crate::{
+    delivery::feed::Item,
+    error::Refusal,
+    hub::{Order, Registration},
+    session::{Session, Step},
+    store::{Page, StoreError},
+};
+
+/// Control frames that may wait for a slow client before no more requests are read from it.
+const WAITING_CONTROLS: usize = 64;
+/// How long what is queued may take to go out before a close.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves a connection to its end.
+pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
+    context.metrics.connections.inc();
+    let metrics = context.metrics.clone();
+    let (socket, close) = match Box::pin(open(&context, socket, opening)).await {
+        Opened::Refused(socket, close) => (*socket, close),
+        Opened::Connection(mut connection) => {
+            let close = connection.run().await;
+            // Leave the hub before the goodbye: nothing more is queued for a connection that closes.
+            (connection.socket, close)
+        }
+    };
+    if let Some((code, reason)) = close {
+        Box::pin(socket.close(code, reason)).await;
+    }
+    metrics.connections.dec();
+}
+
+enum Opened {
+    Refused(Box<Socket>, Close),
+    Connection(Box<Connection>),
+}
+
+struct Connection {
+    context: Arc<Context>,
+    user_id: UserId,
+    socket: Socket,
+    session: Session,
+    registration: Registration,
+    /// The request that is being carried out; the next one is read when it is done, so order is kept.
+    command: Option<BoxFuture<'static, (Outcome, Option<RequestId>)>>,
+    page: Option<BoxFuture<'static, (u64, Result<Page, StoreError>)>>,
+    timer: Pin<Box<Sleep>>,
+    /// Since when the client takes nothing of what waits for it.
+    stalled_since: Option<Instant>,
+    /// Bytes that the kernel had taken when that was last looked at.
+    written: u64,
+    closing: Option<(CloseCode, &'static str, Instant)>,
+}
+
+/// What woke the connection.
+enum Happened {
+    Received(Received),
+    Done(Outcome, Option<RequestId>),
+    Page(u64, Result<Page, StoreError>),
+    Ordered(Order),
+    /// What was due before a close is out.
+    SaidAll,
+    Tick,
+    Broke(Error),
+    Gone,
+}
+
+async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) -> Opened {
+    let mut session = Session::new(&context.limits, Instant::now(), rand::random());
+    let (principal, welcomed_for) =
+        match opening::authenticate(context, &mut socket, &mut session, handshake.token).await {
+            Ok(found) => found,
+            Err(close) => {
+                context.metrics.handshake("refused");
+                return Opened::Refused(Box::new(socket), close);
+            }
+        };
+    let user_id = principal.user_id;
+    let connection_id = ConnectionId::new();
+    let limits = &context.limits;
+    let registered =
+        context.hub.register(&user_id, connection_id, limits.queue_soft_bytes, limits.connections_per_user);
+    let Some(registration) = registered else {
+        context.metrics.handshake("too_many");
+        let sentence =
+            format!("You have {} connections open, which is the most.", limits.connections_per_user);
+        let error = ErrorBody::new(ErrorCode::TooManyConnections, sentence);
+        say_now(&mut socket, encode(ControlBody::Error(error), None)).await;
+        return Opened::Refused(Box::new(socket), Some((CloseCode::TryLater, "too many connections")));
+    };
+    if let Err(e) = opening::welcome(context, &user_id, &registration, handshake.asked, welcomed_for).await {
+        context.metrics.handshake("failed");
+        say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(e).body), None)).await;
+        return Opened::Refused(Box::new(socket), Some((CloseCode::Internal, "the welcome failed")));
+    }
+    if context.shutdown.draining.is_cancelled() {
+        // It came in while the others were told to go: it is told by its close.
+        registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
+    }
+    context.metrics.handshake("accepted");
+    let timer = Box::pin(tokio::time::sleep_until(session.next_tick().into()));
+    Opened::Connection(Box::new(Connection {
+        context: context.clone(),
+        user_id,
+        socket,
+        session,
+        registration,
+        command: None,
+        page: None,
+        timer,
+        stalled_since: None,
+        written: 0,
+        closing: None,
+    }))
+}
+
+impl Connection {
+    /// Lives until somebody ends it; returns how to say goodbye.
+    async fn run(&mut self) -> Close {
+        loop {
+            let happened = poll_fn(|cx| self.poll(cx)).await;
+            let now = Instant::now();
+            let steps = match happened {
+                Happened::Received(Received::Text(message)) => {
+                    let steps = self.session.text(message.to_text().unwrap_or_default(), now);
+                    let refused = matches!(steps.first(), Some(Step::Say(ControlBody::Error(_), _)));
+                    self.context.metrics.frame(if refused { "refused" } else { "taken" });
+                    steps
+                }
+                Happened::Received(Received::Binary) => {
+                    self.context.metrics.frame("refused");
+                    self.session.binary(now)
+                }
+                Happened::Received(Received::Control) => {
+                    self.session.heard(now);
+                    Vec::new()
+                }
+                Happened::Done(outcome, id) => {
+                    self.say_outcome(outcome, id);
+                    Vec::new()
+                }
+                Happened::Page(after, Ok(page)) => {
+                    self.context.metrics.log_pages.inc();
+                    self.registration.outbox.feed().page(after, page);
+                    Vec::new()
+                }
+                Happened::Page(_, Err(e)) => self.page_failed(e).await,
+                Happened::Ordered(Order::GoAway { reconnect_after_ms }) => {
+                    vec![Step::Say(ControlBody::GoAway { reconnect_after_ms }, None)]
+                }
+                Happened::Ordered(Order::Close(code, reason)) => vec![Step::Close(code, reason)],
+                Happened::SaidAll => Vec::new(),
+                Happened::Tick => self.tick(now),
+                Happened::Broke(e) => return close_for(&e),
+                Happened::Gone => return None,
+            };
+            if let Some(close) = self.take_steps(steps, now) {
+                return Some(close);
+            }
+            if self.closing.is_some_and(|(_, _, deadline)| now >= deadline || self.has_said_all()) {
+                return self.closing.map(|(code, reason, _)| (code, reason));
+            }
+            self.set_timer();
+        }
+    }
+
+    fn take_steps(&mut self, steps: Vec<Step>, now: Instant) -> Option<(CloseCode, &'static str)> {
+        for step in steps {
+            match step {
+                Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
+                Step::Verify(token, id) => {
+                    let result = self.context.keys.verify(&token);
+                    let steps = self.session.verified(result, id, now, crate::clock::unix_now());
+                    if let Some(close) = self.take_steps(steps, now) {
+                        return Some(close);
+                    }
+                }
+                Step::CarryOut(frame, id) => {
+                    let (context, user_id) = (self.context.clone(), self.user_id.clone());
+                    self.command = Some(Box::pin(async move {
+                        let outcome = dispatch::carry_out(&context, &user_id, frame, id.as_ref()).await;
+                        (outcome, id)
+                    }));
+                }
+                Step::Ping => {
+                    if let Err(e) = self.socket.ping() {
+                        return close_for(&e).or(Some((CloseCode::Internal, "a ping could not be sent")));
+                    }
+                }
+                Step::Close(CloseCode::SlowConsumer, reason) => {
+                    return Some((CloseCode::SlowConsumer, reason));
+                }
+                Step::Close(code, reason) => {
+                    self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
+                }
+                Step::Welcome(_) => {}
+            }
+        }
+        None
+    }
+
+    fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
+        match outcome {
+            Outcome::Events => {}
+            Outcome::Say(body) => self.registration.outbox.feed().control(encode(body, id)),
+            Outcome::SayAfter(seq, body) => {
+                self.registration.outbox.feed().control_after(seq, encode(body, id))
+            }
+            Outcome::Begin(beginning, head) => begin(&self.registration, *beginning, head, id),
+        }
+    }
+
+    /// The log could not be read on: what is gone by now is made up for by a snapshot.
+    async fn page_failed(&mut self, error: StoreError) -> Vec<Step> {
+        if matches!(error, StoreError::TooOld { .. }) {
+            let (store, user_id) = (self.context.store.clone(), self.user_id.clone());
+            let reason = wireproof_protocol::ResumeReason::TooOld;
+            match Box::pin(crate::delivery::snapshot::take(&*store, &user_id, reason)).await {
+                Ok((body, seq)) => {
+                    let position = Position { epoch: wireproof_protocol::Epoch::new(0), seq };
+                    begin(&self.registration, Beginning::Snapshot(Box::new(body), seq), position, None);
+                    return Vec::new();
+                }
+                Err(e) => {
+                    tracing::error!(user_id = %self.user_id, error = %e, "a snapshot could not be taken")
+                }
+            }
+        } else {
+            tracing::error!(user_id = %self.user_id, %error, "a user's log could not be read");
+        }
+        vec![Step::Close(CloseCode::Internal, "the log could not be read")]
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Step> {
+        if self.closing.is_some() {
+            // The end is near and said: the clock has nothing to add.
+            return Vec::new();
+        }
+        let limits = &self.context.limits;
+        let stall = Duration::from_secs_f64(limits.stall_seconds);
+        let stalled = self.stalled_since.is_some_and(|since| now >= since + stall);
+        if stalled || self.registration.outbox.feed().missed_bytes() > limits.queue_hard_bytes {
+            self.context.metrics.slow_consumers.inc();
+            return vec![Step::Close(
+                CloseCode::SlowConsumer,
+                "the client does not read: come back and resume",
+            )];
+        }
+        self.session.tick(now, crate::clock::unix_now())
+    }
+
+    fn set_timer(&mut self) {
+        let stall = Duration::from_secs_f64(self.context.limits.stall_seconds);
+        let next = match (self.closing, self.stalled_since) {
+            (Some((_, _, deadline)), _) => deadline,
+            (None, Some(since)) => self.session.next_tick().min(since + stall),
+            (None, None) => self.session.next_tick(),
+        };
+        if self.timer.deadline() != next.into() {
+            self.timer.as_mut().reset(next.into());
+        }
+    }
+
+    fn has_said_all(&self) -> bool {
+        let feed = self.registration.outbox.feed();
+        // Who shall come back to a restarted server gets the log to its head, who is sent away what is queued.
+        let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
+        let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
+        said && self.stalled_since.is_none() && self.command.is_none()
+    }
+
+    fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {
+        let outbox = self.registration.outbox.clone();
+        outbox.waker().register(cx.waker());
+        if let Err(e) = self.write(cx) {
+            return Poll::Ready(Happened::Broke(e));
+        }
+        // A stall begins while writing, and nothing else may ever happen to this connection but its end.
+        self.set_timer();
+        if self.closing.is_some() && self.has_said_all() {
+            return Poll::Ready(Happened::SaidAll);
+        }
+        if let Some(order) = outbox.take_order() {
+            return Poll::Ready(Happened::Ordered(order));
+        }
+        if self.closing.is_none()
+            && self.stalled_since.is_some()
+            && outbox.feed().missed_bytes() > self.context.limits.queue_hard_bytes
+        {
+            return Poll::Ready(Happened::Tick);
+        }
+        if let Poll::Ready((after, page)) = self.poll_page(cx) {
+            return Poll::Ready(Happened::Page(after, page));
+        }
+        if let Some(command) = &mut self.command
+            && let Poll::Ready((outcome, id)) = command.as_mut().poll(cx)
+        {
+            self.command = None;
+            return Poll::Ready(Happened::Done(outcome, id));
+        }
+        let may_read = self.command.is_none() && outbox.feed().takes_controls(WAITING_CONTROLS);
+        if may_read && let Poll::Ready(received) = self.socket.poll_receive(cx) {
+            return Poll::Ready(match received {
+                None => Happened::Gone,
+                Some(Err(e)) => Happened::Broke(e),
+                Some(Ok(received)) => Happened::Received(received),
+            });
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Happened::Tick);
+        }
+        Poll::Pending
+    }
+
+    /// Puts on the wire what the client takes; notes since when it takes nothing.
+    fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Error> {
+        loop {
+            match self.socket.poll_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(ready) => ready?,
+            }
+            let item = self.registration.outbox.feed().take();
+            match item {
+                None => break,
+                Some(Item::Control(frame)) => self.socket.send(frame)?,
+                Some(Item::Event(event)) => {
+                    self.context.metrics.events_delivered.inc();
+                    self.socket.send(event.json)?;
+                }
+            }
+        }
+        match self.socket.poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                flushed?;
+                self.stalled_since = None;
+            }
+            // A client that takes a little of a large frame is slow, not stalled.
+            Poll::Pending if self.socket.written() > self.written => {
+                self.stalled_since = Some(Instant::now());
+            }
+            Poll::Pending => {
+                self.stalled_since.get_or_insert_with(Instant::now);
+            }
+        }
+        self.written = self.socket.written();
+        Ok(())
+    }
+
+    fn poll_page(&mut self, cx: &mut Wake<'_>) -> Poll<(u64, Result<Page, StoreError>)> {
+        if self.page.is_none()
+            && let Some(after) = self.registration.outbox.feed().wants_page()
+        {
+            let (context, user_id) = (self.context.clone(), self.user_id.clone());
+            self.page =
+                Some(Box::pin(async move { (after, context.store.read(&user_id, after, PAGE_BYTES).await) }));
+        }
+        let Some(page) = &mut self.page else { return Poll::Pending };
+        let read = std::task::ready!(page.as_mut().poll(cx));
+        self.page = None;
+        Poll::Ready(read)
+    }
+}

@@ -1,0 +1,154 @@
+//! What a client asks for, carried out: every request has exactly one outcome.
+
+use sha2::{Digest, Sha256};
+use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, Position, RequestId, UserId};
+
+use super::{
+    Context,
+    resume::{self, Asked, Beginning},
+};
+use crate::{
+    error::Refusal,
+    runs::RunRequest,
+    store::{Answer, RequestKey, ThreadChange},
+    threads::{Threads, thread_id},
+};
+
+/// What the connection does with an outcome.
+pub enum Outcome {
+    /// Says it, in its place behind the events so far.
+    Say(ControlBody),
+    /// Says it once the events up to a number are delivered.
+    SayAfter(u64, ControlBody),
+    /// Says nothing: the events are the outcome.
+    Events,
+    /// Begins again at a place of the log.
+    Begin(Box<Beginning>, Position),
+}
+
+/// Carries a request out for the user of the connection.
+pub async fn carry_out(
+    context: &Context,
+    user_id: &UserId,
+    frame: ClientFrame,
+    id: Option<&RequestId>,
+) -> Outcome {
+    match try_carry_out(context, user_id, frame, id).await {
+        Ok(outcome) => outcome,
+        Err(refusal) => Outcome::Say(ControlBody::Error(*refusal.body)),
+    }
+}
+
+async fn try_carry_out(
+    context: &Context,
+    user_id: &UserId,
+    frame: ClientFrame,
+    id: Option<&RequestId>,
+) -> Result<Outcome, Refusal> {
+    let key = id.map(|id| request_key(id, &frame));
+    // Without an id the events say it all; with one, the answer comes too.
+    let answered = |body: ControlBody| if id.is_some() { Outcome::Say(body) } else { Outcome::Events };
+    match frame {
+        ClientFrame::Ping => {
+            let seq = context.store.head(user_id).await?.seq;
+            Ok(Outcome::SayAfter(seq, ControlBody::Pong { seq }))
+        }
+        ClientFrame::Heartbeat => {
+            let seq = context.store.head(user_id).await?.seq;
+            Ok(Outcome::SayAfter(seq, ControlBody::HeartbeatAck { seq }))
+        }
+        ClientFrame::Chat { content, thread_id, agent }
+        | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
+            let thread_id = thread_id.as_deref().map(self::thread_id).transpose()?;
+            let request = RunRequest { request: key, content, thread_id, agent };
+            Ok(answered(context.runs.start(user_id, request).await?))
+        }
+        ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),
+        ClientFrame::CreateThread(new) => {
+            let change = Threads::creation(new.title, new.metadata);
+            change_thread(context, user_id, key, change).await.map(answered)
+        }
+        ClientFrame::RenameThread { thread_id, retitle } => {
+            let thread_id = self::thread_id(&thread_id)?;
+            let change = ThreadChange::Update { thread_id, title: retitle.title, metadata: retitle.metadata };
+            change_thread(context, user_id, key, change).await.map(answered)
+        }
+        ClientFrame::DeleteThread { thread_id } => {
+            let change = ThreadChange::Delete { thread_id: self::thread_id(&thread_id)? };
+            change_thread(context, user_id, key, change).await.map(answered)
+        }
+        ClientFrame::SwitchThread { thread_id } => {
+            context.threads.show(user_id, self::thread_id(&thread_id)?).await.map(Outcome::Say)
+        }
+        ClientFrame::GetThreadHistory { thread_id, limit, offset } => {
+            let thread_id = self::thread_id(&thread_id)?;
+            let page = context.threads.messages(user_id, thread_id, limit, offset).await?;
+            let (messages, total, limit, offset) = (page.messages, page.total, page.limit, page.offset);
+            Ok(Outcome::Say(ControlBody::ThreadHistory { thread_id, messages, total, limit, offset }))
+        }
+        ClientFrame::Typing { thread_id, .. } => {
+            let thread = context.threads.get(user_id, self::thread_id(&thread_id)?).await?;
+            Ok(Outcome::Say(ControlBody::Ack {
+                thread_id: Some(thread.thread_id),
+                run_id: None,
+                approval_id: None,
+                outcome: None,
+            }))
+        }
+        ClientFrame::Approve { .. } => {
+            Err(Refusal::new(ErrorCode::NotFound, "There is no such open approval."))
+        }
+        ClientFrame::Resume { epoch, after } => {
+            let head = context.store.head(user_id).await?;
+            let asked = Asked { epoch, after: after.to_string() };
+            let beginning = resume::begin(&*context.store, user_id, head, resume::parse(&asked)).await?;
+            Ok(Outcome::Begin(Box::new(beginning), head))
+        }
+        ClientFrame::Authenticate { .. } => {
+            Err(Refusal::new(ErrorCode::Internal, "A token is checked before it gets here."))
+        }
+    }
+}
+
+async fn change_thread(
+    context: &Context,
+    user_id: &UserId,
+    key: Option<RequestKey>,
+    change: ThreadChange,
+) -> Result<ControlBody, Refusal> {
+    Ok(match context.threads.change(user_id, key, change).await? {
+        Answer::Repeated(answer) => answer,
+        Answer::Done(thread) => ControlBody::Ack {
+            thread_id: Some(thread.thread_id),
+            run_id: None,
+            approval_id: None,
+            outcome: None,
+        },
+    })
+}
+
+async fn cancel(
+    context: &Context,
+    user_id: &UserId,
+    run_id: &str,
+    key: Option<RequestKey>,
+) -> Result<ControlBody, Refusal> {
+    if let Some(key) = &key
+        && let Some(answer) = context.store.answered(user_id, key).await?
+    {
+        return Ok(answer);
+    }
+    let run_id = run_id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such run."))?;
+    let answer = context.runs.cancel(user_id, run_id).await?;
+    if let Some(key) = key {
+        context.store.remember(user_id, key, answer.clone(), crate::clock::unix_now()).await?;
+    }
+    Ok(answer)
+}
+
+/// The id with a digest of the body: the same frame under its two names or shapes is the same body.
+pub fn request_key(id: &RequestId, frame: &ClientFrame) -> RequestKey {
+    // Serialising our own types does not fail.
+    let body = serde_json::to_vec(frame).unwrap_or_default();
+    RequestKey { id: id.clone(), digest: Sha256::digest(&body).into() }
+}

@@ -1,0 +1,83 @@
+//! Where a connection's events begin: at the head, after a position, or with a snapshot in the place of a replay.
+
+use wireproof_protocol::{ControlBody, Epoch, ErrorBody, ErrorCode, Position, ResumeReason, UserId};
+
+use crate::{
+    delivery::snapshot,
+    error::Refusal,
+    store::{Page, Store, StoreError},
+};
+
+/// Bytes of the log read at a time.
+pub const PAGE_BYTES: usize = 64 << 10;
+
+/// A position as a client says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The number line.
+    pub epoch: String,
+    /// The last number seen.
+    pub after: String,
+}
+
+/// Where the events begin.
+#[derive(Debug)]
+pub enum Beginning {
+    /// At the head: there is nothing to replay.
+    Head,
+    /// After a position; the first page is read already.
+    Replay(u64, Page),
+    /// With the state.
+    Snapshot(Box<ControlBody>, u64),
+    /// At the head, with a word on why not where it was asked.
+    Refused(Refusal),
+}
+
+/// Reads the position that a client says.
+pub fn parse(asked: &Asked) -> Result<Position, ErrorBody> {
+    let invalid = |field: &str, sentence: &str| {
+        ErrorBody::new(ErrorCode::InvalidFrame, sentence).detail("field", field)
+    };
+    let epoch: Epoch =
+        asked.epoch.parse().map_err(|_| invalid("epoch", "The epoch must be 16 lower-case hex digits."))?;
+    let digits = !asked.after.is_empty() && asked.after.bytes().all(|byte| byte.is_ascii_digit());
+    let seq = asked.after.parse().ok().filter(|_| digits);
+    let seq = seq.ok_or_else(|| invalid("after", "The field after must be a whole number from 0."))?;
+    Ok(Position { epoch, seq })
+}
+
+/// Finds where the events begin for a position, given the head.
+pub async fn begin(
+    store: &dyn Store,
+    user_id: &UserId,
+    head: Position,
+    asked: Result<Position, ErrorBody>,
+) -> Result<Beginning, StoreError> {
+    let position = match asked {
+        Ok(position) => position,
+        Err(error) => return Ok(Beginning::Refused(error.into())),
+    };
+    if position.epoch != head.epoch {
+        return with_snapshot(store, user_id, ResumeReason::EpochChanged).await;
+    }
+    if position.seq > head.seq {
+        let sentence =
+            format!("The position {} is ahead of the log, which ends at {}.", position.seq, head.seq);
+        let error = ErrorBody::new(ErrorCode::CursorAhead, sentence).detail("seq", head.seq);
+        return Ok(Beginning::Refused(error.into()));
+    }
+    match store.read(user_id, position.seq, PAGE_BYTES).await {
+        Ok(page) => Ok(Beginning::Replay(position.seq, page)),
+        Err(StoreError::TooOld { .. }) => with_snapshot(store, user_id, ResumeReason::TooOld).await,
+        Err(e) => Err(e),
+    }
+}
+
+async fn with_snapshot(
+    store: &dyn Store,
+    user_id: &UserId,
+    reason: ResumeReason,
+) -> Result<Beginning, StoreError> {
+    let (body, seq) = snapshot::take(store, user_id, reason).await?;
+    Ok(Beginning::Snapshot(Box::new(body), seq))
+}

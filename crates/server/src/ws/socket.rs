@@ -1,0 +1,220 @@
+//! A WebSocket with small buffers: what a large message took is given back once the connection is idle again.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        error::{CapacityError, ProtocolError},
+        protocol::{
+            CloseFrame, Role, WebSocketConfig,
+            frame::{
+                Frame,
+                coding::{CloseCode as Number, Data, OpCode},
+            },
+        },
+    },
+};
+use wireproof_protocol::CloseCode;
+
+use super::counted::Counted;
+
+/// Bytes of the reading buffer of an idle connection.
+const READ_BUFFER: usize = 2 << 10;
+/// Bytes that wait before they are handed to the kernel. The buffer takes one whole message more, and no second one.
+const WRITE_BUFFER: usize = 4 << 10;
+/// How long a client has to take the close and answer it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes that are read and dropped after a protocol error, so that the close arrives before the reset.
+const DRAIN_BYTES: u64 = 8 << 20;
+
+/// What came from the client.
+#[derive(Debug)]
+pub enum Received {
+    /// A text frame.
+    Text(Message),
+    /// A binary frame.
+    Binary,
+    /// A ping, pong or close, answered where RFC 6455 wants it.
+    Control,
+}
+
+/// The server's end of a connection.
+pub struct Socket {
+    /// Always there; taken out only to be made anew.
+    ws: Option<WebSocketStream<Counted>>,
+    hard_limit: usize,
+    /// Bytes of the messages handed out, with the least that their frames can have taken.
+    accounted: u64,
+    /// True when a large message made a buffer grow.
+    grown: bool,
+    unflushed: bool,
+}
+
+impl Socket {
+    /// A socket over an upgraded stream; `read` is what came with the handshake.
+    pub fn new(stream: TcpStream, read: Bytes, hard_limit: usize) -> Self {
+        let stream = Counted::new(stream, read.len() as u64);
+        let mut socket = Self { ws: None, hard_limit, accounted: 0, grown: false, unflushed: false };
+        socket.ws = socket.codec(stream, read.to_vec());
+        socket
+    }
+
+    fn codec(&self, stream: Counted, read: Vec<u8>) -> Option<WebSocketStream<Counted>> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_message_size(Some(self.hard_limit).filter(|limit| *limit > 0))
+            .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0));
+        // There is no handshake to wait for: it was ours.
+        WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).now_or_never()
+    }
+
+    /// Bytes that the kernel took so far.
+    pub fn written(&self) -> u64 {
+        self.ws.as_ref().map_or(0, |ws| ws.get_ref().written)
+    }
+
+    fn ws(&mut self) -> Result<&mut WebSocketStream<Counted>, Error> {
+        self.ws.as_mut().ok_or(Error::AlreadyClosed)
+    }
+
+    /// The next message of the client; `None` when the connection is over.
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received, Error>>> {
+        loop {
+            let polled = Pin::new(self.ws()?).poll_next(cx);
+            let message = match polled {
+                Poll::Pending if self.shrink() => continue,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(message)) => message?,
+            };
+            self.account(message.len());
+            return Poll::Ready(Some(Ok(match message {
+                Message::Text(_) => Received::Text(message),
+                Message::Binary(_) => Received::Binary,
+                // The codec queued an answer where one is due.
+                _ => {
+                    self.unflushed = true;
+                    Received::Control
+                }
+            })));
+        }
+    }
+
+    /// Counts a message as one masked frame with the shortest header: a message in pieces took more.
+    fn account(&mut self, length: usize) {
+        let extended = match length {
+            0..126 => 0,
+            126..65_536 => 2,
+            _ => 8,
+        };
+        self.accounted += 2 + extended + 4 + length as u64;
+        self.grown |= length > READ_BUFFER;
+    }
+
+    /// Makes a codec with small buffers when a large message is over and nothing waits in either direction.
+    /// What was read is never less than what was accounted for, so when both are equal the codec holds nothing.
+    fn shrink(&mut self) -> bool {
+        let idle = self.grown && !self.unflushed;
+        if !idle || self.ws.as_ref().is_none_or(|ws| ws.get_ref().read != self.accounted) {
+            return false;
+        }
+        self.grown = false;
+        if let Some(ws) = self.ws.take() {
+            self.ws = self.codec(ws.into_inner(), Vec::new());
+        }
+        true
+    }
+
+    /// Ready when the next message may be put in.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Pin::new(self.ws()?).poll_ready(cx)
+    }
+
+    /// Puts a text in, which is UTF-8 by its making; after [`Socket::poll_ready`].
+    pub fn send(&mut self, text: Bytes) -> Result<(), Error> {
+        self.grown |= text.len() > WRITE_BUFFER;
+        self.put(Frame::message(text, OpCode::Data(Data::Text), true))
+    }
+
+    /// Puts a ping in.
+    pub fn ping(&mut self) -> Result<(), Error> {
+        self.put(Frame::ping(Bytes::new()))
+    }
+
+    fn put(&mut self, frame: Frame) -> Result<(), Error> {
+        self.unflushed = true;
+        Pin::new(self.ws()?).start_send(Message::Frame(frame))
+    }
+
+    /// Ready when the kernel has all that was put in.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.unflushed {
+            ready!(Pin::new(self.ws()?).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says goodbye and waits, within bounds, for the client's own.
+    pub async fn close(mut self, code: CloseCode, reason: &'static str) {
+        let closed = timeout(CLOSE_PATIENCE, async {
+            let frame = CloseFrame { code: Number::from(code.number()), reason: reason.into() };
+            let Ok(ws) = self.ws() else { return };
+            if ws.send(Message::Close(Some(frame))).await.is_err() {
+                return;
+            }
+            while let Some(Ok(message)) = ws.next().await {
+                // The client has answered, and waits for the server to hang up first (RFC 6455, 7.1.1).
+                if message.is_close() {
+                    return;
+                }
+            }
+            drain(ws.get_mut()).await;
+        });
+        // A client that takes no close within the time is cut off.
+        let _ = closed.await;
+    }
+}
+
+/// Hangs up, and reads what is still coming: closing with unread bytes would reset the connection and lose our close
+/// frame.
+async fn drain(stream: &mut Counted) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut scratch = vec![0; 4096];
+    let mut left = DRAIN_BYTES;
+    while left > 0 {
+        match stream.read(&mut scratch).await {
+            Ok(0) | Err(_) => return,
+            Ok(n) => left = left.saturating_sub(n as u64),
+        }
+    }
+}
+
+/// How a connection is closed after an error of the codec; `None` when there is nobody left to tell.
+pub fn close_for(error: &Error) -> Option<(CloseCode, &'static str)> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Some((CloseCode::TooBig, "the message is too large"))
+        }
+        Error::Utf8(_) => Some((CloseCode::InvalidUtf8, "the text is not UTF-8")),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some((CloseCode::ProtocolError, "RFC 6455 was violated")),
+        _ => None,
+    }
+}

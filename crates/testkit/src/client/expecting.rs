@@ -1,0 +1,120 @@
+//! What a client waits for: each wait has a deadline, and each failure tells what came instead.
+
+use std::{panic::Location, sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::time::Instant;
+use wireproof_client::Ended;
+use wireproof_protocol::RunId;
+
+use super::TestClient;
+use crate::{
+    arrival::Arrival,
+    expect::Unmet,
+    matcher::{Matcher, event, frame},
+    run::Run,
+};
+
+impl TestClient {
+    /// Waits for a frame that fits and that no earlier expectation took; other frames stay for other expectations.
+    #[track_caller]
+    pub fn expect(&self, matcher: impl Into<Matcher>) -> impl Future<Output = Arc<Arrival>> {
+        self.expect_at(matcher.into(), self.deadline, Location::caller())
+    }
+
+    /// The same with a deadline of its own.
+    #[track_caller]
+    pub fn expect_within(
+        &self,
+        matcher: impl Into<Matcher>,
+        within: Duration,
+    ) -> impl Future<Output = Arc<Arrival>> {
+        self.expect_at(matcher.into(), within, Location::caller())
+    }
+
+    async fn expect_at(&self, matcher: Matcher, within: Duration, at: &Location<'_>) -> Arc<Arrival> {
+        match self.try_expect(matcher, within).await {
+            Ok(arrival) => arrival,
+            Err(unmet) => unmet.fail(at),
+        }
+    }
+
+    /// The same with the failure as an error. A connection that ended ends the wait.
+    pub async fn try_expect(
+        &self,
+        matcher: impl Into<Matcher>,
+        within: Duration,
+    ) -> Result<Arc<Arrival>, Unmet> {
+        let matcher = matcher.into();
+        let mut from = 0;
+        let found = self.collector.wait(Instant::now() + within, |history| {
+            let found = history.find(&matcher, from);
+            from = history.entries.len();
+            match found {
+                Some((index, arrival)) => {
+                    history.take(index);
+                    Some(Some(arrival))
+                }
+                None => history.ended.is_some().then_some(None),
+            }
+        });
+        let found = found.await.flatten();
+        found.ok_or_else(|| Unmet::missing(&self.name, &matcher, within, &self.collector.history()))
+    }
+
+    /// Waits until the server has delivered all that was stored before now: a ping's answer comes behind it.
+    #[track_caller]
+    pub fn barrier(&self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            let id = format!("barrier-{}", uuid::Uuid::now_v7());
+            self.send(json!({ "type": "ping", "id": id })).await;
+            self.expect_at(frame("pong").field("id", id), self.deadline, at).await;
+        }
+    }
+
+    /// Fails when a frame came, or is on its way, that fits and that no expectation took. Behind a barrier, not a
+    /// sleep: what the server stored before this call is here when it looks.
+    #[track_caller]
+    pub fn expect_none(&self, matcher: impl Into<Matcher>) -> impl Future<Output = ()> {
+        let (at, matcher) = (Location::caller(), matcher.into());
+        let barrier = self.barrier();
+        async move {
+            barrier.await;
+            let history = self.collector.history();
+            if let Some((_, arrival)) = history.find(&matcher, 0) {
+                Unmet::unwanted(&self.name, &matcher, &arrival.text, &history).fail(at);
+            }
+        }
+    }
+
+    /// Waits for a run's end and gives the run; panics when its events break the rules of a run.
+    #[track_caller]
+    pub fn expect_run_completed(&self, run_id: RunId) -> impl Future<Output = Run> {
+        let at = Location::caller();
+        async move {
+            self.expect_at(event("agent_completed").of_run(run_id), self.deadline, at).await;
+            let run = self.run(run_id);
+            if let Err(why) = run.check() {
+                Unmet::wrong(&self.name, why, &self.collector.history()).fail(at);
+            }
+            run
+        }
+    }
+
+    /// Waits for the connection's end and tells how it ended.
+    #[track_caller]
+    pub fn expect_closed(&self) -> impl Future<Output = Ended> {
+        let at = Location::caller();
+        async move {
+            let ended = self.collector.wait(Instant::now() + self.deadline, |history| history.ended.clone());
+            match ended.await {
+                Some(ended) => ended,
+                None => {
+                    let what = format!("the connection did not end within {:?}", self.deadline);
+                    Unmet::wrong(&self.name, what, &self.collector.history()).fail(at)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The real server inside a test: users with real tokens, clients on real sockets, and expectations that explain
+//! themselves. Nothing is mocked and nothing sleeps; what does not happen within its deadline fails with what did.
+//!
+//! ```
+//! use wireproof_testkit::{TestServer, event};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() {
+//!     let server = TestServer::start().await;
+//!     let (phone, laptop) = tokio::join!(server.user("ada").connect(), server.user("ada").connect());
+//!     let eve = server.user("eve").connect().await;
+//!     let run = phone.chat("What is 17*23?").await;
+//!     laptop.expect(event("tool_completed").field("tool_name", "calculate")).await;
+//!     let run = laptop.expect_run_completed(run.run_id).await;
+//!     assert!(run.final_response().is_some_and(|text| text.contains("391")));
+//!     eve.expect_none(event("agent_started")).await;
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod arrival;
+mod client;
+mod collector;
+mod expect;
+mod history;
+mod line;
+mod matcher;
+mod rest;
+mod run;
+mod server;
+mod table;
+mod user;
+
+pub use arrival::Arrival;
+pub use client::{Accepted, TestClient};
+pub use expect::Unmet;
+pub use matcher::{Matcher, answer_to, error, event, frame, matching};
+pub use rest::{Reply, Rest};
+pub use run::Run;
+pub use server::{Builder, TestServer};
+pub use user::TestUser;
+
+/// How long an expectation waits unless it is told otherwise.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,201 @@
+//! The real server on a port of its own with a folder of its own; as many in one process as a test wants.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+use tokio::{
+    net::TcpSocket,
+    time::{Instant, sleep},
+};
+use wireproof_agents::{Agent, Builtin};
+use wireproof_client::Connect;
+use wireproof_protocol::UserId;
+use wireproof_server::{Config, Server, auth::Keys};
+
+use crate::{DEADLINE, rest::Rest, user::TestUser};
+
+/// Between two looks at a number of the server that has no event of its own.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A running server that ends with its test.
+pub struct TestServer {
+    server: Server,
+    config: Config,
+    agents: Vec<Arc<dyn Agent>>,
+    site: Arc<Site>,
+    folder: TempDir,
+    /// Bound but not listening: keeps the port this server's own over a restart.
+    _port: TcpSocket,
+}
+
+/// What users and clients need of a server; outlives its restarts.
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) keys: Keys,
+}
+
+impl Site {
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.address)
+    }
+}
+
+/// A server with settings and agents of a test's own.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    agents: Vec<Arc<dyn Agent>>,
+}
+
+impl Builder {
+    /// Changes settings; the address and the data directory are the kit's.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Adds an agent behind the builtin one, which stays the first.
+    pub fn agent(mut self, agent: impl Agent) -> Self {
+        self.agents.push(Arc::new(agent));
+        self
+    }
+
+    /// Adds agents behind the builtin one.
+    pub fn agents(mut self, agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Self {
+        self.agents.extend(agents);
+        self
+    }
+
+    /// Starts the server; it accepts connections when this returns. Panics with the reason when it does not start.
+    pub async fn start(self) -> TestServer {
+        let folder =
+            TempDir::with_prefix("wireproof-").unwrap_or_else(|e| panic!("no folder for the server: {e}"));
+        let (port, address) = reserve().unwrap_or_else(|e| panic!("no port for the server: {e}"));
+        let mut config = self.config;
+        config.listen = address;
+        config.data_dir = folder.path().to_owned();
+        let keys = Keys::from_config(&config.jwt, &config.data_dir)
+            .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
+        let server = launch(&config, &self.agents).await;
+        let site = Arc::new(Site { address, keys });
+        TestServer { server, config, agents: self.agents, site, folder, _port: port }
+    }
+}
+
+fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
+async fn launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Server {
+    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
+    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
+    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
+    match Server::start_with(config.clone(), agents).await {
+        Ok(server) => server,
+        Err(error) => panic!("the server did not start: {error}"),
+    }
+}
+
+impl TestServer {
+    /// Starts a server with the default settings and the builtin agent.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Starts a server with changed settings.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::builder().config(change).start().await
+    }
+
+    /// A server with settings and agents of the test's own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Where its WebSocket is.
+    pub fn url(&self) -> String {
+        self.site.url()
+    }
+
+    /// Where it listens; the same after a restart.
+    pub fn address(&self) -> SocketAddr {
+        self.site.address
+    }
+
+    /// Where it keeps everything; gone when the server is dropped.
+    pub fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The settings it runs with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What signs its tokens: for tokens that no `TestUser` would show.
+    pub fn keys(&self) -> &Keys {
+        &self.site.keys
+    }
+
+    /// A user of this name. Panics when the name cannot be a user's.
+    pub fn user(&self, name: &str) -> TestUser {
+        let user_id = UserId::new(name).unwrap_or_else(|e| panic!("{name:?} cannot be a user: {e}"));
+        TestUser::new(self.site.clone(), user_id)
+    }
+
+    /// A connection of nobody, to be given credentials or none.
+    pub fn connect(&self) -> Connect {
+        Connect::to(self.url())
+    }
+
+    /// HTTP without credentials.
+    pub fn rest(&self) -> Rest {
+        Rest::to(self.address())
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// Runs going or waiting now.
+    pub fn runs(&self) -> usize {
+        self.server.runs()
+    }
+
+    /// Waits until no run is going or waiting, and returns; panics past the deadline.
+    pub async fn idle(&self) {
+        self.until("no run is left", |server| server.runs() == 0).await;
+    }
+
+    /// Waits until the closure says yes; panics past the deadline with the words.
+    pub async fn until(&self, words: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(self) {
+            let (runs, connections) = (self.runs(), self.connections());
+            assert!(
+                Instant::now() < deadline,
+                "not within {DEADLINE:?}: {words} ({runs} runs, {connections} connections)"
+            );
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Drains and starts again on the same folder and the same address; users and clients stay good.
+    pub async fn restart(self) -> Self {
+        let Self { server, config, agents, site, folder, _port } = self;
+        server.shutdown().await;
+        let server = launch(&config, &agents).await;
+        Self { server, config, agents, site, folder, _port }
+    }
+
+    /// Drains: clients are told, runs end, everything is flushed. Gives back the folder for a look.
+    pub async fn shutdown(self) -> TempDir {
+        self.server.shutdown().await;
+        self.folder
+    }
+}

@@ -1,0 +1,115 @@
+//! A user with real tokens: over the socket and over HTTP.
+
+use std::{net::SocketAddr, panic::Location, sync::Arc, time::Duration};
+
+use http::Method;
+use serde_json::Value;
+use wireproof_client::Connect;
+use wireproof_protocol::{Position, UserId};
+
+use crate::{
+    client::TestClient,
+    rest::{Reply, Rest},
+    server::Site,
+};
+
+/// How long a user's token lives.
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+/// One user of a test server; a clone is the same user.
+#[derive(Clone)]
+pub struct TestUser {
+    site: Arc<Site>,
+    user_id: UserId,
+}
+
+impl TestUser {
+    pub(crate) fn new(site: Arc<Site>, user_id: UserId) -> Self {
+        Self { site, user_id }
+    }
+
+    /// The user's id, as tokens carry it.
+    pub fn id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    /// Where the user's server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.site.address
+    }
+
+    /// A token that is good for an hour.
+    pub fn token(&self) -> String {
+        self.token_for(TOKEN_LIFE)
+    }
+
+    /// A token that is good for so long from now.
+    pub fn token_for(&self, ttl: Duration) -> String {
+        self.site.keys.sign(&self.user_id, ttl)
+    }
+
+    /// A connection with a good token in its header, to be changed before it is opened with [`TestUser::open`].
+    pub fn connection(&self) -> Connect {
+        Connect::to(self.site.url()).token(self.token())
+    }
+
+    /// Connects at the head of the log. Panics when there is no welcome.
+    #[track_caller]
+    pub fn connect(&self) -> impl Future<Output = TestClient> + use<> {
+        self.welcomed(self.connection())
+    }
+
+    /// Connects and asks for all that came after a position. Panics when there is no welcome.
+    #[track_caller]
+    pub fn connect_at(&self, position: Position) -> impl Future<Output = TestClient> + use<> {
+        self.welcomed(self.connection().resume(position))
+    }
+
+    #[track_caller]
+    fn welcomed(&self, connect: Connect) -> impl Future<Output = TestClient> + use<> {
+        let (at, opening) = (Location::caller(), self.open(connect));
+        async move { opening.await.welcomed(at).await }
+    }
+
+    /// Opens a connection with whatever it shows, and waits for no welcome. Panics when the upgrade is refused.
+    #[track_caller]
+    pub fn open(&self, connect: Connect) -> impl Future<Output = TestClient> + use<> {
+        let (at, name) = (Location::caller(), self.user_id.to_string());
+        async move {
+            match TestClient::open(connect).await {
+                Ok(client) => client.named(&name),
+                Err(error) => panic!("at {at}: {name} could not connect: {error}"),
+            }
+        }
+    }
+
+    /// HTTP with the user's token.
+    pub fn rest(&self) -> Rest {
+        Rest::to(self.site.address).token(self.token())
+    }
+
+    /// `GET path`
+    pub async fn get(&self, path: &str) -> Reply {
+        self.rest().get(path).await
+    }
+
+    /// `POST path` with a JSON body.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.rest().post(path, body).await
+    }
+
+    /// `PATCH path` with a JSON body.
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.rest().patch(path, body).await
+    }
+
+    /// `DELETE path`
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.rest().delete(path).await
+    }
+
+    /// Any request with any text as its body.
+    pub async fn send(&self, method: Method, path: &str, body: &str) -> Reply {
+        self.rest().send(method, path, body.to_owned()).await
+    }
+}

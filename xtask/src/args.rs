@@ -1,0 +1,129 @@
+//! The command line: what was asked for, and the help that lists what can be.
+
+use anyhow::{Result, bail, ensure};
+use lexopt::prelude::*;
+
+use crate::{bench, steps};
+
+const DEFAULT_RUNS: usize = 5;
+
+/// What a command line asks for. An empty `only` means everything.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Request {
+    Help,
+    Setup,
+    Test { only: Vec<String>, extra: Vec<String> },
+    Bench { only: Vec<String>, runs: usize },
+}
+
+pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
+    let (mut command, mut only, mut runs, mut extra) = (None, Vec::new(), None, Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("help") | Short('h') => return Ok(Request::Help),
+            Long("only") => only.extend(parser.value()?.string()?.split(',').map(str::to_owned)),
+            Long("runs") => runs = Some(parser.value()?.parse::<usize>()?),
+            Value(name) if command.is_none() => command = Some(name.string()?),
+            Value(word) => {
+                extra.push(word.string()?);
+                for word in parser.raw_args()? {
+                    extra.push(word.string()?);
+                }
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let request = match command.as_deref() {
+        None | Some("help") => Request::Help,
+        Some("setup") => Request::Setup,
+        Some("test") => Request::Test { only, extra },
+        Some("bench") => Request::Bench { only, runs: runs.unwrap_or(DEFAULT_RUNS) },
+        Some(unknown) => bail!("there is no command `{unknown}`; see `cargo xtask help`"),
+    };
+    check(&request)?;
+    Ok(request)
+}
+
+fn check(request: &Request) -> Result<()> {
+    match request {
+        Request::Test { only, extra } => {
+            known(only, &steps::names())?;
+            ensure!(
+                extra.is_empty() || only.len() == 1,
+                "more arguments go to one step only: cargo xtask test --only nextest -- {}",
+                extra.join(" ")
+            );
+        }
+        Request::Bench { only, runs } => {
+            known(only, &bench::names())?;
+            ensure!(*runs > 0, "--runs must be 1 or more");
+        }
+        Request::Help | Request::Setup => {}
+    }
+    Ok(())
+}
+
+fn known(asked: &[String], names: &[&str]) -> Result<()> {
+    match asked.iter().find(|name| !names.contains(&name.as_str())) {
+        Some(unknown) => bail!("there is no `{unknown}`; --only takes some of {}", names.join(",")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn help() -> String {
+    format!(
+        "cargo xtask setup                       install what the tests need\n\
+         cargo xtask test [--only STEP,…]        install it, then run every test\n\
+         cargo xtask test --only STEP -- ARG…    one step, with more arguments for it\n\
+         cargo xtask bench [--only NAME,…] [--runs {DEFAULT_RUNS}]\n\
+         \u{20}                                       build for release and run the benchmarks\n\n\
+         steps:  {}\nbenches:\n{}",
+        steps::names().join(","),
+        bench::list(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request> {
+        parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_bare_test_means_every_step() {
+        assert_eq!(parsed("test").unwrap(), Request::Test { only: vec![], extra: vec![] });
+    }
+
+    #[test]
+    fn only_takes_a_list_and_may_be_repeated() {
+        let expected = Request::Test { only: words(&["fmt", "clippy", "doc"]), extra: vec![] };
+        assert_eq!(parsed("test --only fmt,clippy --only doc").unwrap(), expected);
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_one_step() {
+        let expected = Request::Test { only: words(&["nextest"]), extra: words(&["resume", "--no-capture"]) };
+        assert_eq!(parsed("test --only nextest -- resume --no-capture").unwrap(), expected);
+        assert!(parsed("test -- resume").is_err());
+    }
+
+    #[test]
+    fn names_that_do_not_exist_are_refused_with_those_that_do() {
+        let error = parsed("test --only fmt,clipy").unwrap_err().to_string();
+        assert!(error.contains("`clipy`") && error.contains("fmt,clippy"), "{error}");
+        assert!(parsed("bench --only nothing").is_err());
+        assert!(parsed("tset").is_err());
+    }
+
+    #[test]
+    fn bench_takes_a_number_of_runs() {
+        assert_eq!(parsed("bench --runs 3").unwrap(), Request::Bench { only: vec![], runs: 3 });
+        assert!(parsed("bench --runs 0").is_err());
+    }
+}

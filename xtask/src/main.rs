@@ -1,0 +1,40 @@
+//! The developers' commands: `cargo xtask setup`, `test` and `bench`.
+#![allow(clippy::print_stdout, reason = "printing is what these commands are for")]
+
+mod args;
+mod bench;
+mod process;
+mod setup;
+mod steps;
+mod table;
+mod tally;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::Request;
+use crate::workspace::Workspace;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    match args::parse(lexopt::Parser::from_env())? {
+        Request::Help => {
+            print!("{}", args::help());
+            Ok(())
+        }
+        Request::Setup => setup::install(&Workspace::find()?, &setup::Need::ALL),
+        Request::Test { only, extra } => steps::run(&Workspace::find()?, &only, &extra),
+        Request::Bench { only, runs } => bench::run(&Workspace::find()?, &only, runs),
+    }
+}

@@ -1,0 +1,135 @@
+//! Installs what the tests need and the machine lacks. What is there already is left as it is.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process::{run, succeeds};
+use crate::workspace::Workspace;
+
+const NEXTEST: &str = "cargo-nextest@0.9.143";
+const DENY: &str = "cargo-deny@0.20.2";
+const WEBSOCKETS: &str = "17.4";
+const WS: &str = "8.23.0";
+
+/// Something a step of the tests cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Need {
+    Rustfmt,
+    Clippy,
+    Nextest,
+    Deny,
+    /// The sources of every dependency, also of those for other platforms: `cargo deny` works offline.
+    Sources,
+    /// A Python environment with `websockets`, under the target folder.
+    Python,
+    /// A `node_modules` with `ws`, under the target folder.
+    Node,
+    /// A browser, for the test that connects as a page does.
+    Chromium,
+}
+
+impl Need {
+    pub(crate) const ALL: [Need; 8] = [
+        Need::Rustfmt,
+        Need::Clippy,
+        Need::Nextest,
+        Need::Deny,
+        Need::Sources,
+        Need::Python,
+        Need::Node,
+        Need::Chromium,
+    ];
+
+    fn is_met(self, workspace: &Workspace) -> bool {
+        match self {
+            Need::Rustfmt => succeeds(workspace.cargo().args(["fmt", "--version"])),
+            Need::Clippy => succeeds(workspace.cargo().args(["clippy", "--version"])),
+            Need::Nextest => succeeds(workspace.cargo().args(["nextest", "--version"])),
+            Need::Deny => succeeds(workspace.cargo().args(["deny", "--version"])),
+            Need::Sources => succeeds(workspace.cargo().args(["fetch", "--offline"])),
+            Need::Python => python_is_ready(workspace),
+            Need::Node => node_is_ready(workspace),
+            Need::Chromium => succeeds(Command::new("chromium").arg("--version")),
+        }
+    }
+
+    fn install(self, workspace: &Workspace) -> Result<()> {
+        match self {
+            Need::Rustfmt => run(Command::new("rustup").args(["component", "add", "rustfmt"])),
+            Need::Clippy => run(Command::new("rustup").args(["component", "add", "clippy"])),
+            Need::Nextest => run(workspace.cargo().args(["install", "--locked", NEXTEST])),
+            // Unoptimised it is built in half the time, and it runs for seconds only.
+            Need::Deny => run(workspace.cargo().args(["install", "--locked", "--debug", DENY])),
+            Need::Sources => run(workspace.cargo().arg("fetch")),
+            Need::Python => install_python(workspace),
+            Need::Node => install_node(workspace),
+            Need::Chromium => install_packages(&["chromium"]),
+        }
+    }
+}
+
+/// Installs those of `needs` that are missing.
+pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
+    for need in Need::ALL.into_iter().filter(|need| needs.contains(need)) {
+        if need.is_met(workspace) {
+            continue;
+        }
+        println!("== setup: {need:?} is missing, installing it");
+        need.install(workspace).with_context(|| format!("cannot install {need:?}; tests need it"))?;
+        ensure!(need.is_met(workspace), "{need:?} was installed but does not work");
+    }
+    Ok(())
+}
+
+fn python_is_ready(workspace: &Workspace) -> bool {
+    let check =
+        format!("from importlib.metadata import version; assert version('websockets') == '{WEBSOCKETS}'");
+    succeeds(Command::new(workspace.python()).args(["-c", &check]))
+}
+
+fn install_python(workspace: &Workspace) -> Result<()> {
+    if !succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
+        install_packages(&["python3", "python3-venv"])?;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(workspace.python_folder()))?;
+    let package = format!("websockets=={WEBSOCKETS}");
+    run(Command::new(workspace.python()).args(["-m", "pip", "install", "--quiet", &package]))
+}
+
+fn node_is_ready(workspace: &Workspace) -> bool {
+    let check = format!("if (require('./node_modules/ws/package.json').version !== '{WS}') process.exit(1)");
+    workspace.node_folder().is_dir()
+        && succeeds(Command::new("node").args(["-e", &check]).current_dir(workspace.node_folder()))
+}
+
+fn install_node(workspace: &Workspace) -> Result<()> {
+    for program in ["node", "npm"] {
+        if !succeeds(Command::new(program).arg("--version")) {
+            install_packages(&["nodejs", "npm"])?;
+        }
+    }
+    let folder = workspace.node_folder();
+    fs::create_dir_all(&folder)?;
+    // A package file of its own keeps npm from looking for one in the folders above.
+    fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
+    let package = format!("ws@{WS}");
+    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", &package]).current_dir(folder))
+}
+
+/// Debian's packages, where this may be done; elsewhere an error that says what to install.
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let root = crate::process::read(Command::new("id").arg("-u"))?.trim() == "0";
+    ensure!(
+        root && Path::new("/usr/bin/apt-get").exists(),
+        "please install {} and run this again",
+        packages.join(" and ")
+    );
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(packages))
+}
