@@ -8,10 +8,12 @@ use crate::error::Refusal;
 
 pub mod claims;
 pub mod keys;
+pub mod permissions;
 pub mod token;
 
 pub use claims::Claims;
 pub use keys::{KeyError, Keys};
+pub use permissions::{Permission, Permissions};
 
 /// An authenticated user.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,27 @@ pub struct Principal {
     pub user_id: UserId,
     /// When the token expires, in Unix seconds.
     pub expires_at: f64,
+    /// When the token was made, in Unix seconds, if it says so.
+    pub issued_at: Option<f64>,
+    /// The token's own id (`jti`), if it has one.
+    pub token_id: Option<String>,
+    /// The login that the token belongs to (`sid`), if it has one: all tokens of one refresh family share it.
+    pub session_id: Option<String>,
+    /// What the user may do.
+    pub permissions: Permissions,
+}
+
+/// All that decides who somebody is.
+pub struct Auth {
+    /// What checks and makes tokens.
+    pub keys: Keys,
+}
+
+impl Auth {
+    /// The principal of a token that is good now.
+    pub async fn authenticate(&self, token: &str) -> Result<Principal, AuthError> {
+        self.keys.verify(token)
+    }
 }
 
 /// What is wrong with credentials.

@@ -6,9 +6,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
 use crate::limits::Limits;
+
+mod environment;
+mod sections;
+
+pub use sections::*;
 
 /// All settings of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,52 +30,6 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// How the server goes away.
     pub drain: DrainConfig,
-}
-
-/// How tokens are checked.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JwtConfig {
-    /// The HS256 secret; when empty, the key in the data directory, made on first use.
-    pub secret: String,
-    /// What `iss` must be; not checked when empty.
-    pub issuer: String,
-    /// What `aud` must hold; not checked when empty.
-    pub audience: String,
-}
-
-/// How much of the logs is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionConfig {
-    /// Events older than this may go.
-    pub hours: f64,
-    /// What a user's log may take.
-    pub bytes_per_user: u64,
-    /// How often the logs are looked through.
-    pub every_seconds: f64,
-}
-
-impl Default for RetentionConfig {
-    fn default() -> Self {
-        Self { hours: 24.0, bytes_per_user: 64 << 20, every_seconds: 60.0 }
-    }
-}
-
-/// How the server goes away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DrainConfig {
-    /// How long runs may go on.
-    pub seconds: f64,
-    /// Over which time the clients come back.
-    pub spread_seconds: f64,
-}
-
-impl Default for DrainConfig {
-    fn default() -> Self {
-        Self { seconds: 10.0, spread_seconds: 10.0 }
-    }
 }
 
 impl Default for Config {
@@ -157,7 +115,7 @@ impl Config {
                 })?
             }
         };
-        config = with_environment(&config, &environment)?;
+        config = environment::apply(&config, &environment)?;
         config.listen = flags.listen.unwrap_or(config.listen);
         config.data_dir = flags.data_dir.unwrap_or(config.data_dir);
         config.check()?;
@@ -240,46 +198,6 @@ fn place(text: &str, error: &toml::de::Error) -> String {
         _ => message.to_owned(),
     };
     format!("line {line}: {shown}")
-}
-
-/// Puts what the environment says in the place of what the config says, by the type of the setting.
-fn with_environment(
-    config: &Config,
-    environment: &impl Fn(&str) -> Option<String>,
-) -> Result<Config, ConfigError> {
-    let unusable = |name: &str, reason: String| ConfigError::Environment { name: name.to_owned(), reason };
-    let mut table = Table::try_from(config).map_err(|e| unusable("WIREPROOF_*", e.to_string()))?;
-    let mut last = String::from("WIREPROOF_*");
-    replace(&mut table, "WIREPROOF", environment, &mut last)?;
-    table.try_into().map_err(|e: toml::de::Error| unusable(&last, e.message().to_owned()))
-}
-
-fn replace(
-    table: &mut Table,
-    prefix: &str,
-    environment: &impl Fn(&str) -> Option<String>,
-    last: &mut String,
-) -> Result<(), ConfigError> {
-    for (key, value) in table.iter_mut() {
-        let name = format!("{prefix}_{}", key.to_uppercase());
-        if let Value::Table(section) = value {
-            replace(section, &name, environment, last)?;
-            continue;
-        }
-        let Some(text) = environment(&name) else { continue };
-        let reason = |what: &str| ConfigError::Environment {
-            name: name.clone(),
-            reason: format!("{text:?} is not {what}"),
-        };
-        *value = match value {
-            Value::Integer(_) => Value::Integer(text.parse().map_err(|_| reason("a whole number"))?),
-            Value::Float(_) => Value::Float(text.parse().map_err(|_| reason("a number"))?),
-            Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| reason("true or false"))?),
-            _ => Value::String(text.clone()),
-        };
-        last.clone_from(&name);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

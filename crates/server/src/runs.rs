@@ -12,6 +12,7 @@ use crate::{
     store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
 };
 
+mod asked;
 mod driver;
 mod recorder;
 mod recovery;
@@ -56,6 +57,7 @@ pub struct Runs {
     store: Arc<dyn Store>,
     agents: Vec<Arc<dyn Agent>>,
     registry: Registry,
+    asked: asked::Asked,
     limits: RunLimits,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -77,6 +79,7 @@ impl Runs {
             store,
             agents,
             registry: Registry::new(limits.concurrent, limits.queued),
+            asked: asked::Asked::default(),
             limits,
             metrics,
             tasks: TaskTracker::new(),
@@ -103,6 +106,10 @@ impl Runs {
     }
 
     async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
+        let _turn = match &request.request {
+            Some(key) => Some(self.asked.turn(user_id, &key.id).await),
+            None => None,
+        };
         if let Some(key) = &request.request {
             // Asked before: the same answer, whatever the queue is like now.
             if let Some(answer) = self.store.answered(user_id, key).await? {

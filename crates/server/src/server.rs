@@ -8,7 +8,7 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_protocol::CloseCode;
 
 use crate::{
-    auth::{KeyError, Keys},
+    auth::{Auth, KeyError, Keys},
     broker::{Broker, local::Local},
     config::Config,
     delivery, http,
@@ -118,7 +118,7 @@ impl Server {
 
     /// What checks and makes its tokens.
     pub fn keys(&self) -> &Keys {
-        &self.context.keys
+        &self.context.auth.keys
     }
 
     /// Connections open now.
@@ -204,7 +204,7 @@ fn build(
         hub: Arc::new(Hub::default()),
         runs,
         threads,
-        keys,
+        auth: Arc::new(Auth { keys }),
         limits: config.limits.clone(),
         metrics,
         shutdown,

@@ -199,7 +199,14 @@ mod tests {
     use super::*;
 
     fn principal(name: &str, expires_at: f64) -> Principal {
-        Principal { user_id: UserId::new(name).unwrap(), expires_at }
+        Principal {
+            user_id: UserId::new(name).unwrap(),
+            expires_at,
+            issued_at: None,
+            token_id: None,
+            session_id: None,
+            permissions: crate::auth::Permissions::of_a_user(),
+        }
     }
 
     fn open(expires_in: f64) -> (Session, Instant) {

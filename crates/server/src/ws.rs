@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::Keys, hub::Hub, limits::Limits, metrics::Metrics, runs::Runs, shutdown::Shutdown, store::Store,
+    auth::Auth, hub::Hub, limits::Limits, metrics::Metrics, runs::Runs, shutdown::Shutdown, store::Store,
     threads::Threads,
 };
 
@@ -25,8 +25,8 @@ pub struct Context {
     pub runs: Arc<Runs>,
     /// The threads.
     pub threads: Threads,
-    /// What checks tokens.
-    pub keys: Keys,
+    /// Who is who.
+    pub auth: Arc<Auth>,
     /// What users may do.
     pub limits: Limits,
     /// What is counted.

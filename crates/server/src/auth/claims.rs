@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wireproof_protocol::UserId;
 
-use super::{AuthError, CLOCK_AHEAD, Principal};
+use super::{AuthError, CLOCK_AHEAD, Permissions, Principal};
 
 /// The claims that we read and write.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
     pub sub: String,
@@ -19,6 +19,12 @@ pub struct Claims {
     /// Its own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<Value>,
+    /// The login it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// What it grants; a user's usual permissions when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<Value>,
@@ -40,6 +46,18 @@ impl Claims {
         if self.iat.is_some_and(|iat| !iat.is_finite() || iat > now + CLOCK_AHEAD.as_secs_f64()) {
             return Err(AuthError::Invalid);
         }
-        Ok(Principal { user_id, expires_at: self.exp })
+        let permissions = match &self.permissions {
+            Some(names) => Permissions::named(names.iter().map(String::as_str)),
+            None => Permissions::of_a_user(),
+        };
+        let token_id = self.jti.as_ref().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        Ok(Principal {
+            user_id,
+            expires_at: self.exp,
+            issued_at: self.iat,
+            token_id,
+            session_id: self.sid.clone(),
+            permissions,
+        })
     }
 }

@@ -24,7 +24,7 @@ impl FromRequestParts<Arc<Context>> for User {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
         let token = token::bearer(&parts.headers).ok_or(AuthError::Missing)?;
-        Ok(Self(context.keys.verify(&token)?.user_id))
+        Ok(Self(context.auth.authenticate(&token).await?.user_id))
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     socket::{Received, Socket, close_for},
 };
 use crate::{
+    auth::{AuthError, Principal},
     delivery::feed::Item,
     error::Refusal,
     hub::{Order, Registration},
@@ -66,6 +67,8 @@ struct Connection {
     registration: Registration,
     /// The request that is being carried out; the next one is read when it is done, so order is kept.
     command: Option<BoxFuture<'static, (Outcome, Option<RequestId>)>>,
+    /// A token that is being checked; nothing more is read until that is known.
+    verifying: Option<BoxFuture<'static, (Result<Principal, AuthError>, Option<RequestId>)>>,
     page: Option<BoxFuture<'static, (u64, Result<Page, StoreError>)>>,
     timer: Pin<Box<Sleep>>,
     /// Since when the client takes nothing of what waits for it.
@@ -79,6 +82,7 @@ struct Connection {
 enum Happened {
     Received(Received),
     Done(Outcome, Option<RequestId>),
+    Verified(Result<Principal, AuthError>, Option<RequestId>),
     Page(u64, Result<Page, StoreError>),
     Ordered(Order),
     /// What was due before a close is out.
@@ -129,6 +133,7 @@ async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) ->
         session,
         registration,
         command: None,
+        verifying: None,
         page: None,
         timer,
         stalled_since: None,
@@ -162,6 +167,9 @@ impl Connection {
                     self.say_outcome(outcome, id);
                     Vec::new()
                 }
+                Happened::Verified(result, id) => {
+                    self.session.verified(result, id, now, crate::clock::unix_now())
+                }
                 Happened::Page(after, Ok(page)) => {
                     self.context.metrics.log_pages.inc();
                     self.registration.outbox.feed().page(after, page);
@@ -192,11 +200,8 @@ impl Connection {
             match step {
                 Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
                 Step::Verify(token, id) => {
-                    let result = self.context.keys.verify(&token);
-                    let steps = self.session.verified(result, id, now, crate::clock::unix_now());
-                    if let Some(close) = self.take_steps(steps, now) {
-                        return Some(close);
-                    }
+                    let auth = self.context.auth.clone();
+                    self.verifying = Some(Box::pin(async move { (auth.authenticate(&token).await, id) }));
                 }
                 Step::CarryOut(frame, id) => {
                     let (context, user_id) = (self.context.clone(), self.user_id.clone());
@@ -289,7 +294,7 @@ impl Connection {
         // Who shall come back to a restarted server gets the log to its head, who is sent away what is queued.
         let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
         let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
-        said && self.stalled_since.is_none() && self.command.is_none()
+        said && self.stalled_since.is_none() && self.command.is_none() && self.verifying.is_none()
     }
 
     fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {
@@ -321,7 +326,15 @@ impl Connection {
             self.command = None;
             return Poll::Ready(Happened::Done(outcome, id));
         }
-        let may_read = self.command.is_none() && outbox.feed().takes_controls(WAITING_CONTROLS);
+        if let Some(verifying) = &mut self.verifying
+            && let Poll::Ready((result, id)) = verifying.as_mut().poll(cx)
+        {
+            self.verifying = None;
+            return Poll::Ready(Happened::Verified(result, id));
+        }
+        let may_read = self.command.is_none()
+            && self.verifying.is_none()
+            && outbox.feed().takes_controls(WAITING_CONTROLS);
         if may_read && let Poll::Ready(received) = self.socket.poll_receive(cx) {
             return Poll::Ready(match received {
                 None => Happened::Gone,

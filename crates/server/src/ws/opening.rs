@@ -56,7 +56,7 @@ pub async fn authenticate(
         for step in std::mem::take(&mut steps) {
             match step {
                 Step::Verify(token, id) => {
-                    let result = context.keys.verify(&token);
+                    let result = context.auth.authenticate(&token).await;
                     let now = Instant::now();
                     let verified = session.verified(result, id.clone(), now, crate::clock::unix_now());
                     if let Some(Step::Welcome(principal)) = verified.first() {

@@ -1,0 +1,120 @@
+//! What a user may do: a closed list of permissions, denied unless granted.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that a user may be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Permission {
+    /// To ask an agent, and to answer its approvals.
+    #[serde(rename = "chat")]
+    Chat,
+    /// To read the own threads, messages and runs.
+    #[serde(rename = "threads:read")]
+    ThreadsRead,
+    /// To make, change and delete the own threads.
+    #[serde(rename = "threads:write")]
+    ThreadsWrite,
+    /// To cancel the own runs.
+    #[serde(rename = "runs:cancel")]
+    RunsCancel,
+    /// To see who is connected, and the accounts.
+    #[serde(rename = "admin:read")]
+    AdminRead,
+    /// To disconnect, revoke, change accounts.
+    #[serde(rename = "admin:users")]
+    AdminUsers,
+    /// To drain, restart and back up the server.
+    #[serde(rename = "admin:server")]
+    AdminServer,
+}
+
+impl Permission {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::Chat,
+        Self::ThreadsRead,
+        Self::ThreadsWrite,
+        Self::RunsCancel,
+        Self::AdminRead,
+        Self::AdminUsers,
+        Self::AdminServer,
+    ];
+
+    /// Its name, as claims and settings carry it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::ThreadsRead => "threads:read",
+            Self::ThreadsWrite => "threads:write",
+            Self::RunsCancel => "runs:cancel",
+            Self::AdminRead => "admin:read",
+            Self::AdminUsers => "admin:users",
+            Self::AdminServer => "admin:server",
+        }
+    }
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Permissions(u16);
+
+impl Permissions {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+
+    /// What a user has who is granted nothing in particular: the own threads and runs, and nothing of `admin:*`.
+    pub fn of_a_user() -> Self {
+        [Permission::Chat, Permission::ThreadsRead, Permission::ThreadsWrite, Permission::RunsCancel]
+            .into_iter()
+            .collect()
+    }
+
+    /// Everything.
+    pub fn all() -> Self {
+        Permission::ALL.into_iter().collect()
+    }
+
+    /// True when this is granted.
+    pub fn has(self, permission: Permission) -> bool {
+        self.0 & (1 << permission as u16) != 0
+    }
+
+    /// Those that names grant; `admin:*` grants all of `admin`, a name that is none grants nothing.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let granted = |name: &str| {
+            let name = name.to_owned();
+            Permission::ALL.into_iter().filter(move |permission| {
+                permission.name() == name || (name == "admin:*" && permission.name().starts_with("admin:"))
+            })
+        };
+        names.into_iter().flat_map(granted).collect()
+    }
+
+    /// The names of those that are granted.
+    pub fn names(self) -> Vec<&'static str> {
+        Permission::ALL.into_iter().filter(|permission| self.has(*permission)).map(Permission::name).collect()
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
+        Self(permissions.into_iter().fold(0, |set, permission| set | 1 << permission as u16))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_grant_and_nothing_else_does() {
+        for permission in Permission::ALL {
+            let named = Permissions::named([permission.name()]);
+            assert_eq!(named.names(), [permission.name()]);
+            assert_eq!(serde_json::to_value(permission).unwrap(), permission.name());
+        }
+        assert_eq!(Permissions::named(["", "Chat", "*", "admin", "threads:*"]), Permissions::NONE);
+        assert_eq!(Permissions::named(["admin:*"]).names(), ["admin:read", "admin:users", "admin:server"]);
+        assert!(!Permissions::of_a_user().has(Permission::AdminRead));
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests being taken right now: a repeated id waits for the first to be answered, so that it can be given the same
+//! answer without ever holding a place of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::OwnedMutexGuard;
+use wireproof_protocol::{RequestId, UserId};
+
+type Id = (UserId, RequestId);
+type Turns = HashMap<Id, Arc<tokio::sync::Mutex<()>>>;
+
+/// The ids of the requests that are being taken.
+#[derive(Default)]
+pub struct Asked {
+    turns: Arc<Mutex<Turns>>,
+}
+
+/// The right to take the request of an id; the next one with that id waits until this is dropped.
+pub struct Turn {
+    turns: Arc<Mutex<Turns>>,
+    id: Id,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Asked {
+    /// Waits until no other request of this user with this id is being taken.
+    pub async fn turn(&self, user_id: &UserId, request_id: &RequestId) -> Turn {
+        let id = (user_id.clone(), request_id.clone());
+        let turn = lock(&self.turns).entry(id.clone()).or_default().clone();
+        let held = Some(turn.lock_owned().await);
+        Turn { turns: self.turns.clone(), id, held }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.turns);
+        drop(self.held.take());
+        // Whoever waits holds a count beside the map's own; a newcomer needs the lock held here.
+        if turns.get(&self.id).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_at_a_time_for_each_id_and_nothing_is_left() {
+        let (asked, inside) = (Arc::new(Asked::default()), Arc::new(Mutex::new(0)));
+        let tasks: Vec<_> = (0..200)
+            .map(|_| {
+                let (asked, inside) = (asked.clone(), inside.clone());
+                tokio::spawn(async move {
+                    let _turn = asked.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
+                    let before = {
+                        let mut n = inside.lock().unwrap();
+                        *n += 1;
+                        *n
+                    };
+                    tokio::task::yield_now().await;
+                    *inside.lock().unwrap() -= 1;
+                    before
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 1);
+        }
+        assert!(lock(&asked.turns).is_empty());
+    }
+
+    #[tokio::test]
+    async fn another_users_id_is_another_id() {
+        let asked = Asked::default();
+        let _ada = asked.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
+        let _eve = asked.turn(&UserId::new("eve").unwrap(), &RequestId::new("q").unwrap()).await;
+        assert_eq!(lock(&asked.turns).len(), 2);
+    }
+}
