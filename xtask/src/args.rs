@@ -3,9 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use lexopt::prelude::*;
 
-use crate::{bench, steps};
+use crate::{bench, fuzz, steps};
 
 const DEFAULT_RUNS: usize = 5;
+const DEFAULT_MINUTES: f64 = 10.0;
 
 /// What a command line asks for. An empty `only` means everything.
 #[derive(Debug, PartialEq)]
@@ -14,15 +15,18 @@ pub(crate) enum Request {
     Setup,
     Test { only: Vec<String>, extra: Vec<String> },
     Bench { only: Vec<String>, runs: usize },
+    Fuzz { only: Vec<String>, minutes: f64 },
 }
 
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
-    let (mut command, mut only, mut runs, mut extra) = (None, Vec::new(), None, Vec::new());
+    let (mut command, mut only, mut extra) = (None, Vec::new(), Vec::new());
+    let (mut runs, mut minutes) = (None, None);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("only") => only.extend(parser.value()?.string()?.split(',').map(str::to_owned)),
             Long("runs") => runs = Some(parser.value()?.parse::<usize>()?),
+            Long("minutes") => minutes = Some(parser.value()?.parse::<f64>()?),
             Value(name) if command.is_none() => command = Some(name.string()?),
             Value(word) => {
                 extra.push(word.string()?);
@@ -38,6 +42,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
         Some("setup") => Request::Setup,
         Some("test") => Request::Test { only, extra },
         Some("bench") => Request::Bench { only, runs: runs.unwrap_or(DEFAULT_RUNS) },
+        Some("fuzz") => Request::Fuzz { only, minutes: minutes.unwrap_or(DEFAULT_MINUTES) },
         Some(unknown) => bail!("there is no command `{unknown}`; see `cargo xtask help`"),
     };
     check(&request)?;
@@ -58,6 +63,10 @@ fn check(request: &Request) -> Result<()> {
             known(only, &bench::names())?;
             ensure!(*runs > 0, "--runs must be 1 or more");
         }
+        Request::Fuzz { only, minutes } => {
+            known(only, &fuzz::names())?;
+            ensure!((0.01..=10_000.0).contains(minutes), "--minutes must be from 0.01 to 10000");
+        }
         Request::Help | Request::Setup => {}
     }
     Ok(())
@@ -76,9 +85,12 @@ pub(crate) fn help() -> String {
          cargo xtask test [--only STEP,…]        install it, then run every test\n\
          cargo xtask test --only STEP -- ARG…    one step, with more arguments for it\n\
          cargo xtask bench [--only NAME,…] [--runs {DEFAULT_RUNS}]\n\
-         \u{20}                                       build for release and run the benchmarks\n\n\
-         steps:  {}\nbenches:\n{}",
+         \u{20}                                       build for release and run the benchmarks\n\
+         cargo xtask fuzz [--only NAME,…] [--minutes {DEFAULT_MINUTES}]\n\
+         \u{20}                                       run the fuzz targets, so many minutes each\n\n\
+         steps:  {}\nfuzz targets: {}\nbenches:\n{}",
         steps::names().join(","),
+        fuzz::names().join(","),
         bench::list(),
     )
 }
@@ -119,6 +131,13 @@ mod tests {
         assert!(error.contains("`clipy`") && error.contains("fmt,clippy"), "{error}");
         assert!(parsed("bench --only nothing").is_err());
         assert!(parsed("tset").is_err());
+    }
+
+    #[test]
+    fn fuzz_takes_minutes_and_names() {
+        let expected = Request::Fuzz { only: words(&["token"]), minutes: 0.5 };
+        assert_eq!(parsed("fuzz --only token --minutes 0.5").unwrap(), expected);
+        assert!(parsed("fuzz --minutes 0").is_err() && parsed("fuzz --only tokens").is_err());
     }
 
     #[test]

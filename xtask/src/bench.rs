@@ -23,7 +23,7 @@ const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 
 /// The benchmarks and what each measures.
-const BENCHES: [(&str, &str); 8] = [
+const BENCHES: [(&str, &str); 12] = [
     ("server-start", "TestServer from call to accepting; 200 in one process"),
     ("first-run", "start, connect with a token, the five events of a run, all stored"),
     ("agent-started", "request to agent_started with 1,000 connections busy; five events when idle"),
@@ -31,6 +31,13 @@ const BENCHES: [(&str, &str); 8] = [
     ("closed-loop-runs", "five-event runs a second on one core, and the CPU of one"),
     ("durable-events", "events a second stored and delivered; publish to deliver"),
     ("deliveries", "deliveries a second a core: one user's events to many, many users' to theirs"),
+    ("limits", "what the limits cost a frame: the check alone, and pings with limits on and off"),
+    (
+        "stall",
+        "a user's runs under load, without and with 1,000 clients that never read, and what those cost",
+    ),
+    ("storm", "10,000 clients that come back at once after a kill, and a user's runs meanwhile"),
+    ("handshakes", "authenticated handshakes a second a core: HS256 and ES256, new tokens and known ones"),
     ("resume", "10,000 missed events from the handshake"),
 ];
 

@@ -1,8 +1,9 @@
-//! The developers' commands: `cargo xtask setup`, `test` and `bench`.
+//! The developers' commands: `cargo xtask setup`, `test`, `bench` and `fuzz`.
 #![allow(clippy::print_stdout, reason = "printing is what these commands are for")]
 
 mod args;
 mod bench;
+mod fuzz;
 mod process;
 mod setup;
 mod steps;
@@ -36,5 +37,6 @@ fn run() -> Result<()> {
         Request::Setup => setup::install(&Workspace::find()?, &setup::Need::ALL),
         Request::Test { only, extra } => steps::run(&Workspace::find()?, &only, &extra),
         Request::Bench { only, runs } => bench::run(&Workspace::find()?, &only, runs),
+        Request::Fuzz { only, minutes } => fuzz::run(&Workspace::find()?, &only, minutes),
     }
 }

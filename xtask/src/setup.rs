@@ -11,7 +11,9 @@ use crate::workspace::Workspace;
 
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 const DENY: &str = "cargo-deny@0.20.2";
+const FUZZ: &str = "cargo-fuzz@0.13.2";
 const WEBSOCKETS: &str = "17.4";
+const SCHEMATHESIS: &str = "4.32.5";
 const WS: &str = "8.23.0";
 
 /// Something a step of the tests cannot do without.
@@ -23,16 +25,20 @@ pub(crate) enum Need {
     Deny,
     /// The sources of every dependency, also of those for other platforms: `cargo deny` works offline.
     Sources,
-    /// A Python environment with `websockets`, under the target folder.
+    /// A Python environment with `websockets` and `schemathesis`, under the target folder.
     Python,
     /// A `node_modules` with `ws`, under the target folder.
     Node,
     /// A browser, for the test that connects as a page does.
     Chromium,
+    /// Prometheus' own judge of what is served under `/metrics`.
+    Promtool,
+    /// The long runs of the fuzz targets; the tests do without.
+    Fuzz,
 }
 
 impl Need {
-    pub(crate) const ALL: [Need; 8] = [
+    pub(crate) const ALL: [Need; 9] = [
         Need::Rustfmt,
         Need::Clippy,
         Need::Nextest,
@@ -41,6 +47,7 @@ impl Need {
         Need::Python,
         Need::Node,
         Need::Chromium,
+        Need::Promtool,
     ];
 
     fn is_met(self, workspace: &Workspace) -> bool {
@@ -53,6 +60,8 @@ impl Need {
             Need::Python => python_is_ready(workspace),
             Need::Node => node_is_ready(workspace),
             Need::Chromium => succeeds(Command::new("chromium").arg("--version")),
+            Need::Fuzz => succeeds(workspace.cargo().args(["fuzz", "--version"])) && compiles_cpp(),
+            Need::Promtool => succeeds(Command::new("promtool").arg("--version")),
         }
     }
 
@@ -67,13 +76,15 @@ impl Need {
             Need::Python => install_python(workspace),
             Need::Node => install_node(workspace),
             Need::Chromium => install_packages(&["chromium"]),
+            Need::Fuzz => install_fuzz(workspace),
+            Need::Promtool => install_packages(&["prometheus"]),
         }
     }
 }
 
 /// Installs those of `needs` that are missing.
 pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
-    for need in Need::ALL.into_iter().filter(|need| needs.contains(need)) {
+    for need in Need::ALL.into_iter().chain([Need::Fuzz]).filter(|need| needs.contains(need)) {
         if need.is_met(workspace) {
             continue;
         }
@@ -84,9 +95,25 @@ pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
+fn compiles_cpp() -> bool {
+    succeeds(Command::new("c++").arg("--version"))
+}
+
+fn install_fuzz(workspace: &Workspace) -> Result<()> {
+    if !compiles_cpp() {
+        install_packages(&["g++"])?;
+    }
+    if succeeds(workspace.cargo().args(["fuzz", "--version"])) {
+        return Ok(());
+    }
+    run(workspace.cargo().args(["install", "--locked", "--debug", FUZZ]))
+}
+
 fn python_is_ready(workspace: &Workspace) -> bool {
-    let check =
-        format!("from importlib.metadata import version; assert version('websockets') == '{WEBSOCKETS}'");
+    let check = format!(
+        "from importlib.metadata import version; assert version('websockets') == '{WEBSOCKETS}'; \
+         assert version('schemathesis') == '{SCHEMATHESIS}'"
+    );
     succeeds(Command::new(workspace.python()).args(["-c", &check]))
 }
 
@@ -95,8 +122,8 @@ fn install_python(workspace: &Workspace) -> Result<()> {
         install_packages(&["python3", "python3-venv"])?;
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(workspace.python_folder()))?;
-    let package = format!("websockets=={WEBSOCKETS}");
-    run(Command::new(workspace.python()).args(["-m", "pip", "install", "--quiet", &package]))
+    let packages = [format!("websockets=={WEBSOCKETS}"), format!("schemathesis=={SCHEMATHESIS}")];
+    run(Command::new(workspace.python()).args(["-m", "pip", "install", "--quiet"]).args(packages))
 }
 
 fn node_is_ready(workspace: &Workspace) -> bool {

@@ -27,7 +27,10 @@ struct Step {
     counts: Counts,
 }
 
-const STEPS: [Step; 6] = [
+/// Steps that run only when they are named: another build of half the tree, which takes minutes.
+const NAMED_ONLY: [&str; 1] = ["otel"];
+
+const STEPS: [Step; 7] = [
     Step { name: "fmt", needs: &[Need::Rustfmt], cargo: "fmt --all + --check", counts: Counts::Nothing },
     Step {
         name: "clippy",
@@ -44,8 +47,14 @@ const STEPS: [Step; 6] = [
     },
     Step {
         name: "nextest",
-        needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium],
+        needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium, Need::Promtool],
         cargo: "nextest run --workspace --profile ci +",
+        counts: Counts::Nextest,
+    },
+    Step {
+        name: "otel",
+        needs: &[Need::Nextest],
+        cargo: "nextest run -p wireproof-testkit --features otel --test otel --profile ci +",
         counts: Counts::Nextest,
     },
     Step { name: "doctest", needs: &[], cargo: "test --doc --workspace +", counts: Counts::DocTests },
@@ -55,18 +64,24 @@ pub(crate) fn names() -> Vec<&'static str> {
     STEPS.iter().map(|step| step.name).collect()
 }
 
+fn is_chosen(step: &Step, only: &[String]) -> bool {
+    match only {
+        [] => !NAMED_ONLY.contains(&step.name),
+        named => named.iter().any(|name| name == step.name),
+    }
+}
+
 /// What came of the steps so far.
 #[derive(Default)]
 struct Progress {
     times: Vec<(&'static str, Duration)>,
     tests: Option<Tally>,
-    summary: Option<String>,
+    summaries: Vec<String>,
 }
 
 /// Installs what the chosen steps need and runs them, up to the first that fails.
 pub(crate) fn run(workspace: &Workspace, only: &[String], extra: &[String]) -> Result<()> {
-    let chosen: Vec<&Step> =
-        STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect();
+    let chosen: Vec<&Step> = STEPS.iter().filter(|step| is_chosen(step, only)).collect();
     let needs: Vec<Need> = chosen.iter().flat_map(|step| step.needs).copied().collect();
     let mut progress = Progress::default();
 
@@ -121,7 +136,7 @@ impl Step {
         let tally = match (self.counts, tally::of_nextest(&copied.text)) {
             (Counts::DocTests, _) => tally::of_doc_tests(&copied.text),
             (_, Some((summary, tally))) => {
-                progress.summary = Some(summary);
+                progress.summaries.push(summary);
                 tally
             }
             (_, None) if copied.outcome.is_ok() => bail!("nextest printed no summary line"),
@@ -146,7 +161,7 @@ fn print_closing(chosen: &[&Step], progress: &Progress, ok: bool) {
     let total: Duration = progress.times.iter().map(|(_, time)| *time).sum();
     table.push(vec!["total".to_owned(), seconds(total), if ok { "ok" } else { "FAILED" }.to_owned()]);
     println!("\n{}", table.markdown());
-    if let Some(summary) = &progress.summary {
+    for summary in &progress.summaries {
         println!("{summary}");
     }
     if let Some(tests) = progress.tests {

@@ -160,6 +160,11 @@ pub trait Agent: Send + Sync + 'static {
         format!("{} is working on your message.", self.name())
     }
 
+    /// The names of the tools it may call, as far as they are known beforehand.
+    fn tools(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Runs to the end; emissions come before the return of the answer.
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>>;
 }

@@ -54,6 +54,10 @@ impl Agent for Builtin {
         "The builtin agent, which follows fixed rules, is working on your message.".to_owned()
     }
 
+    fn tools(&self) -> Vec<String> {
+        tools::NAMES.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         Box::pin(run::run(self.tools.clone(), context))
     }

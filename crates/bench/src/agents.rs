@@ -7,7 +7,8 @@ use serde_json::json;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
 use wireproof_protocol::{ToolCallId, Usage};
 
-/// `five`: the five critical events. `burst N`: N status events at once. `pace HZ SECONDS`: status events at a rate.
+/// `five`: the five critical events. `burst N`: N status events at once. `pace HZ SECONDS BYTES`: status events at a rate,
+/// with so much text in each.
 pub struct Probe;
 
 impl Agent for Probe {
@@ -23,10 +24,10 @@ impl Agent for Probe {
             match words.first().copied() {
                 Some("burst") => {
                     for _ in 0..number(1) as u64 {
-                        context.emit(status()).await?;
+                        context.emit(status(0)).await?;
                     }
                 }
-                Some("pace") => pace(&context, number(1), number(2)).await?,
+                Some("pace") => pace(&context, number(1), number(2), number(3) as usize).await?,
                 _ => five(&context).await?,
             }
             Ok(Answer { final_response: "Done.".to_owned(), usage: Usage::default() })
@@ -34,15 +35,15 @@ impl Agent for Probe {
     }
 }
 
-fn status() -> Emission {
-    Emission::Status { status: "working".to_owned(), detail: None }
+fn status(bytes: usize) -> Emission {
+    Emission::Status { status: "working".to_owned(), detail: (bytes > 0).then(|| "x".repeat(bytes)) }
 }
 
-async fn pace(context: &RunContext, hz: f64, seconds: f64) -> Result<(), AgentError> {
+async fn pace(context: &RunContext, hz: f64, seconds: f64, bytes: usize) -> Result<(), AgentError> {
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / hz));
     for _ in 0..(hz * seconds) as u64 {
         ticks.tick().await;
-        context.emit(status()).await?;
+        context.emit(status(bytes)).await?;
     }
     Ok(())
 }

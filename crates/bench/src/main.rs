@@ -21,6 +21,10 @@ fn main() -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().map(String::as_str).unwrap_or_default();
+    if name == "limits-check" {
+        println!("{}", measure::limits::check(2)?);
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if name == "serve" {
         return runtime.block_on(server::serve(&arguments[1..]));
@@ -41,6 +45,10 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "closed-loop-runs" => measure::throughput::closed_loop_runs().await,
         "durable-events" => measure::throughput::durable_events().await,
         "deliveries" => measure::throughput::deliveries().await,
+        "handshakes" => measure::handshakes::handshakes().await,
+        "limits" => measure::limits::limits().await,
+        "stall" => measure::stall::stall().await,
+        "storm" => measure::storm::storm().await,
         "resume" => measure::latency::resume().await,
         _ => bail!("there is no benchmark of that name; see `cargo xtask bench --help`"),
     }

@@ -8,9 +8,13 @@ use std::{
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+pub mod handshakes;
 pub mod latency;
+pub mod limits;
 pub mod memory;
+pub mod stall;
 pub mod start;
+pub mod storm;
 pub mod throughput;
 
 /// Rows of the table: a name and its figures, units in their names.

@@ -20,6 +20,7 @@ const TICKS: f64 = 100.0;
 pub struct Process {
     child: Child,
     folder: TempDir,
+    kind: Kind,
     /// Where it listens.
     pub address: String,
     keys: Keys,
@@ -35,14 +36,17 @@ pub enum Kind {
 }
 
 /// Settings that lift the limits of a user where a benchmark needs many of one.
-const LIFTED: &str = "[limits]\nconnections_per_user = 0\nconcurrent_runs = 0\n";
+pub const LIFTED: &str = "[limits]\nconnections_per_user = 0\nconcurrent_runs = 0\nmessages_per_minute = 0\n\
+    other_frames_per_minute = 0\nbytes_per_minute = 0\nhandshakes_per_second = 0\nhandshakes_in_progress = 0\n";
 
-/// `wireproof-bench serve CONFIG DATA_DIR`: the server with the probe agents, until it is killed.
+/// `wireproof-bench serve CONFIG DATA_DIR ADDRESS`: the server with the probe agents, until it is killed.
 pub async fn serve(arguments: &[String]) -> Result<()> {
-    let [config, data_dir] = arguments else { bail!("serve takes a configuration and a data directory") };
+    let [config, data_dir, listen] = arguments else {
+        bail!("serve takes a configuration, a data directory, an address")
+    };
     let mut config = Config::load(Some(Path::new(config)), Default::default())?;
     config.data_dir = data_dir.into();
-    config.listen = ([127, 0, 0, 1], 0).into();
+    config.listen = listen.parse()?;
     let server = Server::start_with(config, vec![Arc::new(Probe)]).await?;
     println!("ready ws://{}/ws", server.address());
     std::future::pending().await
@@ -51,30 +55,27 @@ pub async fn serve(arguments: &[String]) -> Result<()> {
 impl Process {
     /// Starts a server on the core that `WIREPROOF_SERVER_CORE` names and waits until it accepts.
     pub async fn start(kind: Kind) -> Result<Self> {
+        Self::start_with(kind, LIFTED).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn start_with(kind: Kind, settings: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let config = folder.path().join("wireproof.toml");
-        std::fs::write(&config, LIFTED)?;
-        let data = folder.path().join("data");
-        let core = std::env::var("WIREPROOF_SERVER_CORE").unwrap_or_else(|_| "0".to_owned());
-        let mut command = Command::new("taskset");
-        command.args(["-c", &core]);
-        match kind {
-            Kind::Shipped => {
-                let program =
-                    std::env::var("WIREPROOF_SERVER").context("WIREPROOF_SERVER names the program")?;
-                command.arg(program).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config);
-                command.arg("--data-dir").arg(&data);
-            }
-            Kind::Probe => drop(command.arg(std::env::current_exe()?).arg("serve").arg(&config).arg(&data)),
-        }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
-        let stdout = child.stdout.take().context("the server's output is piped")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
-        let line = line.context("the server ended before it was ready")?;
-        let address = line.trim_start_matches("ready ws://").trim_end_matches("/ws").to_owned();
-        let keys = Keys::load_or_create(&data)?;
-        Ok(Self { child, folder, address, keys })
+        std::fs::write(folder.path().join("wireproof.toml"), settings)?;
+        let (child, address) = launch(kind, folder.path(), "127.0.0.1:0").await?;
+        let keys = Keys::load_or_create(&folder.path().join("data"))?;
+        Ok(Self { child, folder, kind, address, keys })
+    }
+
+    /// Kills the process, as a crash would.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Starts it again, on the same folder and address; returns when it accepts.
+    pub async fn again(&mut self) -> Result<()> {
+        (self.child, _) = launch(self.kind, self.folder.path(), &self.address).await?;
+        Ok(())
     }
 
     /// A token of a user.
@@ -106,4 +107,28 @@ impl Process {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+async fn launch(kind: Kind, folder: &Path, listen: &str) -> Result<(Child, String)> {
+    let (config, data) = (folder.join("wireproof.toml"), folder.join("data"));
+    let core = std::env::var("WIREPROOF_SERVER_CORE").unwrap_or_else(|_| "0".to_owned());
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core]);
+    match kind {
+        Kind::Shipped => {
+            let program = std::env::var("WIREPROOF_SERVER").context("WIREPROOF_SERVER names the program")?;
+            command.arg(program).args(["serve", "--listen", listen, "--config"]).arg(config);
+            command.arg("--data-dir").arg(data);
+        }
+        Kind::Probe => {
+            command.arg(std::env::current_exe()?).arg("serve").arg(config).arg(data).arg(listen);
+        }
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let stdout = child.stdout.take().context("the server's output is piped")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
+    let line = line.context("the server ended before it was ready")?;
+    let address = line.trim_start_matches("ready ws://").trim_end_matches("/ws").to_owned();
+    Ok((child, address))
 }

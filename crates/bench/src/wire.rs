@@ -21,7 +21,23 @@ pub struct Wire {
 impl Wire {
     /// Connects and shakes hands; `query` goes behind `/ws`. Many connections come from many local addresses.
     pub async fn connect(address: &str, token: &str, query: &str, index: usize) -> Result<Self> {
+        Self::connect_by(TcpSocket::new_v4()?, address, token, query, index).await
+    }
+
+    /// The same with a kernel buffer that takes few bytes: one who does not read is soon full.
+    pub async fn connect_narrow(address: &str, token: &str, index: usize) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        Self::connect_by(socket, address, token, "", index).await
+    }
+
+    async fn connect_by(
+        socket: TcpSocket,
+        address: &str,
+        token: &str,
+        query: &str,
+        index: usize,
+    ) -> Result<Self> {
         // A source address has some 28,000 ports.
         socket.bind(([127, 0, 1, 1 + (index / 10_000) as u8], 0).into())?;
         let mut stream = socket.connect(address.parse()?).await?;

@@ -2,12 +2,15 @@
 
 mod talk;
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
-use wireproof_client::{Backoff, Client, Connect};
+use wireproof_client::{Backoff, Client, Connect, Trust};
 
 use crate::{runtime, transcript::DIM};
 use talk::Talk;
@@ -21,6 +24,9 @@ pub(crate) struct Chat {
     /// Who you are: a token as `wireproof token` prints it.
     #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true)]
     token: String,
+    /// A PEM file with more certificates to trust, for a server with one of its own.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Talk in this thread; a new one when absent.
     #[arg(long, value_name = "ID")]
     thread: Option<String>,
@@ -37,7 +43,10 @@ impl Chat {
     }
 
     async fn talk(self) -> anyhow::Result<()> {
-        let connect = Connect::to(&self.url).token(&self.token);
+        let mut connect = Connect::to(&self.url).token(&self.token);
+        if let Some(ca) = &self.ca {
+            connect = connect.trust(Trust::with_pem_file(ca).context("reading --ca")?);
+        }
         let client = Client::connect(connect, Backoff::default()).await?;
         let mut talk = Talk::new(client, self.thread, self.json)?;
         match self.text {

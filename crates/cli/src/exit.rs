@@ -4,7 +4,7 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 use wireproof_client::{ClientError, GiveUp, OpenError};
-use wireproof_server::ConfigError;
+use wireproof_server::{ConfigError, store::embedded::backup::BackupError};
 
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str =
@@ -15,6 +15,8 @@ pub(crate) const HELP: &str =
 pub(crate) enum Stop {
     /// It was used in a way that cannot work.
     Usage(String),
+    /// What it needs cannot be reached.
+    Unreachable(String),
     /// What it ran did not go well; all is said already.
     Failed,
     /// The server understood a request and refused it.
@@ -24,7 +26,7 @@ pub(crate) enum Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stop::Usage(why) => f.write_str(why),
+            Stop::Usage(why) | Stop::Unreachable(why) => f.write_str(why),
             Stop::Failed => f.write_str("failed"),
             Stop::Refused(why) => write!(f, "the server refused the request: {why}"),
         }
@@ -80,10 +82,14 @@ const IS_IT_RUNNING: &str = "check the address, or start a server with `wireproo
 fn judge(error: &Error) -> (u8, Option<&'static str>) {
     match error.downcast_ref() {
         Some(Stop::Usage(_)) => return (2, Some("see `wireproof help`")),
+        Some(Stop::Unreachable(_)) => return (3, None),
         Some(Stop::Refused(_)) => return (4, None),
         Some(Stop::Failed) | None => {}
     }
     for cause in error.chain() {
+        if let Some(backup) = cause.downcast_ref::<BackupError>() {
+            return (1, of_backup(backup));
+        }
         if cause.is::<ConfigError>() {
             return (2, Some(CORRECT_IT));
         }
@@ -104,6 +110,19 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
         }
     }
     (1, None)
+}
+
+fn of_backup(error: &BackupError) -> Option<&'static str> {
+    Some(match error {
+        BackupError::NoStore { .. } => "give the server's data folder with --data-dir",
+        BackupError::Exists { .. } => "give another --to, or replace it with --force",
+        BackupError::Busy { .. } => "wait for the other one, or give another place",
+        BackupError::Foreign { .. } | BackupError::Unsealed { .. } | BackupError::Damaged { .. } => {
+            "give another backup with --from; nothing was changed"
+        }
+        BackupError::Newer { .. } => "use that version; nothing was changed",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

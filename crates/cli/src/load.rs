@@ -25,6 +25,9 @@ pub(crate) struct Load {
     /// The server's socket.
     #[arg(long)]
     url: Option<String>,
+    /// A PEM file with more certificates to trust.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The server's data folder, to sign tokens with its key.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,

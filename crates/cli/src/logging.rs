@@ -1,28 +1,99 @@
-//! Logs: to stderr, as much as `WIREPROOF_LOG` asks for.
+//! Logs: to stderr, as text or as JSON, as much as the settings or `WIREPROOF_LOG` ask for, and never what users say.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    panic::PanicHookInfo,
+};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt};
+use wireproof_server::{
+    ConfigError,
+    config::{LogConfig, LogFormat},
+};
 
-/// Writes logs to stderr from `default` up, or as `WIREPROOF_LOG` says; what it says wrongly is told and passed over.
-pub(crate) fn to_stderr(default: &str) {
+/// Libraries that write what goes over the wire at their lower levels: they are heard only when they are named.
+const TALKATIVE: [&str; 11] = [
+    "rmcp",
+    "hyper",
+    "hyper_util",
+    "tungstenite",
+    "tokio_tungstenite",
+    "reqwest",
+    "rustls",
+    "h2",
+    "opentelemetry",
+    "opentelemetry_sdk",
+    "opentelemetry_otlp",
+];
+
+/// Writes logs as text from `level` up, or as `WIREPROOF_LOG` says; what it says wrongly is told and passed over.
+pub(crate) fn to_stderr(level: &str) {
+    start(EnvFilter::new(level), LogFormat::Text);
+}
+
+/// Writes logs as the settings say; `WIREPROOF_LOG` wins over their level.
+pub(crate) fn as_set(log: &LogConfig) -> Result<(), ConfigError> {
+    let level = EnvFilter::try_new(quiet_libraries(&log.level));
+    let level = level.map_err(|_| ConfigError::Value {
+        key: "log.level",
+        value: log.level.clone(),
+        reason: "it must be error, warn, info, debug or trace, or a list such as info,wireproof_server=debug",
+    })?;
+    start(level, log.format);
+    Ok(())
+}
+
+fn start(default: EnvFilter, format: LogFormat) {
     let asked = std::env::var("WIREPROOF_LOG").ok();
-    let (filter, wrong) = match asked.as_deref().map(|asked| EnvFilter::try_new(quiet_tools(asked))) {
-        None => (EnvFilter::new(default), None),
+    let (filter, wrong) = match asked.as_deref().map(|asked| EnvFilter::try_new(quiet_libraries(asked))) {
+        None => (default, None),
         Some(Ok(filter)) => (filter, None),
-        Some(Err(e)) => (EnvFilter::new(default), Some(e)),
+        Some(Err(e)) => (default, Some(e)),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init()
+        }
+    }
+    std::panic::set_hook(Box::new(panicked));
     if let Some(e) = wrong {
         tracing::warn!(error = %e, "WIREPROOF_LOG cannot be used; logging as if it were not set");
     }
 }
 
-/// The tools' own library writes what users said at its lower levels: it is heard only when it is named.
-fn quiet_tools(asked: &str) -> String {
-    if asked.contains("rmcp") { asked.to_owned() } else { format!("{asked},rmcp=warn") }
+/// Says where a panic was. Its message is told only when it is a literal of the program: any other may hold what a
+/// user said.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let said =
+        panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(not told: it may hold data)");
+    let thread = std::thread::current();
+    tracing::error!(place, thread = thread.name().unwrap_or("?"), said, "a panic");
+}
+
+fn quiet_libraries(asked: &str) -> String {
+    let named = |library: &str| {
+        asked.split(',').any(|part| {
+            part.trim().strip_prefix(library).is_some_and(|rest| rest.starts_with(['=', ':', '[']))
+        })
+    };
+    let quiet = TALKATIVE.iter().filter(|library| !named(library)).map(|library| format!("{library}=warn"));
+    std::iter::once(asked.to_owned()).chain(quiet).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_tell_what_users_say_are_heard_only_when_named() {
+        let quiet = quiet_libraries("trace");
+        assert!(TALKATIVE.iter().all(|library| quiet.contains(&format!(",{library}=warn"))), "{quiet}");
+        let named = quiet_libraries("info,rmcp=debug,hyper::proto=trace");
+        assert!(!named.contains("rmcp=warn") && !named.contains("hyper=warn"), "{named}");
+        assert!(named.contains("hyper_util=warn") && named.contains("tungstenite=warn"), "{named}");
+        assert!(EnvFilter::try_new(&quiet).is_ok() && EnvFilter::try_new(&named).is_ok());
+    }
 }

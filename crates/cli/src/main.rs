@@ -1,16 +1,22 @@
 //! The wireproof command. Each command has a file of its own; this one is their table of contents.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod backup;
 mod chat;
 mod demo;
+mod doctor;
 mod exit;
 mod load;
 mod logging;
+mod restore;
+mod running;
 mod runtime;
 mod serve;
 mod signals;
 mod token;
 mod transcript;
+mod user;
 
 use std::process::ExitCode;
 
@@ -37,6 +43,16 @@ enum Command {
     Chat(chat::Chat),
     /// Watch the five events of a real run, then a run that survives the loss of its connection.
     Demo(demo::Demo),
+    /// Make and change the accounts of those who log in with a password.
+    User(user::User),
+    /// Write a backup of a store while its server goes on.
+    Backup(backup::Backup),
+    /// Look at settings, keys, store and machine, and say what to do about what is wrong.
+    Doctor(doctor::Doctor),
+    /// Put a backup in the place of a store.
+    Restore(restore::Restore),
+    /// See who is connected to a server, and send them away.
+    Admin(admin::Admin),
     /// Put a server under load and measure it.
     Load(load::Load),
 }
@@ -47,6 +63,11 @@ fn main() -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Chat(chat) => chat.run(),
         Command::Demo(demo) => demo.run(),
+        Command::User(user) => user.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Admin(admin) => admin.run(),
         Command::Load(load) => load.run(),
     };
     exit::code(done)

@@ -1,4 +1,5 @@
-//! `wireproof serve`: the server as a service. Its only line on stdout says that it accepts, and where.
+//! `wireproof serve`: the server as a service. Its only line on stdout says that it accepts, and where; once more after
+//! a restart in place.
 
 use std::{
     io::{self, Write},
@@ -9,9 +10,12 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use wireproof_server::{Config, Overrides, Server};
+use wireproof_server::{Config, ConfigError, Overrides, Server, shutdown::Ending};
 
-use crate::{logging, runtime, signals::Signals};
+use crate::{
+    logging, runtime,
+    signals::{Hangups, Signals},
+};
 
 /// Settings come from flags, then from WIREPROOF_* in the environment, then from the file.
 #[derive(Args)]
@@ -25,31 +29,75 @@ pub(crate) struct Serve {
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve whoever shows no token as the user "anonymous"; only on a loopback address, for trying things out.
+    #[arg(long)]
+    insecure_no_auth: bool,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        logging::to_stderr("info,rmcp=warn");
-        let overrides = Overrides { listen: self.listen, data_dir: self.data_dir };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
-        runtime::run(serve(config))
+        let overrides = Overrides {
+            listen: self.listen,
+            data_dir: self.data_dir,
+            insecure_no_auth: self.insecure_no_auth,
+        };
+        let read = move || Config::load(self.config.as_deref(), overrides.clone());
+        let config = read().context("reading the settings")?;
+        logging::as_set(&config.log).context("reading the settings")?;
+        runtime::run(serve(config, read))
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(mut config: Config, read: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<()> {
     // Before the ready line: who reads it may send a signal at once.
     let mut signals = Signals::listen().context("listening for signals")?;
-    let server = Server::start(config).await.context("starting the server")?;
-    announce(server.address()).context("writing the ready line to stdout")?;
-    signals.next().await;
-    tokio::select! {
-        () = server.shutdown() => Ok(()),
-        () = signals.next() => process::exit(1),
+    let mut hangups = Hangups::listen().context("listening for signals")?;
+    loop {
+        let server = Server::start(config.clone()).await.context("starting the server")?;
+        announce(&server).context("writing the ready line to stdout")?;
+        let ending = loop {
+            tokio::select! {
+                () = signals.next() => break Ending::Stop,
+                ending = server.requested() => break ending,
+                () = hangups.next() => {}
+            }
+            tokio::select! {
+                () = signals.next() => break Ending::Stop,
+                () = reload(&server, &read) => {}
+            }
+        };
+        let address = server.address();
+        tokio::select! {
+            () = server.shutdown() => {}
+            () = signals.next() => process::exit(1),
+        }
+        if ending == Ending::Stop {
+            return Ok(());
+        }
+        match read() {
+            Ok(read) => config = read,
+            Err(error) => tracing::error!("the settings cannot be used, all is as before: {error:#}"),
+        }
+        // A port that was any free one is now this server's own.
+        config.listen = address;
     }
 }
 
-fn announce(address: SocketAddr) -> io::Result<()> {
+/// Reads the settings anew and has the server take in what may change while it runs; what is wrong with them is said
+/// in the log, and the server goes on as it was.
+async fn reload(server: &Server, read: impl Fn() -> Result<Config, ConfigError>) {
+    let reloaded = match read() {
+        Ok(config) => server.reload(&config).await.map_err(anyhow::Error::from),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = reloaded {
+        tracing::error!("SIGHUP: the settings were not taken in, all is as before: {error:#}");
+    }
+}
+
+fn announce(server: &Server) -> io::Result<()> {
+    let (scheme, address) = (if server.is_encrypted() { "wss" } else { "ws" }, server.address());
     let mut out = io::stdout().lock();
-    writeln!(out, "ready ws://{address}/ws")?;
+    writeln!(out, "ready {scheme}://{address}/ws")?;
     out.flush()
 }

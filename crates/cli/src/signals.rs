@@ -1,4 +1,5 @@
-//! The signals that ask a program to stop: SIGINT, as Ctrl-C sends it, and SIGTERM.
+//! The signals that ask a program to stop, SIGINT as Ctrl-C sends it and SIGTERM, and SIGHUP, which asks a service to
+//! read its settings anew.
 
 use std::{future::Future, io};
 
@@ -22,6 +23,20 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// Listens for SIGHUP from its making on; only a service does, as a hangup ends other programs.
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one; several that came meanwhile are one.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }
 

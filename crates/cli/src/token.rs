@@ -10,7 +10,10 @@ use anyhow::Context;
 use clap::Args;
 use jiff::SignedDuration;
 use wireproof_protocol::UserId;
-use wireproof_server::{Config, Overrides, auth::Keys};
+use wireproof_server::{
+    Config, Overrides,
+    auth::{Permission, Permissions, keys::Signer},
+};
 
 /// It is signed with the server's key: that of its settings, or of its data folder.
 #[derive(Args)]
@@ -27,15 +30,29 @@ pub(crate) struct Token {
     /// How long it is good for, such as 90s, 1h or "2h 30m"; from 1s.
     #[arg(long, default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
+    /// What it grants, such as chat or admin:read; may be given more than once. A user's usual permissions when left out.
+    #[arg(long = "permission", value_name = "P", value_parser = parse_permission)]
+    permissions: Vec<String>,
 }
 
 impl Token {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let overrides = Overrides { listen: None, data_dir: self.data_dir };
+        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
         let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
-        let keys = Keys::from_config(&config.jwt, &config.data_dir).context("opening the key")?;
-        writeln!(io::stdout(), "{}", keys.sign(&self.user, self.ttl)).context("writing to stdout")
+        let signer = Signer::open(&config.jwt, &config.data_dir).context("opening the key")?;
+        let mut claims = signer.claims(&self.user, self.ttl);
+        claims.permissions = (!self.permissions.is_empty()).then_some(self.permissions);
+        writeln!(io::stdout(), "{}", signer.sign(&claims)).context("writing to stdout")
     }
+}
+
+/// Reads the name of a permission, or `admin:*`.
+pub(crate) fn parse_permission(name: &str) -> Result<String, String> {
+    if Permissions::named([name]) == Permissions::NONE {
+        let names = Permission::ALL.map(Permission::name).join(", ");
+        return Err(format!("there are {names} and admin:*"));
+    }
+    Ok(name.to_owned())
 }
 
 /// Reads a duration of at least a second.

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -17,7 +14,10 @@ use tokio_tungstenite::{
 };
 use wireproof_protocol::{ClientFrame, ControlBody, ErrorBody, Incoming, RequestId, parse_incoming};
 
-use crate::error::{Ended, RecvError, SendError};
+use crate::{
+    error::{Ended, RecvError, SendError},
+    stream::Stream,
+};
 
 /// One frame of a server: when it came, what it says, and its text as it was on the wire.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Frame {
 /// One open WebSocket. Pings are answered while somebody receives.
 #[derive(Debug)]
 pub struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     within: Duration,
     last_heard: Instant,
     last_text: Utf8Bytes,
@@ -62,7 +62,7 @@ pub(crate) fn write_frame(frame: &ClientFrame, id: Option<&RequestId>) -> String
 }
 
 impl Connection {
-    pub(crate) fn new(socket: WebSocketStream<TcpStream>, within: Duration) -> Self {
+    pub(crate) fn new(socket: WebSocketStream<Stream>, within: Duration) -> Self {
         Self {
             socket,
             within,
@@ -180,7 +180,7 @@ impl Connection {
     /// Ends the connection without a word, as a lost network would: the server gets a reset, no close frame.
     pub fn cut(self) {
         // Failing means that the socket is dead already, which is what is wanted.
-        let _ = self.socket.get_ref().set_zero_linger();
+        let _ = self.socket.get_ref().tcp().set_zero_linger();
     }
 
     /// How the connection ended, once it did.
@@ -200,7 +200,7 @@ impl Connection {
 
     /// The local address of the socket.
     pub fn local_address(&self) -> Option<std::net::SocketAddr> {
-        self.socket.get_ref().local_addr().ok()
+        self.socket.get_ref().tcp().local_addr().ok()
     }
 
     fn remember_refusal(&mut self, incoming: &Incoming) {

@@ -21,6 +21,7 @@ use wireproof_protocol::{ClientFrame, ErrorBody, Position, SUBPROTOCOL};
 use crate::{
     connection::Connection,
     error::{Ended, OpenError, SendError},
+    stream::Stream,
 };
 
 /// How a client says who it is.
@@ -48,10 +49,12 @@ pub struct Connect {
     from: Option<IpAddr>,
     pub(crate) within: Duration,
     max_message: usize,
+    #[cfg(feature = "tls")]
+    trust: crate::trust::Trust,
 }
 
 impl Connect {
-    /// A connection to a `ws://` address without credentials, with 10 s for each step.
+    /// A connection to a `ws://` or, with the feature `tls`, a `wss://` address without credentials, with 10 s for each step.
     pub fn to(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -61,6 +64,8 @@ impl Connect {
             from: None,
             within: Duration::from_secs(10),
             max_message: 16 << 20,
+            #[cfg(feature = "tls")]
+            trust: crate::trust::Trust::default(),
         }
     }
 
@@ -102,6 +107,13 @@ impl Connect {
     /// With another limit, in bytes, for what the server may send in one frame (16 MiB).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
+        self
+    }
+
+    /// With other certificates trusted than those of the system alone.
+    #[cfg(feature = "tls")]
+    pub fn trust(mut self, trust: crate::trust::Trust) -> Self {
+        self.trust = trust;
         self
     }
 
@@ -173,14 +185,14 @@ impl Connect {
         }
     }
 
-    async fn upgrade(
-        &self,
-        request: Request,
-        address: &str,
-    ) -> Result<WebSocketStream<TcpStream>, OpenError> {
+    async fn upgrade(&self, request: Request, address: &str) -> Result<WebSocketStream<Stream>, OpenError> {
         let unreachable = |cause| OpenError::Unreachable { address: address.to_owned(), cause };
         let stream = self.dial(address).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = self.encrypt(request.uri(), stream).await.map_err(|cause| OpenError::NotUnderstood {
+            address: address.to_owned(),
+            why: format!("no TLS connection: {cause}"),
+        })?;
         // The library's default buffers cost 128 KiB a connection and save nothing with frames of this size.
         let config = WebSocketConfig::default()
             .read_buffer_size(4 << 10)
@@ -189,6 +201,19 @@ impl Connect {
             .max_frame_size(Some(self.max_message));
         let upgraded = client_async_with_config(request, stream, Some(config)).await;
         upgraded.map(|(socket, _)| socket).map_err(|error| refused(address, error))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn encrypt(&self, uri: &Uri, stream: TcpStream) -> std::io::Result<Stream> {
+        match uri.scheme_str() {
+            Some("wss") => self.trust.connect(uri.host().unwrap_or_default(), stream).await,
+            _ => Ok(Stream::Plain(stream)),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn encrypt(&self, _: &Uri, stream: TcpStream) -> std::io::Result<Stream> {
+        Ok(Stream::Plain(stream))
     }
 
     async fn dial(&self, address: &str) -> std::io::Result<TcpStream> {
@@ -202,11 +227,14 @@ impl Connect {
 }
 
 fn authority(uri: &Uri) -> Result<String, String> {
-    if uri.scheme_str() != Some("ws") {
-        return Err("the address must begin with ws:// (TLS ends at a proxy in front)".into());
-    }
+    let port = match uri.scheme_str() {
+        Some("ws") => 80,
+        Some("wss") if cfg!(feature = "tls") => 443,
+        Some("wss") => return Err("this program was built without TLS".into()),
+        _ => return Err("the address must begin with ws:// or wss://".into()),
+    };
     let host = uri.host().ok_or("it names no host")?;
-    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(port)))
 }
 
 fn refused(address: &str, error: WsError) -> OpenError {

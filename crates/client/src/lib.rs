@@ -9,6 +9,9 @@ mod handshake;
 mod link;
 mod reconnect;
 mod resume;
+mod stream;
+#[cfg(feature = "tls")]
+mod trust;
 mod welcome;
 
 pub use client::{Client, Update};
@@ -17,4 +20,7 @@ pub use error::{ClientError, Ended, OpenError, RecvError, SendError};
 pub use handshake::{Connect, Credentials};
 pub use reconnect::{Backoff, GiveUp, Step};
 pub use resume::{Break, Resume, Start};
+pub use stream::Stream;
+#[cfg(feature = "tls")]
+pub use trust::Trust;
 pub use welcome::Welcome;

@@ -144,7 +144,9 @@ impl Client {
                     return Err(ClientError::Over { ended, why: GiveUp::Refused(status) });
                 }
                 if let OpenError::Refused { retry_after, .. } = error {
-                    self.announced = retry_after;
+                    // Whole seconds would bring everybody who was told the same back in the same instant.
+                    let spread = Duration::from_secs(1).mul_f64(rand::random());
+                    self.announced = retry_after.map(|wait| wait + spread);
                 }
                 self.lost(ended).map(Some)
             }

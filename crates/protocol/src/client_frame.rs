@@ -9,6 +9,9 @@ use crate::ids::{MAX_TEXT_ID, RequestId};
 /// Longest request id, in characters.
 pub const MAX_REQUEST_ID: usize = MAX_TEXT_ID;
 
+/// The pattern of a text that is not blank. `\S` would not do: JSON Schema and Unicode count other signs as white space.
+pub const NOT_BLANK: &str = r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]";
+
 /// Longest title of a thread, in characters.
 pub const MAX_TITLE: usize = 200;
 
@@ -52,7 +55,7 @@ pub enum ClientFrame {
     #[serde(alias = "user_message")]
     Chat {
         /// The message; not empty.
-        #[schemars(regex(pattern = r"\S"))]
+        #[schemars(regex(pattern = NOT_BLANK))]
         content: String,
         /// The thread; a new one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +67,7 @@ pub enum ClientFrame {
     /// The same, as a request to an agent.
     StartAgent {
         /// The request; not empty.
-        #[schemars(regex(pattern = r"\S"))]
+        #[schemars(regex(pattern = NOT_BLANK))]
         user_request: String,
         /// The agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +132,28 @@ pub enum ClientFrame {
         /// True while typing.
         active: bool,
     },
+}
+
+impl ClientFrame {
+    /// Its `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Heartbeat => "heartbeat",
+            Self::Authenticate { .. } => "authenticate",
+            Self::Resume { .. } => "resume",
+            Self::Chat { .. } => "chat",
+            Self::StartAgent { .. } => "start_agent",
+            Self::CancelRun { .. } => "cancel_run",
+            Self::Approve { .. } => "approve",
+            Self::CreateThread(_) => "create_thread",
+            Self::RenameThread { .. } => "rename_thread",
+            Self::DeleteThread { .. } => "delete_thread",
+            Self::SwitchThread { .. } => "switch_thread",
+            Self::GetThreadHistory { .. } => "get_thread_history",
+            Self::Typing { .. } => "typing",
+        }
+    }
 }
 
 /// A title and metadata, new or changed.

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     IdReused,
     /// The position is ahead of the log's head.
     CursorAhead,
+    /// There is an account or a user of this name.
+    NameTaken,
     /// The user has as many connections as allowed.
     TooManyConnections,
     /// The user has as many runs, running and queued, as allowed.
@@ -66,6 +68,7 @@ impl ErrorCode {
             NotFound => "not_found",
             IdReused => "id_reused",
             CursorAhead => "cursor_ahead",
+            NameTaken => "name_taken",
             TooManyConnections => "too_many_connections",
             TooManyRuns => "too_many_runs",
             AgentFailed => "agent_failed",

@@ -16,7 +16,9 @@ mod run;
 mod schema;
 mod server_frame;
 
-pub use client_frame::{ClientFrame, MAX_HISTORY_LIMIT, MAX_REQUEST_ID, MAX_TITLE, Request, Retitle};
+pub use client_frame::{
+    ClientFrame, MAX_HISTORY_LIMIT, MAX_REQUEST_ID, MAX_TITLE, NOT_BLANK, Request, Retitle,
+};
 pub use codes::{CloseCode, ErrorCode};
 pub use event::{
     CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, ToolError, Usage,
@@ -33,7 +35,7 @@ pub use parse::{FrameError, parse_frame};
 pub use position::{Epoch, Position};
 pub use records::{ActiveRun, Message, OpenToolCall, ResumeReason, RunSnapshot, SnapshotThread, Thread};
 pub use run::{RunRules, Violation};
-pub use schema::{client_schema, server_schema};
+pub use schema::{absent_instead_of_null, client_schema, server_schema};
 pub use server_frame::{Control, ControlBody, ErrorBody};
 
 /// The subprotocol that a client offers and the server selects.

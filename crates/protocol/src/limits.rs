@@ -12,6 +12,24 @@ pub struct Limits {
     pub message_hard_bytes: usize,
     /// Connections a user may have at once.
     pub connections_per_user: usize,
+    /// Requests for work, and frames that cannot be understood, that a user may send in a minute.
+    #[serde(default)]
+    pub messages_per_minute: u64,
+    /// How many of them may come at once.
+    #[serde(default)]
+    pub message_burst: u64,
+    /// Other frames that a user may send in a minute.
+    #[serde(default)]
+    pub other_frames_per_minute: u64,
+    /// How many of them may come at once.
+    #[serde(default)]
+    pub other_frame_burst: u64,
+    /// Bytes that a user may send in a minute.
+    #[serde(default)]
+    pub bytes_per_minute: u64,
+    /// How many of them may come at once.
+    #[serde(default)]
+    pub byte_burst: u64,
     /// Runs a user may have at once.
     pub concurrent_runs: usize,
     /// Runs a user may have waiting.

@@ -66,8 +66,8 @@ fn each_variant(variants: Option<&mut Value>, mut change: impl FnMut(&str, &mut 
     }
 }
 
-/// A server leaves out what is not there; the types would allow `null` too.
-fn absent_instead_of_null(schema: &mut Schema) {
+/// Takes `null` out of a schema: a server leaves out what is not there, but the types would allow `null` too.
+pub fn absent_instead_of_null(schema: &mut Schema) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|kind| kind != "null");
         if let [only] = types.as_slice() {

@@ -9,10 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
 
+mod accounts;
 mod environment;
+mod jwt;
+pub mod origins;
 mod sections;
+mod tls;
 
+pub use accounts::AccountsConfig;
+pub use jwt::JwtConfig;
 pub use sections::*;
+pub use tls::TlsConfig;
 
 /// All settings of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,12 +31,32 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How tokens are checked.
     pub jwt: JwtConfig,
+    /// Which credentials count.
+    pub auth: AuthConfig,
+    /// Who may have an account, and how long a login lasts.
+    pub accounts: AccountsConfig,
+    /// How tickets for browsers are sold.
+    pub tickets: TicketsConfig,
+    /// What stands before the server.
+    pub http: HttpConfig,
+    /// With which certificate it speaks TLS.
+    pub tls: TlsConfig,
     /// What users may do.
     pub limits: Limits,
     /// How much of the logs is kept.
     pub retention: RetentionConfig,
     /// How the server goes away.
     pub drain: DrainConfig,
+    /// Who may see the numbers.
+    pub metrics: MetricsConfig,
+    /// How the program logs.
+    pub log: LogConfig,
+    /// Where traces go.
+    pub otel: OtelConfig,
+    /// True to serve whoever shows no credentials as the user `anonymous`; only on a loopback address. A flag, and
+    /// never a setting of the file or the environment.
+    #[serde(skip)]
+    pub insecure_no_auth: bool,
 }
 
 impl Default for Config {
@@ -38,9 +65,18 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
             data_dir: PathBuf::from("wireproof-data"),
             jwt: JwtConfig::default(),
+            auth: AuthConfig::default(),
+            accounts: AccountsConfig::default(),
+            tickets: TicketsConfig::default(),
+            http: HttpConfig::default(),
+            tls: TlsConfig::default(),
             limits: Limits::default(),
             retention: RetentionConfig::default(),
             drain: DrainConfig::default(),
+            metrics: MetricsConfig::default(),
+            log: LogConfig::default(),
+            otel: OtelConfig::default(),
+            insecure_no_auth: false,
         }
     }
 }
@@ -52,6 +88,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// `--insecure-no-auth`.
+    pub insecure_no_auth: bool,
 }
 
 /// Why settings cannot be used.
@@ -118,20 +156,29 @@ impl Config {
         config = environment::apply(&config, &environment)?;
         config.listen = flags.listen.unwrap_or(config.listen);
         config.data_dir = flags.data_dir.unwrap_or(config.data_dir);
+        config.insecure_no_auth = flags.insecure_no_auth;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
+            ("accounts.access_seconds", self.accounts.access_seconds),
+            ("accounts.refresh_seconds", self.accounts.refresh_seconds),
             ("limits.heartbeat_seconds", self.limits.heartbeat_seconds),
             ("limits.dead_seconds", self.limits.dead_seconds),
             ("limits.stall_seconds", self.limits.stall_seconds),
             ("limits.authenticate_seconds", self.limits.authenticate_seconds),
             ("limits.run_seconds", self.limits.run_seconds),
+            ("limits.header_seconds", self.limits.header_seconds),
+            ("limits.body_seconds", self.limits.body_seconds),
+            ("limits.http_seconds", self.limits.http_seconds),
             ("limits.tool_seconds", self.limits.tool_seconds),
+            ("tls.poll_seconds", self.tls.poll_seconds),
+            ("tls.handshake_seconds", self.tls.handshake_seconds),
             ("retention.every_seconds", self.retention.every_seconds),
             ("retention.hours", self.retention.hours),
+            ("tickets.seconds", self.tickets.seconds),
         ];
         for (key, value) in positive {
             if !(1e-3..1e9).contains(&value) {
@@ -173,15 +220,10 @@ impl Config {
                 reason: "it must not be above limits.message_hard_bytes",
             });
         }
-        let secret = &self.jwt.secret;
-        if !secret.is_empty() && secret.len() < 32 {
-            let value = "(hidden)".to_owned();
-            return Err(ConfigError::Value {
-                key: "jwt.secret",
-                value,
-                reason: "it must have 32 bytes or more",
-            });
-        }
+        self.http.proxies()?;
+        self.metrics.watchers()?;
+        self.http.origins()?;
+        self.jwt.check()?;
         Ok(())
     }
 }
@@ -216,7 +258,7 @@ mod tests {
     fn flags_win_over_environment_over_file() {
         let file =
             "listen = \"127.0.0.1:1\"\ndata_dir = \"file\"\n[limits]\nqueued_runs = 7\nconcurrent_runs = 3\n";
-        let flags = Overrides { data_dir: Some("flag".into()), listen: None };
+        let flags = Overrides { data_dir: Some("flag".into()), ..Overrides::default() };
         let variables = [
             ("WIREPROOF_LISTEN", "127.0.0.1:2"),
             ("WIREPROOF_DATA_DIR", "environment"),

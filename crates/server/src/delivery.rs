@@ -16,8 +16,10 @@ pub mod snapshot;
 /// Publishes every commit, in the order of the commits.
 pub fn publisher(broker: Arc<dyn Broker>, metrics: Arc<Metrics>) -> CommitSink {
     Box::new(move |committed| {
-        metrics.events_appended.inc_by(committed.iter().map(|one| one.events.len() as u64).sum());
+        let events = committed.iter().map(|one| one.events.len() as u64).sum();
+        metrics.events_appended.inc_by(events);
         broker.publish(committed);
+        metrics.events_published.inc_by(events);
     })
 }
 

@@ -16,6 +16,12 @@ impl Refusal {
         Self { body: Box::new(ErrorBody::new(code, sentence)) }
     }
 
+    /// The same, with the time after which the request may succeed, in seconds.
+    pub fn after(mut self, seconds: f64) -> Self {
+        self.body.retry_after_ms = Some((seconds * 1000.0).ceil() as u64);
+        self
+    }
+
     /// The code.
     pub fn code(&self) -> ErrorCode {
         self.body.error_code
@@ -42,7 +48,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::IdReused | ErrorCode::CursorAhead => StatusCode::CONFLICT,
+        ErrorCode::IdReused | ErrorCode::CursorAhead | ErrorCode::NameTaken => StatusCode::CONFLICT,
         ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::AgentFailed | ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

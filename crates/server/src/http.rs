@@ -1,28 +1,40 @@
 //! Every route on one page, and the accept loop under them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::Request,
-    http::StatusCode,
+    http::{StatusCode, Version, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::net::{TcpListener, TcpStream};
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use crate::{error::Refusal, ws};
 
+mod accept;
+mod accounts;
+mod admin;
+mod admin_accounts;
+mod asyncapi;
+mod documents;
 mod extract;
+mod guard;
+mod numbers;
+mod openapi;
+mod pace;
+mod restart;
 mod runs;
 mod status;
 mod threads;
+mod tickets;
+
+pub use accept::accept;
+pub use asyncapi::document as asyncapi_document;
+pub use numbers::told;
+pub use openapi::document as openapi_document;
 
 /// Largest request body in bytes.
 const BODY_BYTES: usize = 1 << 20;
@@ -30,8 +42,6 @@ const BODY_BYTES: usize = 1 << 20;
 const HEADER_LINES: usize = 100;
 /// Largest head of a request in bytes; larger ones are answered 431.
 const HEADER_BYTES: usize = 64 << 10;
-/// How long a client may take for the head of a request.
-const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// All routes.
 pub fn router(context: Arc<ws::Context>) -> Router {
@@ -40,28 +50,69 @@ pub fn router(context: Arc<ws::Context>) -> Router {
         .route("/websocket", get(ws::upgrade::upgrade))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
-        .route("/metrics", get(status::metrics))
+        .route("/metrics", get(numbers::metrics))
+        .route("/ws/health", get(numbers::health))
+        .route("/openapi.json", get(documents::openapi))
+        .route("/asyncapi.json", get(documents::asyncapi))
         .route("/api/threads", get(threads::list).post(threads::create))
         .route("/api/threads/{id}", get(threads::show).patch(threads::update).delete(threads::delete))
         .route("/api/threads/{id}/messages", get(threads::messages).post(threads::write))
         .route("/api/runs/{id}", get(runs::show))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/ws/ticket", post(tickets::sell))
+        .merge(own_account())
+        .route("/api/admin/users", get(admin_accounts::list).post(admin_accounts::create))
+        .route("/api/admin/users/{id}", get(admin_accounts::show).patch(admin_accounts::change))
+        .route("/api/admin/connections", get(admin::connections))
+        .route("/api/admin/connections/{id}", delete(admin::end))
+        .route("/api/admin/users/{id}/disconnect", post(admin::disconnect))
+        .route("/api/admin/revoke", post(admin::revoke))
+        .route("/api/admin/drain", post(admin::drain))
+        .route("/api/admin/restart", post(restart::restart))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES))
+        .layer(axum::middleware::from_fn(guard::to_the_end))
+        .layer(from_fn_with_state(context.clone(), pace::keep))
+        .layer(from_fn_with_state(context.clone(), guard::permission))
+        .layer(from_fn_with_state(context.clone(), guard::origin))
+        .layer(axum::middleware::map_request(pace::unpacked))
+        .layer(axum::middleware::map_request(one_host))
         .layer(axum::middleware::map_request(bounded_head))
         .with_state(context)
+}
+
+/// What people do with their own account; their bodies are small.
+fn own_account() -> Router<Arc<ws::Context>> {
+    Router::new()
+        .route("/auth/register", post(accounts::register))
+        .route("/auth/login", post(accounts::login))
+        .route("/auth/refresh", post(accounts::refresh))
+        .route("/auth/logout", post(accounts::logout))
+        .route("/auth/me", get(accounts::me))
+        .layer(axum::extract::DefaultBodyLimit::max(accounts::BODY_BYTES))
 }
 
 /// The parser minds its bound only when a read ends inside a head: one that came whole is measured here.
 async fn bounded_head(request: Request) -> Result<Request, Response> {
     let line = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
-    if line + fields.sum::<usize>() <= HEADER_BYTES {
+    if line + fields.sum::<usize>() <= HEADER_BYTES && request.headers().len() <= HEADER_LINES {
         return Ok(request);
     }
     let body = ErrorBody::new(ErrorCode::MessageTooLarge, "The head of the request is too large.");
     Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, axum::Json(ControlBody::Error(body))).into_response())
+}
+
+/// One host, as HTTP/1.1 asks for: of two, somebody in between may have looked at the other.
+async fn one_host(request: Request) -> Result<Request, Response> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
+        return Ok(request);
+    }
+    let body = ErrorBody::new(ErrorCode::InvalidFrame, "A request names one host.");
+    let close = [(header::CONNECTION, "close")];
+    Err((StatusCode::BAD_REQUEST, close, axum::Json(ControlBody::Error(body))).into_response())
 }
 
 async fn no_route() -> Refusal {
@@ -75,62 +126,17 @@ async fn no_method() -> Response {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = crate::error::status(self.code());
+        let (status, wait) = (crate::error::status(self.code()), self.body.retry_after_ms);
         let mut response = (status, axum::Json(ControlBody::Error(*self.body))).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let bearer = axum::http::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, bearer);
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let second = axum::http::HeaderValue::from_static("1");
-            response.headers_mut().insert(axum::http::header::RETRY_AFTER, second);
+            // Rounded up: who comes back then is not refused again for the same.
+            let seconds = wait.map_or(1, |wait| wait.div_ceil(1000).max(1));
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
         }
         response
-    }
-}
-
-/// Takes connections until the server drains.
-pub async fn accept(listener: TcpListener, router: Router, context: Arc<ws::Context>) {
-    let draining = context.shutdown.draining.clone();
-    loop {
-        let accepted = tokio::select! {
-            () = draining.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                context.shutdown.spawn(serve(stream, peer, router.clone(), context.clone()))
-            }
-            Err(e) => {
-                // Out of files, most likely: a moment later there may be some again.
-                tracing::warn!(error = %e, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, context: Arc<ws::Context>) {
-    if let Err(e) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
-        return;
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
-        .max_headers(HEADER_LINES)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = context.shutdown.draining.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(e) = served {
-        tracing::debug!(%peer, error = %e, "a connection ended badly");
     }
 }

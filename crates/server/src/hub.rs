@@ -8,14 +8,19 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wireproof_protocol::{CloseCode, ConnectionId, UserId};
+use wireproof_protocol::{CloseCode, ConnectionId, ErrorCode, UserId};
 
-use crate::{broker::Notice, delivery::feed::Feed};
+use crate::{auth::Principal, broker::Notice, clock::unix_now, delivery::feed::Feed, limits::Address};
 
 /// One connection, as the hub and its own task share it.
 pub struct Outbox {
     /// The connection.
     pub connection_id: ConnectionId,
+    /// Where it comes from.
+    pub address: Address,
+    /// Since when it is open, in Unix seconds.
+    pub since: f64,
+    principal: Mutex<Principal>,
     feed: Mutex<Feed>,
     waker: AtomicWaker,
     /// What was asked and not yet done, in order: a close must not take the place of the go_away before it.
@@ -32,12 +37,19 @@ pub enum Order {
     },
     /// Send what is queued, then close.
     Close(CloseCode, &'static str),
+    /// Send nothing any more but this error, then close with 1008.
+    End(ErrorCode, &'static str),
 }
 
 impl Outbox {
     /// The connection's feed. The lock is held for moments and never across an await.
     pub fn feed(&self) -> MutexGuard<'_, Feed> {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose connection it is, by the latest credentials.
+    pub fn principal(&self) -> MutexGuard<'_, Principal> {
+        self.principal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the connection's task waits for its feed and orders.
@@ -57,6 +69,19 @@ impl Outbox {
     }
 }
 
+/// What waits for the connections of a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Queues {
+    /// Users with a connection.
+    pub users: usize,
+    /// Connections that have a user.
+    pub connections: usize,
+    /// Bytes of events that wait in memory.
+    pub bytes: usize,
+    /// Connections that are served from the log.
+    pub behind: usize,
+}
+
 /// The node's connections.
 #[derive(Default)]
 pub struct Hub {
@@ -71,11 +96,13 @@ impl Hub {
     /// Adds a connection of a user, unless the user has `most` already (0: no limit). Commits are noted from now on.
     pub fn register(
         self: &Arc<Self>,
-        user_id: &UserId,
+        principal: &Principal,
         connection_id: ConnectionId,
+        address: Address,
         soft_bytes: usize,
         most: usize,
     ) -> Option<Registration> {
+        let user_id = &principal.user_id;
         let mut users = self.users();
         let outboxes = users.entry(user_id.clone()).or_default();
         if most > 0 && outboxes.len() >= most {
@@ -83,6 +110,9 @@ impl Hub {
         }
         let outbox = Arc::new(Outbox {
             connection_id,
+            address,
+            since: unix_now(),
+            principal: Mutex::new(principal.clone()),
             feed: Mutex::new(Feed::new(soft_bytes)),
             waker: AtomicWaker::new(),
             orders: Mutex::default(),
@@ -97,7 +127,7 @@ impl Hub {
             // A short lock a notice: registering connections get in between.
             let users = self.users();
             for outbox in users.get(&notice.user_id).into_iter().flatten() {
-                if outbox.feed().notice(&notice.events) {
+                if outbox.feed().notice(&notice.events, notice.stored_at) {
                     outbox.waker.wake();
                 }
             }
@@ -120,6 +150,38 @@ impl Hub {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.users().values().map(Vec::len).sum()
+    }
+
+    /// What waits for the connections.
+    pub fn queues(&self) -> Queues {
+        let users = self.users();
+        let outboxes: Vec<_> = users.values().flatten().cloned().collect();
+        let mut queues = Queues { users: users.len(), connections: outboxes.len(), ..Queues::default() };
+        // Looked at outside the lock: commits are handed on meanwhile.
+        drop(users);
+        for outbox in outboxes {
+            let feed = outbox.feed();
+            queues.bytes += feed.queued_bytes();
+            queues.behind += usize::from(feed.is_behind());
+        }
+        queues
+    }
+
+    /// The connections that a question picks.
+    pub fn connections_where(&self, mut picked: impl FnMut(&Outbox) -> bool) -> Vec<Arc<Outbox>> {
+        self.users().values().flatten().filter(|outbox| picked(outbox)).cloned().collect()
+    }
+
+    /// Ends the connections whose principal a question picks; how many they are.
+    pub fn end_where(
+        &self,
+        picked: impl Fn(&Principal) -> bool,
+        code: ErrorCode,
+        sentence: &'static str,
+    ) -> usize {
+        let outboxes = self.connections_where(|outbox| picked(&outbox.principal()));
+        outboxes.iter().for_each(|outbox| outbox.order(Order::End(code, sentence)));
+        outboxes.len()
     }
 
     /// Tells every connection what to do; `order` is asked for each.

@@ -1,7 +1,8 @@
 //! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
 //!
 //! Floors, each importing only from those below: `server`; `http`, `ws`; `session`, `hub`; `threads`, `runs`,
-//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `shutdown`.
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `shutdown`, `tls`,
+//! `traces`.
 
 pub mod auth;
 pub mod broker;
@@ -19,7 +20,10 @@ pub mod session;
 pub mod shutdown;
 pub mod store;
 pub mod threads;
+pub mod tls;
+pub mod traces;
 mod ws;
 
 pub use config::{Config, ConfigError, Overrides};
-pub use server::{Server, StartError};
+pub use http::{asyncapi_document, openapi_document};
+pub use server::{ReloadError, Server, StartError};

@@ -1,7 +1,18 @@
-//! The limits in force, with their defaults.
+//! The limits in force, with their defaults; below it, what keeps to them.
 
 use serde::{Deserialize, Serialize};
 use wireproof_protocol::Limits as Announced;
+
+pub mod address;
+pub mod admission;
+pub mod bucket;
+pub mod counts;
+pub mod keyed;
+pub mod networks;
+pub mod rates;
+pub mod silent;
+
+pub use address::Address;
 
 /// What users may do; 0 means no limit where a number counts things.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +24,42 @@ pub struct Limits {
     pub message_hard_bytes: usize,
     /// Connections a user may have at once.
     pub connections_per_user: usize,
+    /// Requests for work, and frames that cannot be understood, a user may send in a minute.
+    pub messages_per_minute: u64,
+    /// How many of them may come at once.
+    pub message_burst: u64,
+    /// Reads and signs of life a user may send in a minute; also how many pings of RFC 6455.
+    pub other_frames_per_minute: u64,
+    /// How many of them may come at once.
+    pub other_frame_burst: u64,
+    /// Bytes of messages and bodies a user may send in a minute.
+    pub bytes_per_minute: u64,
+    /// How many of them may come at once.
+    pub byte_burst: u64,
+    /// Requests for work that may come from one address in a minute, or all at once.
+    pub messages_per_minute_per_address: u64,
+    /// WebSocket connections that one address may have at once.
+    pub connections_per_address: usize,
+    /// Connections of one address that may at once owe their first frame, the token.
+    pub unauthenticated_per_address: usize,
+    /// Bad tokens that may come from one address in a minute, before none of it is looked at.
+    pub failed_tokens_per_minute: u64,
+    /// Handshakes that the server takes in a second; the others are told when to come back.
+    pub handshakes_per_second: u64,
+    /// How many of them may come at once.
+    pub handshake_burst: u64,
+    /// Handshakes that may be in progress at once.
+    pub handshakes_in_progress: usize,
+    /// Connections of any kind that may be open at once; 0: as many as the process's files leave room for.
+    pub connections: usize,
+    /// Connections that may at once wait for a request; when more come, the oldest go.
+    pub silent_connections: usize,
+    /// Seconds for the head of a request, and between two requests.
+    pub header_seconds: f64,
+    /// Seconds for the body of a request.
+    pub body_seconds: f64,
+    /// Seconds that a connection is kept which is no WebSocket.
+    pub http_seconds: f64,
     /// Runs a user may have at once.
     pub concurrent_runs: usize,
     /// Runs a user may have waiting.
@@ -43,6 +90,24 @@ impl Default for Limits {
             message_bytes: 64 << 10,
             message_hard_bytes: 1 << 20,
             connections_per_user: 10,
+            messages_per_minute: 60,
+            message_burst: 20,
+            other_frames_per_minute: 240,
+            other_frame_burst: 60,
+            bytes_per_minute: 16 << 20,
+            byte_burst: 4 << 20,
+            messages_per_minute_per_address: 0,
+            connections_per_address: 0,
+            unauthenticated_per_address: 64,
+            failed_tokens_per_minute: 300,
+            handshakes_per_second: 2000,
+            handshake_burst: 1000,
+            handshakes_in_progress: 512,
+            connections: 0,
+            silent_connections: 1024,
+            header_seconds: 10.0,
+            body_seconds: 30.0,
+            http_seconds: 300.0,
             concurrent_runs: 4,
             queued_runs: 16,
             queue_soft_bytes: 256 << 10,
@@ -65,6 +130,12 @@ impl Limits {
             message_bytes: self.message_bytes,
             message_hard_bytes: self.message_hard_bytes,
             connections_per_user: self.connections_per_user,
+            messages_per_minute: self.messages_per_minute,
+            message_burst: self.message_burst,
+            other_frames_per_minute: self.other_frames_per_minute,
+            other_frame_burst: self.other_frame_burst,
+            bytes_per_minute: self.bytes_per_minute,
+            byte_burst: self.byte_burst,
             concurrent_runs: self.concurrent_runs,
             queued_runs: self.queued_runs,
             heartbeat_seconds: self.heartbeat_seconds,

@@ -1,6 +1,9 @@
 //! Runs: taken with their message, driven to exactly one end each, cancelled by their user, recovered after a crash.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolFailure};
@@ -10,9 +13,11 @@ use crate::{
     error::Refusal,
     metrics::Metrics,
     store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
+    traces::{RunFacts, TraceParent, Traces},
 };
 
 mod asked;
+mod counts;
 mod driver;
 mod recorder;
 mod recovery;
@@ -50,6 +55,8 @@ pub struct RunRequest {
     pub thread_id: Option<ThreadId>,
     /// The agent; the first one when absent.
     pub agent: Option<String>,
+    /// Where in a trace it comes from.
+    pub parent: Option<TraceParent>,
 }
 
 /// The runs of this node.
@@ -60,6 +67,7 @@ pub struct Runs {
     asked: asked::Asked,
     limits: RunLimits,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
     tasks: TaskTracker,
     /// No new runs.
     closed: CancellationToken,
@@ -74,6 +82,7 @@ impl Runs {
         agents: Vec<Arc<dyn Agent>>,
         limits: RunLimits,
         metrics: Arc<Metrics>,
+        traces: Arc<Traces>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -82,6 +91,7 @@ impl Runs {
             asked: asked::Asked::default(),
             limits,
             metrics,
+            traces,
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
             draining: CancellationToken::new(),
@@ -100,7 +110,7 @@ impl Runs {
         let (runs, user_id) = (self.clone(), user_id.clone());
         let taken = self.tasks.spawn(async move { runs.take(&user_id, request).await });
         taken.await.unwrap_or_else(|e| {
-            tracing::error!(error = %e, "a run could not be taken");
+            tracing::error!(panicked = e.is_panic(), "a run could not be taken");
             Err(Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again."))
         })
     }
@@ -124,6 +134,7 @@ impl Runs {
         }
         let agent = self.agent(request.agent.as_deref())?;
         let run_id = RunId::new();
+        let (asked, request_id) = (Instant::now(), request.request.as_ref().map(|key| key.id.clone()));
         let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
         let greeting = agent.greeting();
         let first = if slot.is_queued() {
@@ -156,6 +167,19 @@ impl Runs {
             Answer::Done(started) => started,
         };
         let thread_id = started.thread_id;
+        tracing::info!(
+            %run_id,
+            %user_id,
+            %thread_id,
+            request_id = request_id.as_ref().map(tracing::field::display),
+            agent = agent.name(),
+            queued = slot.is_queued(),
+            "run taken"
+        );
+        let facts = RunFacts { run_id, thread_id, user_id, agent: agent.name() };
+        let trace = self.traces.run(facts, request.parent);
+        let counts = counts::Counts::new(self.metrics.clone(), trace, agent.name(), asked);
+        counts.stored([&first]);
         let run = driver::Run {
             user_id: user_id.clone(),
             run_id,
@@ -164,6 +188,7 @@ impl Runs {
             first,
             greeting,
             slot,
+            counts,
             agent,
         };
         self.tasks.spawn(run.drive(self.clone()));
@@ -213,9 +238,19 @@ impl Runs {
         })
     }
 
+    /// Runs going on this node, and runs that wait for their turn.
+    pub fn states(&self) -> (usize, usize) {
+        self.registry.states()
+    }
+
     /// Runs going and waiting on this node.
     pub fn alive(&self) -> usize {
         self.registry.alive()
+    }
+
+    /// Runs of a user alive, going or waiting.
+    pub fn alive_of(&self, user_id: &UserId) -> usize {
+        self.registry.alive_of(user_id)
     }
 
     /// Takes no new runs, gives those that go on `patience` to end, then ends them as failed; returns when all are over.

@@ -1,6 +1,11 @@
 //! The roof: builds everything from the settings, runs it, and takes it down again. Only here backends are named.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
@@ -8,18 +13,27 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_protocol::CloseCode;
 
 use crate::{
-    auth::{Auth, KeyError, Keys},
+    auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins},
     broker::{Broker, local::Local},
-    config::Config,
+    clock::unix_now,
+    config::{Config, ConfigError},
     delivery, http,
     hub::{Hub, Order},
-    metrics::Metrics,
+    limits::{admission::Admission, rates::Rates},
+    metrics::{Metrics, Names},
     runs::{self, RunLimits, Runs},
-    shutdown::Shutdown,
+    shutdown::{Ending, Shutdown},
     store::{OpenError, Retention, Store, StoreError, embedded::Embedded},
     threads::Threads,
-    ws::Context,
+    tls::{Tls, TlsError},
+    traces::Traces,
+    ws::{self, Context},
 };
+
+mod drain;
+pub mod presence;
+
+use presence::Presence;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -28,12 +42,17 @@ const BACKLOG: u32 = 4096;
 const SEND_BUFFER: u32 = 64 << 10;
 /// How long a cancelled agent has to stop by itself.
 const AGENT_GRACE: Duration = Duration::from_secs(2);
+/// How often the limits forget who is idle.
+const FORGETTING: Duration = Duration::from_secs(20);
 /// How long connections have to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(8);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -43,6 +62,25 @@ pub enum StartError {
     /// There is no key for tokens.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The file that says where the server is cannot be written.
+    #[error("cannot write the server's address to {data_dir}: {source}")]
+    Presence {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Without authentication other machines must not reach it.
+    #[error(
+        "--insecure-no-auth serves this machine only, and {address} is more than that. Listen on 127.0.0.1, or leave the flag out."
+    )]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The address cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}. Give another --listen address, or stop what has this one."
@@ -55,14 +93,30 @@ pub enum StartError {
     },
 }
 
-/// A running server. [`Server::shutdown`] drains and stops it; when dropped it takes no new connections, and those that
-/// are open end with the runtime.
+/// Why settings were not taken in by a running server.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A running server. [`Server::shutdown`] drains and stops it; when dropped it takes no new connections, and closes
+/// those that are open without waiting for runs.
 pub struct Server {
     address: SocketAddr,
+    /// Where the store and the keys are.
+    data_dir: PathBuf,
+    /// Says where it is, to the commands of this machine; before the context, which holds the store's lock.
+    presence: Option<presence::Announced>,
     context: Arc<Context>,
     broker: Arc<dyn Broker>,
     /// Cancelled when the hub has handed on the last of what was published.
     handed_on: CancellationToken,
+    traces: Arc<Traces>,
     patience: Duration,
     spread: Duration,
 }
@@ -78,13 +132,19 @@ impl Server {
     /// Starts a server with these agents, the first of them for messages that name none.
     pub async fn start_with(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Self, StartError> {
         let broker: Arc<dyn Broker> = Arc::new(Local::default());
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(names(&agents));
+        let traces = Arc::new(Traces::from_config(&config.otel)?);
         let sink = delivery::publisher(broker.clone(), metrics.clone());
-        let data_dir = config.data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || Embedded::open(&data_dir, sink)).await;
+        let (data_dir, commits) = (config.data_dir.clone(), metrics.commits.clone());
+        let opened =
+            tokio::task::spawn_blocking(move || Embedded::open_counted(&data_dir, sink, commits)).await;
         let store: Arc<dyn Store> = Arc::new(opened.map_err(|e| StoreError::Backend(e.to_string()))??);
+        let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
+        presence::forget(&config.data_dir).map_err(unannounced)?;
         // After the store: a folder that is refused gets no key.
-        let keys = Keys::from_config(&config.jwt, &config.data_dir)?;
+        let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone())?;
+        let tls = Tls::from_config(&config.tls)?;
+        let auth = authority(&config, keys, &*store).await?;
         let recovered = runs::recover(&*store).await?;
         if recovered > 0 {
             tracing::info!(runs = recovered, "ended the runs that the last process left");
@@ -93,7 +153,7 @@ impl Server {
             listen(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
-        let (context, upkeep) = build(&config, keys, store, agents, metrics);
+        let (context, upkeep) = build(&config, auth, tls, store, agents, metrics, traces.clone())?;
         let (hub, stopped) = (context.hub.clone(), context.shutdown.stopped.clone());
         let (listening, handed_on) = (hub.listen(broker.subscribe(), stopped), CancellationToken::new());
         let hub_ended = handed_on.clone().drop_guard();
@@ -102,13 +162,26 @@ impl Server {
             drop(hub_ended);
         });
         context.shutdown.spawn(upkeep);
+        context.shutdown.spawn(ws::keys::follow(context.clone()));
+        let (auth, stopped) = (context.auth.clone(), context.shutdown.stopped.clone());
+        context.shutdown.spawn(async move { auth.keys.keep(stopped).await });
+        context.shutdown.spawn(forget_the_idle(context.rates.clone(), context.shutdown.stopped.clone()));
+        if let Some(tls) = context.tls.clone() {
+            context.shutdown.spawn(tls.watch(context.shutdown.stopped.clone()));
+        }
         let router = http::router(context.clone());
         context.shutdown.spawn(http::accept(listener, router, context.clone()));
         let drain = &config.drain;
         let (patience, spread) =
             (Duration::from_secs_f64(drain.seconds), Duration::from_secs_f64(drain.spread_seconds));
+        let presence = Some(
+            Presence::at(if context.tls.is_some() { "https" } else { "http" }, address)
+                .announce(&config.data_dir)
+                .map_err(unannounced)?,
+        );
         tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting connections");
-        Ok(Self { address, context, broker, handed_on, patience, spread })
+        let data_dir = config.data_dir;
+        Ok(Self { address, data_dir, presence, context, broker, handed_on, traces, patience, spread })
     }
 
     /// Where it listens.
@@ -116,9 +189,26 @@ impl Server {
         self.address
     }
 
+    /// True when it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.context.tls.is_some()
+    }
+
     /// What checks and makes its tokens.
     pub fn keys(&self) -> &Keys {
         &self.context.auth.keys
+    }
+
+    /// Takes in what may change while it runs, of these settings: the keys of tokens and what is asked of claims. After
+    /// an error everything is as it was. Connections whose key is gone end within a second.
+    pub async fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        self.context.auth.keys.reload(&config.jwt, &self.data_dir).await?;
+        if let Some(tls) = self.context.tls.clone() {
+            // The files have changed, not the settings that name them.
+            tokio::task::spawn_blocking(move || tls.reload()).await.unwrap_or(Ok(()))?;
+        }
+        tracing::info!("the keys of tokens were read anew");
+        Ok(())
     }
 
     /// Connections open now.
@@ -131,14 +221,21 @@ impl Server {
         self.context.runs.alive()
     }
 
+    /// Waits until somebody with the permission asks that the server goes away.
+    pub async fn requested(&self) -> Ending {
+        self.context.shutdown.requested().await
+    }
+
     /// Drains: takes nothing new, tells the clients when to come back, lets runs end, closes with 1012, flushes.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
+        self.presence.take();
         let context = &self.context;
         context.shutdown.draining.cancel();
         context.runs.refuse_new();
-        let spread = self.spread.as_millis() as u64;
-        context.hub.order_all(|| Order::GoAway { reconnect_after_ms: rand::random_range(0..=spread) });
-        context.runs.drain(self.patience).await;
+        let parting = context.shutdown.parting();
+        let (patience, spread) =
+            (parting.patience.unwrap_or(self.patience), parting.spread.unwrap_or(self.spread));
+        tokio::join!(drain::send_away(context, spread), context.runs.drain(patience));
         // The hub hands on what was published, and only then ends: no connection is closed before it has it all.
         if let Err(e) = context.store.settle().await {
             tracing::warn!(error = %e, "the store did not settle");
@@ -161,6 +258,9 @@ impl Server {
         }
         context.shutdown.stopped.cancel();
         context.store.close().await;
+        let traces = self.traces.clone();
+        // Sending waits for the receiver.
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
         if !context.shutdown.wait(Duration::from_secs(3)).await {
             tracing::warn!("some tasks did not end in time");
         }
@@ -170,20 +270,55 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Stops accepting and ends the upkeep; what is in flight is what a kill would cut off too.
+        // Stops accepting and ends the upkeep; what is in flight is what a kill would cut off too. After a shutdown
+        // nobody is left to be told.
+        let close = || Order::Close(CloseCode::Restart, "the server stopped");
+        self.context.hub.order_all(close);
         self.context.shutdown.draining.cancel();
         self.context.shutdown.stopped.cancel();
         self.broker.close();
     }
 }
 
+async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Auth, StartError> {
+    if config.insecure_no_auth {
+        if !config.listen.ip().to_canonical().is_loopback() {
+            return Err(StartError::Exposed { address: config.listen });
+        }
+        tracing::warn!(
+            "AUTHENTICATION IS SWITCHED OFF: whoever reaches {} without a token is the user \"anonymous\"",
+            config.listen
+        );
+    }
+    let revocations = Revocations::new(store.revocations(unix_now()).await?);
+    for user_id in store.disabled_users().await? {
+        revocations.disable(&user_id, true);
+    }
+    Ok(Auth {
+        keys,
+        revocations,
+        tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)),
+        query_token: config.auth.query_token,
+        insecure_no_auth: config.insecure_no_auth,
+    })
+}
+
+fn names(agents: &[Arc<dyn Agent>]) -> Names {
+    Names {
+        agents: agents.iter().map(|agent| agent.name().to_owned()).collect(),
+        tools: agents.iter().flat_map(|agent| agent.tools()).collect(),
+    }
+}
+
 fn build(
     config: &Config,
-    keys: Keys,
+    auth: Auth,
+    tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
     agents: Vec<Arc<dyn Agent>>,
     metrics: Arc<Metrics>,
-) -> (Arc<Context>, impl Future<Output = ()> + Send + use<>) {
+    traces: Arc<Traces>,
+) -> Result<(Arc<Context>, impl Future<Output = ()> + Send + use<>), ConfigError> {
     let shutdown = Shutdown::default();
     let retention = Retention {
         seconds: config.retention.hours * 3600.0,
@@ -197,19 +332,38 @@ fn build(
         run: Duration::from_secs_f64(config.limits.run_seconds),
         grace: AGENT_GRACE,
     };
-    let runs = Runs::new(store.clone(), agents, limits, metrics.clone());
+    let runs = Runs::new(store.clone(), agents, limits, metrics.clone(), traces);
     let threads = Threads::new(store.clone());
+    let auth = Arc::new(auth);
+    let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let context = Context {
         store,
         hub: Arc::new(Hub::default()),
         runs,
         threads,
-        auth: Arc::new(Auth { keys }),
+        auth,
+        logins,
         limits: config.limits.clone(),
+        origins: config.http.origins()?,
+        proxies: config.http.proxies()?,
+        tls,
+        rates: Rates::new(&config.limits, metrics.clone(), Instant::now()),
+        admission: Admission::new(&config.limits, Instant::now()),
+        watchers: config.metrics.watchers()?,
+        told: http::told(config),
         metrics,
         shutdown,
     };
-    (Arc::new(context), upkeep)
+    Ok((Arc::new(context), upkeep))
+}
+
+/// Keeps what is remembered of users and addresses to those who were here lately.
+async fn forget_the_idle(rates: Arc<Rates>, stop: CancellationToken) {
+    let mut sweep = tokio::time::interval(FORGETTING);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(sweep.tick()).await.is_some() {
+        rates.sweep(Instant::now());
+    }
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {

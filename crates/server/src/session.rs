@@ -7,13 +7,20 @@ use wireproof_protocol::{
 };
 
 use crate::{
-    auth::{AuthError, Principal},
+    auth::{AuthError, Permissions, Principal, table},
     error::Refusal,
-    limits::Limits,
+    limits::{
+        Limits,
+        rates::{Allowance, Exceeded},
+    },
 };
 
 /// How long before its token expires a connection is told.
 const EXPIRY_WARNING: Duration = Duration::from_secs(60);
+
+/// Frames that ask for no work: signs of life, reads, and who and where the client is.
+const LIGHT: [&str; 7] =
+    ["ping", "heartbeat", "authenticate", "resume", "typing", "switch_thread", "get_thread_history"];
 
 /// What the connection has to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +29,10 @@ pub enum Step {
     Say(ControlBody, Option<RequestId>),
     /// Check this token and come back with [`Session::verified`].
     Verify(String, Option<RequestId>),
-    /// The connection has a user now: welcome it.
-    Welcome(Principal),
+    /// The connection has a user now: welcome it, and answer the request that named it.
+    Welcome(Principal, Option<RequestId>),
+    /// The connection's user has shown this in place of the earlier credentials.
+    Renewed(Principal),
     /// Carry this out and say what came of it.
     CarryOut(ClientFrame, Option<RequestId>),
     /// Ping the client.
@@ -36,13 +45,19 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
     Unauthenticated { deadline: Instant },
-    Open { user_id: UserId, expires: Instant, warned: bool },
+    Open { user_id: UserId, permissions: Permissions, expires: Instant, warned: bool },
 }
 
 /// One connection's state.
 #[derive(Debug)]
 pub struct Session {
     phase: Phase,
+    /// What the user may still do; nobody has any before there is a user, and needs none: one bad frame is the last.
+    allowance: Option<Allowance>,
+    /// True while a token is checked: one that came before the grace ended counts.
+    verifying: bool,
+    /// The type of the last frame, if it could be read.
+    kind: Option<&'static str>,
     message_bytes: usize,
     heartbeat: Duration,
     dead_after: Duration,
@@ -59,6 +74,9 @@ impl Session {
             phase: Phase::Unauthenticated {
                 deadline: now + Duration::from_secs_f64(limits.authenticate_seconds),
             },
+            allowance: None,
+            verifying: false,
+            kind: None,
             message_bytes: limits.message_bytes,
             heartbeat,
             dead_after: Duration::from_secs_f64(limits.dead_seconds),
@@ -73,33 +91,100 @@ impl Session {
         self.last_heard = now;
     }
 
-    /// Takes a text frame.
+    /// From now on the user's limits hold.
+    pub fn limit(&mut self, allowance: Allowance) {
+        self.allowance = Some(allowance);
+    }
+
+    /// Takes a ping or pong of RFC 6455.
+    pub fn control(&mut self, now: Instant) -> Vec<Step> {
+        self.heard(now);
+        match &self.allowance {
+            Some(allowance) if !allowance.control(now) => {
+                vec![Step::Close(CloseCode::Policy, "too many pings")]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The type of the last text frame, if it could be read.
+    pub fn kind(&self) -> Option<&'static str> {
+        self.kind
+    }
+
+    /// Takes a text frame: over the limit it has no effect, and its id is as good as new.
     pub fn text(&mut self, text: &str, now: Instant) -> Vec<Step> {
         self.heard(now);
+        self.kind = None;
+        let bytes = self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.bytes(text.len(), now));
+        if let Err(exceeded) = bytes {
+            // The answer names its request even so, where finding the name costs little.
+            let cheap = self.message_bytes > 0 && text.len() <= self.message_bytes;
+            let id = if cheap { parse_frame(text).map_or_else(|e| e.id, |request| request.id) } else { None };
+            return self.too_fast(exceeded, id, now);
+        }
         if self.message_bytes > 0 && text.len() > self.message_bytes {
             let sentence =
                 format!("The message is larger than {} bytes and was not carried out.", self.message_bytes);
             let error =
                 ErrorBody::new(ErrorCode::MessageTooLarge, sentence).detail("limit", self.message_bytes);
-            return self.refuse(error, None);
+            return match self.count(None, now) {
+                Ok(()) => self.refuse(error, None),
+                Err(exceeded) => self.too_fast(exceeded, None, now),
+            };
         }
-        match parse_frame(text) {
+        let parsed = parse_frame(text);
+        self.kind = parsed.as_ref().ok().map(|request| request.frame.kind());
+        if let Err(exceeded) = self.count(self.kind, now) {
+            let id = parsed.map_or_else(|error| error.id, |request| request.id);
+            return self.too_fast(exceeded, id, now);
+        }
+        match parsed {
             Err(error) => self.refuse(error.body, error.id),
             Ok(request) => match (&self.phase, request.frame) {
-                (_, ClientFrame::Authenticate { token }) => vec![Step::Verify(token, request.id)],
+                (_, ClientFrame::Authenticate { token }) => {
+                    self.verifying = true;
+                    vec![Step::Verify(token, request.id)]
+                }
                 (Phase::Unauthenticated { .. }, _) => {
                     let refusal = Refusal::from(AuthError::Missing);
                     self.refuse(*refusal.body, request.id)
                 }
-                (Phase::Open { .. }, frame) => vec![Step::CarryOut(frame, request.id)],
+                (Phase::Open { permissions, .. }, frame) => {
+                    match table::check_frame(frame.kind(), *permissions) {
+                        Ok(()) => vec![Step::CarryOut(frame, request.id)],
+                        Err(refusal) => self.refuse(*refusal.body, request.id),
+                    }
+                }
             },
         }
     }
 
+    /// Counts a frame of this type; one that cannot be understood has none.
+    fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), Exceeded> {
+        match (&self.allowance, kind) {
+            (None, _) => Ok(()),
+            (Some(allowance), Some(kind)) if LIGHT.contains(&kind) => allowance.other(now),
+            (Some(allowance), _) => allowance.message(now),
+        }
+    }
+
+    /// Says that a limit was reached; who goes on all the same is sent away, so that refusals stay cheap.
+    fn too_fast(&self, exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
+        let mut steps = vec![Step::Say(ControlBody::Error(*Refusal::from(exceeded).body), id)];
+        if self.allowance.as_ref().is_some_and(|allowance| !allowance.may_be_refused(now)) {
+            steps.push(Step::Close(CloseCode::TryLater, "too fast for too long"));
+        }
+        steps
+    }
+
     /// An error ends a connection that has no user yet, and no other.
     fn refuse(&self, error: ErrorBody, id: Option<RequestId>) -> Vec<Step> {
+        let later = error.error_code == ErrorCode::RateLimited;
         let mut steps = vec![Step::Say(ControlBody::Error(error), id)];
-        if matches!(self.phase, Phase::Unauthenticated { .. }) {
+        if matches!(self.phase, Phase::Unauthenticated { .. }) && later {
+            steps.push(Step::Close(CloseCode::TryLater, "too many bad tokens"));
+        } else if matches!(self.phase, Phase::Unauthenticated { .. }) {
             steps.push(Step::Close(CloseCode::Policy, "authentication is needed"));
         }
         steps
@@ -119,6 +204,7 @@ impl Session {
         now: Instant,
         unix_now: f64,
     ) -> Vec<Step> {
+        self.verifying = false;
         let principal = match result {
             Ok(principal) => principal,
             Err(error) => return self.refuse(*Refusal::from(error).body, id),
@@ -135,18 +221,17 @@ impl Session {
                 return self.refuse(error, id);
             }
         };
+        let permissions = principal.permissions;
+        if let Err(refusal) = table::CONNECTION.check(permissions) {
+            return self.refuse(*refusal.body, id);
+        }
         // A token that is born near its end was bought knowing it: the warning would tell nothing new.
         let warned = expires <= now + EXPIRY_WARNING;
-        self.phase = Phase::Open { user_id: principal.user_id.clone(), expires, warned };
+        self.phase = Phase::Open { user_id: principal.user_id.clone(), permissions, expires, warned };
         if first {
-            let mut steps = vec![Step::Welcome(principal)];
-            // The first token needs no answer but the welcome, unless one was asked for.
-            if id.is_some() {
-                steps.push(Step::Say(ack(), id));
-            }
-            return steps;
+            return vec![Step::Welcome(principal, id)];
         }
-        vec![Step::Say(ack(), id)]
+        vec![Step::Renewed(principal), Step::Say(ack(), id)]
     }
 
     /// What the clock brings about.
@@ -160,7 +245,7 @@ impl Session {
                 let refusal = Refusal::from(AuthError::Missing);
                 return self.refuse(*refusal.body, None);
             }
-            Phase::Open { expires, .. } if now >= *expires + self.token_grace => {
+            Phase::Open { expires, .. } if now >= *expires + self.token_grace && !self.verifying => {
                 steps.push(Step::Say(ControlBody::Error(*Refusal::from(AuthError::Expired).body), None));
                 steps.push(Step::Close(CloseCode::Policy, "the token has expired"));
                 return steps;
@@ -184,6 +269,8 @@ impl Session {
         let next = self.next_ping.min(self.last_heard + self.dead_after);
         match &self.phase {
             Phase::Unauthenticated { deadline } => next.min(*deadline),
+            // What is being checked decides.
+            Phase::Open { warned: true, .. } if self.verifying => next,
             Phase::Open { expires, warned: true, .. } => next.min(*expires + self.token_grace),
             Phase::Open { expires, .. } => next.min(expires.checked_sub(EXPIRY_WARNING).unwrap_or(*expires)),
         }
@@ -206,6 +293,7 @@ mod tests {
             token_id: None,
             session_id: None,
             permissions: crate::auth::Permissions::of_a_user(),
+            key: None,
         }
     }
 
@@ -213,7 +301,7 @@ mod tests {
         let now = Instant::now();
         let mut session = Session::new(&Limits::default(), now, 0.0);
         let steps = session.verified(Ok(principal("ada", 1000.0 + expires_in)), None, now, 1000.0);
-        assert!(matches!(steps[..], [Step::Welcome(_)]));
+        assert!(matches!(steps[..], [Step::Welcome(..)]));
         (session, now)
     }
 
@@ -273,8 +361,43 @@ mod tests {
         let over = now + Duration::from_secs(126);
         assert_eq!(closes(&session.tick(over, 1126.0)), Some(CloseCode::Policy));
         let renewed = session.verified(Ok(principal("ada", 9000.0)), None, over, 1126.0);
-        assert!(matches!(renewed[..], [Step::Say(ControlBody::Ack { .. }, None)]));
+        assert!(matches!(renewed[..], [Step::Renewed(_), Step::Say(ControlBody::Ack { .. }, None)]));
         assert_eq!(closes(&session.tick(over, 1126.0)), None);
+    }
+
+    /// Bug: a renewal that was being checked when the grace ended was answered with an error and an `ack`, and closed.
+    #[test]
+    fn a_renewal_that_came_in_time_is_waited_for() {
+        let (mut session, now) = open(100.0);
+        session.tick(now + Duration::from_secs(41), 1041.0);
+        let steps = session.text(r#"{"type":"authenticate","token":"t"}"#, now + Duration::from_secs(124));
+        assert!(matches!(steps[..], [Step::Verify(..)]));
+        let over = now + Duration::from_secs(126);
+        assert_eq!((closes(&session.tick(over, 1126.0)), session.next_tick() > over), (None, true));
+        // A bad one is no reason to wait any longer.
+        let refused = session.verified(Err(AuthError::Invalid), None, over, 1126.0);
+        assert_eq!((code(&refused), closes(&refused)), (Some(ErrorCode::Unauthenticated), None));
+        assert!(session.next_tick() <= over);
+        assert_eq!(closes(&session.tick(over, 1126.0)), Some(CloseCode::Policy));
+    }
+
+    #[test]
+    fn what_the_latest_token_grants_decides() {
+        let (mut session, now) = open(3600.0);
+        let chat = r#"{"type":"chat","content":"hi"}"#;
+        assert!(matches!(session.text(chat, now)[..], [Step::CarryOut(..)]));
+        let granting = |names: &[&str]| Principal {
+            permissions: Permissions::named(names.iter().copied()),
+            ..principal("ada", 9000.0)
+        };
+        session.verified(Ok(granting(&["threads:read"])), None, now, 1000.0);
+        assert_eq!(code(&session.text(chat, now)), Some(ErrorCode::Forbidden));
+        // One that a connection cannot live by changes nothing.
+        let refused = session.verified(Ok(granting(&["chat"])), None, now, 1000.0);
+        assert_eq!((code(&refused), closes(&refused)), (Some(ErrorCode::Forbidden), None));
+        assert_eq!(code(&session.text(chat, now)), Some(ErrorCode::Forbidden));
+        session.verified(Ok(granting(&["threads:read", "chat"])), None, now, 1000.0);
+        assert!(matches!(session.text(chat, now)[..], [Step::CarryOut(..)]));
     }
 
     #[test]

@@ -1,12 +1,38 @@
 //! How far the server is in going away, and the tasks that must end before it has.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What is to come after the server has gone away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing: the process ends.
+    Stop,
+    /// The same server again, in the same process and at the same address.
+    Restart,
+}
+
+/// How the server shall go away; what is absent is as the settings say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parting {
+    /// How long runs may go on.
+    pub patience: Option<Duration>,
+    /// Over which time the connections are closed.
+    pub spread: Option<Duration>,
+}
 
 /// Shared by everything that has to stop.
 #[derive(Clone, Default)]
 pub struct Shutdown {
+    asked: watch::Sender<Option<(Ending, Parting)>>,
+    /// From when on those who were sent away come back, and over which time.
+    back: Arc<OnceLock<(Instant, Duration)>>,
     /// Cancelled when no new connections are taken.
     pub draining: CancellationToken,
     /// Cancelled when everything ends.
@@ -15,6 +41,46 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
+    /// Asks whoever runs the server to take it down for good.
+    pub fn ask(&self, parting: Parting) {
+        self.ask_for(Ending::Stop, parting);
+    }
+
+    /// Asks whoever runs the server to take it down and start it again.
+    pub fn ask_restart(&self) {
+        self.ask_for(Ending::Restart, Parting::default());
+    }
+
+    /// The first to ask decides.
+    fn ask_for(&self, ending: Ending, parting: Parting) {
+        self.asked.send_if_modified(|asked| asked.is_none() && asked.replace((ending, parting)).is_none());
+    }
+
+    /// Waits until somebody asks that the server goes away.
+    pub async fn requested(&self) -> Ending {
+        let mut asked = self.asked.subscribe();
+        // The sender lives in here, so there is always somebody who may still ask.
+        let asked = asked.wait_for(Option::is_some).await.map(|asked| *asked);
+        asked.ok().flatten().map_or(Ending::Stop, |(ending, _)| ending)
+    }
+
+    /// How the server was asked to go away.
+    pub fn parting(&self) -> Parting {
+        self.asked.borrow().map(|(_, parting)| parting).unwrap_or_default()
+    }
+
+    /// Notes that the clients are sent away within this time, and come back within as much again.
+    pub fn back_in(&self, spread: Duration) {
+        let _ = self.back.set((Instant::now() + spread, spread));
+    }
+
+    /// When whoever comes while the server goes away shall try again: in a second or more, spread as the others are.
+    pub fn retry_after(&self) -> Duration {
+        let (from, spread) = self.back.get().copied().unwrap_or((Instant::now(), Duration::ZERO));
+        let wait = from.saturating_duration_since(Instant::now()) + spread.mul_f64(rand::random());
+        Duration::from_secs(wait.as_secs_f64().ceil().max(1.0) as u64)
+    }
+
     /// Starts a task that the shutdown waits for.
     pub fn spawn<F>(&self, task: F)
     where

@@ -13,7 +13,10 @@ use wireproof_protocol::{
 
 use crate::error::Refusal;
 
+mod accounts;
 pub mod embedded;
+
+pub use accounts::*;
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -129,6 +132,8 @@ pub struct Committed {
     pub user_id: UserId,
     /// The events, in order.
     pub events: Arc<[StoredEvent]>,
+    /// When they became durable.
+    pub stored_at: std::time::Instant,
 }
 
 /// Called with what each commit made durable, in the order of the commits, before anybody hears of the commit.
@@ -215,7 +220,7 @@ pub struct FinishRun {
 }
 
 /// A run as the store knows it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct RunRecord {
     /// The run.
     pub run_id: RunId,
@@ -307,7 +312,7 @@ pub struct Retention {
 
 /// A place where all is kept. Methods that change something return after it is durable.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: AccountStore {
     /// Where a user's log ends.
     async fn head(&self, user_id: &UserId) -> Result<Position, StoreError>;
     /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
@@ -375,6 +380,8 @@ pub trait Store: Send + Sync + 'static {
     /// Puts adjacent deltas together, and lets go what is older or more than the retention allows; events of active
     /// runs stay. Returns how many rows went.
     async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
+    /// Bytes that the store's files take on this machine.
+    fn file_bytes(&self) -> u64;
     /// Returns when all that was asked for before is durable and was told to the sink.
     async fn settle(&self) -> Result<(), StoreError>;
     /// Makes all durable and lets go of the files.

@@ -1,18 +1,29 @@
 //! The WebSocket edge: the upgrade, one task a connection, and the writing that never holds anything else up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
-    auth::Auth, hub::Hub, limits::Limits, metrics::Metrics, runs::Runs, shutdown::Shutdown, store::Store,
+    auth::{Auth, AuthError, Principal, logins::Logins},
+    config::origins::Origins,
+    hub::Hub,
+    limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
+    metrics::Metrics,
+    runs::Runs,
+    shutdown::Shutdown,
+    store::Store,
     threads::Threads,
+    tls::Tls,
 };
 
 pub mod connection;
 mod counted;
 pub mod dispatch;
+pub mod keys;
 pub mod opening;
 pub mod resume;
+pub mod revoke;
 pub mod socket;
+mod tally;
 pub mod upgrade;
 
 /// What a connection needs of the server.
@@ -27,10 +38,38 @@ pub struct Context {
     pub threads: Threads,
     /// Who is who.
     pub auth: Arc<Auth>,
+    /// Who gets tokens for a password.
+    pub logins: Logins,
     /// What users may do.
     pub limits: Limits,
+    /// Which web pages are let in.
+    pub origins: Origins,
+    /// Who may speak for others.
+    pub proxies: Proxies,
+    /// How fast users and addresses go.
+    pub rates: Arc<Rates>,
+    /// Who gets in when everybody comes at once.
+    pub admission: Admission,
+    /// TLS, if it is spoken.
+    pub tls: Option<Arc<Tls>>,
+    /// Who may see the numbers.
+    pub watchers: Networks,
+    /// What `/ws/health` tells of the settings.
+    pub told: serde_json::Value,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the server is going away.
     pub shutdown: Shutdown,
+}
+
+impl Context {
+    /// The principal of a token that came from an address; after too many bad ones from there it is not looked at.
+    pub async fn authenticate(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
+        self.rates.try_token(address, Instant::now()).map_err(AuthError::TooMany)?;
+        let result = self.auth.authenticate(token).await;
+        if !matches!(result, Err(AuthError::Invalid)) {
+            self.rates.forgive_token(address);
+        }
+        result
+    }
 }

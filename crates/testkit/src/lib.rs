@@ -18,11 +18,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod arrival;
 mod client;
 mod collector;
+mod contract;
 mod expect;
 mod history;
+mod issuer;
 mod line;
 mod matcher;
 mod rest;
@@ -31,9 +34,11 @@ mod server;
 mod table;
 mod user;
 
+pub use account::TestAccount;
 pub use arrival::Arrival;
 pub use client::{Accepted, TestClient};
 pub use expect::Unmet;
+pub use issuer::{Issuer, JwksServer, pem, unsigned};
 pub use matcher::{Matcher, answer_to, error, event, frame, matching};
 pub use rest::{Reply, Rest};
 pub use run::Run;

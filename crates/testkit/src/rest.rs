@@ -1,4 +1,5 @@
-//! HTTP as a small real client speaks it: one connection a request, JSON in and out.
+//! HTTP as a small real client speaks it: one connection a request, JSON in and out. Every answer is held against the
+//! server's own document: one that is not in it fails the test that asked.
 
 use std::net::SocketAddr;
 
@@ -9,13 +10,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::DEADLINE;
+use crate::{DEADLINE, contract};
 
 /// Speaks to a server's HTTP routes, with a bearer token or without.
 #[derive(Debug, Clone)]
 pub struct Rest {
     address: SocketAddr,
     token: Option<String>,
+    headers: Vec<(String, String)>,
 }
 
 /// An answer over HTTP.
@@ -46,12 +48,18 @@ impl Reply {
 impl Rest {
     /// Requests to an address without credentials.
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, token: None }
+        Self { address, token: None, headers: Vec::new() }
     }
 
     /// The same with a bearer token.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// The same with one more header, such as `Origin`; `host` stands in place of the address.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -91,11 +99,17 @@ impl Rest {
         path: &str,
         body: Bytes,
     ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
+        let asked = (method.clone(), path.split(['?', '#']).next().unwrap_or_default().to_owned());
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let mut request =
-            Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            request = request.header(header::HOST, self.address.to_string());
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -122,6 +136,7 @@ impl Rest {
                 exchange.await?
             }
         };
+        contract::check(&asked, &reply)?;
         Ok(reply)
     }
 }

@@ -1,6 +1,11 @@
 //! The real server on a port of its own with a folder of its own; as many in one process as a test wants.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::{
@@ -10,9 +15,13 @@ use tokio::{
 use wireproof_agents::{Agent, Builtin};
 use wireproof_client::Connect;
 use wireproof_protocol::UserId;
-use wireproof_server::{Config, Server, auth::Keys};
+use wireproof_server::{
+    Config, ReloadError, Server,
+    auth::{Keys, Permissions, keys::KeyReport},
+    config::JwtConfig,
+};
 
-use crate::{DEADLINE, rest::Rest, user::TestUser};
+use crate::{DEADLINE, account::TestAccount, rest::Rest, user::TestUser};
 
 /// Between two looks at a number of the server that has no event of its own.
 const LOOK: Duration = Duration::from_millis(1);
@@ -74,12 +83,17 @@ impl Builder {
         let mut config = self.config;
         config.listen = address;
         config.data_dir = folder.path().to_owned();
-        let keys = Keys::from_config(&config.jwt, &config.data_dir)
+        let keys = Keys::from_config(&signing(&config), &config.data_dir)
             .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
         let server = launch(&config, &self.agents).await;
         let site = Arc::new(Site { address, keys });
         TestServer { server, config, agents: self.agents, site, folder, _port: port }
     }
+}
+
+/// The settings of what signs, without the keys of others.
+fn signing(config: &Config) -> JwtConfig {
+    JwtConfig { jwks_url: String::new(), public_key_file: PathBuf::new(), ..config.jwt.clone() }
 }
 
 fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
@@ -147,6 +161,22 @@ impl TestServer {
         TestUser::new(self.site.clone(), user_id)
     }
 
+    /// HTTP of an administrator with all permissions.
+    pub fn admin(&self) -> Rest {
+        let root = self.user("root");
+        let mut claims = self.keys().claims(root.id(), Duration::from_secs(3600));
+        claims.permissions = Some(Permissions::all().names().into_iter().map(str::to_owned).collect());
+        self.rest().token(self.keys().sign_claims(&claims))
+    }
+
+    /// A user with an account, which is made if there is none, who has just logged in.
+    pub async fn account(&self, name: &str, password: &str) -> TestAccount {
+        let body = serde_json::json!({ "user_id": name, "password": password });
+        let made = self.admin().post("/api/admin/users", body).await;
+        assert!([201, 409].contains(&made.status), "no account {name}: {}", made.body);
+        TestAccount::login(self.user(name), password).await
+    }
+
     /// A connection of nobody, to be given credentials or none.
     pub fn connect(&self) -> Connect {
         Connect::to(self.url())
@@ -183,6 +213,22 @@ impl TestServer {
             );
             sleep(LOOK).await;
         }
+    }
+
+    /// Changes settings and has the running server take in what it can, as SIGHUP does; users sign with its new key.
+    /// After an error all is as before.
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Config)) -> Result<(), ReloadError> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.server.reload(&config).await?;
+        self.site.keys.reload(&signing(&config), self.folder.path()).await?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Where its keys come from, and how they are.
+    pub fn key_report(&self) -> KeyReport {
+        self.server.keys().report()
     }
 
     /// Drains and starts again on the same folder and the same address; users and clients stay good.

@@ -66,7 +66,7 @@ impl TestUser {
     }
 
     #[track_caller]
-    fn welcomed(&self, connect: Connect) -> impl Future<Output = TestClient> + use<> {
+    pub(crate) fn welcomed(&self, connect: Connect) -> impl Future<Output = TestClient> + use<> {
         let (at, opening) = (Location::caller(), self.open(connect));
         async move { opening.await.welcomed(at).await }
     }

@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 5] = [
     &["wireproof-client", "wireproof-agents"],
     &["wireproof-server"],
     &["wireproof-testkit"],
-    &["wireproof", "wireproof-bench"],
+    &["wireproof", "wireproof-bench", "wireproof-fuzzing"],
 ];
 
 fn row_of(name: &str) -> Option<usize> {

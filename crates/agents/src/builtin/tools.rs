@@ -25,6 +25,10 @@ use serde_json::{Value, json};
 
 use crate::ToolFailure;
 
+/// All tools of the builtin agent, by name.
+pub(crate) const NAMES: [&str; 7] =
+    ["calculate", "date_time", "text_statistics", "query_json", "timer", "count", "search_threads"];
+
 /// The server of the tools that need nobody's data: one serves every run.
 pub(crate) struct Toolbox;
 

@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use wireproof_client::Connect;
+use wireproof_client::{Connect, Trust};
 use wireproof_protocol::UserId;
 use wireproof_server::{Config, Overrides, auth::Keys};
 
@@ -28,14 +28,23 @@ const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
 const PER_ADDRESS: usize = 20_000;
 
 /// The limits that would be measured in place of the server.
-const UNLIMITED: [&str; 4] =
-    ["CONNECTIONS_PER_USER", "CONCURRENT_RUNS", "QUEUED_RUNS", "MESSAGES_PER_MINUTE"];
+const UNLIMITED: [&str; 8] = [
+    "CONNECTIONS_PER_USER",
+    "CONCURRENT_RUNS",
+    "QUEUED_RUNS",
+    "MESSAGES_PER_MINUTE",
+    "OTHER_FRAMES_PER_MINUTE",
+    "BYTES_PER_MINUTE",
+    "HANDSHAKES_PER_SECOND",
+    "HANDSHAKES_IN_PROGRESS",
+];
 
 /// The server and the ways in.
 pub(super) struct Target {
     pub(super) url: String,
     pub(super) pid: Option<u32>,
     tokens: Tokens,
+    trust: Trust,
     own: Option<(Child, TempDir)>,
 }
 
@@ -56,7 +65,11 @@ impl Target {
             }
         };
         let pid = load.server_pid.or_else(|| process::listening_on(local_port(url)?));
-        Ok(Self { url: url.clone(), pid, tokens, own: None })
+        let trust = match &load.ca {
+            Some(ca) => Trust::with_pem_file(ca).context("reading --ca")?,
+            None => Trust::default(),
+        };
+        Ok(Self { url: url.clone(), pid, tokens, trust, own: None })
     }
 
     /// Starts a server as a process of its own: its memory and its core are not the generator's.
@@ -75,7 +88,7 @@ impl Target {
         ensure!(line.starts_with("ready "), "the server did not start; its log says why");
         let url = line.trim_start_matches("ready ").to_owned();
         let (pid, tokens) = (child.id(), Tokens::of(folder.path(), load)?);
-        Ok(Self { url, pid, tokens, own: Some((child, folder)) })
+        Ok(Self { url, pid, tokens, trust: Trust::default(), own: Some((child, folder)) })
     }
 
     /// How connection number `index` connects, as user number `user`.
@@ -84,7 +97,8 @@ impl Target {
             Tokens::One(token) => token.clone(),
             Tokens::Each { keys, prefix } => keys.sign(&UserId::new(format!("{prefix}{user}"))?, TOKEN_TTL),
         };
-        let connect = Connect::to(&self.url).token(token).within(Duration::from_secs(30));
+        let connect =
+            Connect::to(&self.url).token(token).trust(self.trust.clone()).within(Duration::from_secs(30));
         // The whole of 127.0.0.0/8 is this machine: further addresses have further ports.
         let last =
             u8::try_from(1 + index / PER_ADDRESS).context("that many connections need more addresses")?;
@@ -106,7 +120,7 @@ impl Target {
 
 impl Tokens {
     fn of(folder: &Path, load: &Load) -> anyhow::Result<Self> {
-        let overrides = Overrides { listen: None, data_dir: Some(folder.to_owned()) };
+        let overrides = Overrides { data_dir: Some(folder.to_owned()), ..Overrides::default() };
         let config = Config::load(None, overrides).context("reading the settings")?;
         let keys = match load.url {
             Some(_) => Keys::from_config(&config.jwt, folder),
@@ -119,8 +133,12 @@ impl Tokens {
 
 /// The port, if the address is one of this machine's own.
 fn local_port(url: &str) -> Option<u16> {
-    let authority = url.strip_prefix("ws://")?.split(['/', '?']).next()?;
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let (authority, port) = match url.strip_prefix("wss://") {
+        Some(authority) => (authority, "443"),
+        None => (url.strip_prefix("ws://")?, "80"),
+    };
+    let authority = authority.split(['/', '?']).next()?;
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, port));
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     is_local.then(|| port.parse().ok())?

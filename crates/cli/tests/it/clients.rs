@@ -13,18 +13,18 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::tempdir;
-use tokio::process::Command;
+use tokio::{net::TcpListener, process::Command};
 use wireproof_protocol::{CRITICAL_EVENTS, Incoming, SUBPROTOCOL, parse_incoming};
 
 use crate::{
     history::{all_ended, fold},
-    process::{Server, finish, token},
+    process::{Server, finish, serve, token},
 };
 use fields::assert_well_formed;
 
 const USER: &str = "ada";
 /// What to do when a tool is missing.
-const SET_UP: &str = "`cargo xtask setup` installs what this test needs";
+pub(crate) const SET_UP: &str = "`cargo xtask setup` installs what this test needs";
 
 /// What a client got: the frames of its two connections, as they were on the wire.
 #[derive(Deserialize)]
@@ -47,7 +47,7 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-fn tool(variable: &str) -> Result<OsString> {
+pub(crate) fn tool(variable: &str) -> Result<OsString> {
     env::var_os(variable).with_context(|| format!("{variable} is not set; cargo sets it, and {SET_UP}"))
 }
 
@@ -88,8 +88,12 @@ async fn node_ws_with_the_token_in_a_subprotocol() -> Result<()> {
 #[tokio::test]
 async fn a_page_in_chromium() -> Result<()> {
     let folder = tempdir()?;
-    let server = Server::start(folder.path()).await?;
-    let conversation = browser::converse(&server.url, &token(folder.path(), USER).await?).await?;
+    // The page is not the server's own: it is another origin, which the server has to be told of.
+    let pages = TcpListener::bind("127.0.0.1:0").await?;
+    let mut command = serve(folder.path());
+    command.env("WIREPROOF_HTTP_ALLOWED_ORIGINS", format!("http://{}", pages.local_addr()?));
+    let server = Server::launch(command).await?;
+    let conversation = browser::converse(pages, &server.url, &token(folder.path(), USER).await?).await?;
     assert_eq!(conversation.protocol.as_deref(), Some(SUBPROTOCOL));
     assert_right(&conversation)
 }

@@ -78,7 +78,10 @@ impl Trigger {
 
 async fn start(data_dir: &Path) -> Result<Server> {
     let mut command = serve(data_dir);
-    command.env("WIREPROOF_LIMITS_MESSAGES_PER_MINUTE", "0");
+    for limit in ["MESSAGES_PER_MINUTE", "QUEUED_RUNS"] {
+        // What was asked and not answered before a kill is asked again at once, and may be more than a queue holds.
+        command.env(format!("WIREPROOF_LIMITS_{limit}"), "0");
+    }
     Server::launch(command).await
 }
 

@@ -38,10 +38,14 @@ pub(crate) struct Ended {
 }
 
 /// Runs a command to its end.
-pub(crate) async fn finish(mut command: Command) -> Result<Ended> {
-    let output = timeout(WITHIN, command.output()).await;
-    let output =
-        output.with_context(|| format!("did not end within {WITHIN:?}: {:?}", command.as_std()))??;
+pub(crate) async fn finish(command: Command) -> Result<Ended> {
+    finish_within(command, WITHIN).await
+}
+
+/// Runs a command to its end, which has to come in this time.
+pub(crate) async fn finish_within(mut command: Command, time: Duration) -> Result<Ended> {
+    let output = timeout(time, command.output()).await;
+    let output = output.with_context(|| format!("did not end within {time:?}: {:?}", command.as_std()))??;
     let text = |bytes| String::from_utf8(bytes).context("the program writes UTF-8");
     Ok(Ended { code: output.status.code(), stdout: text(output.stdout)?, stderr: text(output.stderr)? })
 }
@@ -55,6 +59,15 @@ pub(crate) async fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>)
 pub(crate) async fn token(data_dir: &Path, user: &str) -> Result<String> {
     let mut command = wireproof(["token", "--user", user, "--data-dir"]);
     command.arg(data_dir);
+    let ended = finish(command).await?;
+    ensure!(ended.code == Some(0), "no token for {user}: {}", ended.stderr);
+    Ok(ended.stdout.trim_end().to_owned())
+}
+
+/// A token for a user that grants these.
+pub(crate) async fn token_granting(data_dir: &Path, user: &str, permissions: &[&str]) -> Result<String> {
+    let mut command = wireproof(["token", "--user", user]);
+    command.args(permissions.iter().flat_map(|name| ["--permission", name])).arg("--data-dir").arg(data_dir);
     let ended = finish(command).await?;
     ensure!(ended.code == Some(0), "no token for {user}: {}", ended.stderr);
     Ok(ended.stdout.trim_end().to_owned())
@@ -90,6 +103,13 @@ impl Server {
         Ok(Self { url: url.to_owned(), child, stdout })
     }
 
+    /// Waits for another ready line, as a restart in place says it; returns its address.
+    pub(crate) async fn next_ready(&mut self) -> Result<String> {
+        let line = timeout(WITHIN, self.stdout.next_line()).await.context("no second ready line came")??;
+        let line = line.context("the server ended in place of a restart; its log says why")?;
+        Ok(line.strip_prefix("ready ").with_context(|| format!("{line:?} is no ready line"))?.to_owned())
+    }
+
     /// A connection to it, yet to be opened.
     pub(crate) fn connect(&self, token: &str) -> Connect {
         Connect::to(&self.url).token(token)
@@ -108,8 +128,17 @@ impl Server {
 
     /// `kill`: asks it to end.
     pub(crate) fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// `kill -HUP`: asks it to read its settings anew.
+    pub(crate) fn hang_up(&self) -> Result<()> {
+        self.signal(Signal::HUP)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(kill_process(id.context("the server has ended already")?, Signal::TERM)?)
+        Ok(kill_process(id.context("the server has ended already")?, signal)?)
     }
 
     /// Waits for its end by itself; gives how it ended and what it wrote to stdout after the ready line.

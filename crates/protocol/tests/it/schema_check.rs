@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
-use wireproof_protocol::{Epoch, client_schema, server_schema};
+use wireproof_protocol::{Epoch, NOT_BLANK, client_schema, server_schema};
 
 /// The schema of clients' frames.
 pub fn client() -> &'static Value {
@@ -108,7 +108,7 @@ fn is(value: &Value, kind: &Value) -> bool {
 
 fn matches(text: &str, pattern: &str) -> bool {
     match pattern {
-        r"\S" => !text.trim().is_empty(),
+        NOT_BLANK => !text.trim().is_empty(),
         "^[0-9a-f]{16}$" => text.parse::<Epoch>().is_ok(),
         r"^[^\u0000-\u001f\u007f-\u009f]*$" => !text.chars().any(char::is_control),
         other => panic!("unknown pattern {other}"),

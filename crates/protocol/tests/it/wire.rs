@@ -133,6 +133,7 @@ fn a_refusal_says_its_sentence_twice_and_its_code_once() {
         NotFound,
         IdReused,
         CursorAhead,
+        NameTaken,
         TooManyConnections,
         TooManyRuns,
         AgentFailed,

@@ -1,21 +1,37 @@
-//! The signing key: given by the settings, or made on first use in the data directory.
+//! What signs and checks tokens: the server's own key, public keys from a file, and those that an issuer publishes.
 
 use std::{
-    fs::OpenOptions,
-    io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use wireproof_protocol::UserId;
 
-use super::{AuthError, Claims, Principal};
-use crate::config::JwtConfig;
+use super::{AuthError, Claims, Principal, rules::Rules};
+use crate::{config::JwtConfig, metrics::KeyMetrics};
 
-/// The key's file in the data directory: 64 hex digits, mode 600.
-pub const KEY_FILE: &str = "jwt.key";
+mod cache;
+pub mod compact;
+mod jwks;
+mod key;
+mod local;
+mod object;
+mod pem;
+mod remote;
+
+pub use key::{Algorithm, Key, KeyId};
+pub use local::{KEY_FILE, PREVIOUS_KEY_FILE, Signer};
+
+use cache::Cache;
+use compact::Compact;
+use remote::Remote;
+
+/// Keys that a token which names none is tried against, at most.
+const TRIES: usize = 8;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -36,24 +52,106 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of public keys cannot be used.
+    #[error(
+        "jwt.public_key_file: {path} cannot be used: {reason}. It takes public keys or certificates in PEM: RSA of \
+         2048 bits or more, P-256, Ed25519"
+    )]
+    PublicKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The issuer's keys cannot be had.
+    #[error("jwt.jwks_url: the keys of {url} cannot be had: {reason}")]
+    Jwks {
+        /// Where they should be.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An algorithm that there is not.
+    #[error("jwt.algorithms: {name:?} is none of HS256, EdDSA, ES256, RS256, or there is none at all")]
+    Algorithm {
+        /// Its name.
+        name: String,
+    },
+    /// A permission that there is not.
+    #[error("{key}: {name:?} is not a permission")]
+    Permission {
+        /// The setting.
+        key: &'static str,
+        /// The name.
+        name: String,
+    },
 }
 
-/// What signs and checks tokens: HS256 and nothing else.
+/// Everything that settings decide about tokens; replaced as a whole by a reload.
+struct Sources {
+    signer: Signer,
+    /// The local keys and those of the file.
+    fixed: Vec<Arc<Key>>,
+    remote: Option<Arc<Remote>>,
+    algorithms: Vec<Algorithm>,
+    rules: Rules,
+    /// With the rules under which it was filled.
+    cache: Cache,
+    metrics: KeyMetrics,
+}
+
+/// What signs and checks tokens. Nothing in here can be printed.
 pub struct Keys {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
-    issuer: Option<String>,
-    audience: Option<String>,
+    sources: RwLock<Arc<Sources>>,
+    changes: watch::Sender<u64>,
+    metrics: KeyMetrics,
+}
+
+/// Where the keys come from and how they are, for people: nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeyReport {
+    /// The algorithms that are taken.
+    pub algorithms: Vec<Algorithm>,
+    /// The name of the local key.
+    pub local: Option<String>,
+    /// Keys before it that still check.
+    pub previous: usize,
+    /// Keys of the file.
+    pub file: usize,
+    /// Tokens that are remembered with what they say, so that they need no check of their signature.
+    pub remembered: usize,
+    /// The issuer's keys, if one is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<JwksReport>,
+}
+
+/// How an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JwksReport {
+    /// Where they are, without query.
+    pub url: String,
+    /// `ready`, `stale` (the last fetch failed, the keys before it are used) or `missing`.
+    pub state: &'static str,
+    /// Keys that are good now.
+    pub keys: usize,
+    /// How old they are, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<f64>,
+    /// Why the last fetch failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl Keys {
-    /// The key of the settings, or that of the data directory.
+    /// The keys of the settings; the local one is made if there is none. An issuer's keys come with [`Keys::keep`].
     pub fn from_config(jwt: &JwtConfig, data_dir: &Path) -> Result<Self, KeyError> {
-        let secret =
-            if jwt.secret.is_empty() { load_or_create(data_dir)? } else { jwt.secret.clone().into_bytes() };
-        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        Ok(Self::new(&secret, some(&jwt.issuer), some(&jwt.audience)))
+        Self::counted(jwt, data_dir, KeyMetrics::default())
+    }
+
+    /// The same, with what is counted of the checks and fetches.
+    pub fn counted(jwt: &JwtConfig, data_dir: &Path, metrics: KeyMetrics) -> Result<Self, KeyError> {
+        let sources = RwLock::new(Arc::new(Sources::open(jwt, data_dir, &metrics)?));
+        Ok(Self { sources, changes: watch::Sender::default(), metrics })
     }
 
     /// The key of a data directory, made if there is none.
@@ -61,184 +159,270 @@ impl Keys {
         Self::from_config(&JwtConfig::default(), data_dir)
     }
 
-    fn new(secret: &[u8], issuer: Option<String>, audience: Option<String>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        // Times are ours to check, so that a test can say what time it is and floats are taken.
-        validation.validate_exp = false;
-        validation.required_spec_claims = ["exp", "sub"].map(str::to_owned).into();
-        validation.validate_nbf = true;
-        match &issuer {
-            Some(issuer) => {
-                validation.set_issuer(&[issuer]);
-                validation.required_spec_claims.insert("iss".to_owned());
-            }
-            None => validation.iss = None,
-        }
-        match &audience {
-            Some(audience) => {
-                validation.set_audience(&[audience]);
-                validation.required_spec_claims.insert("aud".to_owned());
-            }
-            None => validation.validate_aud = false,
-        }
-        let (encoding, decoding) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self { encoding, decoding, validation, issuer, audience }
+    fn sources(&self) -> Arc<Sources> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A token for a user that lives for `ttl` from now.
     pub fn sign(&self, user_id: &UserId, ttl: Duration) -> String {
-        let now = crate::clock::unix_now().floor();
-        let claims = Claims {
-            sub: user_id.as_str().to_owned(),
-            exp: now + ttl.as_secs_f64(),
-            iat: Some(now),
-            jti: Some(format!("{:032x}", rand::random::<u128>()).into()),
-            iss: self.issuer.clone().map(Into::into),
-            aud: self.audience.clone().map(Into::into),
-            ..Claims::default()
-        };
-        self.sign_claims(&claims)
+        let sources = self.sources();
+        sources.signer.sign(&sources.signer.claims(user_id, ttl))
+    }
+
+    /// What such a token says, with an id of its own: to be changed and signed.
+    pub fn claims(&self, user_id: &UserId, ttl: Duration) -> Claims {
+        self.sources().signer.claims(user_id, ttl)
     }
 
     /// A token with just these claims, good or bad: for tools that make tokens.
     pub fn sign_claims(&self, claims: &Claims) -> String {
-        // HMAC over our own JSON does not fail.
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding).unwrap_or_default()
+        self.sources().signer.sign(claims)
     }
 
-    /// The principal of a token that is good now.
-    pub fn verify(&self, token: &str) -> Result<Principal, AuthError> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|e| {
-            match e.kind() {
-                ErrorKind::ExpiredSignature => AuthError::Expired,
-                _ => AuthError::Invalid,
-            }
-        })?;
-        data.claims.principal(crate::clock::unix_now())
-    }
-}
-
-fn load_or_create(data_dir: &Path) -> Result<Vec<u8>, KeyError> {
-    let path = data_dir.join(KEY_FILE);
-    let io = |source| KeyError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(data_dir).map_err(io)?;
-    match OpenOptions::new().read(true).open(&path) {
-        Ok(mut file) => read_key(&mut file, &path),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => create(data_dir, &path),
-        Err(source) => Err(io(source)),
-    }
-}
-
-/// Writes a new key beside its place and links it in, so that two processes agree on one and none reads a half.
-fn create(data_dir: &Path, path: &Path) -> Result<Vec<u8>, KeyError> {
-    let io = |source| KeyError::Io { path: path.to_owned(), source };
-    let draft = data_dir.join(format!("{KEY_FILE}.{:016x}", rand::random::<u64>()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
-    let key: [u8; 32] = rand::random();
-    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let written = file.write_all(hex.as_bytes()).and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
-    std::fs::remove_file(&draft).map_err(io)?;
-    match linked {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(io(e)),
-        _ => read_key(&mut OpenOptions::new().read(true).open(path).map_err(io)?, path),
-    }
-}
-
-fn read_key(file: &mut std::fs::File, path: &Path) -> Result<Vec<u8>, KeyError> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
-    let text = text.trim();
-    let damaged = || KeyError::Damaged { path: path.to_owned() };
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(damaged());
-    }
-    (0..32).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| damaged())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> Keys {
-        Keys::new(&[7; 32], None, None)
-    }
-
-    fn user() -> UserId {
-        UserId::new("ada").unwrap()
-    }
-
-    #[test]
-    fn a_token_names_its_user_until_it_expires() {
-        let keys = keys();
-        let token = keys.sign(&user(), Duration::from_secs(60));
-        assert_eq!(keys.verify(&token).unwrap().user_id, user());
-        let expired = Claims { sub: "ada".into(), exp: crate::clock::unix_now() - 1.0, ..Claims::default() };
-        assert_eq!(keys.verify(&keys.sign_claims(&expired)), Err(AuthError::Expired));
-    }
-
-    #[test]
-    fn what_is_not_our_signature_is_refused() {
-        let token = Keys::new(&[8; 32], None, None).sign(&user(), Duration::from_secs(60));
-        assert_eq!(keys().verify(&token), Err(AuthError::Invalid));
-        for bad in ["", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJleHAiOjk5OTk5OTk5OTl9."] {
-            assert_eq!(keys().verify(bad), Err(AuthError::Invalid), "{bad}");
+    /// The principal of a token that is good now. Waits for an issuer's keys when the token names one that is not
+    /// known, at most 4.5 s.
+    pub async fn verify(&self, token: &str) -> Result<Principal, AuthError> {
+        let sources = self.sources();
+        let unknown = match sources.check(token) {
+            Err(Refused::KeyUnknown) => AuthError::Invalid,
+            Err(Refused::For(error)) => return Err(error),
+            Ok(principal) => return Ok(principal),
+        };
+        match &sources.remote {
+            Some(remote) if remote.looked().await => sources.check(token).map_err(AuthError::from),
+            _ => Err(unknown),
         }
     }
 
-    #[test]
-    fn issuer_and_audience_are_checked_when_set() {
-        let strict = Keys::new(&[7; 32], Some("us".into()), Some("them".into()));
-        let good = strict.sign(&user(), Duration::from_secs(60));
-        assert!(strict.verify(&good).is_ok() && keys().verify(&good).is_ok());
-        let now = crate::clock::unix_now();
-        let some = |text: &str| Some(serde_json::Value::from(text));
-        let mut claims = Claims {
-            sub: "ada".into(),
-            exp: now + 60.0,
-            iat: None,
-            jti: Some(7.into()),
-            iss: some("us"),
-            ..Claims::default()
-        };
-        // Bug: a list of audiences, as many issuers send it, was refused.
-        claims.aud = Some(serde_json::json!(["others", "them"]));
-        assert!(strict.verify(&strict.sign_claims(&claims)).is_ok());
-        claims.aud = Some(serde_json::json!(["others"]));
-        assert_eq!(strict.verify(&strict.sign_claims(&claims)), Err(AuthError::Invalid));
-        assert_eq!(strict.verify(&keys().sign(&user(), Duration::from_secs(60))), Err(AuthError::Invalid));
+    /// The same by the keys that are known now; it never waits.
+    pub fn check(&self, token: &str) -> Result<Principal, AuthError> {
+        self.sources().check(token).map_err(AuthError::from)
     }
 
-    #[test]
-    fn iat_far_ahead_and_odd_subjects_are_refused() {
-        let keys = keys();
-        let claims = |sub: &str, ahead: f64| Claims {
-            sub: sub.into(),
-            exp: crate::clock::unix_now() + 600.0,
-            iat: Some(crate::clock::unix_now() + ahead),
-            ..Claims::default()
-        };
-        assert!(keys.verify(&keys.sign_claims(&claims("ada", 30.0))).is_ok());
-        assert_eq!(keys.verify(&keys.sign_claims(&claims("ada", 90.0))), Err(AuthError::Invalid));
-        assert_eq!(keys.verify(&keys.sign_claims(&claims("", 0.0))), Err(AuthError::Invalid));
-        assert_eq!(keys.verify(&keys.sign_claims(&claims("a\nb", 0.0))), Err(AuthError::Invalid));
+    /// True while tokens of this key are taken.
+    pub fn trusts(&self, key: KeyId) -> bool {
+        self.sources().trusts(key)
     }
 
-    #[test]
-    fn two_that_make_a_key_at_once_have_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let made: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| load_or_create(folder.path()).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    /// Tells when other keys are trusted than before: by a reload, or by what an issuer publishes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Keeps an issuer's keys fresh until `stop` is cancelled, whichever issuer the settings name by then.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            let remote = self.sources().remote.clone();
+            let keeping = async {
+                match &remote {
+                    Some(remote) => remote.keep_fresh(|| self.tell()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let replaced = async {
+                while same(&self.sources().remote, &remote) {
+                    if changes.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = keeping => {}
+                () = replaced => {}
+            }
+        }
+    }
+
+    /// Reads the keys anew, by these settings, and takes them in the place of the old ones; after an error the old ones
+    /// stay. An issuer that was not asked before must answer.
+    pub async fn reload(&self, jwt: &JwtConfig, data_dir: &Path) -> Result<(), KeyError> {
+        let mut sources = Sources::open(jwt, data_dir, &self.metrics)?;
+        match (&self.sources().remote, &sources.remote) {
+            (Some(old), Some(new)) if old.is_like(new) => {
+                old.ask();
+                sources.remote = Some(old.clone());
+            }
+            (_, Some(new)) => new.first().await?,
+            (_, None) => {}
+        }
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sources);
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Where the keys come from and how they are now.
+    pub fn report(&self) -> KeyReport {
+        let sources = self.sources();
+        let local = sources.fixed.iter().filter(|key| key.local).count();
+        let jwks = sources.remote.as_ref().map(|remote| {
+            let known = remote.known();
+            let state = match (known.keys.is_empty(), known.error.is_some()) {
+                (true, _) => "missing",
+                (false, true) => "stale",
+                (false, false) => "ready",
+            };
+            JwksReport {
+                url: remote.shown(),
+                state,
+                keys: known.keys.len(),
+                age_seconds: known.fetched.map(|at| at.elapsed().as_secs_f64()),
+                error: known.error.clone(),
+            }
         });
-        assert!(made.iter().all(|key| *key == made[0]));
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &std::fs::metadata(folder.path().join(KEY_FILE)).unwrap().permissions(),
-        );
-        assert_eq!(mode & 0o777, 0o600);
-        std::fs::write(folder.path().join(KEY_FILE), "nonsense").unwrap();
-        assert!(matches!(load_or_create(folder.path()), Err(KeyError::Damaged { .. })));
+        KeyReport {
+            algorithms: sources.algorithms.clone(),
+            local: sources.signer.verifier().kid,
+            previous: local - 1,
+            file: sources.fixed.len() - local,
+            remembered: sources.cache.len(),
+            jwks,
+        }
     }
 }
+
+fn same(one: &Option<Arc<Remote>>, other: &Option<Arc<Remote>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl Sources {
+    fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics) -> Result<Self, KeyError> {
+        let rules = Rules::from_config(jwt)?;
+        let unknown = |name: &str| KeyError::Algorithm { name: name.to_owned() };
+        let algorithms =
+            jwt.algorithms.iter().map(|name| Algorithm::named(name).ok_or_else(|| unknown(name)));
+        let algorithms = algorithms.collect::<Result<Vec<_>, _>>()?;
+        if algorithms.is_empty() {
+            return Err(unknown(""));
+        }
+        let remote = Remote::from_config(jwt, metrics)?.map(Arc::new);
+        let file = match jwt.public_key_file.as_os_str().is_empty() {
+            true => Vec::new(),
+            false => pem::load(&jwt.public_key_file)?,
+        };
+        // Last, as it makes a key where there is none.
+        let signer = Signer::open(jwt, data_dir)?;
+        let previous = local::previous(jwt, data_dir)?;
+        let local = std::iter::once(signer.verifier()).chain(previous);
+        let fixed = local.chain(file).map(Arc::new).collect();
+        let sources = Self {
+            signer,
+            fixed,
+            remote,
+            algorithms,
+            rules,
+            cache: Cache::default(),
+            metrics: metrics.clone(),
+        };
+        sources.warn(jwt);
+        Ok(sources)
+    }
+
+    fn warn(&self, jwt: &JwtConfig) {
+        if !self.algorithms.contains(&Algorithm::Hs256) {
+            tracing::warn!("jwt.algorithms lacks HS256: tokens that this server issues itself are refused");
+        }
+        if jwt.is_external() && jwt.audience.is_empty() {
+            tracing::warn!(
+                "jwt.audience is empty: tokens that the issuer made for other services are taken here too"
+            );
+        }
+    }
+
+    fn trusts(&self, id: KeyId) -> bool {
+        let has = |keys: &[Arc<Key>]| {
+            keys.iter().any(|key| key.id == id && self.algorithms.contains(&key.algorithm))
+        };
+        has(&self.fixed) || self.remote.as_ref().is_some_and(|remote| has(&remote.known().keys))
+    }
+
+    /// The principal of a token that is good now, by what is remembered or by its signature.
+    fn check(&self, token: &str) -> Result<Principal, Refused> {
+        if token.len() > compact::TOKEN_BYTES {
+            return Err(AuthError::Invalid.into());
+        }
+        let hash = cache::hash(token);
+        if let Some(known) = self.cache.get(&hash)
+            && self.trusts(known.key)
+        {
+            self.metrics.cache_hits.inc();
+            let principal = known.at(crate::clock::unix_now());
+            if principal == Err(AuthError::Expired) {
+                self.cache.forget(&hash);
+            }
+            return Ok(principal?);
+        }
+        self.metrics.cache_misses.inc();
+        let compact = Compact::parse(token).ok_or(AuthError::Invalid)?;
+        let key = self.key_of(&compact)?;
+        let claims = compact.claims().ok_or(AuthError::Invalid)?;
+        let own = key.local && key.kid == compact.kid;
+        let verified = Arc::new(self.rules.read(&claims, &key, own)?);
+        let principal = verified.at(crate::clock::unix_now())?;
+        self.cache.put(hash, verified);
+        Ok(principal)
+    }
+
+    /// The key whose signature the token has. Tried are the keys of its algorithm: the one that it names; else those
+    /// that an issuer gave no name; all of them when it names none.
+    fn key_of(&self, token: &Compact<'_>) -> Result<Arc<Key>, Refused> {
+        if !self.algorithms.contains(&token.algorithm) {
+            return Err(AuthError::Invalid.into());
+        }
+        let known = self.remote.as_ref().map(|remote| remote.known());
+        let all = || self.fixed.iter().chain(known.iter().flat_map(|known| &known.keys));
+        let is_named = token.kid.is_some() && all().any(|key| key.kid == token.kid);
+        let fits = |key: &Key| match &token.kid {
+            Some(_) if is_named => key.kid == token.kid,
+            Some(_) => key.kid.is_none() || key.local,
+            None => true,
+        };
+        let candidates = all().filter(|key| key.algorithm == token.algorithm && fits(key)).take(TRIES);
+        let mut tried = 0;
+        for key in candidates {
+            tried += 1;
+            if key.verifies(token.signed, &token.signature) {
+                return Ok(key.clone());
+            }
+        }
+        // An issuer publishes no secrets; and a key that is known is not made another by asking.
+        let may_be_theirs =
+            token.algorithm != Algorithm::Hs256 && !is_named && (token.kid.is_some() || tried == 0);
+        Err(if may_be_theirs { Refused::KeyUnknown } else { AuthError::Invalid.into() })
+    }
+}
+
+/// Why a token is refused by the keys at hand.
+enum Refused {
+    /// It is not good.
+    For(AuthError),
+    /// Its key is not known; an issuer may have it.
+    KeyUnknown,
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<Refused> for AuthError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::For(error) => error,
+            Refused::KeyUnknown => Self::Invalid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

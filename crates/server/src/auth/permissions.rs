@@ -1,9 +1,10 @@
 //! What a user may do: a closed list of permissions, denied unless granted.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing that a user may be allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Permission {
     /// To ask an agent, and to answer its approvals.
     #[serde(rename = "chat")]
@@ -77,6 +78,11 @@ impl Permissions {
     /// True when this is granted.
     pub fn has(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u16) != 0
+    }
+
+    /// True when all of the others are granted.
+    pub fn cover(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
     }
 
     /// Those that names grant; `admin:*` grants all of `admin`, a name that is none grants nothing.

@@ -1,27 +1,48 @@
-//! Where a token stands in a handshake: the Authorization header, then the subprotocols. Never the query string.
+//! Where credentials stand in a handshake: the Authorization header, then the subprotocols, then a ticket in the query
+//! string. A token in the query string counts only where the settings say so.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
 use wireproof_protocol::SUBPROTOCOL;
 
-/// What the headers of a handshake offer.
+/// Credentials that came with a handshake.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// A token, raw.
+    Token(String),
+    /// A one-time ticket.
+    Ticket(String),
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token",
+            Self::Ticket(_) => "Ticket",
+        })
+    }
+}
+
+/// What a handshake offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// The token, raw.
-    pub token: Option<String>,
+    /// The first credentials found; the others are not looked at.
+    pub shown: Option<Shown>,
     /// The subprotocol to select in the answer.
     pub selected: Option<String>,
 }
 
 /// The bearer token of an Authorization header.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    // Of two, the one before us may have checked the other.
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
-/// Token and subprotocol of a WebSocket handshake.
-pub fn offer(headers: &HeaderMap) -> Offer {
+/// Credentials and subprotocol of a WebSocket handshake.
+pub fn offer(headers: &HeaderMap, query: &str, query_token: bool) -> Offer {
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -37,7 +58,17 @@ pub fn offer(headers: &HeaderMap) -> Offer {
         .find(|known| offered.contains(known))
         .or(carrier.as_ref().map(|(entry, _)| *entry));
     let token = bearer(headers).or(carrier.as_ref().map(|(_, token)| token.clone()));
-    Offer { token, selected: selected.map(str::to_owned) }
+    let shown = token
+        .map(Shown::Token)
+        .or_else(|| parameter(query, "ticket").map(Shown::Ticket))
+        .or_else(|| parameter(query, "token").filter(|_| query_token).map(Shown::Token));
+    Offer { shown, selected: selected.map(str::to_owned) }
+}
+
+/// The first parameter of this name. Tickets and tokens need no escapes, so none are undone.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
 }
 
 /// A token that may be wrapped in base64url, since some clients may not put dots in a subprotocol.
@@ -61,11 +92,29 @@ mod tests {
         for (name, value) in pairs {
             headers.append(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
-        offer(&headers)
+        offer(&headers, "", false)
+    }
+
+    #[test]
+    fn the_query_comes_last_and_its_token_only_where_it_counts() {
+        let token = |text: &str| Some(Shown::Token(text.to_owned()));
+        let ticket = |text: &str| Some(Shown::Ticket(text.to_owned()));
+        let mut headers = HeaderMap::new();
+        let asked = |headers: &HeaderMap, query, counts| offer(headers, query, counts).shown;
+        assert_eq!(asked(&headers, "after=1&ticket=t&ticket=u", false), ticket("t"));
+        assert_eq!(asked(&headers, "token=x&ticket=t", true), ticket("t"));
+        assert_eq!(asked(&headers, "token=x", true), token("x"));
+        assert_eq!(asked(&headers, "token=x&xticket=t&ticket", false), None);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "jwt.a.b.c".parse().unwrap());
+        assert_eq!(asked(&headers, "token=x&ticket=t", true), token("a.b.c"));
+        assert_eq!(format!("{:?} {:?}", token("x"), ticket("t")), "Some(Token) Some(Ticket)");
     }
 
     fn expected(token: Option<&str>, selected: Option<&str>) -> Offer {
-        Offer { token: token.map(str::to_owned), selected: selected.map(str::to_owned) }
+        Offer {
+            shown: token.map(|token| Shown::Token(token.to_owned())),
+            selected: selected.map(str::to_owned),
+        }
     }
 
     #[test]

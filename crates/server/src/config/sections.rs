@@ -2,16 +2,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How tokens are checked.
+use super::{ConfigError, origins::Origins};
+use crate::limits::{
+    address::{Proxies, ProxyHeader},
+    networks::Networks,
+};
+
+/// Which credentials count.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct JwtConfig {
-    /// The HS256 secret; when empty, the key in the data directory, made on first use.
-    pub secret: String,
-    /// What `iss` must be; not checked when empty.
-    pub issuer: String,
-    /// What `aud` must hold; not checked when empty.
-    pub audience: String,
+pub struct AuthConfig {
+    /// Whether a token in the address of a WebSocket (`?token=`) counts; addresses end up in the logs of others.
+    pub query_token: bool,
+}
+
+/// How tickets for browsers are sold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TicketsConfig {
+    /// How long a ticket is good.
+    pub seconds: f64,
+}
+
+impl Default for TicketsConfig {
+    fn default() -> Self {
+        Self { seconds: 30.0 }
+    }
 }
 
 /// How much of the logs is kept.
@@ -38,12 +54,105 @@ impl Default for RetentionConfig {
 pub struct DrainConfig {
     /// How long runs may go on.
     pub seconds: f64,
-    /// Over which time the clients come back.
+    /// Over which time the connections are closed, and come back; less for few, who take 5 ms each.
     pub spread_seconds: f64,
 }
 
 impl Default for DrainConfig {
     fn default() -> Self {
         Self { seconds: 10.0, spread_seconds: 10.0 }
+    }
+}
+
+/// Who may see the numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Addresses and networks that may read `/metrics`, and the numbers in `/ws/health`.
+    pub allow: Vec<String>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        let networks = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+        Self { allow: networks.map(str::to_owned).to_vec() }
+    }
+}
+
+impl MetricsConfig {
+    /// The addresses that may see them.
+    pub fn watchers(&self) -> Result<Networks, ConfigError> {
+        Networks::new(&self.allow).map_err(|value| ConfigError::Value {
+            key: "metrics.allow",
+            value,
+            reason: "it must be an address, or a network such as 10.0.0.0/8",
+        })
+    }
+}
+
+/// How the program logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A line an event as text, or as a JSON object.
+    pub format: LogFormat,
+    /// How much: `error` to `trace`, or by module such as `info,wireproof_server=debug`.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info,rmcp=warn".to_owned() }
+    }
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Where traces go; only in a build with the feature `otel`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtelConfig {
+    /// The address of an OTLP receiver over HTTP, such as `http://127.0.0.1:4318`; none when empty.
+    pub endpoint: String,
+}
+
+/// What stands before the server.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Proxies that may say whose request they bring: addresses and networks such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they say it: `x-forwarded-for` or `forwarded`.
+    pub proxy_header: ProxyHeader,
+    /// Web pages besides the server's own that may speak to it: origins such as `https://app.example.com`, or `*`.
+    pub allowed_origins: Vec<String>,
+}
+
+impl HttpConfig {
+    /// The web pages to let in.
+    pub fn origins(&self) -> Result<Origins, ConfigError> {
+        Origins::new(&self.allowed_origins).map_err(|value| ConfigError::Value {
+            key: "http.allowed_origins",
+            value,
+            reason: "it must be an origin such as https://app.example.com, without a path, or *",
+        })
+    }
+
+    /// The proxies to trust.
+    pub fn proxies(&self) -> Result<Proxies, ConfigError> {
+        Proxies::new(&self.trusted_proxies, self.proxy_header).map_err(|value| ConfigError::Value {
+            key: "http.trusted_proxies",
+            value,
+            reason: "it must be an address, or a network such as 10.0.0.0/8",
+        })
     }
 }

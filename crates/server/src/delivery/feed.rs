@@ -3,7 +3,7 @@
 //! A feed is live while it is handed every commit, and reads the log whenever it is not: at the start, after a
 //! position in the past, after a lost notice, and when its client is slow. One way back to live serves them all.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
@@ -12,8 +12,10 @@ use crate::store::{Page, StoredEvent};
 /// What the feed has for the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// An event of the log.
-    Event(StoredEvent),
+    /// An event as it happens, and since when it is durable.
+    Live(StoredEvent, Instant),
+    /// An event that was read from the log.
+    Replayed(StoredEvent),
     /// A control frame, in its place between the events.
     Control(Bytes),
 }
@@ -27,6 +29,13 @@ enum Source {
     Live,
     /// The log is read, page by page.
     Log,
+}
+
+/// An event that waits, and since when it is durable if it came as it happened.
+#[derive(Debug)]
+struct Queued {
+    event: StoredEvent,
+    stored: Option<Instant>,
 }
 
 /// A control frame that waits.
@@ -49,11 +58,13 @@ pub struct Feed {
     taken_to: u64,
     /// The last number that a notice told of.
     noted: u64,
-    events: VecDeque<StoredEvent>,
+    events: VecDeque<Queued>,
     bytes: usize,
     soft_bytes: usize,
     /// Bytes of live events that were not queued since the last page: how far behind a client that does not read is.
     missed_bytes: usize,
+    /// Times that live events stopped being queued, not yet told.
+    catch_ups: u64,
     /// Control frames in the order of their making.
     controls: VecDeque<Waiting>,
     /// A snapshot: the state that the next events go on from, so it comes before everything else.
@@ -74,6 +85,7 @@ impl Feed {
             bytes: 0,
             soft_bytes,
             missed_bytes: 0,
+            catch_ups: 0,
             controls: VecDeque::new(),
             snapshot: None,
             control_bytes: 0,
@@ -125,25 +137,31 @@ impl Feed {
         self.source = Source::Log;
     }
 
-    /// Takes a commit's events, or notes that they are in the log. Returns true when there is something to do.
-    pub fn notice(&mut self, events: &[StoredEvent]) -> bool {
+    /// Takes a commit's events, durable since `stored`, or notes that they are in the log. Returns true when the
+    /// connection has to be woken: not while something is queued already, for then it has been woken or waits for its
+    /// client, and waking a thousand that can do nothing costs those who could.
+    pub fn notice(&mut self, events: &[StoredEvent], stored: Instant) -> bool {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return false };
         self.noted = self.noted.max(last.seq);
         if self.source == Source::Unplaced || last.seq <= self.queued_to {
             return false;
         }
+        let (was_live, had_nothing) = (self.source == Source::Live, self.events.is_empty());
+        let missed_before = self.missed_bytes;
         if self.source == Source::Live && first.first_seq > self.queued_to + 1 {
             // A notice was lost: the log has what it told of.
             self.source = Source::Log;
+            self.catch_ups += 1;
         }
         if self.source == Source::Live {
             let known = self.queued_to;
             for event in events.iter().filter(|event| event.seq > known) {
                 if self.bytes + event.json.len() > self.soft_bytes && !self.events.is_empty() {
                     self.source = Source::Log;
+                    self.catch_ups += 1;
                     break;
                 }
-                self.queue(event.clone());
+                self.queue(event.clone(), Some(stored));
             }
         }
         if self.source == Source::Log {
@@ -153,13 +171,22 @@ impl Feed {
                 .map(|event| event.json.len())
                 .sum::<usize>();
         }
-        true
+        // Now and then it has to look at how far its client is behind.
+        let step = self.soft_bytes.max(1);
+        (was_live && had_nothing) || missed_before / step != self.missed_bytes / step
     }
 
-    fn queue(&mut self, event: StoredEvent) {
+    fn queue(&mut self, event: StoredEvent, stored: Option<Instant>) {
         self.queued_to = event.seq;
         self.bytes += event.json.len();
-        self.events.push_back(event);
+        self.events.push_back(Queued { event, stored });
+    }
+
+    /// Reads the log on to its end, whatever was or was not handed over.
+    pub fn read_on(&mut self) {
+        if self.source == Source::Live {
+            self.source = Source::Log;
+        }
     }
 
     /// The number after which a page of the log is wanted now.
@@ -174,7 +201,7 @@ impl Feed {
         }
         self.missed_bytes = 0;
         for event in page.events {
-            self.queue(event);
+            self.queue(event, None);
         }
         if page.complete && self.noted <= self.queued_to {
             self.source = Source::Live;
@@ -209,14 +236,27 @@ impl Feed {
             self.control_bytes -= waiting.frame.len();
             return Some(Item::Control(waiting.frame));
         }
-        let event = self.events.pop_front()?;
+        let Queued { event, stored } = self.events.pop_front()?;
         self.bytes -= event.json.len();
         self.taken_to = event.seq;
         if self.events.is_empty() {
             // An idle connection keeps no room for a burst that is over.
             self.events = VecDeque::new();
         }
-        Some(Item::Event(event))
+        Some(match stored {
+            Some(stored) => Item::Live(event, stored),
+            None => Item::Replayed(event),
+        })
+    }
+
+    /// How often the feed fell back to the log since this was last asked.
+    pub fn take_catch_ups(&mut self) -> u64 {
+        std::mem::take(&mut self.catch_ups)
+    }
+
+    /// True while the log is read instead of what happens.
+    pub fn is_behind(&self) -> bool {
+        self.source == Source::Log
     }
 
     /// True while control frames that wait are fewer than `most` and smaller in all than the soft limit: more requests
@@ -304,7 +344,7 @@ mod tests {
             let mut controls = (0u64, 0u64);
             let take = |feed: &mut Feed, expected: &mut u64, controls: &mut (u64, u64)| -> Result<bool, TestCaseError> {
                 match feed.take() {
-                    Some(Item::Event(e)) => {
+                    Some(Item::Live(e, _) | Item::Replayed(e)) => {
                         prop_assert_eq!(e.seq, *expected);
                         *expected += 1;
                         Ok(true)
@@ -324,7 +364,7 @@ mod tests {
                         let batch: Vec<_> = (first..first + u64::from(n)).map(event).collect();
                         log.extend(batch.clone());
                         if matches!(step, Step::Commit(_)) {
-                            feed.notice(&batch);
+                            feed.notice(&batch, Instant::now());
                         }
                     }
                     Step::AskPage => {
@@ -357,7 +397,7 @@ mod tests {
             // A last commit whose notice arrives brings everything that was lost.
             let last = event(log.len() as u64 + 1);
             log.push(last.clone());
-            feed.notice(&[last]);
+            feed.notice(&[last], Instant::now());
             loop {
                 if take(&mut feed, &mut expected, &mut controls)? {
                     continue;
@@ -379,7 +419,7 @@ mod tests {
         feed.place(0);
         feed.control_after(2, Bytes::from_static(b"pong"));
         assert_eq!(feed.take(), None);
-        feed.notice(&[event(1), event(2), event(3)]);
+        feed.notice(&[event(1), event(2), event(3)], Instant::now());
         let items: Vec<_> = std::iter::from_fn(|| feed.take()).collect();
         assert_eq!(items[2], Item::Control(Bytes::from_static(b"pong")));
     }
@@ -391,7 +431,7 @@ mod tests {
         let mut feed = Feed::new(1000);
         feed.place(0);
         feed.owe_caught_up(2, Bytes::from_static(b"caught_up"));
-        feed.notice(&[event(1), event(2), event(3)]);
+        feed.notice(&[event(1), event(2), event(3)], Instant::now());
         feed.control(Bytes::from_static(b"go_away"));
         feed.place_with_snapshot(2, Bytes::from_static(b"snapshot"));
         let said = |item: Option<Item>| match item {
@@ -402,7 +442,7 @@ mod tests {
         assert_eq!(said(feed.take()), "caught_up");
         assert_eq!(feed.wants_page(), Some(2));
         feed.page(2, Page { events: vec![event(3)], complete: true });
-        assert_eq!(feed.take(), Some(Item::Event(event(3))));
+        assert_eq!(feed.take(), Some(Item::Replayed(event(3))));
         assert_eq!(said(feed.take()), "go_away");
         assert!(feed.is_idle());
     }
@@ -412,9 +452,26 @@ mod tests {
         let mut feed = Feed::new(30);
         feed.place(0);
         for seq in 1..=100 {
-            feed.notice(&[event(seq)]);
+            feed.notice(&[event(seq)], Instant::now());
         }
         assert!(feed.queued_bytes() <= 30);
         assert!(feed.missed_bytes() > 900);
+    }
+
+    /// Bug: each commit woke each connection whose client did not read, to find again that it could do nothing.
+    #[test]
+    fn a_connection_that_waits_for_its_client_is_woken_now_and_then_only() {
+        let mut feed = Feed::new(100);
+        feed.place(0);
+        let woken: Vec<u64> = (1..=100).filter(|seq| feed.notice(&[event(*seq)], Instant::now())).collect();
+        assert_eq!(woken[0], 1, "the first event is news");
+        assert!((5..=12).contains(&woken.len()), "once for each 100 bytes that it fell behind: {woken:?}");
+        // Once all is taken the log is read on; at its end the next event is news again.
+        while feed.take().is_some() {}
+        let after = feed.wants_page().unwrap();
+        feed.page(after, Page { events: (after + 1..=100).map(event).collect(), complete: true });
+        while feed.take().is_some() {}
+        assert!(feed.notice(&[event(101)], Instant::now()));
+        assert!(!feed.notice(&[event(102)], Instant::now()), "it has been woken");
     }
 }

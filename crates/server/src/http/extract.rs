@@ -1,7 +1,5 @@
 //! Who asks, and with what: the bearer token, the JSON body and the query, each refused in the one shape of errors.
 
-use std::sync::Arc;
-
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -11,20 +9,30 @@ use serde::de::DeserializeOwned;
 use wireproof_protocol::{ErrorCode, UserId};
 
 use crate::{
-    auth::{AuthError, token},
+    auth::{AuthError, Principal},
     error::Refusal,
-    ws::Context,
 };
 
-/// The user of a good bearer token.
-pub struct User(pub UserId);
+/// Who asks, as the [guard](super::guard) found; nobody where the table lets anyone in.
+pub struct Authenticated(pub Principal);
 
-impl FromRequestParts<Arc<Context>> for User {
+impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
-        let token = token::bearer(&parts.headers).ok_or(AuthError::Missing)?;
-        Ok(Self(context.auth.authenticate(&token).await?.user_id))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| AuthError::Missing.into())
+    }
+}
+
+/// The user who asks.
+pub struct User(pub UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        Authenticated::from_request_parts(parts, state).await.map(|who| Self(who.0.user_id))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -27,11 +27,7 @@ pub async fn health() -> Response {
 /// `GET /ready`: new connections are welcome, and the store answers.
 pub async fn ready(State(context): State<Arc<Context>>) -> Response {
     let draining = context.shutdown.draining.is_cancelled();
-    // A read of a user nobody is asks the database, not a memory of it.
-    let store = match UserId::new("wireproof-ready-probe") {
-        Ok(nobody) => context.store.active_runs(Some(&nobody)).await.is_ok(),
-        Err(_) => false,
-    };
+    let store = store_answers(&context).await;
     let status = if store && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
     let body = json!({
@@ -41,11 +37,19 @@ pub async fn ready(State(context): State<Arc<Context>>) -> Response {
         "connections": context.hub.connections(),
         "runs": context.runs.alive(),
     });
-    (status, Json(body)).into_response()
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let wait = if draining { context.shutdown.retry_after().as_secs() } else { 1 };
+        response.headers_mut().insert(axum::http::header::RETRY_AFTER, wait.into());
+    }
+    response
 }
 
-/// `GET /metrics`: the counters in the text form of OpenMetrics.
-pub async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], context.metrics.text()).into_response()
+/// True when the store can be read.
+pub async fn store_answers(context: &Context) -> bool {
+    // A read of a user nobody is asks the database, not a memory of it.
+    match UserId::new("wireproof-ready-probe") {
+        Ok(nobody) => context.store.active_runs(Some(&nobody)).await.is_ok(),
+        Err(_) => false,
+    }
 }

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use wireproof_protocol::{ClientFrame, ControlBody, ErrorBody, ErrorCode, RequestId, Thread};
+use wireproof_protocol::{
+    ClientFrame, ControlBody, ErrorBody, ErrorCode, MAX_TITLE, NOT_BLANK, RequestId, Thread,
+};
 
 use super::extract::{Id, Object, Parameters, User};
 use crate::{
@@ -13,6 +20,7 @@ use crate::{
     runs::RunRequest,
     store::{Answer, ThreadChange},
     threads::{Threads, thread_id},
+    traces::TraceParent,
     ws::{Context, dispatch::request_key},
 };
 
@@ -24,17 +32,35 @@ pub struct Paging {
 }
 
 /// A title and metadata.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct Titled {
+    /// The title; `New thread` when there is none.
+    #[schemars(length(max = MAX_TITLE))]
     title: Option<String>,
+    /// What the client keeps with it: at most 16 KiB as JSON.
+    metadata: Option<Map<String, Value>>,
+}
+
+/// What is to change; what is absent stays.
+#[derive(Deserialize, JsonSchema)]
+pub struct Retitled {
+    /// The title, not blank.
+    #[schemars(length(max = MAX_TITLE), regex(pattern = NOT_BLANK))]
+    title: Option<String>,
+    /// What the client keeps with it, in place of what was there: at most 16 KiB as JSON.
     metadata: Option<Map<String, Value>>,
 }
 
 /// A message to an agent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct NewMessage {
+    /// The text, not blank.
+    #[schemars(regex(pattern = NOT_BLANK))]
     content: String,
+    /// The agent; the server's first when absent.
     agent: Option<String>,
+    /// The request's id: the same id with the same body gets the same answer.
+    #[schemars(with = "Option<RequestId>")]
     id: Option<String>,
 }
 
@@ -75,7 +101,7 @@ pub async fn update(
     State(context): Shared,
     User(user): User,
     Id(id): Id,
-    Object(new): Object<Titled>,
+    Object(new): Object<Retitled>,
 ) -> Result<Json<Thread>, Refusal> {
     let thread_id = thread_id(&id)?;
     let change = ThreadChange::Update { thread_id, title: new.title, metadata: new.metadata };
@@ -114,6 +140,7 @@ pub async fn write(
     State(context): Shared,
     User(user): User,
     Id(id): Id,
+    headers: HeaderMap,
     Object(message): Object<NewMessage>,
 ) -> Result<(StatusCode, Json<ControlBody>), Refusal> {
     if message.content.trim().is_empty() {
@@ -138,7 +165,13 @@ pub async fn write(
         }
     };
     let thread_id = Some(thread_id(&id)?);
-    let request = RunRequest { request: key, content: message.content, thread_id, agent: message.agent };
+    let request = RunRequest {
+        request: key,
+        content: message.content,
+        thread_id,
+        agent: message.agent,
+        parent: TraceParent::of(&headers),
+    };
     let accepted = context.runs.start(&user, request).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
 use wireproof_protocol::{EventBody, RunId, RunRules, ThreadId, UserId};
 
-use super::{Runs, Slot, outcome_label, recorder::Recorder};
+use super::{Runs, Slot, counts::Counts, outcome_label, recorder::Recorder};
 use crate::store::{FinishRun, StoreError};
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
@@ -35,12 +35,12 @@ pub struct Run {
     pub greeting: String,
     pub slot: Slot,
     pub agent: Arc<dyn Agent>,
+    pub counts: Counts,
 }
 
 impl Run {
     /// Drives the run to its one end.
     pub async fn drive(mut self, runs: Arc<Runs>) {
-        let began = Instant::now();
         let mut rules = RunRules::new();
         if let Err(violation) = rules.apply(None, 1, &self.first) {
             tracing::error!(run_id = %self.run_id, %violation, "the first event of a run breaks a rule");
@@ -50,7 +50,7 @@ impl Run {
         let mut recorder =
             Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
-        self.finish(&runs, recorder, end, began).await;
+        self.finish(&runs, recorder, end).await;
     }
 
     async fn wait_and_work(&mut self, runs: &Runs, recorder: &mut Recorder, queued: bool) -> End {
@@ -175,8 +175,9 @@ impl Run {
         match joined {
             Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
             Ok(end) => end,
-            Err(e) => {
-                tracing::error!(run_id = %self.run_id, agent = self.agent.name(), error = %e, "an agent panicked");
+            // Not what it said: that may hold what the user said.
+            Err(_) => {
+                tracing::error!(run_id = %self.run_id, agent = self.agent.name(), "an agent panicked");
                 Err(failed("agent_panicked", "The agent failed with an internal error."))
             }
         }
@@ -196,11 +197,14 @@ impl Run {
     async fn append(&self, runs: &Runs, recorder: &mut Recorder) -> Result<(), StoreError> {
         let events = Arc::new(recorder.drain());
         let stored = runs.store.append_events(&self.user_id, events.clone()).await;
+        if stored.is_ok() {
+            self.counts.stored(events.iter().map(|event| &event.body));
+        }
         stored.map(drop).inspect_err(|_| recorder.put_back(events.to_vec()))
     }
 
-    async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End, began: Instant) {
-        let duration_ms = began.elapsed().as_secs_f64() * 1e3;
+    async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End) {
+        let duration_ms = self.counts.seconds() * 1e3;
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);
         let events = recorder.drain();
@@ -213,8 +217,18 @@ impl Run {
             answer,
             now,
         };
-        self.store_end(runs, Arc::new(finish)).await;
-        runs.metrics.run_ended(outcome_label(outcome), duration_ms / 1e3);
+        let finish = Arc::new(finish);
+        self.store_end(runs, finish.clone()).await;
+        tracing::info!(
+            run_id = %self.run_id,
+            user_id = %self.user_id,
+            thread_id = %self.thread_id,
+            agent = self.agent.name(),
+            outcome = outcome_label(outcome),
+            seconds = duration_ms / 1e3,
+            "run ended"
+        );
+        self.counts.ended(outcome_label(outcome), &finish.events);
     }
 
     /// Offers the end to the store until it takes it. A store that is still broken when the server drains leaves it to

@@ -81,9 +81,21 @@ impl Registry {
         token.inspect(CancellationToken::cancel).is_some()
     }
 
+    /// Runs going, and runs that wait for their turn.
+    pub fn states(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        let waiting: usize = state.users.values().map(|user| user.waiting.len()).sum();
+        (state.users.values().map(|user| user.running).sum(), waiting)
+    }
+
     /// Runs alive, going or waiting.
     pub fn alive(&self) -> usize {
         lock(&self.state).users.values().map(|user| user.alive.len()).sum()
+    }
+
+    /// Runs of a user alive, going or waiting.
+    pub fn alive_of(&self, user_id: &UserId) -> usize {
+        lock(&self.state).users.get(user_id).map_or(0, |user| user.alive.len())
     }
 }
 

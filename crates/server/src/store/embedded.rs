@@ -13,18 +13,26 @@ use wireproof_protocol::{
     ControlBody, Epoch, Event, Message, Position, RunId, Thread, ThreadId, Timestamp, UserId,
 };
 
+use crate::metrics::CommitMetrics;
+
 use super::{
     Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, RequestKey, Retention, RunRecord, StartRun,
     Started, Store, StoreError, ThreadChange, UserRecords, Window,
 };
 
+mod accounts;
+pub mod backup;
 mod file;
 mod fold;
+pub mod inspect;
 mod log;
 mod recent;
 mod records;
+pub mod restore;
 mod retain;
 mod runs;
+mod seal;
+mod verify;
 mod writer;
 
 use recent::Recent;
@@ -60,15 +68,25 @@ struct Readers {
 impl Embedded {
     /// Opens or makes the store in a folder; `sink` hears of every commit. Blocks for some file I/O.
     pub fn open(data_dir: &Path, sink: CommitSink) -> Result<Self, OpenError> {
-        let path = data_dir.join("wireproof.db");
+        Self::open_counted(data_dir, sink, CommitMetrics::default())
+    }
+
+    /// The same, with what is counted of the commits.
+    pub fn open_counted(
+        data_dir: &Path,
+        sink: CommitSink,
+        metrics: CommitMetrics,
+    ) -> Result<Self, OpenError> {
+        let path = data_dir.join(file::STORE);
         let lock = file::lock(data_dir)?;
+        restore::apply(data_dir)?;
         let (connection, epoch_seed) = file::open(&path)?;
         let recent = Arc::new(Recent::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         // What the last process left in the tail goes to its place before anybody reads.
         fold::left_over(&connection)
             .map_err(|e| OpenError::Damaged { path: path.clone(), reason: e.to_string() })?;
-        let writer = writer::Writer::new(connection, recent.clone(), sink);
+        let writer = writer::Writer::new(connection, recent.clone(), sink, metrics);
         let thread = std::thread::Builder::new()
             .name("wireproof-store".to_owned())
             .spawn(move || writer.run(queue))
@@ -86,6 +104,11 @@ impl Embedded {
             thread: Mutex::new(Some(thread)),
             _lock: lock,
         })
+    }
+
+    /// True when a process holds the store of a folder, this one included.
+    pub fn is_held(data_dir: &Path) -> std::io::Result<bool> {
+        file::is_held(data_dir)
     }
 
     fn epoch(&self, user_id: &UserId) -> Epoch {
@@ -300,7 +323,14 @@ impl Store for Embedded {
         }
         let oldest = now - retention.seconds;
         self.write(move |tx| retain::forget_requests(tx, oldest)).await?;
+        self.write(move |tx| accounts::forget_ended(tx, now)).await?;
         Ok(gone)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        let wal = self.path.with_extension("db-wal");
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        bytes(&self.path) + bytes(&wal)
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

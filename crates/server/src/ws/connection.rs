@@ -21,37 +21,60 @@ use super::{
     opening::{self, Close, Opening, begin, encode, say_now},
     resume::{Beginning, PAGE_BYTES},
     socket::{Received, Socket, close_for},
+    tally::Tally,
 };
 use crate::{
     auth::{AuthError, Principal},
-    delivery::feed::Item,
     error::Refusal,
     hub::{Order, Registration},
     session::{Session, Step},
     store::{Page, StoreError},
+    traces::TraceParent,
 };
+
+mod writing;
 
 /// Control frames that may wait for a slow client before no more requests are read from it.
 const WAITING_CONTROLS: usize = 64;
 /// How long what is queued may take to go out before a close.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection that is ended at once may take to hear why.
+const ENDING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Serves a connection to its end.
 pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
-    context.metrics.connections.inc();
-    let metrics = context.metrics.clone();
+    let (metrics, began) = (context.metrics.clone(), Instant::now());
+    let mut stage = metrics.connection();
+    let address = opening.address;
     let (socket, close) = match Box::pin(open(&context, socket, opening)).await {
         Opened::Refused(socket, close) => (*socket, close),
         Opened::Connection(mut connection) => {
+            stage.enter("open");
+            let connection_id = connection.registration.outbox.connection_id;
+            tracing::info!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
             let close = connection.run().await;
+            tracing::info!(
+                %connection_id,
+                user_id = %connection.user_id,
+                %address,
+                code = close.map(|(code, _)| code.number()),
+                reason = close.map(|(_, reason)| reason),
+                seconds = began.elapsed().as_secs_f64(),
+                bytes_received = connection.socket.read(),
+                bytes_sent = connection.socket.written(),
+                frames = connection.tally.frames,
+                "connection closed"
+            );
             // Leave the hub before the goodbye: nothing more is queued for a connection that closes.
             (connection.socket, close)
         }
     };
+    stage.enter("closing");
+    metrics.closed(close.map(|(code, _)| code));
     if let Some((code, reason)) = close {
         Box::pin(socket.close(code, reason)).await;
     }
-    metrics.connections.dec();
+    metrics.connection_seconds.observe(began.elapsed().as_secs_f64());
 }
 
 enum Opened {
@@ -59,16 +82,22 @@ enum Opened {
     Connection(Box<Connection>),
 }
 
+/// What came of checking a token, and the request that showed it.
+type Verified = (Result<Principal, AuthError>, Option<RequestId>);
+
 struct Connection {
     context: Arc<Context>,
     user_id: UserId,
     socket: Socket,
     session: Session,
+    tally: Tally,
+    /// Where in a trace its handshake came from.
+    parent: Option<TraceParent>,
     registration: Registration,
     /// The request that is being carried out; the next one is read when it is done, so order is kept.
     command: Option<BoxFuture<'static, (Outcome, Option<RequestId>)>>,
     /// A token that is being checked; nothing more is read until that is known.
-    verifying: Option<BoxFuture<'static, (Result<Principal, AuthError>, Option<RequestId>)>>,
+    verifying: Option<BoxFuture<'static, Verified>>,
     page: Option<BoxFuture<'static, (u64, Result<Page, StoreError>)>>,
     timer: Pin<Box<Sleep>>,
     /// Since when the client takes nothing of what waits for it.
@@ -92,21 +121,18 @@ enum Happened {
     Gone,
 }
 
-async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) -> Opened {
+async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening) -> Opened {
     let mut session = Session::new(&context.limits, Instant::now(), rand::random());
+    let mut tally = Tally::new(context.metrics.clone());
     let (principal, welcomed_for) =
-        match opening::authenticate(context, &mut socket, &mut session, handshake.token).await {
+        match opening::authenticate(context, &mut socket, &mut session, &mut tally, &mut handshake).await {
             Ok(found) => found,
-            Err(close) => {
-                context.metrics.handshake("refused");
-                return Opened::Refused(Box::new(socket), close);
-            }
+            Err(close) => return Opened::Refused(Box::new(socket), close),
         };
-    let user_id = principal.user_id;
-    let connection_id = ConnectionId::new();
-    let limits = &context.limits;
-    let registered =
-        context.hub.register(&user_id, connection_id, limits.queue_soft_bytes, limits.connections_per_user);
+    let user_id = principal.user_id.clone();
+    let (connection_id, address, limits) = (ConnectionId::new(), handshake.address, &context.limits);
+    let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
+    let registered = context.hub.register(&principal, connection_id, address, soft_bytes, most);
     let Some(registration) = registered else {
         context.metrics.handshake("too_many");
         let sentence =
@@ -115,6 +141,12 @@ async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) ->
         say_now(&mut socket, encode(ControlBody::Error(error), None)).await;
         return Opened::Refused(Box::new(socket), Some((CloseCode::TryLater, "too many connections")));
     };
+    // What is revoked from here on finds the connection in the hub; what was revoked before is seen here.
+    if let Err(revoked) = context.auth.checked(principal) {
+        context.metrics.handshake("unauthenticated");
+        say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(revoked).body), None)).await;
+        return Opened::Refused(Box::new(socket), Some((CloseCode::Policy, "authentication is needed")));
+    }
     if let Err(e) = opening::welcome(context, &user_id, &registration, handshake.asked, welcomed_for).await {
         context.metrics.handshake("failed");
         say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(e).body), None)).await;
@@ -124,6 +156,9 @@ async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) ->
         // It came in while the others were told to go: it is told by its close.
         registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
     }
+    drop(handshake.unauthenticated);
+    session.limit(context.rates.allowance(&user_id, address));
+    drop(handshake.admitted);
     context.metrics.handshake("accepted");
     let timer = Box::pin(tokio::time::sleep_until(session.next_tick().into()));
     Opened::Connection(Box::new(Connection {
@@ -131,6 +166,8 @@ async fn open(context: &Arc<Context>, mut socket: Socket, handshake: Opening) ->
         user_id,
         socket,
         session,
+        tally,
+        parent: handshake.parent,
         registration,
         command: None,
         verifying: None,
@@ -151,28 +188,38 @@ impl Connection {
             let steps = match happened {
                 Happened::Received(Received::Text(message)) => {
                     let steps = self.session.text(message.to_text().unwrap_or_default(), now);
-                    let refused = matches!(steps.first(), Some(Step::Say(ControlBody::Error(_), _)));
-                    self.context.metrics.frame(if refused { "refused" } else { "taken" });
+                    self.tally.frame(self.session.kind(), &steps);
+                    if let Some(Step::Say(ControlBody::Error(error), id)) = steps.first() {
+                        self.log_refusal(error, id.as_ref());
+                    }
                     steps
                 }
                 Happened::Received(Received::Binary) => {
-                    self.context.metrics.frame("refused");
-                    self.session.binary(now)
+                    let steps = self.session.binary(now);
+                    self.tally.frame(None, &steps);
+                    steps
                 }
-                Happened::Received(Received::Control) => {
-                    self.session.heard(now);
-                    Vec::new()
-                }
+                // A goodbye is no frame too many.
+                Happened::Received(Received::Control) if self.socket.has_left() => Vec::new(),
+                Happened::Received(Received::Control) => self.session.control(now),
                 Happened::Done(outcome, id) => {
+                    self.tally.done(&outcome);
+                    if let Outcome::Say(ControlBody::Error(error)) = &outcome {
+                        self.log_refusal(error, id.as_ref());
+                    }
                     self.say_outcome(outcome, id);
                     Vec::new()
                 }
                 Happened::Verified(result, id) => {
-                    self.session.verified(result, id, now, crate::clock::unix_now())
+                    let steps = self.session.verified(result, id, now, crate::clock::unix_now());
+                    self.tally.verified(&steps);
+                    steps
                 }
                 Happened::Page(after, Ok(page)) => {
+                    let mut feed = self.registration.outbox.feed();
                     self.context.metrics.log_pages.inc();
-                    self.registration.outbox.feed().page(after, page);
+                    self.context.metrics.catch_ups.inc_by(feed.take_catch_ups());
+                    feed.page(after, page);
                     Vec::new()
                 }
                 Happened::Page(_, Err(e)) => self.page_failed(e).await,
@@ -180,6 +227,7 @@ impl Connection {
                     vec![Step::Say(ControlBody::GoAway { reconnect_after_ms }, None)]
                 }
                 Happened::Ordered(Order::Close(code, reason)) => vec![Step::Close(code, reason)],
+                Happened::Ordered(Order::End(code, sentence)) => return self.end(code, sentence).await,
                 Happened::SaidAll => Vec::new(),
                 Happened::Tick => self.tick(now),
                 Happened::Broke(e) => return close_for(&e),
@@ -200,13 +248,16 @@ impl Connection {
             match step {
                 Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
                 Step::Verify(token, id) => {
-                    let auth = self.context.auth.clone();
-                    self.verifying = Some(Box::pin(async move { (auth.authenticate(&token).await, id) }));
+                    let (context, address) = (self.context.clone(), self.registration.outbox.address);
+                    self.verifying =
+                        Some(Box::pin(async move { (context.authenticate(&token, address).await, id) }));
                 }
                 Step::CarryOut(frame, id) => {
-                    let (context, user_id) = (self.context.clone(), self.user_id.clone());
+                    let (context, user_id, parent) =
+                        (self.context.clone(), self.user_id.clone(), self.parent);
                     self.command = Some(Box::pin(async move {
-                        let outcome = dispatch::carry_out(&context, &user_id, frame, id.as_ref()).await;
+                        let outcome =
+                            dispatch::carry_out(&context, &user_id, frame, id.as_ref(), parent).await;
                         (outcome, id)
                     }));
                 }
@@ -221,10 +272,37 @@ impl Connection {
                 Step::Close(code, reason) => {
                     self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
                 }
-                Step::Welcome(_) => {}
+                Step::Renewed(principal) => {
+                    *self.registration.outbox.principal() = principal.clone();
+                    // As at the opening: first seen by those who revoke, then looked at.
+                    if self.context.auth.checked(principal).is_err() {
+                        let (code, sentence) = super::revoke::REVOKED;
+                        self.registration.outbox.order(Order::End(code, sentence));
+                    }
+                }
+                Step::Welcome(..) => {}
             }
         }
         None
+    }
+
+    /// Ends at once: what is queued stays unsaid, and who does not take the reason in time is cut off.
+    async fn end(&mut self, code: ErrorCode, sentence: &'static str) -> Close {
+        let error = encode(ControlBody::Error(ErrorBody::new(code, sentence)), None);
+        // Boxed: a connection does not carry its end through its life.
+        let told = Box::pin(tokio::time::timeout(ENDING_PATIENCE, say_now(&mut self.socket, error))).await;
+        told.ok().map(|()| (CloseCode::Policy, sentence))
+    }
+
+    fn log_refusal(&self, error: &ErrorBody, request_id: Option<&RequestId>) {
+        tracing::debug!(
+            connection_id = %self.registration.outbox.connection_id,
+            user_id = %self.user_id,
+            request_id = request_id.map(tracing::field::display),
+            kind = self.session.kind(),
+            error_code = error.error_code.as_str(),
+            "request refused"
+        );
     }
 
     fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
@@ -245,6 +323,7 @@ impl Connection {
             let reason = wireproof_protocol::ResumeReason::TooOld;
             match Box::pin(crate::delivery::snapshot::take(&*store, &user_id, reason)).await {
                 Ok((body, seq)) => {
+                    super::tally::snapshot(&self.context.metrics, &body);
                     let position = Position { epoch: wireproof_protocol::Epoch::new(0), seq };
                     begin(&self.registration, Beginning::Snapshot(Box::new(body), seq), position, None);
                     return Vec::new();
@@ -332,6 +411,13 @@ impl Connection {
             self.verifying = None;
             return Poll::Ready(Happened::Verified(result, id));
         }
+        if self.socket.has_left() {
+            // Its goodbye has been answered, or will be once the client takes it; reading on would end that.
+            if self.stalled_since.is_none() {
+                return Poll::Ready(Happened::Gone);
+            }
+            return self.timer.as_mut().poll(cx).map(|()| Happened::Tick);
+        }
         let may_read = self.command.is_none()
             && self.verifying.is_none()
             && outbox.feed().takes_controls(WAITING_CONTROLS);
@@ -346,40 +432,6 @@ impl Connection {
             return Poll::Ready(Happened::Tick);
         }
         Poll::Pending
-    }
-
-    /// Puts on the wire what the client takes; notes since when it takes nothing.
-    fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Error> {
-        loop {
-            match self.socket.poll_ready(cx) {
-                Poll::Pending => break,
-                Poll::Ready(ready) => ready?,
-            }
-            let item = self.registration.outbox.feed().take();
-            match item {
-                None => break,
-                Some(Item::Control(frame)) => self.socket.send(frame)?,
-                Some(Item::Event(event)) => {
-                    self.context.metrics.events_delivered.inc();
-                    self.socket.send(event.json)?;
-                }
-            }
-        }
-        match self.socket.poll_flush(cx) {
-            Poll::Ready(flushed) => {
-                flushed?;
-                self.stalled_since = None;
-            }
-            // A client that takes a little of a large frame is slow, not stalled.
-            Poll::Pending if self.socket.written() > self.written => {
-                self.stalled_since = Some(Instant::now());
-            }
-            Poll::Pending => {
-                self.stalled_since.get_or_insert_with(Instant::now);
-            }
-        }
-        self.written = self.socket.written();
-        Ok(())
     }
 
     fn poll_page(&mut self, cx: &mut Wake<'_>) -> Poll<(u64, Result<Page, StoreError>)> {

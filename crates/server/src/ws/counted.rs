@@ -1,30 +1,32 @@
-//! A TCP stream that counts: what was read tells when a codec has nothing left in its buffer, what was written tells
+//! A stream that counts: what was read tells when a codec has nothing left in its buffer, what was written tells
 //! whether a client takes anything.
 
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{metrics::Metrics, tls::Stream};
 
 /// The stream and its counts.
 pub struct Counted {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes read so far.
     pub read: u64,
     /// Bytes written so far.
     pub written: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Counted {
     /// A stream of which `read` bytes were read before.
-    pub fn new(stream: TcpStream, read: u64) -> Self {
-        Self { stream, read, written: 0 }
+    pub fn new(stream: Stream, read: u64, metrics: Arc<Metrics>) -> Self {
+        metrics.bytes_received.inc_by(read);
+        Self { stream, read, written: 0, metrics }
     }
 }
 
@@ -36,7 +38,9 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.read += (buf.filled().len() - before) as u64;
+        let read = (buf.filled().len() - before) as u64;
+        self.read += read;
+        self.metrics.bytes_received.inc_by(read);
         polled
     }
 }
@@ -46,6 +50,7 @@ impl AsyncWrite for Counted {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = &polled {
             self.written += *written as u64;
+            self.metrics.bytes_sent.inc_by(*written as u64);
         }
         polled
     }

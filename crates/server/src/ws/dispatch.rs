@@ -12,6 +12,7 @@ use crate::{
     runs::RunRequest,
     store::{Answer, RequestKey, ThreadChange},
     threads::{Threads, thread_id},
+    traces::TraceParent,
 };
 
 /// What the connection does with an outcome.
@@ -32,8 +33,9 @@ pub async fn carry_out(
     user_id: &UserId,
     frame: ClientFrame,
     id: Option<&RequestId>,
+    parent: Option<TraceParent>,
 ) -> Outcome {
-    match try_carry_out(context, user_id, frame, id).await {
+    match try_carry_out(context, user_id, frame, id, parent).await {
         Ok(outcome) => outcome,
         Err(refusal) => Outcome::Say(ControlBody::Error(*refusal.body)),
     }
@@ -44,6 +46,7 @@ async fn try_carry_out(
     user_id: &UserId,
     frame: ClientFrame,
     id: Option<&RequestId>,
+    parent: Option<TraceParent>,
 ) -> Result<Outcome, Refusal> {
     let key = id.map(|id| request_key(id, &frame));
     // Without an id the events say it all; with one, the answer comes too.
@@ -60,7 +63,7 @@ async fn try_carry_out(
         ClientFrame::Chat { content, thread_id, agent }
         | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
             let thread_id = thread_id.as_deref().map(self::thread_id).transpose()?;
-            let request = RunRequest { request: key, content, thread_id, agent };
+            let request = RunRequest { request: key, content, thread_id, agent, parent };
             Ok(answered(context.runs.start(user_id, request).await?))
         }
         ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),

@@ -6,32 +6,47 @@ use std::{
 };
 
 use bytes::Bytes;
-use wireproof_protocol::{ActiveRun, CloseCode, Control, ControlBody, Position, RequestId, UserId};
+use wireproof_protocol::{
+    ActiveRun, CloseCode, Control, ControlBody, ErrorCode, Position, RequestId, UserId,
+};
 
 use super::{
     Context,
     resume::{self, Asked, Beginning},
     socket::{Received, Socket, close_for},
+    tally::{Tally, resumed},
 };
 use crate::{
-    auth::Principal,
+    auth::{Principal, token::Shown},
     hub::Registration,
+    limits::{Address, counts::Place},
     session::{Session, Step},
     store::StoreError,
+    traces::TraceParent,
 };
 
 /// How long a connection that is refused has to take the reason.
 const TELLING_PATIENCE: Duration = Duration::from_secs(5);
+/// Pings and pongs that may come before the first frame.
+const CONTROLS: usize = 16;
 
 /// How to say goodbye, when there is somebody to say it to.
 pub type Close = Option<(CloseCode, &'static str)>;
 
 /// What a handshake brought.
 pub struct Opening {
-    /// The token, if one came in the headers.
-    pub token: Option<String>,
+    /// The credentials that came with it.
+    pub shown: Option<Shown>,
+    /// Where it came from.
+    pub address: Address,
+    /// Where in a trace it came from, if it says so.
+    pub parent: Option<TraceParent>,
     /// The position to resume from, if one was given.
     pub asked: Option<Asked>,
+    /// Its place among the handshakes in progress.
+    pub admitted: Option<Place>,
+    /// Its place among those of its address that owe their first frame.
+    pub unauthenticated: Option<Place>,
 }
 
 /// A control frame as it goes on the wire.
@@ -41,32 +56,50 @@ pub fn encode(body: ControlBody, id: Option<RequestId>) -> Bytes {
     serde_json::to_vec(&control).unwrap_or_default().into()
 }
 
-/// Waits for a good token: that of the headers, or the first frame's within its deadline.
+/// Waits for good credentials: those of the handshake, or the first frame's within its deadline.
 pub async fn authenticate(
     context: &Context,
     socket: &mut Socket,
     session: &mut Session,
-    token: Option<String>,
+    tally: &mut Tally,
+    opening: &mut Opening,
 ) -> Result<(Principal, Option<RequestId>), Close> {
-    let mut steps = match token {
-        Some(token) => vec![Step::Verify(token, None)],
-        None => Vec::new(),
+    let metrics = &context.metrics;
+    let mut why = "unauthenticated";
+    let mut verified = |result| session.verified(result, None, Instant::now(), crate::clock::unix_now());
+    let mut steps = match opening.shown.take() {
+        Some(Shown::Token(token)) => vec![Step::Verify(token, None)],
+        Some(Shown::Ticket(ticket)) => verified(context.auth.redeem(&ticket)),
+        None => context.auth.unauthenticated().map_or_else(|_| Vec::new(), |nobody| verified(Ok(nobody))),
     };
+    if steps.is_empty() {
+        // From here on it waits for its client, and in nobody's way but its address's.
+        opening.admitted = None;
+    }
+    let mut controls = 0;
     loop {
         for step in std::mem::take(&mut steps) {
             match step {
                 Step::Verify(token, id) => {
-                    let result = context.auth.authenticate(&token).await;
+                    let result = context.authenticate(&token, opening.address).await;
                     let now = Instant::now();
-                    let verified = session.verified(result, id.clone(), now, crate::clock::unix_now());
-                    if let Some(Step::Welcome(principal)) = verified.first() {
-                        return Ok((principal.clone(), id));
-                    }
+                    let verified = session.verified(result, id, now, crate::clock::unix_now());
+                    tally.verified(&verified);
                     steps.extend(verified);
                 }
-                Step::Say(body, id) => say_now(socket, encode(body, id)).await,
-                Step::Close(code, reason) => return Err(Some((code, reason))),
-                Step::Ping | Step::CarryOut(..) | Step::Welcome(_) => {}
+                Step::Welcome(principal, id) => return Ok((principal, id)),
+                Step::Say(body, id) => {
+                    if let ControlBody::Error(error) = &body {
+                        why = result_of(error.error_code);
+                    }
+                    say_now(socket, encode(body, id)).await;
+                }
+                Step::Close(code, reason) => {
+                    metrics.handshake(why);
+                    tracing::debug!(address = %opening.address, why, code = code.number(), "handshake refused");
+                    return Err(Some((code, reason)));
+                }
+                Step::Ping | Step::CarryOut(..) | Step::Renewed(_) => {}
             }
         }
         if !steps.is_empty() {
@@ -77,19 +110,48 @@ pub async fn authenticate(
         let received = tokio::select! {
             received = received => received,
             () = context.shutdown.draining.cancelled() => {
+                metrics.handshake("draining");
                 return Err(Some((CloseCode::Restart, "the server restarts")));
             }
         };
         steps = match received {
             Err(_) => session.tick(Instant::now(), crate::clock::unix_now()),
-            Ok(None) => return Err(None),
-            Ok(Some(Err(e))) => return Err(close_for(&e)),
-            Ok(Some(Ok(Received::Text(message)))) => {
-                session.text(message.to_text().unwrap_or_default(), Instant::now())
+            Ok(None) => {
+                metrics.handshake("gone");
+                return Err(None);
             }
-            Ok(Some(Ok(Received::Binary))) => session.binary(Instant::now()),
-            Ok(Some(Ok(Received::Control))) => Vec::new(),
+            Ok(Some(Err(e))) => {
+                let close = close_for(&e);
+                metrics.handshake(if close.is_some() { why } else { "gone" });
+                return Err(close);
+            }
+            Ok(Some(Ok(Received::Text(message)))) => {
+                let steps = session.text(message.to_text().unwrap_or_default(), Instant::now());
+                tally.frame(session.kind(), &steps);
+                steps
+            }
+            Ok(Some(Ok(Received::Binary))) => {
+                let steps = session.binary(Instant::now());
+                tally.frame(None, &steps);
+                steps
+            }
+            Ok(Some(Ok(Received::Control))) if controls < CONTROLS => {
+                controls += 1;
+                Vec::new()
+            }
+            Ok(Some(Ok(Received::Control))) => return Err(Some((CloseCode::Policy, "too many pings"))),
         };
+    }
+}
+
+/// How a handshake is counted that was refused with this code.
+fn result_of(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::TokenExpired => "expired",
+        ErrorCode::Forbidden => "forbidden",
+        ErrorCode::RateLimited => "rate_limited",
+        ErrorCode::Internal => "failed",
+        _ => "unauthenticated",
     }
 }
 
@@ -118,6 +180,7 @@ pub async fn welcome(
         None => Beginning::Head,
         Some(asked) => resume::begin(&*context.store, user_id, head, resume::parse(asked)).await?,
     };
+    resumed(&context.metrics, &beginning);
     let active_runs = context.store.active_runs(Some(user_id)).await?;
     let now = crate::clock::unix_now();
     let body = ControlBody::ConnectionEstablished {
@@ -132,7 +195,7 @@ pub async fn welcome(
             .collect(),
         limits: context.limits.announced(),
         server_time: now,
-        insecure_no_auth: false,
+        insecure_no_auth: context.auth.insecure_no_auth,
     };
     registration.outbox.feed().control(encode(body, None));
     if id.is_some() {

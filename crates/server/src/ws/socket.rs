@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,7 +11,6 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -30,6 +30,7 @@ use tokio_tungstenite::{
 use wireproof_protocol::CloseCode;
 
 use super::counted::Counted;
+use crate::{metrics::Metrics, tls};
 
 /// Bytes of the reading buffer of an idle connection.
 const READ_BUFFER: usize = 2 << 10;
@@ -61,13 +62,16 @@ pub struct Socket {
     /// True when a large message made a buffer grow.
     grown: bool,
     unflushed: bool,
+    /// True once the client has said goodbye.
+    left: bool,
 }
 
 impl Socket {
     /// A socket over an upgraded stream; `read` is what came with the handshake.
-    pub fn new(stream: TcpStream, read: Bytes, hard_limit: usize) -> Self {
-        let stream = Counted::new(stream, read.len() as u64);
-        let mut socket = Self { ws: None, hard_limit, accounted: 0, grown: false, unflushed: false };
+    pub fn new(stream: tls::Stream, read: Bytes, hard_limit: usize, metrics: Arc<Metrics>) -> Self {
+        let stream = Counted::new(stream, read.len() as u64, metrics);
+        let mut socket =
+            Self { ws: None, hard_limit, accounted: 0, grown: false, unflushed: false, left: false };
         socket.ws = socket.codec(stream, read.to_vec());
         socket
     }
@@ -87,6 +91,11 @@ impl Socket {
         self.ws.as_ref().map_or(0, |ws| ws.get_ref().written)
     }
 
+    /// Bytes that came so far.
+    pub fn read(&self) -> u64 {
+        self.ws.as_ref().map_or(0, |ws| ws.get_ref().read)
+    }
+
     fn ws(&mut self) -> Result<&mut WebSocketStream<Counted>, Error> {
         self.ws.as_mut().ok_or(Error::AlreadyClosed)
     }
@@ -102,6 +111,7 @@ impl Socket {
                 Poll::Ready(Some(message)) => message?,
             };
             self.account(message.len());
+            self.left |= message.is_close();
             return Poll::Ready(Some(Ok(match message {
                 Message::Text(_) => Received::Text(message),
                 Message::Binary(_) => Received::Binary,
@@ -142,6 +152,11 @@ impl Socket {
     /// Ready when the next message may be put in.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Pin::new(self.ws()?).poll_ready(cx)
+    }
+
+    /// True once the client has said goodbye: nothing may be put in any more but the codec's own answer to that.
+    pub fn has_left(&self) -> bool {
+        self.left
     }
 
     /// Puts a text in, which is UTF-8 by its making; after [`Socket::poll_ready`].

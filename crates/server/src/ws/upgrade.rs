@@ -1,6 +1,6 @@
 //! The handshake: what RFC 6455 asks of it, whose token it carries, and the task that serves the connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -11,12 +11,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use super::{Context, connection, opening::Opening, resume::Asked, socket::Socket};
-use crate::auth::token;
+use crate::{
+    auth::token,
+    error::Refusal,
+    limits::{Address, counts::Place},
+    tls::Stream,
+    traces::TraceParent,
+};
 
 /// Why a handshake is refused.
 fn refused(status: StatusCode, sentence: &str) -> Response {
@@ -27,21 +32,46 @@ fn refused(status: StatusCode, sentence: &str) -> Response {
 /// `GET /ws` and `GET /websocket`.
 pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) -> Response {
     if context.shutdown.draining.is_cancelled() {
-        let body = ErrorBody::new(ErrorCode::ShuttingDown, "The server is going away; try again.");
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], axum::Json(body))
-            .into_response();
+        context.metrics.handshake("draining");
+        let wait = context.shutdown.retry_after();
+        let mut body = ErrorBody::new(ErrorCode::ShuttingDown, "The server is going away; try again.");
+        body.retry_after_ms = Some(wait.as_millis() as u64);
+        let wait = [(header::RETRY_AFTER, wait.as_secs().to_string())];
+        return (StatusCode::SERVICE_UNAVAILABLE, wait, axum::Json(ControlBody::Error(body))).into_response();
     }
     let key = match handshake_key(&request) {
         Ok(key) => key,
-        Err(response) => return *response,
+        Err(response) => {
+            context.metrics.handshake("bad_request");
+            return *response;
+        }
     };
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return refused(StatusCode::UPGRADE_REQUIRED, "This connection cannot become a WebSocket.");
     };
-    let offer = token::offer(request.headers());
-    let opening = Opening { token: offer.token, asked: asked(request.uri().query().unwrap_or_default()) };
+    let Some(address) = request.extensions().get::<Address>().copied() else {
+        return refused(StatusCode::INTERNAL_SERVER_ERROR, "The connection has no address.");
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let offer = token::offer(request.headers(), query, context.auth.query_token);
+    let places = match admit(&context, address, offer.shown.is_none()) {
+        Ok(places) => places,
+        Err(response) => return *response,
+    };
+    let opening = Opening {
+        shown: offer.shown,
+        address,
+        parent: TraceParent::of(request.headers()),
+        asked: asked(query),
+        admitted: Some(places.admitted),
+        unauthenticated: places.unauthenticated,
+    };
+    let held = (request.extensions_mut().remove::<Arc<Place>>(), places.of_address);
     let shutdown = context.shutdown.clone();
-    shutdown.spawn(serve(context, on_upgrade, opening));
+    shutdown.spawn(async move {
+        serve(context, on_upgrade, opening).await;
+        drop(held);
+    });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -56,17 +86,63 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
     response
 }
 
+/// What a handshake that is let in holds.
+struct Places {
+    admitted: Place,
+    unauthenticated: Option<Place>,
+    of_address: Option<Place>,
+}
+
+/// Lets a handshake in, or says when to come back: before anything is spent on its credentials.
+fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places, Box<Response>> {
+    let (limits, rates, now) = (&context.limits, &context.rates, Instant::now());
+    let admitted = context.admission.handshake(now).map_err(|busy| {
+        context.metrics.handshake("admission");
+        context.metrics.limit_hit("admission");
+        let mut response = Refusal::from(busy.body()).into_response();
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        // A connection that is kept would be one more that waits.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })?;
+    let too_many = |limit: &'static str, word: &'static str| {
+        context.metrics.handshake("too_many");
+        context.metrics.limit_hit(word);
+        let sentence = "There are too many connections from your address.";
+        let mut body = ErrorBody::new(ErrorCode::TooManyConnections, sentence).detail("limit", limit);
+        body.retry_after_ms = Some(1000);
+        Box::new(Refusal::from(body).into_response())
+    };
+    rates.may_try_token(address, now).map_err(|exceeded| {
+        context.metrics.handshake("rate_limited");
+        Box::new(Refusal::from(exceeded).into_response())
+    })?;
+    let place = |most: usize, taken: Option<Place>| if most == 0 { Some(None) } else { taken.map(Some) };
+    let waits = if anonymous { limits.unauthenticated_per_address } else { 0 };
+    let unauthenticated = place(waits, rates.unauthenticated(address, waits))
+        .ok_or_else(|| too_many("unauthenticated_per_address", "unauthenticated"))?;
+    let most = limits.connections_per_address;
+    let of_address = place(most, rates.connection(address, most))
+        .ok_or_else(|| too_many("connections_per_address", "connections_per_address"))?;
+    Ok(Places { admitted, unauthenticated, of_address })
+}
+
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
     let Ok(upgraded) = on_upgrade.await else {
         context.metrics.handshake("gone");
         return;
     };
     // The bare stream is smaller than the wrapped one, for as long as the connection lives.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is not the TCP stream that was accepted");
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+        tracing::error!("an upgraded connection is not the stream that was accepted");
         return;
     };
-    let socket = Socket::new(parts.io.into_inner(), parts.read_buf, context.limits.message_hard_bytes);
+    let socket = Socket::new(
+        parts.io.into_inner(),
+        parts.read_buf,
+        context.limits.message_hard_bytes,
+        context.metrics.clone(),
+    );
     connection::serve(context, socket, opening).await;
 }
 
@@ -80,6 +156,19 @@ fn handshake_key(request: &Request) -> Result<String, Box<Response>> {
     if !has_word(headers, header::UPGRADE, "websocket") || !has_word(headers, header::CONNECTION, "upgrade") {
         let mut response = refused(StatusCode::UPGRADE_REQUIRED, "This address speaks WebSocket.");
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return Err(Box::new(response));
+    }
+    let twice = |name: &header::HeaderName| headers.get_all(name).iter().count() > 1;
+    if let Some(name) =
+        [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION].iter().find(|name| twice(name))
+    {
+        return refuse(StatusCode::BAD_REQUEST, &format!("The header {name} may come once only."));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if length || headers.contains_key(header::TRANSFER_ENCODING) {
+        // What follows the head would be read as frames here, and as a body by whoever is in between.
+        let mut response = refused(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body.");
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Err(Box::new(response));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {

@@ -140,7 +140,6 @@ async fn nothing_else_stands_in_for_credentials() {
         ("x-user-id", "ada"),
         ("x-forwarded-user", "ada"),
         ("x-mock-user", "ada"),
-        ("origin", "http://localhost:3000"),
         ("cookie", "token=ada"),
         ("user-agent", "e2e-test"),
         ("authorization", "Basic YWRhOmFkYQ=="),

@@ -33,7 +33,7 @@ const BODIES: [(&str, u16, &str); 12] = [
 
 #[tokio::test]
 async fn a_malformed_body_is_refused_on_every_route_that_takes_one() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let user = server.user("ada");
     let ada = user.connect().await;
     let thread = user.post("/api/threads", json!({ "title": "plans" })).await.json;

@@ -1,24 +1,42 @@
 //! The server through its front door: real sockets, real tokens, real agents, and nothing in between.
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod acting;
+mod admin;
+mod admission;
+mod attacks;
+mod contract;
+mod drain;
+mod first_frame;
 mod five_events;
+mod foreign_tokens;
 mod front_door;
 mod heartbeat;
 mod http;
 mod idempotency;
+mod insecure;
 mod isolation;
 mod kit;
+mod limits;
 mod malformed;
+mod metrics;
 mod misbehaving;
+mod origins;
+mod permissions;
 mod positions;
 mod resets;
 mod resume;
+mod revocation;
 mod rfc6455;
 mod runs;
 mod shutdown;
+mod slowloris;
+mod smuggling;
 mod stalled;
 mod tap;
 mod threads;
+mod tickets;
+mod tls;
 mod tokens;
 mod wire;

@@ -20,7 +20,7 @@ fn rows() -> Vec<Row> {
 
 #[tokio::test]
 async fn every_malformed_frame_gets_its_error_through_one_socket_and_leaves_nothing_behind() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let user = server.user("ada");
     let ada = user.connect().await;
     ada.barrier().await;
@@ -61,7 +61,7 @@ async fn every_malformed_frame_gets_its_error_through_one_socket_and_leaves_noth
 /// Many at once, without waiting for an answer in between: the answers come in the order of the frames.
 #[tokio::test]
 async fn malformed_frames_in_a_burst_are_answered_in_order() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let ada = server.user("ada").connect().await;
     let rows = rows();
     for row in rows.iter().chain(&rows) {

@@ -48,7 +48,10 @@ fn assert_same_as(witness: &TestClient, client: &TestClient, k: usize) {
 /// events they were served.
 async fn cut_everywhere_and_back(behind: u64, change: impl FnOnce(&mut Config)) -> usize {
     let server = TestServer::builder()
-        .config(|config| config.limits.connections_per_user = 0)
+        .config(|config| {
+            config.limits.connections_per_user = 0;
+            config.limits.other_frames_per_minute = 0;
+        })
         .config(change)
         .start()
         .await;

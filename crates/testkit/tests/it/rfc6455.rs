@@ -1,7 +1,10 @@
 //! The protocol below the frames: what RFC 6455 forbids, and handshakes that are none.
 
+use serde_json::json;
+use wireproof_server::Config;
 use wireproof_testkit::TestServer;
 
+use crate::acting::{acting, thinking};
 use crate::wire::{BINARY, CLOSE, FIN, PING, PONG, TEXT, Wire, handshake, masked, unmasked};
 
 /// Sends bytes on an open WebSocket and gives the code of the close that comes.
@@ -187,4 +190,29 @@ async fn a_head_that_is_too_large_or_has_too_many_lines_is_431() {
     let status = status_of(&server, &handshake(&path, &[&token])).await;
     assert!([414, 431].contains(&status), "a long address is {status}");
     server.user("ada").connect().await;
+}
+
+/// Bugs: a close of the client that crossed an event was left without its answer, and so was one that came after as
+/// many pings as a user may send.
+#[tokio::test]
+async fn a_close_is_answered_while_events_come() {
+    let busy = acting("busy", |context| async move {
+        loop {
+            context.emit(thinking("more")).await?;
+        }
+    });
+    let server = TestServer::builder().agents([busy]).config(unhurried).start().await;
+    let ada = server.user("ada");
+    ada.connect().await.send(json!({ "type": "chat", "content": "go", "agent": "busy" })).await;
+    let token = ada.token();
+    for round in 0..200 {
+        let mut wire = Wire::welcomed(server.address(), &token).await;
+        wire.write(&masked(FIN | CLOSE, &1000_u16.to_be_bytes())).await;
+        assert_eq!(wire.close_code().await, Some(1000), "round {round}");
+    }
+}
+
+fn unhurried(config: &mut Config) {
+    config.limits.handshakes_per_second = 0;
+    config.limits.run_seconds = 30.0;
 }

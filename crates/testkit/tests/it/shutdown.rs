@@ -111,7 +111,6 @@ async fn a_draining_server_takes_no_new_work() {
     while let Some(frame) = half.frame().await {
         answer.push(frame);
     }
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nothing listens any more");
     assert_eq!(ada.expect_run_completed(run.run_id).await.outcome(), Some(Outcome::Failed));
     assert_eq!(ada.expect_closed().await.code, Some(1012));
     going.await.unwrap();

@@ -206,6 +206,8 @@ async fn heavy_a_thousand_clients_that_never_read() {
     let server = TestServer::builder()
         .agents([chatty("chatty", 100, 30)])
         .config(|config| {
+            config.limits.messages_per_minute = 0;
+            config.limits.other_frames_per_minute = 0;
             config.limits.queue_soft_bytes = SOFT;
             config.limits.queue_hard_bytes = HARD;
         })

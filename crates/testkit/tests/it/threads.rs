@@ -105,7 +105,7 @@ async fn a_thread_lives_over_rest_with_the_same_events() {
 
 #[tokio::test]
 async fn another_users_thread_is_not_found_by_any_frame_or_route() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let (user, thief) = (server.user("ada"), server.user("eve"));
     let (ada, eve) = (user.connect().await, thief.connect().await);
     let run = ada.chat("What is secretword 2+3?").await;
@@ -155,7 +155,7 @@ async fn another_users_thread_is_not_found_by_any_frame_or_route() {
 
 #[tokio::test]
 async fn lists_and_histories_come_in_pages() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let user = server.user("ada");
     let ada = user.connect().await;
     for number in 0..25 {

@@ -92,6 +92,14 @@ impl Wire {
         Self { stream, read: Vec::new() }
     }
 
+    /// A connection from a local address such as 127.0.0.7.
+    pub async fn dial_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = timeout(WAIT, socket.connect(address)).await.unwrap().unwrap();
+        Self { stream, read: Vec::new() }
+    }
+
     /// A connection whose kernel buffer takes few bytes, so that a client that does not read is soon full.
     pub async fn dial_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
@@ -145,6 +153,29 @@ impl Wire {
             let shown = String::from_utf8_lossy(&self.read).into_owned();
             assert!(self.more().await, "the connection ended before a head: {shown:?}");
         }
+    }
+
+    /// The same; nothing when the connection ends first.
+    pub async fn head_or_end(&mut self) -> Option<Head> {
+        while !self.read.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
+    /// The body of an HTTP answer that tells its length.
+    pub async fn body(&mut self, head: &Head) -> String {
+        let length = head.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        while self.read.len() < length && self.more().await {}
+        let body = self.read.drain(..length.min(self.read.len())).collect();
+        String::from_utf8(body).unwrap()
+    }
+
+    /// True when the connection ends within this time; what comes meanwhile is kept.
+    pub async fn ends_within(&mut self, time: Duration) -> bool {
+        matches!(timeout(time, self.stream.read_buf(&mut self.read)).await, Ok(Ok(0) | Err(_)))
     }
 
     /// The next frame; nothing when the connection is over.

@@ -32,15 +32,14 @@ const FLAGS: [&str; 11] = [
     "--disable-extensions",
 ];
 
-/// Has the conversation held by a page.
-pub(super) async fn converse(url: &str, token: &str) -> Result<Conversation> {
+/// Has the conversation held by a page that comes from this listener.
+pub(super) async fn converse(listener: TcpListener, url: &str, token: &str) -> Result<Conversation> {
     let (reports, mut reported) = mpsc::channel(1);
     let script = ([(CONTENT_TYPE, "text/javascript")], include_str!("../../clients/conversation.mjs"));
     let router = Router::new()
         .route("/", get(|| async { Html(include_str!("../../clients/page.html")) }))
         .route("/conversation.mjs", get(|| async move { script }))
         .route("/report", post(|body: String| async move { reports.send(body).await.map_err(|_| "late") }));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let page = format!("http://{}/#{url},{token}", listener.local_addr()?);
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
 

@@ -14,11 +14,24 @@ use crate::store::{OpenError, StoreError};
 
 /// `wprf`: marks a SQLite file as ours (offset 68 of the header).
 const APPLICATION_ID: i32 = 0x7770_7266;
+/// The store's name in its folder.
+pub const STORE: &str = "wireproof.db";
 /// What SQLite takes for a new file.
-const PAGE_BYTES: u64 = 4096;
+pub const PAGE_BYTES: u64 = 4096;
 /// Files up to this size are checked page by page at every start, larger ones only by their shape.
 const FULL_CHECK_BYTES: u64 = 64 << 20;
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_initial.sql")];
+/// The write-ahead log is cut to this when it begins anew.
+const LOG_BYTES: i64 = 64 << 20;
+const LOCK: &str = "wireproof.lock";
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/0001_initial.sql"),
+    include_str!("../../../migrations/0002_accounts.sql"),
+];
+
+/// The schema of this version.
+pub fn known_schema() -> i64 {
+    MIGRATIONS.len() as i64
+}
 
 /// Takes the folder for this process, until the file is dropped.
 pub fn lock(data_dir: &Path) -> Result<File, OpenError> {
@@ -27,12 +40,26 @@ pub fn lock(data_dir: &Path) -> Result<File, OpenError> {
         move |source| OpenError::Io { path, source }
     };
     std::fs::create_dir_all(data_dir).map_err(io(data_dir))?;
-    let path = data_dir.join("wireproof.lock");
+    let path = data_dir.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}
+
+/// True when a process has taken the folder; takes nothing and makes nothing.
+pub fn is_held(data_dir: &Path) -> std::io::Result<bool> {
+    let file = match File::open(data_dir.join(LOCK)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(e),
     }
 }
 
@@ -52,7 +79,7 @@ pub fn open(path: &Path) -> Result<(Connection, String), OpenError> {
     Ok((connection, seed))
 }
 
-fn backend(path: &Path, error: &rusqlite::Error) -> OpenError {
+pub fn backend(path: &Path, error: &impl ToString) -> OpenError {
     OpenError::Backend { path: path.to_owned(), reason: error.to_string() }
 }
 
@@ -85,8 +112,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
     fill().map_err(|e| backend(path, &e))?;
     File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&draft, path).map_err(io)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+    sync_folder(path).map_err(io)
+}
+
+/// Makes durable that a file has its name.
+pub fn sync_folder(file: &Path) -> std::io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// A connection that only reads.
@@ -98,8 +130,42 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// A connection to a file that nobody writes: no lock and no log is made beside it.
+pub fn open_still(path: &Path) -> rusqlite::Result<Connection> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let escaped: String = bytes
+        .iter()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                char::from(*byte).to_string()
+            }
+            other => format!("%{other:02x}"),
+        })
+        .collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+}
+
+/// True for the header of a store, and of a backup of one.
+pub fn is_ours(header: &[u8; 100]) -> bool {
+    &header[..16] == b"SQLite format 3\0" && header[68..72] == APPLICATION_ID.to_be_bytes()
+}
+
+/// The schema that a header names.
+pub fn schema_in(header: &[u8; 100]) -> i64 {
+    i64::from(i32::from_be_bytes([header[60], header[61], header[62], header[63]]))
+}
+
 /// True when the file is there, ours and sound; false when it is not there. Never writes to it.
-fn check(path: &Path) -> Result<bool, OpenError> {
+pub fn check(path: &Path) -> Result<bool, OpenError> {
+    check_with(path, |path| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+}
+
+/// The same by a connection that is opened in another way.
+pub fn check_with(
+    path: &Path,
+    open: impl Fn(&Path) -> rusqlite::Result<Connection>,
+) -> Result<bool, OpenError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -114,7 +180,7 @@ fn check(path: &Path) -> Result<bool, OpenError> {
     let mut header = [0; 100];
     let foreign = || OpenError::Foreign { path: path.to_owned() };
     file.read_exact(&mut header).map_err(|_| foreign())?;
-    if &header[..16] != b"SQLite format 3\0" || header[68..72] != APPLICATION_ID.to_be_bytes() {
+    if !is_ours(&header) {
         return Err(foreign());
     }
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
@@ -122,8 +188,7 @@ fn check(path: &Path) -> Result<bool, OpenError> {
         // SQLite would read zeros where the end is missing. Beside a log the last page may be one being folded in.
         return Err(damaged("its last page is cut short".to_owned()));
     }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .map_err(|e| damaged(e.to_string()))?;
+    let connection = open(path).map_err(|e| damaged(e.to_string()))?;
     let full = size <= FULL_CHECK_BYTES;
     let check = if full { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
     let verdict: String =
@@ -143,13 +208,14 @@ fn check(path: &Path) -> Result<bool, OpenError> {
 /// A write-ahead log whose store is gone would be played into the new one.
 fn check_no_log(path: &Path) -> Result<(), OpenError> {
     let reason = "the store it belongs to is gone or empty".to_owned();
-    write_ahead_log(path).map_or(Ok(()), |path| Err(OpenError::Damaged { path, reason }))
+    write_ahead_log(path).map_or(Ok(()), |(path, _)| Err(OpenError::Damaged { path, reason }))
 }
 
-/// The write-ahead log beside a store, if it holds anything.
-fn write_ahead_log(path: &Path) -> Option<PathBuf> {
+/// The write-ahead log beside a store and its size, if it holds anything.
+pub fn write_ahead_log(path: &Path) -> Option<(PathBuf, u64)> {
     let log = path.with_extension("db-wal");
-    std::fs::metadata(&log).is_ok_and(|found| found.len() > 0).then_some(log)
+    let bytes = std::fs::metadata(&log).ok()?.len();
+    (bytes > 0).then_some((log, bytes))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -157,12 +223,14 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // While a backup reads, the log cannot be begun anew and grows; what it took is given back afterwards.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
 /// Brings a store of an earlier version to this one's shape, all or nothing.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let backend = |e: rusqlite::Error| backend(path, &e);
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(backend)?;
     let known = MIGRATIONS.len() as i64;

@@ -29,9 +29,9 @@ pub fn encode(row: &mut Vec<u8>, user: i64, first_seq: u64, last_seq: u64, text:
 }
 
 /// A chunk of a row: the user, the last number and the text.
-type Found<'a> = (i64, u64, &'a [u8]);
+pub type Found<'a> = (i64, u64, &'a [u8]);
 
-fn decode(mut row: &[u8]) -> Result<Vec<Found<'_>>, StoreError> {
+pub fn decode(mut row: &[u8]) -> Result<Vec<Found<'_>>, StoreError> {
     let number = |bytes: &[u8], index: usize| {
         let mut eight = [0; 8];
         eight.copy_from_slice(&bytes[8 * index..8 * index + 8]);

@@ -1,6 +1,6 @@
 //! The one thread that writes: it drains its queue into one transaction, commits once, and tells everybody.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -8,7 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use wireproof_protocol::{Event, UserId};
 
 use super::{fold, log, recent::Recent};
-use crate::store::{CommitSink, Committed, StoreError, StoredEvent};
+use crate::{
+    metrics::CommitMetrics,
+    store::{CommitSink, Committed, StoreError, StoredEvent},
+};
 
 /// Most jobs in one transaction: bounds how long the first waits for the last.
 const BATCH: usize = 1024;
@@ -195,11 +198,17 @@ pub struct Writer {
     users: HashMap<UserId, UserEntry>,
     recent: Arc<Recent>,
     sink: CommitSink,
+    metrics: CommitMetrics,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, recent: Arc<Recent>, sink: CommitSink) -> Self {
-        Self { connection, users: HashMap::new(), recent, sink }
+    pub fn new(
+        connection: Connection,
+        recent: Arc<Recent>,
+        sink: CommitSink,
+        metrics: CommitMetrics,
+    ) -> Self {
+        Self { connection, users: HashMap::new(), recent, sink, metrics }
     }
 
     /// Works until the last sender of jobs is gone.
@@ -241,6 +250,7 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         let result = self.transact(batch);
         if result.is_err() {
+            self.metrics.failed();
             // The numbers given in memory were rolled back with the rows.
             self.users.clear();
             if !self.connection.is_autocommit() {
@@ -255,6 +265,7 @@ impl Writer {
         if self.users.len() > USERS {
             self.users.clear();
         }
+        let (began, jobs) = (Instant::now(), batch.len());
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut tx = Tx {
             connection: &self.connection,
@@ -273,7 +284,13 @@ impl Writer {
         let (rows, fold) = (tx.rows, tx.fold);
         let folded = if fold > 0 && self.fold(fold, newest)? { fold } else { 0 };
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(Written { rows, newest, now, folded })
+        let stored_at = Instant::now();
+        self.metrics.seconds.observe((stored_at - began).as_secs_f64());
+        self.metrics.jobs.observe(jobs as f64);
+        if newest.is_some() {
+            self.metrics.committed(rows.iter().map(|row| row.ends.len()).sum());
+        }
+        Ok(Written { rows, newest, now, folded, stored_at })
     }
 
     /// Folds some users; false when they cannot be: they stay in the tail, durable and readable, and nobody's commit
@@ -292,7 +309,7 @@ impl Writer {
     fn tell(&self, written: Written) {
         self.recent.folded(written.folded);
         let committed: Vec<(i64, Committed)> =
-            written.rows.into_iter().map(|row| (row.number, row.into_committed())).collect();
+            written.rows.into_iter().map(|row| (row.number, row.into_committed(written.stored_at))).collect();
         let Some(newest) = written.newest else { return };
         self.recent.add(&committed, newest, written.now);
         (self.sink)(committed.into_iter().map(|(_, committed)| committed).collect());
@@ -307,10 +324,11 @@ struct Written {
     now: f64,
     /// Users that it folded.
     folded: usize,
+    stored_at: Instant,
 }
 
 impl Row {
-    fn into_committed(self) -> Committed {
+    fn into_committed(self, stored_at: Instant) -> Committed {
         let text = Bytes::from(self.text);
         let mut start = 0;
         let events = self
@@ -322,6 +340,6 @@ impl Row {
                 StoredEvent { first_seq: *seq, seq: *seq, json }
             })
             .collect();
-        Committed { user_id: self.user_id, events }
+        Committed { user_id: self.user_id, events, stored_at }
     }
 }

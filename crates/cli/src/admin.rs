@@ -1,0 +1,203 @@
+//! `wireproof admin`: what an administrator asks of a running server: who is connected, and sending them away.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use wireproof_server::{Config, Overrides};
+
+use crate::{exit::Stop, logging, running::Running, runtime};
+
+/// It asks the server that runs on the data folder, as its operator; or another one, with a token that may.
+#[derive(Args)]
+pub(crate) struct Admin {
+    #[command(subcommand)]
+    act: Act,
+    /// The server's data folder.
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// The server's settings, if a file holds them.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// A server elsewhere, such as http://10.0.0.7:8787; its token comes from WIREPROOF_TOKEN.
+    #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["data_dir", "config"])]
+    url: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// List who is connected, the oldest connection first.
+    Connections {
+        /// Only those of this user.
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// How many at most.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+        /// How many of the oldest to pass over.
+        #[arg(long, default_value_t = 0)]
+        offset: u64,
+        /// Print the server's answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one connection, or all of a user; they may come back.
+    Disconnect(Whom),
+    /// Let tokens no longer count, for good, and end their connections.
+    Revoke(What),
+    /// Let the server go away, as a SIGTERM does.
+    Drain {
+        /// How long runs may go on, in seconds; as the settings say when absent.
+        #[arg(long)]
+        seconds: Option<f64>,
+        /// Over how many seconds connections are closed; as the settings say when absent.
+        #[arg(long)]
+        spread_seconds: Option<f64>,
+    },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// All connections of this user.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// This connection.
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// All tokens of this user that were made up to now.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// All tokens of this login (`sid`).
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// This token (`jti`).
+    #[arg(long, value_name = "ID")]
+    token_id: Option<String>,
+}
+
+impl Admin {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        logging::to_stderr("warn");
+        runtime::run(async move {
+            let server = self.server().await?;
+            self.act.carry_out(&server).await
+        })
+    }
+
+    async fn server(&self) -> anyhow::Result<Running> {
+        if let Some(url) = &self.url {
+            let token = std::env::var("WIREPROOF_TOKEN").ok().filter(|token| !token.is_empty());
+            let token = token.ok_or_else(|| Stop::Usage("--url needs a token in WIREPROOF_TOKEN".into()))?;
+            return Ok(Running::elsewhere(url, token));
+        }
+        let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
+        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let found = Running::find(&config).await?;
+        let nobody = || Stop::Unreachable(format!("no server runs on {}", config.data_dir.display()));
+        Ok(found.ok_or_else(nobody)?)
+    }
+}
+
+impl Act {
+    async fn carry_out(self, server: &Running) -> anyhow::Result<()> {
+        let (method, path, body) = match &self {
+            Act::Connections { user, limit, offset, .. } => {
+                let user = user.as_ref().map(|user| format!("&user_id={}", escaped(user)));
+                let path = format!(
+                    "/api/admin/connections?limit={limit}&offset={offset}{}",
+                    user.unwrap_or_default()
+                );
+                (Method::GET, path, None)
+            }
+            Act::Disconnect(Whom { connection: Some(id), .. }) => {
+                (Method::DELETE, format!("/api/admin/connections/{}", escaped(id)), None)
+            }
+            Act::Disconnect(Whom { user, .. }) => {
+                let user = escaped(user.as_deref().unwrap_or_default());
+                (Method::POST, format!("/api/admin/users/{user}/disconnect"), None)
+            }
+            Act::Revoke(What { user, session, token_id }) => {
+                let body = object([
+                    ("user_id", json!(user)),
+                    ("session_id", json!(session)),
+                    ("token_id", json!(token_id)),
+                ]);
+                (Method::POST, "/api/admin/revoke".to_owned(), Some(body))
+            }
+            Act::Drain { seconds, spread_seconds } => {
+                let body = object([("seconds", json!(seconds)), ("spread_seconds", json!(spread_seconds))]);
+                (Method::POST, "/api/admin/drain".to_owned(), Some(body))
+            }
+        };
+        let answer = server.call(method, &path, body).await?;
+        self.tell(&answer).context("writing to stdout")
+    }
+
+    fn tell(&self, answer: &Value) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let ended = answer["disconnected"].as_u64().unwrap_or(1);
+        match self {
+            Act::Connections { json: true, .. } => writeln!(out, "{answer}"),
+            Act::Connections { .. } => {
+                for connection in answer["connections"].as_array().into_iter().flatten() {
+                    writeln!(out, "{}", line(connection))?;
+                }
+                writeln!(out, "{} connections", answer["total"])
+            }
+            Act::Disconnect(_) => writeln!(out, "ended {ended} connections"),
+            Act::Revoke(_) => writeln!(out, "revoked; ended {ended} connections"),
+            Act::Drain { .. } => writeln!(out, "the server goes away"),
+        }
+    }
+}
+
+/// A connection on one line.
+fn line(connection: &Value) -> String {
+    let text = |name: &str| connection[name].as_str().unwrap_or("-").to_owned();
+    let since = connection["since"].as_f64().unwrap_or_default();
+    let since = Timestamp::from_microsecond((since * 1e6) as i64).unwrap_or_default();
+    format!(
+        "{}  {}  {}  since {since:.0}  {} bytes queued  token {}  session {}",
+        text("connection_id"),
+        text("user_id"),
+        text("address"),
+        connection["queued_bytes"],
+        text("token_id"),
+        text("session_id"),
+    )
+}
+
+/// An object of what is there.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let there = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(there.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// An id as it stands in an address.
+fn escaped(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+    id.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_stays_one_piece_of_an_address() {
+        assert_eq!(escaped("ada-7"), "ada-7");
+        assert_eq!(escaped("../a b&c?é"), "%2E%2E%2Fa%20b%26c%3F%C3%A9");
+    }
+}

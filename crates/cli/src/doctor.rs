@@ -1,0 +1,155 @@
+//! `wireproof doctor`: looks at all that a server would start with, and says what to do about what is wrong. It changes
+//! nothing, and prints no secret.
+
+mod keys;
+mod machine;
+mod settings;
+mod store;
+mod tls;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use wireproof_server::{Config, Overrides};
+
+use crate::{exit::Stop, runtime};
+
+/// The settings are those that `wireproof serve` would take. Ends with 1 when something is an error, with 0 when all is
+/// fine or only worth a thought.
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// The server's settings, if a file holds them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The server's data folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Look at what serving without authentication would mean.
+    #[arg(long)]
+    insecure_no_auth: bool,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    /// It does not work, or it is open to others.
+    Error,
+    /// It may be meant so.
+    Warning,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Serialize)]
+struct Finding {
+    id: &'static str,
+    severity: Severity,
+    what: String,
+    why: &'static str,
+    remedy: String,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(
+        &mut self,
+        id: &'static str,
+        what: impl Into<String>,
+        why: &'static str,
+        remedy: impl Into<String>,
+    ) {
+        self.add(id, Severity::Error, what.into(), why, remedy.into());
+    }
+
+    fn warning(
+        &mut self,
+        id: &'static str,
+        what: impl Into<String>,
+        why: &'static str,
+        remedy: impl Into<String>,
+    ) {
+        self.add(id, Severity::Warning, what.into(), why, remedy.into());
+    }
+
+    fn add(&mut self, id: &'static str, severity: Severity, what: String, why: &'static str, remedy: String) {
+        self.0.push(Finding { id, severity, what, why, remedy });
+    }
+}
+
+impl Doctor {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let mut findings = Findings::default();
+        let overrides = Overrides {
+            data_dir: self.data_dir,
+            insecure_no_auth: self.insecure_no_auth,
+            ..Overrides::default()
+        };
+        match Config::load(self.config.as_deref(), overrides) {
+            Ok(config) => {
+                let checking = examine(&config, self.config.as_deref(), &mut findings);
+                runtime::run_single(async {
+                    checking.await;
+                    Ok(())
+                })?;
+            }
+            Err(error) => findings.error(
+                "settings.unusable",
+                error.to_string(),
+                "the server does not start with them, so nothing else was looked at",
+                "correct the setting; wireproof.example.toml has all of them",
+            ),
+        }
+        findings.0.sort_by_key(|finding| finding.severity);
+        print(&findings.0, self.json).context("writing to stdout")?;
+        match findings.0.iter().any(|finding| finding.severity == Severity::Error) {
+            true => Err(Stop::Failed.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+async fn examine(config: &Config, file: Option<&Path>, findings: &mut Findings) {
+    settings::examine(config, file, findings);
+    let store = store::examine(config, findings);
+    keys::examine(config, findings).await;
+    tls::examine(config, findings);
+    machine::examine(config, store, findings);
+}
+
+fn print(findings: &[Finding], json: bool) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    if json {
+        return writeln!(out, "{}", serde_json::to_string_pretty(findings)?);
+    }
+    for Finding { id, severity, what, why, remedy } in findings {
+        let (colour, word) = match severity {
+            Severity::Error => (anstyle::AnsiColor::Red, "error"),
+            Severity::Warning => (anstyle::AnsiColor::Yellow, "warning"),
+        };
+        let (colour, reset) = (colour.on_default().bold(), anstyle::Reset);
+        writeln!(out, "{colour}{word}{reset} {id}: {what}\n  why:  {why}\n  next: {remedy}")?;
+    }
+    match findings.len() {
+        0 => writeln!(out, "nothing found: a server may start with these settings"),
+        1 => writeln!(out, "1 finding"),
+        count => writeln!(out, "{count} findings"),
+    }
+}
+
+/// The permission bits of a file that its group or others have.
+fn open_to_others(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}

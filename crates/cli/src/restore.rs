@@ -1,0 +1,110 @@
+//! `wireproof restore`: puts a backup in the place of a store; a server that runs there is restarted in place.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use http::Method;
+use tokio::time::{Instant, sleep};
+use wireproof_server::{
+    Config, Overrides,
+    store::embedded::{Embedded, restore},
+};
+
+use crate::{
+    backup::{Bar, tell},
+    exit::Stop,
+    logging,
+    running::Running,
+    runtime,
+};
+
+/// How long a running server may take beyond its own drain to come back with the restored store.
+const RESTART_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The old store is moved aside and not deleted. Clients get a snapshot and a new epoch. Tokens and logins from before
+/// are refused, so that none comes back that was revoked after the backup; passwords and disabled accounts stay as they
+/// are in the old store.
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The server's data folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server's settings, if a file holds them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Replace the store that is there.
+    #[arg(long)]
+    force: bool,
+    /// Go on taking the tokens and logins that are good now.
+    #[arg(long)]
+    keep_sessions: bool,
+}
+
+impl Restore {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        logging::to_stderr("error");
+        let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
+        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let folder = &config.data_dir;
+        if restore::has_store(folder) && !self.force {
+            let folder = folder.display();
+            return Err(Stop::Usage(format!(
+                "{folder} holds a store; --force moves it aside and restores in its place"
+            ))
+            .into());
+        }
+        let bar = Bar::new();
+        let contents = restore::stage(&self.from, folder, self.keep_sessions, &mut bar.watch())
+            .context("restoring the backup")?;
+        bar.end();
+        tell(&self.from, &contents).context("writing to stdout")?;
+        runtime::run_single(async {
+            match Running::find(&config).await {
+                Ok(None) => apply(folder),
+                Ok(Some(running)) => restart(&running, &config).await,
+                Err(error) => Err(error),
+            }
+            .with_context(|| {
+                format!(
+                    "the backup is ready in {} and takes its place at the next start of the server",
+                    folder.display()
+                )
+            })
+        })
+    }
+}
+
+/// Nobody has the store open.
+fn apply(folder: &Path) -> anyhow::Result<()> {
+    let applied = restore::apply_now(folder)?;
+    let mut out = io::stdout();
+    if let Some(aside) = applied.and_then(|applied| applied.aside) {
+        writeln!(out, "the old store is now {}", aside.display())?;
+    }
+    Ok(writeln!(out, "restored {}", folder.display())?)
+}
+
+/// A server has it open: it drains, and starts again with the restored store.
+async fn restart(running: &Running, config: &Config) -> anyhow::Result<()> {
+    let folder = &config.data_dir;
+    running.call(Method::POST, "/api/admin/restart", None).await?;
+    let deadline = Instant::now() + Duration::from_secs_f64(config.drain.seconds) + RESTART_PATIENCE;
+    // The staged file has its new place, and a server is there again.
+    while restore::is_staged(folder) || !Embedded::is_held(folder)? || Running::find(config).await.is_err() {
+        if Instant::now() > deadline {
+            bail!("the server did not come back in time; its log says why");
+        }
+        sleep(LOOK).await;
+    }
+    Ok(writeln!(io::stdout(), "restored {}; the server was restarted", folder.display())?)
+}

@@ -1,0 +1,191 @@
+//! `wireproof user`: the accounts of a data folder, whether a server runs on it or not.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use wireproof_protocol::UserId;
+use wireproof_server::{
+    Config, Overrides,
+    auth::{Permission, Permissions},
+};
+
+use crate::{runtime, token::parse_permission};
+
+mod desk;
+mod password;
+
+use desk::Desk;
+use password::Password;
+
+/// Accounts are those who log in with a password (POST /auth/login). Users with tokens from elsewhere need none. A running
+/// server is asked to do it, and ends the connections of who is disabled, gets a new password or loses a permission.
+#[derive(Args)]
+pub(crate) struct User {
+    /// The server's data folder; made when absent.
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// The server's settings, if a file holds them.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an account; asks for its password, and makes one up when there is nobody to ask.
+    Add {
+        /// Its name: the user's id.
+        name: UserId,
+        /// Read the password from the first line of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Grant everything, also to administer the server.
+        #[arg(long, conflicts_with = "permissions")]
+        admin: bool,
+        /// What it grants, such as chat or admin:read; may be given more than once. A user's usual permissions when left out.
+        #[arg(long = "permission", value_name = "P", value_parser = parse_permission)]
+        permissions: Vec<String>,
+    },
+    /// List the accounts.
+    List {
+        /// As JSON: an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let nobody log in as it any more, and end what it has open.
+    Disable {
+        /// Its name.
+        name: UserId,
+    },
+    /// Let it log in again.
+    Enable {
+        /// Its name.
+        name: UserId,
+    },
+    /// Give it a new password; what it has open ends.
+    Password {
+        /// Its name.
+        name: UserId,
+        /// Read the password from the first line of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Grant permissions; they come with the next token.
+    Grant {
+        /// Its name.
+        name: UserId,
+        /// Such as admin:read.
+        #[arg(required = true, value_name = "P", value_parser = parse_permission)]
+        permissions: Vec<String>,
+    },
+    /// Take permissions away; what it has open ends.
+    Revoke {
+        /// Its name.
+        name: UserId,
+        /// Such as admin:read.
+        #[arg(required = true, value_name = "P", value_parser = parse_permission)]
+        permissions: Vec<String>,
+    },
+}
+
+impl User {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
+        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        // Before anything is opened: somebody may take his time to type.
+        let password = match &self.action {
+            Action::Add { password_stdin, .. } | Action::Password { password_stdin, .. } => {
+                Some(Password::ask(*password_stdin)?)
+            }
+            _ => None,
+        };
+        runtime::run_single(async move {
+            let desk = Desk::open(&config, matches!(self.action, Action::Add { .. })).await?;
+            let done = self.action.carry_out(&desk, password).await;
+            desk.close().await;
+            done
+        })
+    }
+}
+
+impl Action {
+    async fn carry_out(self, desk: &Desk, password: Option<Password>) -> anyhow::Result<()> {
+        let mut out = io::stdout();
+        match self {
+            Self::List { json } => return list(desk, json).await,
+            Self::Add { name, admin, permissions, .. } => {
+                let granted = match (admin, permissions.as_slice()) {
+                    (true, _) => Permissions::all(),
+                    (false, []) => Permissions::of_a_user(),
+                    (false, named) => Permissions::named(named.iter().map(String::as_str)),
+                };
+                let password = password.context("a password")?;
+                desk.add(&name, &password.text, granted).await?;
+                writeln!(out, "added {name}: {}", granted.names().join(" "))?;
+                password.tell(&mut out)?;
+            }
+            Self::Disable { name } => {
+                desk.alter(&name, json!({ "disabled": true })).await?;
+                writeln!(out, "disabled {name}")?;
+            }
+            Self::Enable { name } => {
+                desk.alter(&name, json!({ "disabled": false })).await?;
+                writeln!(out, "enabled {name}")?;
+            }
+            Self::Password { name, .. } => {
+                let password = password.context("a password")?;
+                desk.alter(&name, json!({ "password": password.text })).await?;
+                writeln!(out, "changed the password of {name}")?;
+                password.tell(&mut out)?;
+            }
+            Self::Grant { name, permissions } => {
+                let before = desk.permissions(&name).await?;
+                let more = Permissions::named(permissions.iter().map(String::as_str));
+                let all = of(|permission| before.has(permission) || more.has(permission));
+                desk.grant_just(&name, all, &mut out).await?;
+            }
+            Self::Revoke { name, permissions } => {
+                let before = desk.permissions(&name).await?;
+                let fewer = Permissions::named(permissions.iter().map(String::as_str));
+                let rest = of(|permission| before.has(permission) && !fewer.has(permission));
+                desk.grant_just(&name, rest, &mut out).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of(granted: impl Fn(Permission) -> bool) -> Permissions {
+    Permission::ALL.into_iter().filter(|permission| granted(*permission)).collect()
+}
+
+async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut shown = 0;
+    loop {
+        let page = desk.page(shown).await?;
+        let users = page["users"].as_array().context("the list has no users")?;
+        for user in users {
+            let line = if json { user.to_string() } else { row(user) };
+            writeln!(out, "{line}")?;
+        }
+        shown += users.len() as u64;
+        if users.is_empty() || page["total"].as_u64().is_none_or(|total| shown >= total) {
+            ensure!(shown > 0 || json, "there are no accounts; make one with `wireproof user add NAME`");
+            return Ok(());
+        }
+    }
+}
+
+fn row(user: &Value) -> String {
+    let permissions: Vec<_> =
+        user["permissions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let state = if user["disabled"] == true { "disabled" } else { "enabled" };
+    format!("{}\t{state}\t{}", user["user_id"].as_str().unwrap_or_default(), permissions.join(" "))
+}

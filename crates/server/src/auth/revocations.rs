@@ -1,0 +1,176 @@
+//! What was revoked before its time, in memory: asked after every check of credentials. The store keeps it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{PoisonError, RwLock},
+};
+
+use wireproof_protocol::UserId;
+
+use super::Principal;
+use crate::store::{Revocation, Revoked};
+
+/// Seconds between two looks for what is over.
+const SWEEP_SECONDS: f64 = 60.0;
+/// Seconds that a revocation is kept past its end, for checks of tokens that allow some leeway.
+const MARGIN_SECONDS: f64 = 300.0;
+
+/// The revocations that hold.
+#[derive(Default)]
+pub struct Revocations {
+    held: RwLock<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    tokens: HashMap<String, f64>,
+    sessions: HashMap<String, f64>,
+    /// Up to when tokens were made that no longer count, and until when that has to be known.
+    users: HashMap<UserId, (f64, f64)>,
+    /// Users none of whose tokens count, whenever they were made and by whomever.
+    disabled: HashSet<UserId>,
+    swept: f64,
+}
+
+impl Revocations {
+    /// Those that the store kept.
+    pub fn new(kept: Vec<Revocation>) -> Self {
+        let revocations = Self::default();
+        for revocation in kept {
+            revocations.note(&revocation, 0.0);
+        }
+        revocations
+    }
+
+    /// Holds one more from now on; forgets those that are over.
+    pub fn note(&self, revocation: &Revocation, now: f64) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.sweep(now);
+        let until = revocation.until + MARGIN_SECONDS;
+        let longer = |held: &mut f64| *held = held.max(until);
+        match &revocation.what {
+            Revoked::Token(id) => longer(held.tokens.entry(id.clone()).or_default()),
+            Revoked::Session(id) => longer(held.sessions.entry(id.clone()).or_default()),
+            Revoked::User(id) => {
+                let (at, known) = held.users.entry(id.clone()).or_default();
+                *at = at.max(revocation.at);
+                longer(known);
+            }
+        }
+    }
+
+    /// Lets no token of a user count from now on, or again those that nothing else revoked.
+    pub fn disable(&self, user_id: &UserId, disabled: bool) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        match disabled {
+            true => held.disabled.insert(user_id.clone()),
+            false => held.disabled.remove(user_id),
+        };
+    }
+
+    /// True when a principal's credentials no longer count.
+    pub fn concern(&self, principal: &Principal) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        principal.token_id.as_ref().is_some_and(|id| held.tokens.contains_key(id))
+            || principal.session_id.as_ref().is_some_and(|id| held.sessions.contains_key(id))
+            || held.users.get(&principal.user_id).is_some_and(|(at, _)| is_old(principal, *at))
+            || held.disabled.contains(&principal.user_id)
+    }
+}
+
+impl Held {
+    fn sweep(&mut self, now: f64) {
+        if now < self.swept + SWEEP_SECONDS {
+            return;
+        }
+        self.swept = now;
+        self.tokens.retain(|_, until| *until > now);
+        self.sessions.retain(|_, until| *until > now);
+        self.users.retain(|_, (_, until)| *until > now);
+    }
+}
+
+/// True when a revocation of a user at this time concerns the principal; in doubt it does.
+fn is_old(principal: &Principal, at: f64) -> bool {
+    principal.issued_at.is_none_or(|issued_at| issued_at <= at)
+}
+
+impl Revocation {
+    /// True when the principal's credentials are among what was revoked.
+    pub fn concerns(&self, principal: &Principal) -> bool {
+        match &self.what {
+            Revoked::Token(id) => principal.token_id.as_ref() == Some(id),
+            Revoked::Session(id) => principal.session_id.as_ref() == Some(id),
+            Revoked::User(id) => principal.user_id == *id && is_old(principal, self.at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Permissions;
+
+    fn principal(token: &str, session: &str, issued_at: Option<f64>) -> Principal {
+        Principal {
+            user_id: UserId::new("ada").unwrap(),
+            expires_at: 1e12,
+            issued_at,
+            token_id: Some(token.into()),
+            session_id: Some(session.into()),
+            permissions: Permissions::of_a_user(),
+            key: None,
+        }
+    }
+
+    fn revoked(what: Revoked) -> Revocation {
+        Revocation { what, at: 100.0, until: 1000.0 }
+    }
+
+    #[test]
+    fn each_kind_concerns_its_own_and_nobody_else() {
+        let user = Revoked::User(UserId::new("ada").unwrap());
+        let ours = principal("t", "s", Some(99.0));
+        for (what, others) in [
+            (Revoked::Token("t".into()), principal("x", "s", Some(99.0))),
+            (Revoked::Session("s".into()), principal("t", "x", Some(99.0))),
+            (user.clone(), principal("t", "s", Some(100.000_001))),
+        ] {
+            let revocation = revoked(what);
+            let held = Revocations::new(vec![revocation.clone()]);
+            assert!(held.concern(&ours) && revocation.concerns(&ours), "{revocation:?}");
+            assert!(!held.concern(&others) && !revocation.concerns(&others), "{revocation:?}");
+        }
+        let held = Revocations::new(vec![revoked(user)]);
+        assert!(held.concern(&principal("t", "s", None)), "a token without iat counts as old");
+        assert!(held.concern(&principal("t", "s", Some(100.0))));
+    }
+
+    #[test]
+    fn no_token_of_a_disabled_user_counts_however_new() {
+        let held = Revocations::default();
+        let ada = UserId::new("ada").unwrap();
+        held.disable(&ada, true);
+        assert!(held.concern(&principal("t", "s", Some(1e9))));
+        held.disable(&ada, false);
+        assert!(!held.concern(&principal("t", "s", Some(1e9))));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_nothing_before() {
+        let held = Revocations::default();
+        held.note(&revoked(Revoked::Token("t".into())), 100.0);
+        let other = |n: u32| Revocation { until: 1e9, ..revoked(Revoked::Token(format!("x{n}"))) };
+        held.note(&other(1), 1200.0);
+        assert!(held.concern(&principal("t", "", None)));
+        held.note(&other(2), 1400.0);
+        assert!(!held.concern(&principal("t", "", None)));
+        assert!(held.concern(&principal("x1", "", None)));
+        // An earlier end or an earlier time takes nothing back.
+        let user = |at, until| Revocation { what: Revoked::User(UserId::new("ada").unwrap()), at, until };
+        held.note(&user(500.0, 1e9), 1400.0);
+        held.note(&user(400.0, 1e3), 1400.0);
+        held.note(&other(3), 2000.0);
+        assert!(held.concern(&principal("", "", Some(450.0))));
+    }
+}

@@ -1,0 +1,189 @@
+//! What the claims of a token with a good signature must say, when it is good, and what it grants.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use wireproof_protocol::UserId;
+
+use super::{
+    AuthError, CLOCK_AHEAD, KeyError, Permissions, Principal,
+    keys::{Key, KeyId},
+};
+use crate::config::JwtConfig;
+
+type Claims = Map<String, Value>;
+
+/// What is asked of claims, by the settings.
+pub struct Rules {
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway: f64,
+    user_claim: String,
+    permissions_claim: String,
+    permission_map: BTreeMap<String, Permissions>,
+    default_permissions: Permissions,
+    external_admin: bool,
+}
+
+/// A token that was found good, but for the time.
+pub struct Verified {
+    /// The key that its signature is of.
+    pub key: KeyId,
+    principal: Principal,
+    not_before: f64,
+}
+
+impl Verified {
+    /// The principal, if the token is good at `now`, in Unix seconds.
+    pub fn at(&self, now: f64) -> Result<Principal, AuthError> {
+        if self.principal.expires_at <= now {
+            return Err(AuthError::Expired);
+        }
+        if self.not_before > now {
+            return Err(AuthError::Invalid);
+        }
+        Ok(self.principal.clone())
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_user(name: &str) -> Self {
+        let principal = Principal {
+            user_id: UserId::new(name).unwrap(),
+            expires_at: 1e12,
+            issued_at: None,
+            token_id: None,
+            session_id: None,
+            permissions: Permissions::NONE,
+            key: None,
+        };
+        Self { key: KeyId::default(), principal, not_before: 0.0 }
+    }
+}
+
+impl Rules {
+    /// The rules that settings make; an error when they grant what there is not.
+    pub fn from_config(jwt: &JwtConfig) -> Result<Self, KeyError> {
+        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let mapped = jwt
+            .permission_map
+            .iter()
+            .map(|(value, names)| Ok((value.clone(), permissions("jwt.permission_map", names)?)));
+        Ok(Self {
+            issuer: some(&jwt.issuer),
+            audience: some(&jwt.audience),
+            leeway: jwt.leeway_seconds,
+            user_claim: jwt.user_claim.clone(),
+            permissions_claim: jwt.permissions_claim.clone(),
+            permission_map: mapped.collect::<Result<_, KeyError>>()?,
+            default_permissions: permissions("jwt.default_permissions", &jwt.default_permissions)?,
+            external_admin: jwt.external_admin,
+        })
+    }
+
+    /// Reads the claims of a token that the key signed. `own` is a token that this server issued itself: its claims are
+    /// read as they are written here, and may grant everything.
+    pub fn read(&self, claims: &Claims, key: &Key, own: bool) -> Result<Verified, AuthError> {
+        let time = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or(AuthError::Invalid),
+        };
+        let (expires, not_before, issued_at) = (time("exp")?, time("nbf")?, time("iat")?);
+        let expires = expires.ok_or(AuthError::Invalid)?;
+        let subject = claims.get("sub").and_then(Value::as_str).ok_or(AuthError::Invalid)?;
+        if self.issuer.is_some() && claims.get("iss").and_then(Value::as_str) != self.issuer.as_deref() {
+            return Err(AuthError::Invalid);
+        }
+        if let Some(audience) = &self.audience
+            && !claims.get("aud").is_some_and(|value| holds(value, audience))
+        {
+            return Err(AuthError::Invalid);
+        }
+        let named = if own { Some(subject) } else { at(claims, &self.user_claim).and_then(Value::as_str) };
+        let user_id = UserId::new(named.ok_or(AuthError::Invalid)?).map_err(|_| AuthError::Invalid)?;
+        let session_id = match claims.get("sid") {
+            None => None,
+            Some(sid) => Some(sid.as_str().ok_or(AuthError::Invalid)?.to_owned()),
+        };
+        let token_id = claims.get("jti").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        let permissions = if own { own_permissions(claims) } else { self.granted(claims) };
+        let not_before = not_before.map_or(f64::MIN, |at| at - self.leeway);
+        let not_before = not_before.max(issued_at.map_or(f64::MIN, |at| at - CLOCK_AHEAD.as_secs_f64()));
+        let principal = Principal {
+            user_id,
+            expires_at: expires + self.leeway,
+            // The clock of others may be ahead of ours by as much.
+            issued_at: issued_at.map(|at| if own { at } else { at - CLOCK_AHEAD.as_secs_f64() }),
+            token_id,
+            session_id,
+            permissions,
+            key: Some(key.id),
+        };
+        Ok(Verified { key: key.id, principal, not_before })
+    }
+
+    /// What a token of others grants.
+    fn granted(&self, claims: &Claims) -> Permissions {
+        let Some(value) = at(claims, &self.permissions_claim) else {
+            return self.without_admin(self.default_permissions);
+        };
+        let values = words(value);
+        let granted = if self.permission_map.is_empty() {
+            Permissions::named(values)
+        } else {
+            let mapped = values.into_iter().filter_map(|value| self.permission_map.get(value));
+            let names: Vec<&str> = mapped.flat_map(|permissions| permissions.names()).collect();
+            Permissions::named(names)
+        };
+        self.without_admin(granted)
+    }
+
+    fn without_admin(&self, granted: Permissions) -> Permissions {
+        if self.external_admin {
+            return granted;
+        }
+        Permissions::named(granted.names().into_iter().filter(|name| !name.starts_with("admin:")))
+    }
+}
+
+fn own_permissions(claims: &Claims) -> Permissions {
+    claims.get("permissions").map_or_else(Permissions::of_a_user, |value| Permissions::named(words(value)))
+}
+
+/// The words of a list or of a text; of anything else there are none.
+fn words(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The claim of this name, or where the dots of the name lead; names with dots of their own are common.
+fn at<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(path) {
+        return Some(value);
+    }
+    let (first, rest) = path.split_once('.')?;
+    rest.split('.').try_fold(claims.get(first)?, |value, step| value.get(step))
+}
+
+fn holds(audiences: &Value, audience: &str) -> bool {
+    match audiences {
+        Value::String(one) => one == audience,
+        Value::Array(some) => some.iter().any(|one| one.as_str() == Some(audience)),
+        _ => false,
+    }
+}
+
+/// The permissions of these names, each of which must be one.
+fn permissions(key: &'static str, names: &[String]) -> Result<Permissions, KeyError> {
+    for name in names {
+        if Permissions::named([name.as_str()]) == Permissions::NONE {
+            return Err(KeyError::Permission { key, name: name.clone() });
+        }
+    }
+    Ok(Permissions::named(names.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! The accept loop and what each connection may take before it is a WebSocket: places, time, and a word when there is
+//! no room. It never waits while others knock.
+
+use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+use tower::ServiceExt;
+use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
+
+use super::{HEADER_BYTES, HEADER_LINES, guard};
+use crate::{
+    limits::counts::{Count, Place},
+    tls::Stream,
+    ws::Context,
+};
+
+/// Header lines that are parsed: those that are too many but not this many are refused with a reason.
+const PARSED_LINES: usize = 2 * HEADER_LINES;
+/// Connections that may be told at once that there is no room; others are just closed.
+const TOLD: usize = 64;
+/// How long one of them may take to hear it.
+const TELLING: Duration = Duration::from_secs(1);
+/// Between two lines in the log about the same shortage.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// How long answers may take that are under way when all else has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// What is left to do when not even the spare file helps.
+const NO_FILES_PAUSE: Duration = Duration::from_millis(5);
+
+/// Takes connections until the server stops: while it drains, its health is still to be seen.
+pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>) {
+    let stopped = context.shutdown.stopped.clone();
+    let (mut spare, told, mut logged) = (spare_file(), Count::default(), None);
+    loop {
+        let accepted = tokio::select! {
+            () = stopped.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let shortage = match accepted {
+            Ok((stream, peer)) => match context.admission.connection() {
+                Some(place) => {
+                    context.shutdown.spawn(serve(stream, peer, place, router.clone(), context.clone()));
+                    continue;
+                }
+                None => {
+                    context.metrics.limit_hit("connections");
+                    if let Some(place) = told.take(TOLD) {
+                        context.shutdown.spawn(turn_away(stream, place));
+                    }
+                    "as many connections are open as limits.connections allows"
+                }
+            },
+            Err(e) if is_out_of_files(&e) => {
+                context.metrics.limit_hit("connections");
+                // The spare file's place is enough to take one connection off the queue and close it, so nobody waits
+                // there for nothing.
+                drop(spare.take());
+                match timeout(NO_FILES_PAUSE, listener.accept()).await {
+                    Ok(Ok((stream, _))) => drop(stream),
+                    Ok(Err(_)) => tokio::time::sleep(NO_FILES_PAUSE).await,
+                    Err(_) => {}
+                }
+                spare = spare_file();
+                "the process has no file descriptors left; raise its limit (ulimit -n)"
+            }
+            // The client was gone before it was accepted, or something as small.
+            Err(_) => continue,
+        };
+        if logged.is_none_or(|last: Instant| last.elapsed() >= LOG_PAUSE) {
+            logged = Some(Instant::now());
+            tracing::warn!(shortage, "connections are turned away");
+        }
+    }
+}
+
+fn spare_file() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Says that there is no room, to whoever takes it quickly.
+async fn turn_away(mut stream: TcpStream, place: Place) {
+    let body = ErrorBody::new(ErrorCode::TooManyConnections, "The server has no room now; try again later.");
+    let body = serde_json::to_string(&ControlBody::Error(body)).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len(),
+        rand::random_range(1..=5),
+    );
+    let telling = timeout(TELLING, async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // What is closed with bytes unread is reset, and the answer lost.
+        let mut left = HEADER_BYTES;
+        let mut scratch = [0; 2048];
+        while left > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    });
+    // Who does not take it in time has been closed all the same.
+    let _ = telling.await;
+    drop(place);
+}
+
+/// The stream as the settings want it: bare, or with TLS on it.
+async fn encrypted(stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Stream> {
+    let Some(tls) = &context.tls else { return Some(Stream::Plain(stream)) };
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream) => accepted,
+        () = context.shutdown.stopped.cancelled() => return None,
+    };
+    if let Err(e) = &accepted {
+        context.metrics.handshake("bad_request");
+        tracing::debug!(%peer, error = %e, "a TLS handshake failed");
+    }
+    accepted.ok()
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, context: Arc<Context>) {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
+        return;
+    }
+    let listener = Arc::new(context.admission.silent.listen());
+    let encrypted = tokio::select! {
+        encrypted = encrypted(stream, peer, &context) => encrypted,
+        () = listener.evicted.cancelled() => None,
+    };
+    let Some(stream) = encrypted else { return };
+    let scheme = if matches!(stream, Stream::Tls(_)) { "https" } else { "http" };
+    let (place, shared, heard) = (Arc::new(place), context.clone(), listener.clone());
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        heard.spoke();
+        let proxies = &shared.proxies;
+        let address = proxies.client(peer.ip(), request.headers());
+        let scheme = proxies.scheme(peer.ip(), request.headers(), scheme);
+        let extensions = request.extensions_mut();
+        extensions.insert(address);
+        extensions.insert(guard::Scheme(scheme));
+        // A WebSocket takes the place with it.
+        extensions.insert(place.clone());
+        let (answering, heard) = (router.clone().oneshot(request), heard.clone());
+        async move {
+            let response = answering.await;
+            heard.silent_again();
+            response
+        }
+    });
+    let header_time = Duration::from_secs_f64(context.limits.header_seconds);
+    // While the server goes away each connection is good for one request.
+    let going = context.shutdown.draining.is_cancelled();
+    let connection = http1::Builder::new()
+        .keep_alive(!going)
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_time)
+        .max_headers(PARSED_LINES)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let longest = tokio::time::sleep(Duration::from_secs_f64(context.limits.http_seconds));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = listener.evicted.cancelled() => {
+            context.metrics.limit_hit("idle");
+            return;
+        }
+        () = enough(longest, &context, going) => {
+            connection.as_mut().graceful_shutdown();
+            let patience = header_time + Duration::from_secs_f64(context.limits.body_seconds);
+            let in_time = tokio::select! {
+                served = timeout(patience, connection.as_mut()) => served,
+                // What was asked before the end, such as the end itself, is still answered.
+                () = context.shutdown.stopped.cancelled() => timeout(LAST_ANSWERS, connection).await,
+            };
+            match in_time {
+                Ok(served) => served,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(e) = served {
+        if e.is_timeout() {
+            context.metrics.limit_hit("headers");
+        }
+        tracing::debug!(%peer, error = %e, "a connection ended badly");
+    }
+}
+
+/// Waits until a connection that is no WebSocket has lived long enough, or the server begins to go away.
+async fn enough(longest: tokio::time::Sleep, context: &Context, going: bool) {
+    let shutdown = &context.shutdown;
+    tokio::select! {
+        () = longest => {}
+        () = shutdown.draining.cancelled(), if !going => {}
+        () = shutdown.stopped.cancelled() => {}
+    }
+}

@@ -1,0 +1,160 @@
+//! What every request passes before its handler: its origin, and the table of permissions. No handler can forget it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tracing::Instrument;
+use wireproof_protocol::ErrorCode;
+
+use crate::{
+    auth::{AuthError, Principal, table, table::Need, token},
+    config::origins::{From, is_addressed_to_loopback},
+    error::Refusal,
+    limits::Address,
+    ws::Context,
+};
+
+/// How long a browser may keep the answer to a preflight, in seconds.
+const PREFLIGHT_SECONDS: &str = "600";
+
+/// The scheme under which a request reached the server, or the trusted proxy before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scheme(pub &'static str);
+
+/// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
+pub async fn origin(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let foreign = |sentence: &str| Refusal::new(ErrorCode::Forbidden, sentence).into_response();
+    if context.auth.insecure_no_auth && !is_addressed_to_loopback(request.headers()) {
+        return foreign("Without authentication only this machine is served, under its own name.");
+    }
+    let scheme = request.extensions().get::<Scheme>().map_or("http", |scheme| scheme.0);
+    let origin = match context.origins.judge(request.headers(), scheme) {
+        From::Nowhere | From::Own => return next.run(request).await,
+        From::Foreign => {
+            if matches!(request.uri().path(), "/ws" | "/websocket") {
+                context.metrics.handshake("origin");
+            }
+            return foreign("This web page may not speak to the server.");
+        }
+        From::Listed(origin) => origin,
+    };
+    let asks = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if asks { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    allow(response.headers_mut(), origin, asks);
+    response
+}
+
+fn allow(headers: &mut HeaderMap, origin: HeaderValue, asks: bool) {
+    let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
+    if asks {
+        set(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE");
+        set(header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, traceparent");
+        set(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+    } else {
+        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after");
+    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+}
+
+/// Looks the request up in the table; who passes is known to the handler as [`Principal`].
+pub async fn permission(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
+    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
+        // No route: the answer is that there is nothing.
+        return next.run(request).await;
+    };
+    let method = request.method().as_str();
+    let Some(need) = table::of_route(method, route.as_str()) else {
+        return unlisted(route.as_str()).await;
+    };
+    if need != Need::Anyone {
+        match principal(&context, request.headers(), request.extensions().get(), need).await {
+            Ok(principal) => request.extensions_mut().insert(principal),
+            Err(refusal) => return refusal.into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+/// Carries a change out to its end, also when its client hangs up meanwhile: what was stored is also enforced.
+pub async fn to_the_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let answered = tokio::spawn(next.run(request).in_current_span()).await;
+    answered.unwrap_or_else(|_| {
+        Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.").into_response()
+    })
+}
+
+async fn principal(
+    context: &Context,
+    headers: &HeaderMap,
+    address: Option<&Address>,
+    need: Need,
+) -> Result<Principal, Refusal> {
+    let principal = match (token::bearer(headers), address) {
+        (Some(token), Some(address)) => context.authenticate(&token, *address).await?,
+        (None, _) if !headers.contains_key(header::AUTHORIZATION) => context.auth.unauthenticated()?,
+        _ => return Err(AuthError::Missing.into()),
+    };
+    need.check(principal.permissions)?;
+    Ok(principal)
+}
+
+async fn unlisted(route: &str) -> Response {
+    let methods = table::methods_of(route).join(", ");
+    match HeaderValue::from_str(&methods) {
+        Ok(allow) if !methods.is_empty() => {
+            let mut response = super::no_method().await;
+            response.headers_mut().insert(header::ALLOW, allow);
+            response
+        }
+        _ => table::unlisted().into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// What stands in the text between `.route("` and the next call on the router.
+    fn routes(text: &str) -> BTreeSet<(&'static str, String)> {
+        let mut found = BTreeSet::new();
+        for route in text.split(".route(\"").skip(1) {
+            let (path, handlers) = route.split_once('"').unwrap();
+            let handlers = handlers.split("\n        .").next().unwrap_or_default();
+            for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+                let call = format!("{}(", method.to_lowercase());
+                if [", ", "."].iter().any(|before| handlers.contains(&format!("{before}{call}"))) {
+                    found.insert((method, path.to_owned()));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_route_has_its_line_in_the_table_and_every_line_its_route() {
+        let listed = table::ROUTES.iter().map(|(method, path, _)| (*method, (*path).to_owned())).collect();
+        assert_eq!(routes(include_str!("../http.rs")), listed);
+    }
+
+    #[test]
+    fn routes_stand_on_one_page() {
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+            assert!(!own.contains(".route("), "{} has a route", path.display());
+        }
+    }
+}

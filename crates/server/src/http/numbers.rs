@@ -1,0 +1,146 @@
+//! The server in numbers: `/metrics` for Prometheus, `/ws/health` for people and load balancers. Numbers are for the
+//! networks of `metrics.allow`; whether the server is well, anybody may know.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use wireproof_protocol::ErrorCode;
+
+use super::status::store_answers;
+use crate::{config::Config, error::Refusal, limits::Address, metrics::Format, ws::Context};
+
+/// How long a failed commit counts against the server.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// `GET /metrics`: in OpenMetrics for who asks for it, else in Prometheus' classic text.
+pub async fn metrics(
+    State(context): State<Arc<Context>>,
+    Extension(address): Extension<Address>,
+    headers: HeaderMap,
+) -> Response {
+    if !context.watchers.hold(address) {
+        return Refusal::new(ErrorCode::Forbidden, "The metrics are not for this address.").into_response();
+    }
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    look(&context);
+    // It reads files of the process.
+    let text = tokio::task::spawn_blocking(move || {
+        context.metrics.store_file_bytes.set(context.store.file_bytes() as i64);
+        context.metrics.text(format)
+    });
+    match text.await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], text).into_response()
+        }
+        Err(_) => {
+            Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.").into_response()
+        }
+    }
+}
+
+/// Sets what is only known when somebody looks.
+fn look(context: &Context) {
+    let metrics = &context.metrics;
+    let queues = context.hub.queues();
+    metrics.users.set(queues.users as i64);
+    metrics.queue_bytes.set(queues.bytes as i64);
+    metrics.connections_behind.set(queues.behind as i64);
+    let (running, queued) = context.runs.states();
+    metrics.runs_alive.at(&["running"]).set(running as i64);
+    metrics.runs_alive.at(&["queued"]).set(queued as i64);
+}
+
+/// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server goes away.
+pub async fn health(State(context): State<Arc<Context>>, Extension(address): Extension<Address>) -> Response {
+    let ill = [
+        (!store_answers(&context).await || context.metrics.commits.is_failing(LATELY), "store_failing"),
+        (context.shutdown.draining.is_cancelled(), "draining"),
+    ];
+    let weak = [(context.metrics.commits.failed_within(LATELY), "store_failed_lately")];
+    let reasons = |list: &[(bool, &'static str)]| -> Vec<&'static str> {
+        list.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word).collect()
+    };
+    let (ill, weak) = (reasons(&ill), reasons(&weak));
+    let (code, status) = match (ill.is_empty(), weak.is_empty()) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (true, true) => (StatusCode::OK, "healthy"),
+    };
+    let mut body = json!({
+        "status": status,
+        "service": "wireproof",
+        "version": env!("CARGO_PKG_VERSION"),
+        "timestamp": crate::clock::unix_now(),
+    });
+    let reasons = [ill, weak].concat();
+    if !reasons.is_empty() {
+        body["reasons"] = json!(reasons);
+    }
+    if context.watchers.hold(address) {
+        body["metrics"] = numbers(&context);
+        body["config"] = context.told.clone();
+    }
+    let mut response = (code, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, context.shutdown.retry_after().as_secs().into());
+    }
+    response
+}
+
+fn numbers(context: &Context) -> Value {
+    let metrics = &context.metrics;
+    let queues = context.hub.queues();
+    let (running, queued) = context.runs.states();
+    json!({
+        "uptime_seconds": (crate::clock::unix_now() - metrics.started.get()).max(0.0),
+        "connections": metrics.connections_now(),
+        "connections_with_user": queues.connections,
+        "users": queues.users,
+        "handshakes_accepted": metrics.handshakes("accepted"),
+        "handshakes_refused": metrics.handshakes_refused(),
+        "messages_received": metrics.frames(),
+        "errors": metrics.refusals(),
+        "limits_hit": metrics.limits_hit(),
+        "events_appended": metrics.events_appended.get(),
+        "events_delivered": metrics.events_delivered.get(),
+        "events_replayed": metrics.events_replayed.get(),
+        "queue_bytes": queues.bytes,
+        "slow_consumers": metrics.slow_consumers.get(),
+        "runs_active": running,
+        "runs_queued": queued,
+        "runs_succeeded": metrics.runs("success"),
+        "runs_failed": metrics.runs("failed"),
+        "runs_cancelled": metrics.runs("cancelled"),
+    })
+}
+
+/// What `/ws/health` tells of the settings: limits and ways in, and nothing that is secret.
+pub fn told(config: &Config) -> Value {
+    let limits = &config.limits;
+    let mut ways = vec!["authorization_header", "subprotocol", "ticket", "first_frame"];
+    if config.auth.query_token {
+        ways.push("query_token");
+    }
+    if config.insecure_no_auth {
+        ways.push("none");
+    }
+    json!({
+        "authentication": ways,
+        "limits": limits.announced(),
+        "heartbeat_seconds": limits.heartbeat_seconds,
+        "dead_seconds": limits.dead_seconds,
+        "authenticate_seconds": limits.authenticate_seconds,
+        "run_seconds": limits.run_seconds,
+        "tool_seconds": limits.tool_seconds,
+        "retention_hours": config.retention.hours,
+        "drain_seconds": config.drain.seconds,
+    })
+}

@@ -1,0 +1,25 @@
+//! Tickets over HTTP: what a page buys with its token, to open a WebSocket with.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::extract::Authenticated;
+use crate::{error::Refusal, ws::Context};
+
+/// `POST /ws/ticket`: a ticket that opens one WebSocket as the bearer of the token.
+pub async fn sell(
+    State(context): State<Arc<Context>>,
+    Authenticated(principal): Authenticated,
+) -> Result<Response, Refusal> {
+    let tickets = &context.auth.tickets;
+    let ticket = tickets.sell(principal, Instant::now())?;
+    let body = Json(json!({ "ticket": ticket, "expires_in": tickets.life().as_secs_f64() }));
+    Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
+}

@@ -1,0 +1,172 @@
+//! The address that a client counts under: its own, also behind proxies that are trusted, and never one it made up.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+/// Bits of an IPv6 address that name a network: a client can take any address within it.
+const NETWORK_BITS: u32 = 64;
+
+/// Where a client comes from: an IPv4 address, or an IPv6 network of 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address(IpAddr);
+
+impl Address {
+    /// What a peer counts under.
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V6(ip) => {
+                let network = u128::from(ip) >> (128 - NETWORK_BITS) << (128 - NETWORK_BITS);
+                Self(Ipv6Addr::from(network).into())
+            }
+            ip => Self(ip),
+        }
+    }
+}
+
+impl Address {
+    /// The address, or the first one of the network.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The proxies that may say for whom they speak, and the one header in which they do.
+#[derive(Debug, Clone)]
+pub struct Proxies {
+    trusted: Vec<IpNet>,
+    header: HeaderName,
+}
+
+impl Proxies {
+    /// Addresses and networks such as `10.0.0.7` and `fd00::/8`; the error is the entry that is neither.
+    pub fn new(trusted: &[String], header: ProxyHeader) -> Result<Self, String> {
+        let network = |entry: &String| {
+            let alone = || entry.parse::<IpAddr>().map(IpNet::from);
+            entry.parse().or_else(|_| alone()).map_err(|_| entry.clone())
+        };
+        let header = match header {
+            ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            ProxyHeader::Forwarded => http::header::FORWARDED,
+        };
+        Ok(Self { trusted: trusted.iter().map(network).collect::<Result<_, _>>()?, header })
+    }
+
+    /// The client of a request: the peer, or, when that is a trusted proxy, the last hop before the trusted ones.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Address {
+        let mut client = peer.to_canonical();
+        if self.trusted.is_empty() || !self.trusts(client) {
+            return Address::of(client);
+        }
+        let lines = headers.get_all(&self.header).iter().rev();
+        let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        for hop in hops {
+            // A hop that hides its name is spoken for by the proxy that heard it.
+            let Some(ip) = hop_address(hop) else { break };
+            client = ip;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        Address::of(client)
+    }
+
+    /// The scheme of a request: the connection's own, or the one that a trusted proxy says its client used.
+    pub fn scheme(&self, peer: IpAddr, headers: &HeaderMap, own: &'static str) -> &'static str {
+        let mut said = headers.get_all("x-forwarded-proto").iter();
+        match (said.next().map(|said| said.as_bytes()), said.next()) {
+            (Some(b"https"), None) if self.trusts(peer.to_canonical()) => "https",
+            (Some(b"http"), None) if self.trusts(peer.to_canonical()) => "http",
+            _ => own,
+        }
+    }
+
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&ip))
+    }
+}
+
+/// Which header a trusted proxy sets. Only one is believed: a proxy passes the other on as the client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For: client, proxy`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for=client` (RFC 7239).
+    Forwarded,
+}
+
+/// The address in an entry of either header: bare, quoted, in brackets, with or without a port.
+fn hop_address(entry: &str) -> Option<IpAddr> {
+    let pair = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"').to_owned())
+    };
+    let node = entry.split(';').find_map(pair).unwrap_or_else(|| entry.trim().trim_matches('"').to_owned());
+    let bracketed = node.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(ip, _)| ip);
+    let ip = match bracketed {
+        Some(ip) => ip.parse().ok(),
+        None => node.parse().ok().or_else(|| node.rsplit_once(':')?.0.parse().ok()),
+    };
+    ip.map(|ip: IpAddr| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: &[&str], header: ProxyHeader, peer: &str, lines: &[&str]) -> String {
+        let trusted: Vec<String> = trusted.iter().map(|entry| (*entry).to_owned()).collect();
+        let proxies = Proxies::new(&trusted, header).unwrap();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(&proxies.header, line.parse().unwrap());
+        }
+        proxies.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn a_peer_that_is_no_trusted_proxy_speaks_for_itself() {
+        let forwarded = ["1.2.3.4"];
+        assert_eq!(client(&[], ProxyHeader::XForwardedFor, "9.9.9.9", &forwarded), "9.9.9.9");
+        assert_eq!(client(&["10.0.0.0/8"], ProxyHeader::XForwardedFor, "9.9.9.9", &forwarded), "9.9.9.9");
+        assert_eq!(client(&[], ProxyHeader::XForwardedFor, "::ffff:9.9.9.9", &[]), "9.9.9.9");
+        assert_eq!(client(&[], ProxyHeader::XForwardedFor, "2001:db8:1:2:3::4", &[]), "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn the_last_hop_before_the_trusted_ones_is_the_client() {
+        let x = ProxyHeader::XForwardedFor;
+        let trusted = ["10.0.0.0/8", "::1"];
+        for (lines, expected) in [
+            (&["1.2.3.4"][..], "1.2.3.4"),
+            // What stands left of the first that is not ours, the client wrote itself.
+            (&["6.6.6.6, 1.2.3.4, 10.0.0.9"], "1.2.3.4"),
+            (&["6.6.6.6", "1.2.3.4", "10.0.0.9"], "1.2.3.4"),
+            (&["10.0.0.5, 10.0.0.9"], "10.0.0.5"),
+            (&["1.2.3.4, nonsense"], "10.0.0.1"),
+            (&["1.2.3.4:5678"], "1.2.3.4"),
+            (&["[2001:db8::1]:443"], "2001:db8::"),
+            (&["::ffff:1.2.3.4"], "1.2.3.4"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&trusted, x, "10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_standard_header_is_read_when_it_is_chosen() {
+        let lines = ["for=6.6.6.6", "proto=https;For=\"[2001:db8:1:2::7]:99\";by=10.0.0.1, for=10.0.0.2"];
+        assert_eq!(client(&["10.0.0.0/8"], ProxyHeader::Forwarded, "10.0.0.1", &lines), "2001:db8:1:2::");
+        assert_eq!(client(&["10.0.0.1"], ProxyHeader::Forwarded, "10.0.0.1", &["for=unknown"]), "10.0.0.1");
+        assert_eq!(Proxies::new(&["10.0.0.0/99".into()], ProxyHeader::Forwarded).unwrap_err(), "10.0.0.0/99");
+    }
+}

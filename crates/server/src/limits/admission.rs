@@ -1,0 +1,153 @@
+//! Who gets in when everybody comes at once: a bucket for handshakes, a bound on those in progress and on all
+//! connections, and for the others a time to come back at which there is room for them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wireproof_protocol::{ErrorBody, ErrorCode};
+
+use super::{
+    Limits,
+    bucket::{Bucket, Rate, nanoseconds},
+    counts::{Count, Place},
+    silent::Silent,
+};
+
+/// The longest time for which a client is sent away.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// File descriptors that are not for connections: the store, the log, what looks after the server.
+const RESERVED_FILES: u64 = 128;
+
+/// No room now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    /// The limit in the settings.
+    pub limit: &'static str,
+    /// Seconds after which there should be room, 1 or more.
+    pub retry_after: u64,
+}
+
+impl Busy {
+    /// What the client is told.
+    pub fn body(&self) -> ErrorBody {
+        let sentence = "Too many connections are being opened at once; try again a little later.";
+        let mut body = ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", self.limit);
+        body.retry_after_ms = Some(self.retry_after * 1000);
+        body
+    }
+}
+
+/// The door.
+pub struct Admission {
+    began: Instant,
+    rate: Rate,
+    bucket: Bucket,
+    /// Those who were sent away, each with a turn of its own: told to come back one after the other.
+    line: Bucket,
+    in_progress: Count,
+    most_in_progress: usize,
+    connections: Count,
+    most_connections: usize,
+    /// Connections that ask for nothing.
+    pub silent: Arc<Silent>,
+}
+
+impl Admission {
+    /// The door of a server that starts at `now`.
+    pub fn new(limits: &Limits, now: Instant) -> Self {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        Self {
+            began: now,
+            rate: Rate::new(limits.handshakes_per_second, Duration::from_secs(1), limits.handshake_burst),
+            bucket: Bucket::default(),
+            line: Bucket::default(),
+            in_progress: Count::default(),
+            most_in_progress: limits.handshakes_in_progress,
+            connections: Count::default(),
+            most_connections: most_connections(limits.connections, files),
+            silent: Silent::new(limits.silent_connections),
+        }
+    }
+
+    /// Lets a handshake in; the place is held while it is in progress.
+    pub fn handshake(&self, now: Instant) -> Result<Place, Busy> {
+        let clock = nanoseconds(now.saturating_duration_since(self.began));
+        let busy = |limit| {
+            let turn = self.line.line_up(&self.rate, clock, LONGEST_WAIT);
+            // Rounded up, so that nobody is early.
+            Busy { limit, retry_after: turn.as_secs() + 1 }
+        };
+        let place =
+            self.in_progress.take(self.most_in_progress).ok_or_else(|| busy("handshakes_in_progress"))?;
+        match self.bucket.take(&self.rate, 1, clock) {
+            Ok(()) => Ok(place),
+            Err(_) => Err(busy("handshakes_per_second")),
+        }
+    }
+
+    /// A place for one more connection of any kind.
+    pub fn connection(&self) -> Option<Place> {
+        self.connections.take(self.most_connections)
+    }
+
+    /// Connections of any kind that are open, and the most there can be (0: no limit).
+    pub fn connections(&self) -> (usize, usize) {
+        (self.connections.taken(), self.most_connections)
+    }
+
+    /// Handshakes in progress.
+    pub fn in_progress(&self) -> usize {
+        self.in_progress.taken()
+    }
+}
+
+/// The setting, or what the process's files leave room for.
+fn most_connections(setting: usize, files: Option<u64>) -> usize {
+    match (setting, files) {
+        (0, None) => 0,
+        (0, Some(files)) => usize::try_from(files.saturating_sub(RESERVED_FILES).max(files / 2)).unwrap_or(0),
+        (setting, _) => setting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_told_to_come_back_one_after_the_other() {
+        let now = Instant::now();
+        let limits = Limits { handshakes_per_second: 100, handshake_burst: 50, ..Limits::default() };
+        let admission = Admission::new(&limits, now);
+        let mut waits = vec![0; 20];
+        for _ in 0..550 {
+            match admission.handshake(now) {
+                Ok(_) => waits[0] += 1,
+                Err(busy) => waits[busy.retry_after as usize] += 1,
+            }
+        }
+        assert_eq!(waits[..7], [50, 100, 100, 100, 100, 100, 0]);
+        let far = (0..9000).map(|_| admission.handshake(now).unwrap_err().retry_after).max();
+        assert_eq!(far, Some(LONGEST_WAIT.as_secs() + 1));
+    }
+
+    #[test]
+    fn a_handshake_in_progress_takes_a_place() {
+        let now = Instant::now();
+        let admission = Admission::new(&Limits { handshakes_in_progress: 2, ..Limits::default() }, now);
+        let (first, _second) = (admission.handshake(now).unwrap(), admission.handshake(now).unwrap());
+        assert_eq!(admission.handshake(now).unwrap_err().limit, "handshakes_in_progress");
+        drop(first);
+        assert!(admission.handshake(now).is_ok());
+    }
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        assert_eq!(most_connections(7, Some(1024)), 7);
+        assert_eq!(most_connections(0, Some(1024)), 896);
+        assert_eq!(most_connections(0, Some(100)), 50);
+        assert_eq!(most_connections(0, None), 0);
+    }
+}

@@ -1,0 +1,330 @@
+//! How fast users and addresses may go: one bucket a limit, shared by all connections and requests of the same user
+//! or address. Time comes from outside.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
+
+use super::{
+    Address, Limits,
+    bucket::{Bucket, Rate, nanoseconds},
+    counts::{Count, Place},
+    keyed::Keyed,
+};
+use crate::{error::Refusal, metrics::Metrics};
+
+/// A client may be told so many times its burst in a minute that it is too fast, before it is sent away.
+const REFUSALS_PER_BURST: u64 = 10;
+
+/// What one user has taken of each limit.
+#[derive(Default)]
+struct UserBuckets {
+    messages: Bucket,
+    others: Bucket,
+    controls: Bucket,
+    bytes: Bucket,
+    refusals: Bucket,
+}
+
+/// What one address has taken of each limit.
+#[derive(Default)]
+struct AddressBuckets {
+    messages: Bucket,
+    failures: Bucket,
+    unauthenticated: Count,
+    connections: Count,
+}
+
+/// A limit with its name in the settings, as refusals tell it.
+struct Named {
+    name: &'static str,
+    /// Its name among the metrics.
+    word: &'static str,
+    a_minute: u64,
+    rate: Rate,
+}
+
+impl Named {
+    fn new(name: &'static str, word: &'static str, a_minute: u64, burst: u64) -> Self {
+        Self { name, word, a_minute, rate: Rate::a_minute(a_minute, burst) }
+    }
+
+    fn exceeded(&self, wait: Duration, metrics: &Metrics) -> Exceeded {
+        metrics.limit_hit(self.word);
+        Exceeded { limit: self.name, most: self.a_minute, wait }
+    }
+}
+
+/// A limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Its name in the settings.
+    pub limit: &'static str,
+    /// Its value.
+    pub most: u64,
+    /// How long until the same would be allowed.
+    pub wait: Duration,
+}
+
+impl From<Exceeded> for Refusal {
+    fn from(exceeded: Exceeded) -> Self {
+        let Exceeded { limit, most, wait } = exceeded;
+        let sentence = format!("Too fast: {} is {most}. It was not carried out; try again later.", limit);
+        let mut body =
+            ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", limit).detail("most", most);
+        // Rounded up: who comes back then is not refused again.
+        body.retry_after_ms = Some(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
+        body.into()
+    }
+}
+
+/// The rates in force and what was taken of them.
+pub struct Rates {
+    began: Instant,
+    metrics: Arc<Metrics>,
+    messages: Named,
+    others: Named,
+    controls: Rate,
+    bytes: Named,
+    refusals: Rate,
+    address_messages: Named,
+    failures: Named,
+    users: Keyed<UserId, UserBuckets>,
+    addresses: Keyed<Address, AddressBuckets>,
+}
+
+impl Rates {
+    /// Rates of a server that starts at `now`.
+    pub fn new(limits: &Limits, metrics: Arc<Metrics>, now: Instant) -> Arc<Self> {
+        let per_address = limits.messages_per_minute_per_address;
+        let refusals = REFUSALS_PER_BURST * limits.message_burst.max(1);
+        let failures = limits.failed_tokens_per_minute;
+        Arc::new(Self {
+            began: now,
+            metrics,
+            messages: Named::new(
+                "messages_per_minute",
+                "messages",
+                limits.messages_per_minute,
+                limits.message_burst,
+            ),
+            others: Named::new(
+                "other_frames_per_minute",
+                "reads",
+                limits.other_frames_per_minute,
+                limits.other_frame_burst,
+            ),
+            controls: Rate::a_minute(limits.other_frames_per_minute, limits.other_frame_burst),
+            bytes: Named::new("bytes_per_minute", "bytes", limits.bytes_per_minute, limits.byte_burst),
+            refusals: Rate::a_minute(refusals, refusals),
+            address_messages: Named::new(
+                "messages_per_minute_per_address",
+                "messages",
+                per_address,
+                per_address,
+            ),
+            failures: Named::new("failed_tokens_per_minute", "authenticate", failures, failures),
+            users: Keyed::default(),
+            addresses: Keyed::default(),
+        })
+    }
+
+    fn clock(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.began))
+    }
+
+    /// What a user may do from an address.
+    pub fn allowance(self: &Arc<Self>, user_id: &UserId, address: Address) -> Allowance {
+        Allowance { rates: self.clone(), user: self.users.of(user_id), address: self.addresses.of(&address) }
+    }
+
+    /// A try at a token from an address. What is not given back counts as a failure.
+    pub fn try_token(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+        if self.failures.rate.is_unlimited() {
+            return Ok(());
+        }
+        let taken = self.addresses.of(&address).failures.take(&self.failures.rate, 1, self.clock(now));
+        taken.map_err(|wait| self.failures.exceeded(wait, &self.metrics))
+    }
+
+    /// The token was a good one, or none was tried: it does not count.
+    pub fn forgive_token(&self, address: Address) {
+        if !self.failures.rate.is_unlimited() {
+            self.addresses.of(&address).failures.give_back(&self.failures.rate, 1);
+        }
+    }
+
+    /// True when a token from the address would be tried.
+    pub fn may_try_token(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+        if self.failures.rate.is_unlimited() {
+            return Ok(());
+        }
+        let wait = self.addresses.of(&address).failures.wait(&self.failures.rate, 1, self.clock(now));
+        wait.map_or(Ok(()), |wait| Err(self.failures.exceeded(wait, &self.metrics)))
+    }
+
+    /// A place among the `most` connections of an address that have not said who they are.
+    pub fn unauthenticated(&self, address: Address, most: usize) -> Option<Place> {
+        self.addresses.of(&address).unauthenticated.take(most)
+    }
+
+    /// A place among the `most` WebSocket connections of an address.
+    pub fn connection(&self, address: Address, most: usize) -> Option<Place> {
+        self.addresses.of(&address).connections.take(most)
+    }
+
+    /// Forgets users and addresses that took nothing for so long that they are as good as new ones.
+    pub fn sweep(&self, now: Instant) {
+        let now = self.clock(now);
+        self.users.sweep(|user| {
+            let buckets = [&user.messages, &user.others, &user.controls, &user.bytes, &user.refusals];
+            buckets.iter().all(|bucket| bucket.is_full(now))
+        });
+        self.addresses.sweep(|address| {
+            let places = address.unauthenticated.taken() + address.connections.taken();
+            places == 0 && address.messages.is_full(now) && address.failures.is_full(now)
+        });
+    }
+
+    /// Users and addresses that are remembered.
+    pub fn remembered(&self) -> (usize, usize) {
+        (self.users.len(), self.addresses.len())
+    }
+}
+
+/// What one connection or request may do: its user's and its address's share.
+pub struct Allowance {
+    rates: Arc<Rates>,
+    user: Arc<UserBuckets>,
+    address: Arc<AddressBuckets>,
+}
+
+impl std::fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Allowance").finish_non_exhaustive()
+    }
+}
+
+impl Allowance {
+    /// A request for work, or a frame that cannot be understood.
+    pub fn message(&self, now: Instant) -> Result<(), Exceeded> {
+        let (rates, now) = (&*self.rates, self.rates.clock(now));
+        self.user
+            .messages
+            .take(&rates.messages.rate, 1, now)
+            .map_err(|wait| rates.messages.exceeded(wait, &rates.metrics))?;
+        let address = &rates.address_messages;
+        self.address.messages.take(&address.rate, 1, now).map_err(|wait| {
+            self.user.messages.give_back(&rates.messages.rate, 1);
+            address.exceeded(wait, &rates.metrics)
+        })
+    }
+
+    /// A read, or a sign of life.
+    pub fn other(&self, now: Instant) -> Result<(), Exceeded> {
+        let (rates, others) = (&*self.rates, &self.rates.others);
+        let taken = self.user.others.take(&others.rate, 1, rates.clock(now));
+        taken.map_err(|wait| others.exceeded(wait, &rates.metrics))
+    }
+
+    /// Bytes that came.
+    pub fn bytes(&self, count: usize, now: Instant) -> Result<(), Exceeded> {
+        let bytes = &self.rates.bytes;
+        let taken = self.user.bytes.take(&bytes.rate, count as u64, self.rates.clock(now));
+        taken.map_err(|wait| bytes.exceeded(wait, &self.rates.metrics))
+    }
+
+    /// A ping or pong of RFC 6455; false when there were too many.
+    pub fn control(&self, now: Instant) -> bool {
+        self.user.controls.take(&self.rates.controls, 1, self.rates.clock(now)).is_ok()
+    }
+
+    /// One more refusal was told; false when there were so many that the client has to go.
+    pub fn may_be_refused(&self, now: Instant) -> bool {
+        self.user.refusals.take(&self.rates.refusals, 1, self.rates.clock(now)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Names;
+
+    fn limits() -> Limits {
+        Limits {
+            messages_per_minute: 1,
+            message_burst: 3,
+            messages_per_minute_per_address: 5,
+            ..Limits::default()
+        }
+    }
+
+    fn address(last: u8) -> Address {
+        Address::of([127, 0, 0, last].into())
+    }
+
+    #[test]
+    fn a_user_and_an_address_have_a_share_each() {
+        let now = Instant::now();
+        let rates = Rates::new(&limits(), Metrics::new(Names::default()), now);
+        let of = |name: &str, last: u8| rates.allowance(&UserId::new(name).unwrap(), address(last));
+        let taken = |name: &str, last: u8| (0..9).filter(|_| of(name, last).message(now).is_ok()).count();
+        assert_eq!((taken("ada", 1), taken("ada", 2)), (3, 0), "a user has one share from all addresses");
+        // What the address refused, bob has not used up.
+        assert_eq!((taken("bob", 1), taken("bob", 2)), (2, 1));
+        let refused = of("ada", 1).message(now).unwrap_err();
+        assert_eq!((refused.limit, refused.wait), ("messages_per_minute", Duration::from_secs(60)));
+        let body = Refusal::from(refused).body;
+        assert_eq!((body.retryable, body.retry_after_ms), (true, Some(60_000)));
+    }
+
+    #[test]
+    fn who_was_idle_is_forgotten_and_who_is_here_is_not() {
+        let now = Instant::now();
+        let rates = Rates::new(&limits(), Metrics::new(Names::default()), now);
+        let here = rates.allowance(&UserId::new("here").unwrap(), address(0));
+        for number in 0..200 {
+            let user_id = UserId::new(format!("user-{number}")).unwrap();
+            assert!(rates.allowance(&user_id, address(number)).message(now).is_ok());
+        }
+        rates.sweep(now);
+        assert_eq!(rates.remembered(), (201, 200));
+        rates.sweep(now + Duration::from_secs(600));
+        assert_eq!(rates.remembered(), (1, 1));
+        let again = rates.allowance(&UserId::new("here").unwrap(), address(0));
+        let both = [&here, &again];
+        assert_eq!((0..9).filter(|turn| both[turn % 2].message(now).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_failed_token_counts_and_a_good_one_does_not() {
+        let now = Instant::now();
+        let rates = Rates::new(
+            &Limits { failed_tokens_per_minute: 2, ..Limits::default() },
+            Metrics::new(Names::default()),
+            now,
+        );
+        for _ in 0..10 {
+            rates.try_token(address(1), now).unwrap();
+            rates.forgive_token(address(1));
+        }
+        assert!(rates.try_token(address(1), now).is_ok() && rates.try_token(address(1), now).is_ok());
+        assert_eq!(rates.try_token(address(1), now).unwrap_err().wait, Duration::from_secs(30));
+        assert!(
+            rates.may_try_token(address(1), now).is_err() && rates.may_try_token(address(2), now).is_ok()
+        );
+    }
+
+    #[test]
+    fn a_place_is_given_back_when_it_is_left() {
+        let rates = Rates::new(&Limits::default(), Metrics::new(Names::default()), Instant::now());
+        let places: Vec<_> = (0..5).map_while(|_| rates.connection(address(1), 3)).collect();
+        assert_eq!(places.len(), 3);
+        assert!(rates.connection(address(2), 3).is_some() && rates.connection(address(1), 0).is_some());
+        drop(places);
+        assert!(rates.connection(address(1), 1).is_some());
+    }
+}

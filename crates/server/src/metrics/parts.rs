@@ -1,0 +1,84 @@
+//! The parts of the metrics that are counted below the server's own rooms: the store's writer and the keys of tokens.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use prometheus_client::metrics::counter::Counter;
+
+use super::{FAST, Histogram, MANY};
+
+/// What the store's writer counts.
+#[derive(Debug, Clone)]
+pub struct CommitMetrics {
+    /// Pieces of work in one commit.
+    pub jobs: Histogram,
+    /// Events in one commit that has some.
+    pub events: Histogram,
+    /// From the begin of a transaction to its being durable.
+    pub seconds: Histogram,
+    /// Commits that failed.
+    pub failed: Counter,
+    last: Arc<LastCommits>,
+}
+
+/// When the last commits were, in Unix seconds.
+#[derive(Debug, Default)]
+struct LastCommits {
+    good: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl CommitMetrics {
+    /// Counts a commit that made something durable.
+    pub fn committed(&self, events: usize) {
+        self.events.observe(events as f64);
+        self.last.good.store(crate::clock::unix_now().to_bits(), Relaxed);
+    }
+
+    /// Counts a commit that failed.
+    pub fn failed(&self) {
+        self.failed.inc();
+        self.last.failed.store(crate::clock::unix_now().to_bits(), Relaxed);
+    }
+
+    /// True when a commit failed within this time.
+    pub fn failed_within(&self, time: Duration) -> bool {
+        f64::from_bits(self.last.failed.load(Relaxed)) > crate::clock::unix_now() - time.as_secs_f64()
+    }
+
+    /// True when the last commit failed, within this time: whoever is kept away for it may try again later.
+    pub fn is_failing(&self, time: Duration) -> bool {
+        let last = |at: &AtomicU64| f64::from_bits(at.load(Relaxed));
+        self.failed_within(time) && last(&self.last.failed) > last(&self.last.good)
+    }
+}
+
+impl Default for CommitMetrics {
+    fn default() -> Self {
+        Self {
+            jobs: Histogram::whole(MANY),
+            events: Histogram::whole(MANY),
+            seconds: Histogram::seconds(FAST),
+            failed: Counter::default(),
+            last: Arc::default(),
+        }
+    }
+}
+
+/// What the keys of tokens count.
+#[derive(Debug, Clone, Default)]
+pub struct KeyMetrics {
+    /// Tokens that were known.
+    pub cache_hits: Counter,
+    /// Tokens whose signature had to be checked.
+    pub cache_misses: Counter,
+    /// Fetches of an issuer's keys that brought some.
+    pub jwks_fetched: Counter,
+    /// Fetches that did not.
+    pub jwks_failed: Counter,
+}

@@ -1,0 +1,111 @@
+//! The closed lists that labels take their words from. The last word of each stands for all that are not in it.
+
+/// How handshakes end.
+pub const HANDSHAKES: &[&str] = &[
+    "accepted",
+    "unauthenticated",
+    "expired",
+    "forbidden",
+    "too_many",
+    "rate_limited",
+    "origin",
+    "admission",
+    "draining",
+    "bad_request",
+    "gone",
+    "failed",
+];
+/// Close codes, and `none` for connections that ended without a close of ours.
+pub const CLOSES: &[&str] =
+    &["1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1012", "1013", "4008", "none"];
+/// Types of clients' frames: `unknown` has a type that there is not, `invalid` cannot be read.
+pub const FRAMES: &[&str] = &[
+    "ping",
+    "heartbeat",
+    "authenticate",
+    "resume",
+    "chat",
+    "start_agent",
+    "cancel_run",
+    "approve",
+    "create_thread",
+    "rename_thread",
+    "delete_thread",
+    "switch_thread",
+    "get_thread_history",
+    "typing",
+    "unknown",
+    "invalid",
+];
+/// What becomes of clients' frames; `abandoned` are those whose connection ended before their outcome.
+pub const FRAME_OUTCOMES: &[&str] = &["carried_out", "answered", "refused", "abandoned"];
+/// Error codes of the protocol.
+pub const ERROR_CODES: &[&str] = &[
+    "invalid_json",
+    "invalid_frame",
+    "missing_field",
+    "unknown_type",
+    "message_too_large",
+    "rate_limited",
+    "unauthenticated",
+    "token_expired",
+    "forbidden",
+    "not_found",
+    "id_reused",
+    "cursor_ahead",
+    "name_taken",
+    "too_many_connections",
+    "too_many_runs",
+    "agent_failed",
+    "shutting_down",
+    "internal",
+    "other",
+];
+/// What comes of a position that a client gives.
+pub const RESUMES: &[&str] = &["replayed", "snapshot", "refused"];
+/// Why a snapshot was sent.
+pub const SNAPSHOTS: &[&str] = &["too_old", "epoch_changed"];
+/// How runs end.
+pub const RUN_OUTCOMES: &[&str] = &["success", "cancelled", "failed"];
+/// How tools end.
+pub const TOOL_OUTCOMES: &[&str] = &["ok", "failed"];
+/// The limits that stop somebody.
+pub const LIMITS: &[&str] = &[
+    "messages",
+    "reads",
+    "requests",
+    "bytes",
+    "message_bytes",
+    "message_hard_bytes",
+    "runs",
+    "queued_runs",
+    "connections",
+    "connections_per_address",
+    "unauthenticated",
+    "handshakes",
+    "admission",
+    "authenticate",
+    "logins",
+    "tickets",
+    "headers",
+    "body",
+    "idle",
+    "stall",
+    "queue",
+    "other",
+];
+/// How looks into the cache of verified tokens end.
+pub const CACHE: &[&str] = &["hit", "miss"];
+/// How fetches of a JWKS end.
+pub const JWKS: &[&str] = &["fetched", "failed"];
+/// The doors of the accounts.
+pub const DOORS: &[&str] = &["login", "register", "refresh"];
+/// What comes of a try at a door.
+pub const LOGINS: &[&str] =
+    &["ok", "wrong", "taken", "unusable", "delayed", "busy", "closed", "reused", "failed"];
+/// What is revoked.
+pub const REVOCATIONS: &[&str] = &["token", "session", "user", "other"];
+/// Where connections are in their life.
+pub const CONNECTION_STATES: &[&str] = &["opening", "open", "closing"];
+/// Where runs are in their life.
+pub const RUN_STATES: &[&str] = &["running", "queued"];

@@ -1,0 +1,61 @@
+//! What one run adds to the metrics and its trace: when it started and first spoke, and how its tools fared.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use wireproof_protocol::{Event, EventBody};
+
+use crate::{metrics::Metrics, traces::RunTrace};
+
+/// Counts the events of one run once they are durable.
+pub struct Counts {
+    metrics: Arc<Metrics>,
+    trace: RunTrace,
+    agent: String,
+    asked: Instant,
+    spoke: AtomicBool,
+}
+
+impl Counts {
+    /// Counts of a run that was asked for at `asked`.
+    pub fn new(metrics: Arc<Metrics>, trace: RunTrace, agent: &str, asked: Instant) -> Self {
+        Self { metrics, trace, agent: agent.to_owned(), asked, spoke: AtomicBool::new(false) }
+    }
+
+    /// How long ago the run was asked for, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.asked.elapsed().as_secs_f64()
+    }
+
+    /// These events are durable now.
+    pub fn stored<'a>(&self, bodies: impl IntoIterator<Item = &'a EventBody>) {
+        for body in bodies {
+            match body {
+                EventBody::AgentStarted { .. } => {
+                    self.metrics.run_started(&self.agent, self.seconds());
+                    self.trace.started();
+                }
+                EventBody::MessageDelta { .. } if !self.spoke.swap(true, Relaxed) => {
+                    self.metrics.first_delta(&self.agent, self.seconds());
+                }
+                EventBody::ToolCompleted { tool_name, error, duration_ms, .. } => {
+                    self.metrics.tool_ended(tool_name, error.is_none(), duration_ms / 1e3);
+                    self.trace.tool(tool_name, error.is_none(), duration_ms / 1e3);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The run is over.
+    pub fn ended(&self, outcome: &'static str, events: &[Event]) {
+        self.stored(events.iter().map(|event| &event.body));
+        self.metrics.run_ended(&self.agent, outcome, self.seconds());
+        self.trace.ended(outcome);
+    }
+}

@@ -1,0 +1,56 @@
+//! Sending the clients away, one after the other: so that neither this server nor the next one sees them all at once.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use rand::seq::SliceRandom;
+use tokio::time::{Instant, sleep};
+use wireproof_protocol::CloseCode;
+
+use crate::{
+    hub::{Order, Outbox},
+    ws::Context,
+};
+
+/// What each connection adds to the time that the closes are spread over, up to what is set: few clients are no storm.
+const SHARE: Duration = Duration::from_millis(5);
+/// Between two looks at who has no run any more.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Tells every connection that it will be closed and when to come back, then closes them evenly over the time, each
+/// when its time has come and its user's runs are over. Returns when all were told, or nobody is left.
+pub async fn send_away(context: &Context, spread: Duration) {
+    let mut outboxes = context.hub.connections_where(|_| true);
+    outboxes.shuffle(&mut rand::rng());
+    let spread = spread.min(SHARE * u32::try_from(outboxes.len()).unwrap_or(u32::MAX));
+    context.shutdown.back_in(spread);
+    for outbox in &outboxes {
+        // Whoever is closed first comes back first: together they come as evenly as they go.
+        outbox.order(Order::GoAway { reconnect_after_ms: spread.as_millis() as u64 });
+    }
+    let begun = Instant::now();
+    let (mut due, mut busy) = (times(outboxes, spread), Vec::new());
+    while !(due.is_empty() && busy.is_empty()) && context.hub.connections() > 0 {
+        while let Some((_, outbox)) = due.pop_front_if(|(time, _)| *time <= begun.elapsed()) {
+            busy.push(outbox);
+        }
+        busy.retain(|outbox| !close(context, outbox));
+        sleep(LOOK).await;
+    }
+}
+
+/// Who is closed when, counted from the beginning.
+fn times(outboxes: Vec<Arc<Outbox>>, spread: Duration) -> VecDeque<(Duration, Arc<Outbox>)> {
+    let share = spread.div_f64(outboxes.len().max(1) as f64);
+    outboxes.into_iter().enumerate().map(|(index, outbox)| (share.mul_f64(index as f64), outbox)).collect()
+}
+
+/// Closes a connection unless a run of its user goes on.
+fn close(context: &Context, outbox: &Outbox) -> bool {
+    let over = context.runs.alive_of(&outbox.principal().user_id) == 0;
+    if over {
+        // The hub may not have handed on a run's last events yet: the log has them.
+        outbox.feed().read_on();
+        outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
+    }
+    over
+}

@@ -1,0 +1,124 @@
+//! Counts the frames of one connection: each once, by its type and by what became of it.
+
+use std::{sync::Arc, time::Instant};
+
+use wireproof_protocol::{ControlBody, ErrorCode};
+
+use super::{dispatch::Outcome, resume::Beginning};
+use crate::{metrics::Metrics, session::Step};
+
+/// Counts the frames of a connection; one whose outcome is still open when this is dropped counts as abandoned.
+pub struct Tally {
+    metrics: Arc<Metrics>,
+    /// The type of the frame that is being carried out or checked.
+    open: Option<&'static str>,
+    /// Frames so far.
+    pub frames: u64,
+}
+
+impl Tally {
+    /// A tally of a connection that begins.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, open: None, frames: 0 }
+    }
+
+    /// A frame came; its type, if it could be read, and what it brings about.
+    pub fn frame(&mut self, kind: Option<&'static str>, steps: &[Step]) {
+        self.frames += 1;
+        match steps.first() {
+            Some(Step::Verify(..) | Step::CarryOut(..)) => self.open = Some(kind.unwrap_or("invalid")),
+            Some(Step::Say(ControlBody::Error(error), _)) => {
+                let unread = if error.error_code == ErrorCode::UnknownType { "unknown" } else { "invalid" };
+                self.metrics.frame_refused(kind.unwrap_or(unread), error.error_code);
+            }
+            _ => self.metrics.frame(kind.unwrap_or("invalid"), "refused"),
+        }
+    }
+
+    /// A token was checked that a frame brought.
+    pub fn verified(&mut self, steps: &[Step]) {
+        let Some(kind) = self.open.take() else { return };
+        match steps.first() {
+            Some(Step::Say(ControlBody::Error(error), _)) => {
+                self.metrics.frame_refused(kind, error.error_code)
+            }
+            _ => self.metrics.frame(kind, "carried_out"),
+        }
+    }
+
+    /// A frame was carried out.
+    pub fn done(&mut self, outcome: &Outcome) {
+        let Some(kind) = self.open.take() else { return };
+        match outcome {
+            Outcome::Say(ControlBody::Error(error)) => self.metrics.frame_refused(kind, error.error_code),
+            Outcome::Begin(beginning, _) => {
+                resumed(&self.metrics, beginning);
+                match &**beginning {
+                    Beginning::Refused(refusal) => self.metrics.frame_refused(kind, refusal.code()),
+                    _ => self.metrics.frame(kind, "answered"),
+                }
+            }
+            Outcome::Events | Outcome::Say(ControlBody::Accepted { .. } | ControlBody::Ack { .. }) => {
+                self.metrics.frame(kind, "carried_out");
+            }
+            Outcome::Say(_) | Outcome::SayAfter(..) => self.metrics.frame(kind, "answered"),
+        }
+    }
+}
+
+/// The events that one pass puts on the wire: the clock is read once a pass, and shared counters are touched once.
+#[derive(Default)]
+pub struct Put {
+    now: Option<Instant>,
+    live: u64,
+    /// Events that were read from the log.
+    pub replayed: u64,
+}
+
+impl Put {
+    /// An event that came as it happened, durable since `stored`.
+    pub fn live(&mut self, stored: Instant, metrics: &Metrics) {
+        let now = *self.now.get_or_insert_with(Instant::now);
+        metrics.delivery_seconds.observe(now.saturating_duration_since(stored).as_secs_f64());
+        self.live += 1;
+    }
+
+    /// Counts the pass.
+    pub fn count(self, metrics: &Metrics) {
+        if self.live + self.replayed > 0 {
+            metrics.events_delivered.inc_by(self.live + self.replayed);
+            metrics.events_replayed.inc_by(self.replayed);
+        }
+    }
+}
+
+/// Counts what came of a position.
+pub fn resumed(metrics: &Metrics, beginning: &Beginning) {
+    match beginning {
+        Beginning::Head => {}
+        Beginning::Replay(..) => metrics.resume("replayed"),
+        Beginning::Refused(_) => metrics.resume("refused"),
+        Beginning::Snapshot(body, _) => {
+            metrics.resume("snapshot");
+            snapshot(metrics, body);
+        }
+    }
+}
+
+/// Counts a snapshot.
+pub fn snapshot(metrics: &Metrics, body: &ControlBody) {
+    if let ControlBody::Snapshot { reason, .. } = body {
+        metrics.snapshot(match reason {
+            wireproof_protocol::ResumeReason::TooOld => "too_old",
+            wireproof_protocol::ResumeReason::EpochChanged => "epoch_changed",
+        });
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(kind) = self.open {
+            self.metrics.frame(kind, "abandoned");
+        }
+    }
+}
