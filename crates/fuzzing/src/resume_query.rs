@@ -53,7 +53,7 @@ fn judge(query: &str, epoch: &str, beginning: &[Value]) {
     let value = |name: &str| {
         let pairs =
             query.split('#').next().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(found, _)| *found == name).last().map(|(_, value)| value)
+        pairs.filter(|(found, _)| *found == name).next_back().map(|(_, value)| value)
     };
     let kinds: Vec<_> = beginning.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).collect();
     let Some((&"connection_established", rest)) = kinds.split_first() else {

@@ -52,7 +52,8 @@ pub struct Limits {
     pub handshakes_in_progress: usize,
     /// Connections of any kind that may be open at once; 0: as many as the process's files leave room for.
     pub connections: usize,
-    /// Connections that may at once wait for a request; when more come, the oldest go.
+    /// Connections that may at once wait for a request; when more come, the oldest go, but for a tenth of
+    /// `header_seconds` everybody may wait.
     pub silent_connections: usize,
     /// Seconds for the head of a request, and between two requests.
     pub header_seconds: f64,
@@ -100,7 +101,7 @@ impl Default for Limits {
             connections_per_address: 0,
             unauthenticated_per_address: 64,
             failed_tokens_per_minute: 300,
-            handshakes_per_second: 2000,
+            handshakes_per_second: 2500,
             handshake_burst: 1000,
             handshakes_in_progress: 512,
             connections: 0,

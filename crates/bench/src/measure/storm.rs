@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::watch, task::JoinSet};
 use wireproof_client::{Backoff, Client, ClientError, Connect, OpenError, Update};
@@ -136,7 +136,14 @@ async fn observe(
     token: String,
     over: watch::Receiver<bool>,
 ) -> Result<hdrhistogram::Histogram<u64>> {
-    let mut wire = Wire::connect(&address, &token, "", 0).await.context("the observer gets in first")?;
+    let began = Instant::now();
+    let mut wire = loop {
+        match Wire::connect(&address, &token, "", 0).await {
+            Ok(wire) => break wire,
+            Err(error) if began.elapsed() > PATIENCE => return Err(error.context("the observer gets in")),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
     let mut times = histogram()?;
     while !*over.borrow() {
         let began = Instant::now();

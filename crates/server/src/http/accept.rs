@@ -51,6 +51,7 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
                 }
                 None => {
                     context.metrics.limit_hit("connections");
+                    context.admission.silent.make_room();
                     if let Some(place) = told.take(TOLD) {
                         context.shutdown.spawn(turn_away(stream, place));
                     }
@@ -139,7 +140,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
         return;
     }
-    let listener = Arc::new(context.admission.silent.listen());
+    let listener = Arc::new(context.admission.silent.listen(std::time::Instant::now()));
     let encrypted = tokio::select! {
         encrypted = encrypted(stream, peer, &context) => encrypted,
         () = listener.evicted.cancelled() => None,
@@ -160,7 +161,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         let (answering, heard) = (router.clone().oneshot(request), heard.clone());
         async move {
             let response = answering.await;
-            heard.silent_again();
+            heard.silent_again(std::time::Instant::now());
             response
         }
     });

@@ -17,6 +17,8 @@ use super::{
 
 /// The longest time for which a client is sent away.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// Parts of the time for a head, of which one is left to everybody, however many are silent.
+const MOMENTS: f64 = 10.0;
 /// File descriptors that are not for connections: the store, the log, what looks after the server.
 const RESERVED_FILES: u64 = 128;
 
@@ -58,6 +60,7 @@ impl Admission {
     /// The door of a server that starts at `now`.
     pub fn new(limits: &Limits, now: Instant) -> Self {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let moment = Duration::from_secs_f64(limits.header_seconds / MOMENTS);
         Self {
             began: now,
             rate: Rate::new(limits.handshakes_per_second, Duration::from_secs(1), limits.handshake_burst),
@@ -67,7 +70,7 @@ impl Admission {
             most_in_progress: limits.handshakes_in_progress,
             connections: Count::default(),
             most_connections: most_connections(limits.connections, files),
-            silent: Silent::new(limits.silent_connections),
+            silent: Silent::new(limits.silent_connections, moment),
         }
     }
 
@@ -121,7 +124,7 @@ mod tests {
         let now = Instant::now();
         let limits = Limits { handshakes_per_second: 100, handshake_burst: 50, ..Limits::default() };
         let admission = Admission::new(&limits, now);
-        let mut waits = vec![0; 20];
+        let mut waits = [0; 20];
         for _ in 0..550 {
             match admission.handshake(now) {
                 Ok(_) => waits[0] += 1,

@@ -1,24 +1,28 @@
-//! Connections that have asked for nothing yet, or nothing more: when there are too many, the oldest has to go, so
-//! that those who say nothing cannot keep out those who do.
+//! Connections that have asked for nothing yet, or nothing more: when there are too many, the oldest have to go, so
+//! that those who say nothing cannot keep out those who do. A crowd that just came has its moment to speak.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
+/// Connections that may go when one comes: the line gets shorter again after a crowd.
+const GO_AT_ONCE: usize = 2;
+
 #[derive(Default)]
 struct Line {
     next: u64,
-    waiting: BTreeMap<u64, CancellationToken>,
+    waiting: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
 /// The silent connections, oldest first.
-#[derive(Default)]
 pub struct Silent {
     line: Mutex<Line>,
     most: usize,
+    moment: Duration,
 }
 
 /// One connection's place in the line.
@@ -34,17 +38,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Silent {
-    /// A line of at most `most` connections (0: no limit).
-    pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { line: Mutex::default(), most })
+    /// A line of `most` connections (0: no limit), and more only while they are silent for less than a `moment`.
+    pub fn new(most: usize, moment: Duration) -> Arc<Self> {
+        Arc::new(Self { line: Mutex::default(), most, moment })
     }
 
-    /// A new connection, silent so far. The oldest goes if the line is full.
-    pub fn listen(self: &Arc<Self>) -> Listener {
+    /// A new connection, silent so far. If the line is too long, the oldest go.
+    pub fn listen(self: &Arc<Self>, now: Instant) -> Listener {
         let (number, evicted) = (Mutex::new(None), CancellationToken::new());
         let listener = Listener { silent: self.clone(), number, evicted };
-        listener.silent_again();
+        listener.silent_again(now);
         listener
+    }
+
+    /// The oldest goes, however short its time was: there is no room for anybody else.
+    pub fn make_room(&self) {
+        if let Some((_, (_, oldest))) = lock(&self.line).waiting.pop_first() {
+            oldest.cancel();
+        }
     }
 
     /// Connections in the line.
@@ -67,17 +78,21 @@ impl Listener {
     }
 
     /// The connection has its answer and is the youngest of the silent ones.
-    pub fn silent_again(&self) {
-        let mut line = lock(&self.silent.line);
-        if self.silent.most > 0
-            && line.waiting.len() >= self.silent.most
-            && let Some((_, oldest)) = line.waiting.pop_first()
-        {
-            oldest.cancel();
+    pub fn silent_again(&self, now: Instant) {
+        let silent = &self.silent;
+        let mut line = lock(&silent.line);
+        for _ in 0..GO_AT_ONCE {
+            let too_long = silent.most > 0 && line.waiting.len() >= silent.most;
+            match line.waiting.first_entry() {
+                Some(oldest) if too_long && oldest.get().0 + silent.moment <= now => {
+                    oldest.remove().1.cancel()
+                }
+                _ => break,
+            }
         }
         let number = line.next;
         line.next += 1;
-        line.waiting.insert(number, self.evicted.clone());
+        line.waiting.insert(number, (now, self.evicted.clone()));
         drop(line);
         *lock(&self.number) = Some(number);
     }
@@ -94,17 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_goes_and_who_spoke_does_not() {
-        let silent = Silent::new(3);
-        let all: Vec<_> = (0..3).map(|_| silent.listen()).collect();
+    fn the_oldest_go_and_who_spoke_does_not() {
+        let (silent, now) = (Silent::new(3, Duration::from_secs(1)), Instant::now());
+        let all: Vec<_> = (0..5).map(|_| silent.listen(now)).collect();
+        let gone = || all.iter().map(|one| one.evicted.is_cancelled()).collect::<Vec<_>>();
         all[0].spoke();
-        let fourth = silent.listen();
-        assert_eq!(all.iter().filter(|one| one.evicted.is_cancelled()).count(), 0);
-        let fifth = silent.listen();
-        assert!(!all[0].evicted.is_cancelled() && all[1].evicted.is_cancelled());
-        all[0].silent_again();
-        assert!(all[2].evicted.is_cancelled() && silent.len() == 3);
-        drop((all, fourth, fifth));
+        assert_eq!((silent.len(), gone()), (4, vec![false; 5]), "each has its moment");
+        let later = silent.listen(now + Duration::from_secs(1));
+        assert_eq!((silent.len(), gone()), (3, vec![false, true, true, false, false]));
+        all[0].silent_again(now + Duration::from_secs(1));
+        assert_eq!((silent.len(), gone()), (3, vec![false, true, true, true, false]));
+        silent.make_room();
+        assert_eq!((silent.len(), gone()), (2, vec![false, true, true, true, true]));
+        drop((all, later));
         assert!(silent.is_empty());
     }
 }

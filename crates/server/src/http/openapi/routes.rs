@@ -13,6 +13,9 @@ use crate::{
     store::RunRecord,
 };
 
+/// Name, description and schema of each parameter of a query.
+type Query = &'static [(&'static str, &'static str, fn() -> Value)];
+
 /// What a route says of itself.
 pub struct Route {
     pub method: &'static str,
@@ -20,8 +23,7 @@ pub struct Route {
     pub id: &'static str,
     pub tag: &'static str,
     pub summary: &'static str,
-    /// Name, description and schema of each parameter of the query.
-    pub query: &'static [(&'static str, &'static str, fn() -> Value)],
+    pub query: Query,
     pub body: Option<Body>,
     pub answers: &'static [Answer],
 }
@@ -72,8 +74,6 @@ fn whole() -> Value {
 fn text() -> Value {
     json!({ "type": "string" })
 }
-
-type Query = &'static [(&'static str, &'static str, fn() -> Value)];
 
 const PAGE_OF_THREADS: Query = &[
     ("limit", "Threads a page: 20 when absent; above 100 it counts as 100, 0 as 1.", whole),

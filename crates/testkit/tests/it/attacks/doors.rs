@@ -64,7 +64,7 @@ pub fn rows() -> Vec<Row> {
         steps("a connection that says nothing", Saw::Cut, silent),
         steps("a handshake and then no word", outside(), |s| async move { vec![socket(&s, "/ws", &[], &[]).await] }),
         steps("two lengths", http(400, ""), |s| async move { vec![smuggled(&s, "Content-Length: 2\r\nContent-Length: 60\r\n").await] }),
-        steps("a length and chunks", http(400, ""), |s| async move { vec![smuggled(&s, "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n").await] }),
+        steps("a length and chunks that are none", http(422, "invalid_frame"), |s| async move { vec![smuggled(&s, "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n").await] }),
         steps("paths that climb", http(404, "not_found"), climbing),
     ]
 }
