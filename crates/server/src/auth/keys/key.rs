@@ -52,7 +52,7 @@ impl Algorithm {
 pub struct KeyId(u64);
 
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -81,7 +81,7 @@ impl Key {
             algorithm: Algorithm::Hs256,
             kid: Some(format!("local-{kid}")),
             local: true,
-            material: Material::Secret(key),
+            material: Material::Secret(Box::new(key)),
         }
     }
 

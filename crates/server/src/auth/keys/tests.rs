@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 
 use super::*;
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// What signs in the place of an issuer.
 struct Pair {
     algorithm: &'static str,
     der: Vec<u8>,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 impl Pair {
