@@ -51,9 +51,9 @@ async fn until_pong(socket: &mut Socket, id: &str) -> Vec<Value> {
 
 fn judge(query: &str, epoch: &str, beginning: &[Value]) {
     let value = |name: &str| {
-        let pairs =
+        let mut pairs =
             query.split('#').next().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(found, _)| *found == name).next_back().map(|(_, value)| value)
+        pairs.rfind(|(found, _)| *found == name).map(|(_, value)| value)
     };
     let kinds: Vec<_> = beginning.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).collect();
     let Some((&"connection_established", rest)) = kinds.split_first() else {
