@@ -100,7 +100,7 @@ fn room(folder: &Path, findings: &mut Findings) {
             findings.warning("store.disk_full", what, why, remedy);
         }
     }
-    let kind = statfs(folder).ok().map(|found| i64::from(found.f_type) & 0xFFFF_FFFF);
+    let kind = statfs(folder).ok().map(|found| found.f_type & 0xFFFF_FFFF);
     if let Some((_, name)) = NETWORKS.iter().find(|(number, _)| Some(*number) == kind) {
         findings.error(
             "store.network",
