@@ -57,8 +57,8 @@ pub struct Tls {
     current: Mutex<Arc<ServerConfig>>,
     handshake: Duration,
     poll: Duration,
-    /// When the files were last changed, as far as that is known.
-    seen: Mutex<[Option<SystemTime>; 2]>,
+    /// When the files were last changed and how long they were, as far as that is known.
+    seen: Mutex<[Option<(SystemTime, u64)>; 2]>,
 }
 
 #[derive(Clone)]
@@ -148,8 +148,12 @@ impl Files {
         Ok(config)
     }
 
-    fn changed_at(&self) -> [Option<SystemTime>; 2] {
-        [&self.cert, &self.key].map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok())
+    /// With their lengths: what is read while it is written can bear the time of what it becomes.
+    fn changed_at(&self) -> [Option<(SystemTime, u64)>; 2] {
+        [&self.cert, &self.key].map(|path| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.modified().ok()?, found.len()))
+        })
     }
 }
 

@@ -7,7 +7,10 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 use wireproof_protocol::UserId;
 use wireproof_server::{
-    auth::{Permission, Permissions},
+    auth::{
+        Permission, Permissions,
+        accounts::{AccountError, Accounts, Alteration},
+    },
     store::{
         Account, AccountChange, AccountStore, Committed, Login, Refresh, Refreshed, Retention, Revocation,
         Revoked, Store, StoreError, ThreadChange, Window, embedded::Embedded,
@@ -134,7 +137,7 @@ async fn of_many_refreshes_at_once_one_is_done_and_the_login_ends() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(open(folder.path()));
     store.create_account(account("ada"), true).await.unwrap();
-    assert!(store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap());
+    assert!(store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap().is_some());
     let all = (0..8).map(|next| {
         let store = store.clone();
         async move { store.refresh_login(refresh("s", 1, 100 + next)).await.unwrap() }
@@ -154,7 +157,7 @@ async fn a_login_lasts_while_it_is_refreshed_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.create_account(account("ada"), true).await.unwrap();
-    assert!(store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap());
+    assert!(store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap().is_some());
     assert!(store.refresh_login(refresh("s", 1, 2)).await.unwrap() == Refreshed::Done(account("ada")));
     assert!(store.refresh_login(refresh("s", 2, 3)).await.unwrap() == Refreshed::Done(account("ada")));
     let late = Refresh { now: 2000.0, ..refresh("s", 3, 4) };
@@ -173,12 +176,63 @@ async fn a_login_counts_only_with_the_password_that_is_good_now() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.create_account(account("ada"), true).await.unwrap();
-    assert!(!store.open_login(login("s", "ada", 10.0), "an older hash", 100).await.unwrap());
-    assert!(!store.open_login(login("s", "eve", 10.0), "hash of ada", 100).await.unwrap());
+    assert!(store.open_login(login("s", "ada", 10.0), "an older hash", 100).await.unwrap().is_none());
+    assert!(store.open_login(login("s", "eve", 10.0), "hash of ada", 100).await.unwrap().is_none());
     let disabled = AccountChange { disabled: Some(true), ..AccountChange::default() };
     store.change_account(&user("ada"), disabled, None).await.unwrap();
-    assert!(!store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap());
+    assert!(store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap().is_none());
     assert_eq!(store.login("s", 10.0).await.unwrap(), None);
+}
+
+/// Bug: whoever lost a permission while the password was being checked still got it with the new tokens.
+#[tokio::test]
+async fn a_login_grants_what_the_account_grants_when_it_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.create_account(account("ada"), true).await.unwrap();
+    let fewer = AccountChange { permissions: Some(Permissions::NONE), ..AccountChange::default() };
+    store.change_account(&user("ada"), fewer, None).await.unwrap();
+    let opened = store.open_login(login("s", "ada", 10.0), "hash of ada", 100).await.unwrap();
+    assert_eq!(opened.map(|account| account.permissions), Some(Permissions::NONE));
+}
+
+/// Bug: an account that became an administrator's while its new password waited to be hashed still got that password.
+#[tokio::test]
+async fn nobody_takes_over_an_account_that_becomes_more_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(folder.path()));
+    let accounts = Accounts::new(store.clone());
+    store.create_account(account("ada"), true).await.unwrap();
+    // More hashes than there are threads for them, several times: the change has to wait.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let busy = (0..(2 * cores + 8).min(60))
+        .map(|n| accounts.create(user(&format!("u{n}")), "long enough".into(), Permissions::NONE, false));
+    let alteration = Alteration { password: Some("mine from now on".into()), ..Alteration::default() };
+    let change = async {
+        tokio::task::yield_now().await;
+        accounts.alter(&user("ada"), alteration, Permissions::of_a_user()).await
+    };
+    let promote = async {
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        let change = AccountChange { permissions: Some(Permissions::all()), ..AccountChange::default() };
+        store.change_account(&user("ada"), change, None).await.unwrap();
+    };
+    let (_, changed, ()) = tokio::join!(futures_util::future::join_all(busy), change, promote);
+    assert!(matches!(changed, Err(AccountError::Beyond)), "{changed:?}");
+    assert_eq!(store.account(&user("ada")).await.unwrap().unwrap().password_hash, "hash of ada");
+}
+
+/// Bug: a login that was made before its user was revoked, and stored after, outlived the revocation by refreshing.
+#[tokio::test]
+async fn a_login_that_is_stored_after_its_user_was_revoked_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.create_account(account("ada"), true).await.unwrap();
+    store.revoke(revocation(Revoked::User(user("ada")), 12.0, 300.0)).await.unwrap();
+    for (at, good) in [(11.0, false), (12.0, false), (12.5, true)] {
+        let opened = store.open_login(login("s", "ada", at), "hash of ada", 100).await.unwrap();
+        assert_eq!(opened.is_some(), good, "{at}");
+    }
 }
 
 #[tokio::test]
@@ -187,10 +241,10 @@ async fn the_oldest_logins_of_a_user_end_past_the_most() {
     let store = open(folder.path());
     store.create_account(account("ada"), true).await.unwrap();
     store.create_account(account("eve"), true).await.unwrap();
-    assert!(store.open_login(login("eve's", "eve", 1.0), "hash of eve", 3).await.unwrap());
+    assert!(store.open_login(login("eve's", "eve", 1.0), "hash of eve", 3).await.unwrap().is_some());
     for number in 0..5 {
         let login = login(&format!("s{number}"), "ada", f64::from(number));
-        assert!(store.open_login(login, "hash of ada", 3).await.unwrap());
+        assert!(store.open_login(login, "hash of ada", 3).await.unwrap().is_some());
     }
     for (session_id, there) in
         [("s0", false), ("s1", false), ("s2", true), ("s3", true), ("s4", true), ("eve's", true)]
@@ -205,7 +259,7 @@ async fn a_revocation_ends_its_logins_outlives_the_process_and_goes_when_it_is_o
     let store = open(folder.path());
     store.create_account(account("ada"), true).await.unwrap();
     for (session_id, at) in [("a", 10.0), ("b", 11.0), ("c", 13.0)] {
-        assert!(store.open_login(login(session_id, "ada", at), "hash of ada", 9).await.unwrap());
+        assert!(store.open_login(login(session_id, "ada", at), "hash of ada", 9).await.unwrap().is_some());
     }
     let token = revocation(Revoked::Token("jti".into()), 12.0, 100.0);
     let session = revocation(Revoked::Session("a".into()), 12.0, 200.0);

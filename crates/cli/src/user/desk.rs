@@ -13,6 +13,7 @@ use wireproof_server::{
         accounts::{AccountError, Accounts, Alteration},
     },
     error::Refusal,
+    server::presence,
     store::{Store, Window, embedded::Embedded},
 };
 
@@ -53,6 +54,8 @@ impl Desk {
         let there = folder.join("wireproof.db").exists();
         ensure!(make || there, "there is no store in {}; give the server's --data-dir", folder.display());
         let store = Embedded::open(folder, Box::new(drop)).context("opening the store")?;
+        // Others would take this process for the server that was killed, and its address for ours.
+        presence::forget(folder).context("taking away server.json")?;
         let store: Arc<dyn Store> = Arc::new(store);
         Ok(Self::Stopped { accounts: Accounts::new(store.clone()), store })
     }
@@ -96,7 +99,7 @@ impl Desk {
                     permissions: names
                         .map(|names| Permissions::named(names.iter().filter_map(Value::as_str))),
                 };
-                accounts.alter(name, alteration).await.map_err(refused)?;
+                accounts.alter(name, alteration, Permissions::all()).await.map_err(refused)?;
             }
         }
         Ok(())
@@ -158,6 +161,20 @@ fn path(name: &UserId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bug: while this process held the store, another command took the address that a killed server had left for that of a
+    /// running one, and sent an operator's token to whoever listened there by now.
+    #[tokio::test]
+    async fn what_a_killed_server_left_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        let left = folder.path().join("server.json");
+        std::fs::write(&left, r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
+        let desk = Desk::open(&config, true).await.unwrap();
+        assert!(!left.exists());
+        assert!(Running::find(&config).await.is_err());
+        desk.close().await;
+    }
 
     #[test]
     fn any_name_has_an_address_of_its_own() {

@@ -247,6 +247,27 @@ async fn a_restore_into_a_running_server_restarts_it_in_place_and_moves_the_old_
     Ok(())
 }
 
+/// Bug: only who was in the backup had its tokens revoked; a user who came after it went on with an old one.
+#[tokio::test]
+async fn tokens_of_who_came_after_the_backup_are_revoked_too() -> Result<()> {
+    let (folder, data_dir, mut server, _, _) = used("0").await?;
+    let file = folder.path().join("backup");
+    is_fine(&finish(backup_of(&data_dir, &file)).await?, "the backup")?;
+    let before = token(&data_dir, "eve").await?;
+    let (mut eve, _) = server.connect(&before).open_welcomed().await?;
+    eve.send(&chat("What is 2+3?"), None).await?;
+    until_completed(&mut eve).await?;
+    let mut command = restore_to(&data_dir, &file);
+    command.arg("--force");
+    is_fine(&finish(command).await?, "the restore")?;
+    server.next_ready().await?;
+    ensure!(
+        server.connect(&before).open_welcomed().await.is_err(),
+        "a token from before the restore is good"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn with_keep_sessions_tokens_stay_good() -> Result<()> {
     let (folder, data_dir, mut server, _, _) = used("0").await?;

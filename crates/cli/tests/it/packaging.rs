@@ -34,7 +34,7 @@ async fn the_unit_starts_what_there_is_and_gives_it_little() -> Result<()> {
         .filter(|line| !line.starts_with(['#', '[']) && !line.is_empty())
         .map(|line| line.split_once('=').with_context(|| format!("{line:?} is no setting")))
         .collect::<Result<_>>()?;
-    let of = |key: &str| settings.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value).last();
+    let of = |key: &str| settings.iter().rfind(|(name, _)| *name == key).map(|(_, value)| *value);
     for section in ["[Unit]", "[Service]", "[Install]"] {
         assert_eq!(unit.lines().filter(|line| *line == section).count(), 1, "{section}");
     }

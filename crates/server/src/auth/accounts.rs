@@ -34,6 +34,9 @@ pub enum AccountError {
     /// There is no such account.
     #[error("there is no such account")]
     Unknown,
+    /// The account may do more than who wants to change it.
+    #[error("the account has a permission that its changer lacks")]
+    Beyond,
     /// Name and password do not belong together, or the account is disabled.
     #[error("the name or the password is wrong")]
     Wrong,
@@ -65,6 +68,9 @@ impl From<AccountError> for Refusal {
             AccountError::Unusable(body) => (*body).into(),
             AccountError::Taken => Self::new(NameTaken, "This name is taken."),
             AccountError::Unknown => Self::new(NotFound, "There is no such account."),
+            AccountError::Beyond => {
+                Self::new(Forbidden, "This account has or gets a permission that you do not have.")
+            }
             AccountError::Wrong => Self::new(Unauthenticated, "The name or the password is wrong."),
             AccountError::NoLogin | AccountError::Reused(_) => {
                 Self::new(Unauthenticated, "The refresh token is not valid: log in again.")
@@ -168,15 +174,17 @@ impl Accounts {
         Ok(account.filter(|_| good))
     }
 
-    /// Changes an account. Who gets a new password, loses a permission or is disabled has no good token left: the
-    /// revocation is stored with the change, and returned for those that are open.
+    /// Changes an account that may do no more than `own`, for who may do that. Who gets a new password, loses a permission
+    /// or is disabled has no good token left: the revocation is stored with the change, and returned for those that are
+    /// open.
     pub async fn alter(
         &self,
         user_id: &UserId,
         alteration: Alteration,
+        own: Permissions,
     ) -> Result<(AccountView, Option<Revocation>), AccountError> {
         let Alteration { password, permissions, disabled } = alteration;
-        let before = self.store.account(user_id).await?.ok_or(AccountError::Unknown)?;
+        self.within(user_id, own).await?;
         let password_hash = match password {
             None => None,
             Some(password) => {
@@ -184,6 +192,8 @@ impl Accounts {
                 Some(self.passwords.hash(password).await?)
             }
         };
+        // Once more: a hash may wait for seconds, and the account may have become more meanwhile.
+        let before = self.within(user_id, own).await?;
         let loses = permissions.is_some_and(|after| !after.cover(before.permissions));
         let revocation = (loses || password_hash.is_some() || disabled == Some(true)).then(|| Revocation {
             what: Revoked::User(user_id.clone()),
@@ -194,6 +204,12 @@ impl Accounts {
         let account = self.store.change_account(user_id, change, revocation.clone()).await?;
         tracing::info!(user = %user_id, "an account was changed");
         Ok((account.into(), revocation))
+    }
+
+    /// The account, if it may do no more than this.
+    async fn within(&self, user_id: &UserId, own: Permissions) -> Result<Account, AccountError> {
+        let account = self.store.account(user_id).await?.ok_or(AccountError::Unknown)?;
+        if own.cover(account.permissions) { Ok(account) } else { Err(AccountError::Beyond) }
     }
 
     /// One account.

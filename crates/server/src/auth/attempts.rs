@@ -12,7 +12,7 @@ pub const FREE_FOR_ACCOUNT: u32 = 5;
 pub const FREE_FOR_ADDRESS: u32 = 20;
 /// The first wait in seconds; each further failure doubles it.
 const FIRST_WAIT: f64 = 1.0;
-/// The longest wait in seconds: who does not know the password cannot keep out for long who does.
+/// The longest wait in seconds.
 const LONGEST_WAIT: f64 = 60.0;
 /// Seconds without a failure after which the failures are forgotten.
 const FORGOTTEN: f64 = 900.0;
@@ -24,13 +24,15 @@ const MOST: usize = 50_000;
 enum Key {
     /// An account by the digest of its name, whether there is one or not.
     Account([u8; 16]),
+    /// The same from an address where its password was known: what others fail elsewhere does not keep it out there.
+    Known([u8; 16], Address),
     Address(Address),
 }
 
 impl Key {
     fn free(self) -> u32 {
         match self {
-            Self::Account(_) => FREE_FOR_ACCOUNT,
+            Self::Account(_) | Self::Known(..) => FREE_FOR_ACCOUNT,
             Self::Address(_) => FREE_FOR_ADDRESS,
         }
     }
@@ -73,7 +75,8 @@ impl Attempts {
             let digest = Sha256::digest(name.as_bytes());
             let mut short = [0; 16];
             short.copy_from_slice(&digest[..16]);
-            Key::Account(short)
+            let known = Key::Known(short, address);
+            if self.is_kept(known) { known } else { Key::Account(short) }
         });
         let attempt = Attempt { account, address: Key::Address(address) };
         let wait = attempt.keys().map(|key| self.of(key, now).until(key.free()) - now).fold(0.0, f64::max);
@@ -89,12 +92,15 @@ impl Attempts {
         Ok(attempt)
     }
 
-    /// The password was right: the account starts anew; the address only gets back this try, or else one good account
-    /// would open the way to all others.
-    pub fn succeeded(&mut self, attempt: Attempt) {
-        if let Some(account) = attempt.account {
+    /// The password was right: the account starts anew, and is known at the address from now on; the address only gets
+    /// back this try, or else one good account would open the way to all others.
+    pub fn succeeded(&mut self, attempt: Attempt, now: f64) {
+        if let (Some(account), Key::Address(address)) = (attempt.account, attempt.address) {
             self.recent.remove(&account);
             self.older.remove(&account);
+            if let Key::Account(short) | Key::Known(short, _) = account {
+                self.put(Key::Known(short, address), Failures { count: 0, last: now });
+            }
         }
         self.give_back(attempt.address);
     }
@@ -115,6 +121,10 @@ impl Attempts {
         // A clock that was set back must not make anybody wait for it.
         let known = found.filter(|failures| (0.0..FORGOTTEN).contains(&(now - failures.last)));
         known.copied().unwrap_or(Failures { count: 0, last: now })
+    }
+
+    fn is_kept(&self, key: Key) -> bool {
+        self.recent.contains_key(&key) || self.older.contains_key(&key)
     }
 
     fn keep(&mut self, key: Key) {
@@ -172,12 +182,33 @@ mod tests {
         let mut attempts = Attempts::default();
         for number in 0..FREE_FOR_ADDRESS {
             let own = attempts.admit(Some("eve"), address(1), 0.0).unwrap();
-            attempts.succeeded(own);
+            attempts.succeeded(own, 0.0);
             assert!(attempts.admit(Some(&format!("user{number}")), address(1), 0.0).is_ok());
         }
         assert_eq!(attempts.admit(Some("eve"), address(1), 0.0).unwrap_err(), 1.0);
         assert_eq!(attempts.admit(None, address(1), 0.0).unwrap_err(), 1.0);
         assert!(attempts.admit(Some("eve"), address(2), 0.0).is_ok(), "elsewhere it is fine");
+    }
+
+    /// Bug: whoever tried a name again and again took every turn of it, and its owner never had one.
+    #[test]
+    fn who_guesses_elsewhere_keeps_nobody_out_where_the_password_was_known() {
+        let mut attempts = Attempts::default();
+        let home = attempts.admit(Some("ada"), address(1), 0.0).unwrap();
+        attempts.succeeded(home, 0.0);
+        let mut guesses = 0;
+        for now in (0..3600).map(f64::from) {
+            guesses += u32::from(attempts.admit(Some("ada"), address(2), now).is_ok());
+            if now % 600.0 == 599.0 {
+                assert!(attempts.admit(Some("ada"), address(3), now).is_err(), "a third address waits");
+                let own = attempts.admit(Some("ada"), address(1), now).unwrap();
+                attempts.succeeded(own, now);
+            }
+        }
+        assert!((60..80).contains(&guesses), "being at home is no help elsewhere: {guesses}");
+        // Nor does it let anybody guess without end at home.
+        let at_home = (0..50).filter(|_| attempts.admit(Some("ada"), address(1), 4000.0).is_ok()).count();
+        assert_eq!(at_home, FREE_FOR_ACCOUNT as usize);
     }
 
     /// Tries that were admitted at once count before they fail: a burst guesses no more often than a row.
@@ -191,7 +222,7 @@ mod tests {
             attempts.withdrawn(attempt);
         }
         let own = attempts.admit(Some("ada"), address(1), 0.0).unwrap();
-        attempts.succeeded(own);
+        attempts.succeeded(own, 0.0);
         assert!(attempts.admit(Some("ada"), address(1), 0.0).is_ok());
     }
 

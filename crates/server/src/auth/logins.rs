@@ -25,6 +25,8 @@ use crate::{
 
 /// Logins that a user may have at once; one more ends the oldest.
 const MOST_LOGINS: u64 = 100;
+/// Seconds that a token may be taken for past its end: the most that `jwt.leeway_seconds` can be.
+const LONGEST_LEEWAY: f64 = 300.0;
 /// What names may be made of that people take by themselves, beside small letters and digits: no two look the same.
 const NAME_SIGNS: &str = "._-@+";
 
@@ -92,7 +94,7 @@ impl Logins {
         };
         match opened {
             Ok(tokens) => {
-                self.attempts().succeeded(attempt);
+                self.attempts().succeeded(attempt, unix_now());
                 Ok(tokens)
             }
             Err(error) => Err(self.judge(attempt, error)),
@@ -103,7 +105,11 @@ impl Logins {
     pub async fn refresh(&self, token: &str) -> Result<Tokens, AccountError> {
         let shown = RefreshToken::parse(token).ok_or(AccountError::NoLogin)?;
         let (next, now) = (shown.next(), unix_now());
-        let (session_id, until) = (shown.session_id(), now + self.settings.access_seconds);
+        let (session_id, until) = (shown.session_id(), self.until(now));
+        // A token that anybody can make up costs a look, and no turn of the one who writes.
+        if self.accounts.store().login(&session_id, now).await?.is_none() {
+            return Err(AccountError::NoLogin);
+        }
         let refresh = Refresh {
             session_id: session_id.clone(),
             shown: shown.hash(),
@@ -127,14 +133,19 @@ impl Logins {
         let Some(token) = RefreshToken::parse(token) else { return Ok(None) };
         let now = unix_now();
         let login = self.accounts.store().login(&token.session_id(), now).await?;
-        Ok(login.map(|login| (Revoked::Session(login.session_id), now + self.settings.access_seconds)))
+        Ok(login.map(|login| (Revoked::Session(login.session_id), self.until(now))))
     }
 
     /// What to revoke, and until when, to log a principal out: its login, or its token when it comes from elsewhere.
     pub fn ended_by(&self, principal: Principal) -> Option<(Revoked, f64)> {
-        let until = principal.expires_at.max(unix_now() + self.settings.access_seconds);
+        let until = principal.expires_at.max(self.until(unix_now()));
         let session = principal.session_id.map(Revoked::Session);
         session.or(principal.token_id.map(Revoked::Token)).map(|what| (what, until))
+    }
+
+    /// When the last access token that was made up to `now` is good no more.
+    fn until(&self, now: f64) -> f64 {
+        now + self.settings.access_seconds + LONGEST_LEEWAY
     }
 
     async fn open(&self, account: Account) -> Result<Tokens, AccountError> {
@@ -146,10 +157,11 @@ impl Logins {
             created_at: now,
             expires_at: now + self.settings.refresh_seconds,
         };
-        // The password was checked against what the account was a moment ago: the store looks again.
+        // The password was checked against what the account was a moment ago: the store looks again, also at what it
+        // grants.
         match self.accounts.store().open_login(login, &account.password_hash, MOST_LOGINS).await? {
-            true => Ok(self.tokens(&account, &token, now)),
-            false => Err(AccountError::Wrong),
+            Some(account) => Ok(self.tokens(&account, &token, now)),
+            None => Err(AccountError::Wrong),
         }
     }
 

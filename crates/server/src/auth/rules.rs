@@ -104,7 +104,9 @@ impl Rules {
             None => None,
             Some(sid) => Some(sid.as_str().ok_or(AuthError::Invalid)?.to_owned()),
         };
-        let token_id = claims.get("jti").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        // One that is null is none: all tokens of an issuer that writes it so would end with one of them.
+        let jti = claims.get("jti").filter(|id| !id.is_null());
+        let token_id = jti.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
         let permissions = if own { own_permissions(claims) } else { self.granted(claims) };
         let not_before = not_before.map_or(f64::MIN, |at| at - self.leeway);
         let not_before = not_before.max(issued_at.map_or(f64::MIN, |at| at - CLOCK_AHEAD.as_secs_f64()));

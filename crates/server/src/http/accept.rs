@@ -4,6 +4,7 @@
 use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use http::StatusCode;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -52,7 +53,10 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
                 None => {
                     context.metrics.limit_hit("connections");
                     context.admission.silent.make_room();
-                    if let Some(place) = told.take(TOLD) {
+                    // Without TLS: who speaks it understands nothing that is said before its handshake.
+                    if context.tls.is_none()
+                        && let Some(place) = told.take(TOLD)
+                    {
                         context.shutdown.spawn(turn_away(stream, place));
                     }
                     "as many connections are open as limits.connections allows"
@@ -158,10 +162,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         extensions.insert(guard::Scheme(scheme));
         // A WebSocket takes the place with it.
         extensions.insert(place.clone());
+        extensions.insert(heard.clone());
         let (answering, heard) = (router.clone().oneshot(request), heard.clone());
         async move {
             let response = answering.await;
-            heard.silent_again(std::time::Instant::now());
+            // One that becomes a WebSocket is none that may be sent away, also before the other end knows.
+            if !response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                heard.silent_again(std::time::Instant::now());
+            }
             response
         }
     });

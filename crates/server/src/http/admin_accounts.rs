@@ -31,6 +31,9 @@ use crate::{
 /// Accounts in a page when no limit is given, and at most.
 const PAGE: (u64, u64) = (50, 500);
 
+/// How the names begin under which the server's own commands speak to it.
+const RESERVED: &str = "wireproof:";
+
 /// A page of the list.
 #[derive(Deserialize)]
 pub struct Paging {
@@ -95,8 +98,7 @@ fn permissions(names: Option<Vec<String>>) -> Result<Option<Permissions>, Refusa
 
 /// Nobody makes or changes what may do more than himself, or else one permission would be worth all.
 fn within(own: Permissions, others: Permissions) -> Result<(), Refusal> {
-    let sentence = "This account has or gets a permission that you do not have.";
-    if own.cover(others) { Ok(()) } else { Err(Refusal::new(ErrorCode::Forbidden, sentence)) }
+    if own.cover(others) { Ok(()) } else { Err(AccountError::Beyond.into()) }
 }
 
 fn user_id(text: &str) -> Result<UserId, AccountError> {
@@ -121,6 +123,10 @@ pub async fn create(
     Object(new): Object<New>,
 ) -> Result<Response, Refusal> {
     let user_id = UserId::new(&new.user_id).map_err(|e| unusable(format!("The name {e}."), "user_id"))?;
+    if new.user_id.starts_with(RESERVED) {
+        let sentence = format!("Names that begin with \"{RESERVED}\" are the server's own.");
+        return Err(unusable(sentence, "user_id"));
+    }
     let permissions = permissions(new.permissions)?.unwrap_or_else(Permissions::of_a_user);
     within(admin.permissions, permissions)?;
     Ok(match context.logins.accounts.create(user_id, new.password, permissions, false).await {
@@ -144,11 +150,9 @@ pub async fn change(
 ) -> Result<Response, Refusal> {
     let Change { password, disabled, .. } = change;
     let (user_id, permissions) = (user_id(&id)?, permissions(change.permissions)?);
-    let before = context.logins.accounts.get(&user_id).await?;
-    within(admin.permissions, Permissions::named(before.permissions))?;
     within(admin.permissions, permissions.unwrap_or(Permissions::NONE))?;
     let alteration = Alteration { password, permissions, disabled };
-    Ok(match context.logins.accounts.alter(&user_id, alteration).await {
+    Ok(match context.logins.accounts.alter(&user_id, alteration, admin.permissions).await {
         Ok((account, revocation)) => {
             context.auth.revocations.disable(&user_id, account.disabled);
             if let Some(revocation) = revocation {

@@ -15,11 +15,11 @@ use axum::{
 };
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::BODY_BYTES;
+use super::{BODY_BYTES, accounts};
 use crate::{
     auth::Principal,
     error::Refusal,
-    limits::{Address, rates::Allowance},
+    limits::{Address, rates::Allowance, silent::Listener},
     ws::Context,
 };
 
@@ -42,7 +42,12 @@ pub async fn keep(State(context): State<Arc<Context>>, request: Request, next: N
         return next.run(request).await;
     }
     let (head, body) = request.into_parts();
-    match whole(&context, body, allowance.as_ref()).await {
+    // Who has not said who it is makes room for others while its body does not come.
+    let waiting = head.extensions.get::<Arc<Listener>>().filter(|_| allowance.is_none());
+    waiting.inspect(|listener| listener.silent_again(Instant::now()));
+    let whole = whole(&context, body, allowance.as_ref()).await;
+    waiting.inspect(|listener| listener.spoke());
+    match whole {
         Ok(body) => next.run(Request::from_parts(head, body)).await,
         Err(response) => *response,
     }
@@ -55,7 +60,8 @@ fn has_route(request: &Request) -> bool {
 /// The whole body, if it comes in time, is not too large, and the user may still send as much.
 async fn whole(context: &Context, body: Body, allowance: Option<&Allowance>) -> Result<Body, Box<Response>> {
     let time = Duration::from_secs_f64(context.limits.body_seconds);
-    let bytes = match tokio::time::timeout(time, to_bytes(body, BODY_BYTES)).await {
+    let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
+    let bytes = match tokio::time::timeout(time, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(e)) if is_too_large(&e) => {
             let refusal = Refusal::new(ErrorCode::MessageTooLarge, "The body is too large.");

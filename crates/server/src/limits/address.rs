@@ -66,10 +66,11 @@ impl Proxies {
             return Address::of(client);
         }
         let lines = headers.get_all(&self.header).iter().rev();
-        let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        // Split as bytes: what a client wrote before the proxy's own entry need not be text.
+        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
             // A hop that hides its name is spoken for by the proxy that heard it.
-            let Some(ip) = hop_address(hop) else { break };
+            let Some(ip) = std::str::from_utf8(hop).ok().and_then(hop_address) else { break };
             client = ip;
             if !self.trusts(client) {
                 break;
@@ -159,6 +160,17 @@ mod tests {
             (&[], "10.0.0.1"),
         ] {
             assert_eq!(client(&trusted, x, "10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+
+    /// Bug: one byte that is no ASCII made the whole line unreadable, so a client counted as the proxy that brought it,
+    /// and was shown the metrics as one.
+    #[test]
+    fn what_a_client_wrote_before_the_proxy_hides_nobody() {
+        for line in ["\u{fc}, 1.2.3.4", "for=\u{fc}, for=1.2.3.4", ", 1.2.3.4"] {
+            let header =
+                if line.contains("for=") { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
+            assert_eq!(client(&["10.0.0.0/8"], header, "10.0.0.1", &[line]), "1.2.3.4", "{line}");
         }
     }
 

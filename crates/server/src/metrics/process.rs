@@ -80,7 +80,24 @@ fn cpu_seconds() -> Option<f64> {
 
 fn started() -> Option<f64> {
     let after_boot = stat()?.get(19)? / TICKS;
-    let system = fs::read_to_string("/proc/stat").ok()?;
-    let booted: f64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(booted + after_boot)
+    // `/proc/stat` has the time of the boot too, and is not there for a service with `ProcSubset=pid`.
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let up = up.tv_sec as f64 + up.tv_nsec as f64 / 1e9;
+    Some(crate::clock::unix_now() - up + after_boot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bug: under the systemd unit the start of the process was missing, for `/proc` shows it processes alone.
+    #[test]
+    fn the_start_is_told_by_the_process_and_the_clock() {
+        let own = include_str!("process.rs").split("#[cfg(test)]").next().unwrap_or_default();
+        for path in own.split('"').filter(|text| text.starts_with("/proc/")) {
+            assert!(path.starts_with("/proc/self/"), "{path} is not there under ProcSubset=pid");
+        }
+        let age = crate::clock::unix_now() - started().unwrap();
+        assert!((-1.0..3600.0).contains(&age), "this process is {age} s old");
+    }
 }

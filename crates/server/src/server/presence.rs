@@ -55,8 +55,8 @@ impl Presence {
     }
 }
 
-/// Takes away what a server left that was killed.
-pub(super) fn forget(data_dir: &Path) -> io::Result<()> {
+/// Takes away what a server left that was killed; for who holds the store.
+pub fn forget(data_dir: &Path) -> io::Result<()> {
     remove(&data_dir.join(FILE))
 }
 

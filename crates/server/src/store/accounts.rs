@@ -126,9 +126,14 @@ pub trait AccountStore: Send + Sync + 'static {
         change: AccountChange,
         revocation: Option<Revocation>,
     ) -> Result<Account, StoreError>;
-    /// Keeps a login, if the account still has the password that was checked and is not disabled; false otherwise.
-    /// Past `most` logins of the user the oldest end.
-    async fn open_login(&self, login: Login, password_hash: &str, most: u64) -> Result<bool, StoreError>;
+    /// Keeps a login, if the account still has the password that was checked, is not disabled, and was not revoked since
+    /// the login was made; the account as it is by then. Past `most` logins of the user the oldest end.
+    async fn open_login(
+        &self,
+        login: Login,
+        password_hash: &str,
+        most: u64,
+    ) -> Result<Option<Account>, StoreError>;
     /// A login that is not over at `now`.
     async fn login(&self, session_id: &str, now: Timestamp) -> Result<Option<Login>, StoreError>;
     /// Replaces a refresh token by the next; of several at once with the same token one is done.

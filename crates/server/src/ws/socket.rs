@@ -36,6 +36,8 @@ use crate::{metrics::Metrics, tls};
 const READ_BUFFER: usize = 2 << 10;
 /// Bytes that wait before they are handed to the kernel. The buffer takes one whole message more, and no second one.
 const WRITE_BUFFER: usize = 4 << 10;
+/// Bytes that the heads of fragments may take beside twice the largest message.
+const FRAGMENT_BYTES: u64 = 64 << 10;
 /// How long a client has to take the close and answer it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes that are read and dropped after a protocol error, so that the close arrives before the reset.
@@ -59,6 +61,8 @@ pub struct Socket {
     hard_limit: usize,
     /// Bytes of the messages handed out, with the least that their frames can have taken.
     accounted: u64,
+    /// Bytes that had come when the last message was handed out: what came since is of the next one.
+    begun: u64,
     /// True when a large message made a buffer grow.
     grown: bool,
     unflushed: bool,
@@ -70,8 +74,15 @@ impl Socket {
     /// A socket over an upgraded stream; `read` is what came with the handshake.
     pub fn new(stream: tls::Stream, read: Bytes, hard_limit: usize, metrics: Arc<Metrics>) -> Self {
         let stream = Counted::new(stream, read.len() as u64, metrics);
-        let mut socket =
-            Self { ws: None, hard_limit, accounted: 0, grown: false, unflushed: false, left: false };
+        let mut socket = Self {
+            ws: None,
+            hard_limit,
+            accounted: 0,
+            begun: 0,
+            grown: false,
+            unflushed: false,
+            left: false,
+        };
         socket.ws = socket.codec(stream, read.to_vec());
         socket
     }
@@ -106,11 +117,16 @@ impl Socket {
             let polled = Pin::new(self.ws()?).poll_next(cx);
             let message = match polled {
                 Poll::Pending if self.shrink() => continue,
+                Poll::Pending if self.is_without_end() => {
+                    let (size, max_size) = (self.hard_limit, self.hard_limit);
+                    return Poll::Ready(Some(Err(CapacityError::MessageTooLong { size, max_size }.into())));
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(message)) => message?,
             };
             self.account(message.len());
+            self.begun = self.read();
             self.left |= message.is_close();
             return Poll::Ready(Some(Ok(match message {
                 Message::Text(_) => Received::Text(message),
@@ -122,6 +138,13 @@ impl Socket {
                 }
             })));
         }
+    }
+
+    /// True when a message took far more bytes than it may hold and is not over: empty fragments make it no larger, and
+    /// are counted against no limit.
+    fn is_without_end(&self) -> bool {
+        let most = (self.hard_limit as u64).saturating_mul(2).saturating_add(FRAGMENT_BYTES);
+        self.hard_limit > 0 && self.read() - self.begun > most
     }
 
     /// Counts a message as one masked frame with the shortest header: a message in pieces took more.

@@ -15,23 +15,24 @@ async fn knock(server: &TestServer, count: usize, line: &str) -> (Vec<Wire>, Vec
     let answers = join_all((0..count).map(|_| async {
         let mut wire = Wire::dial(server.address()).await;
         wire.write(handshake("/ws", &[line]).as_bytes()).await;
-        let head = wire.head().await;
+        // Where there is no room, who has not been heard yet may have to go without a word.
+        let Some(head) = wire.head_or_end().await else { return Err(None) };
         if head.status == 101 {
             return Ok(wire);
         }
         assert_eq!((head.status, head.header("connection")), (503, Some("close")));
-        let wait = head.header("retry-after").unwrap().parse().unwrap();
+        let wait: u64 = head.header("retry-after").unwrap().parse().unwrap();
         let body: serde_json::Value = serde_json::from_str(&wire.body(&head).await).unwrap();
         assert_eq!((&body["type"], &body["retryable"]), (&json!("error"), &json!(true)), "{body}");
         assert!(wire.ends_within(Duration::from_secs(5)).await, "a refused connection is closed");
-        Err(wait)
+        Err(Some(wait))
     }))
     .await;
     let (mut inside, mut waits) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {
             Ok(wire) => inside.push(wire),
-            Err(wait) => waits.push(wait),
+            Err(wait) => waits.extend(wait),
         }
     }
     (inside, waits)
@@ -51,6 +52,7 @@ async fn handshakes_beyond_the_bucket_are_told_when_there_is_room() {
     let (inside, mut waits) = knock(&server, 25, &line).await;
     let came_back = (began.elapsed().as_secs_f64() * 4.0) as usize;
     assert!((5..=5 + came_back).contains(&inside.len()), "{} of 5", inside.len());
+    assert_eq!(inside.len() + waits.len(), 25, "everybody gets an answer");
     waits.sort();
     assert!(waits.iter().all(|wait| (1..=16).contains(wait)), "{waits:?}");
     let soonest = waits.iter().filter(|wait| **wait <= 1).count();
@@ -114,8 +116,21 @@ async fn only_so_many_connections_of_any_kind_are_open() {
     })
     .await;
     let line = format!("Authorization: Bearer {}", server.user("ada").token());
-    let (inside, waits) = knock(&server, 20, &line).await;
-    assert_eq!((inside.len(), waits.len()), (8, 12));
+    let (mut inside, _) = knock(&server, 20, &line).await;
+    assert!(inside.len() <= 8, "{} of 8", inside.len());
+    let began = Instant::now();
+    while inside.len() < 8 {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "there is room for 8, and {} are in",
+            inside.len()
+        );
+        inside.extend(knock(&server, 1, &line).await.0);
+    }
+    // Bug: a handshake that was answered could be sent away as silent before it was a WebSocket.
+    let (more, waits) = knock(&server, 12, &line).await;
+    assert_eq!((more.len(), waits.len()), (0, 12));
+    server.until("all are connected", |server| server.connections() == 8).await;
     assert!(waits.iter().all(|wait| (1..=5).contains(wait)));
     drop(inside);
     server.until("all are gone", |server| server.connections() == 0).await;

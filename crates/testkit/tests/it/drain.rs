@@ -61,19 +61,19 @@ async fn heavy_a_thousand_connections_are_closed_evenly_and_all_come_back() {
 async fn health_answers_and_a_run_keeps_its_stream_while_others_are_sent_away() {
     let server = TestServer::builder()
         .agents([patient()])
-        .config(|config| (config.drain.seconds, config.drain.spread_seconds) = (1.5, 0.1))
+        .config(|config| (config.drain.seconds, config.drain.spread_seconds) = (4.0, 0.1))
         .start()
         .await;
     let (address, user) = (server.address(), server.user("ada"));
     let (busy, idle) = (user.connect().await, server.user("eve").connect().await);
     let run = busy.chat_with("patient", "go").await;
     let token = user.token();
-    let begun = Instant::now();
     let going = tokio::spawn(server.shutdown());
     busy.expect("go_away").await;
     assert_eq!(idle.expect_closed().await.code, Some(1012));
-    assert!(begun.elapsed() < Duration::from_millis(1200), "an idle one waited for another's run");
     assert_eq!(busy.close_code(), None, "a run's stream was cut");
+    let ready = Rest::to(address).get("/ready").await.json;
+    assert_eq!(ready["runs"], 1, "an idle one waited for another's run: {ready}");
     for (path, status) in [("/health", 200), ("/ready", 503), ("/metrics", 200)] {
         assert_eq!(Rest::to(address).get(path).await.status, status, "{path}");
     }

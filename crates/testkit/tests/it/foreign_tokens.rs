@@ -413,6 +413,27 @@ async fn a_slow_issuer_holds_up_only_its_own_unknown_keys() {
     assert_eq!(jwks.fetches(), 1);
 }
 
+/// Bug: each token that waited for the issuer held one of its address's tries, and good ones were refused with 429.
+#[tokio::test]
+async fn good_tokens_that_wait_for_the_issuer_use_no_address_up() {
+    let key = Issuer::es256("a");
+    let jwks = JwksServer::start(&[&Issuer::es256("old")]).await;
+    let server = TestServer::start_with(|config| {
+        of(&jwks)(config);
+        config.limits.failed_tokens_per_minute = 5;
+        config.jwt.jwks_min_seconds = 0.005;
+    })
+    .await;
+    // The least time between two fetches has to pass.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    jwks.set_keys(&[&key]);
+    jwks.slow_down(Duration::from_millis(500));
+    let users: Vec<_> = (0..12).map(|n| key.token(&format!("user-{n}"))).collect();
+    let answers = futures_util::future::join_all(users.iter().map(|token| shown(&server, token))).await;
+    assert!(answers.iter().all(|answer| answer.0 == 200), "{answers:?}");
+}
+
+/// Bug: an empty set of keys was taken for the truth, and ended every connection of the issuer.
 #[tokio::test]
 async fn an_answer_that_is_no_key_set_changes_nothing() {
     let (key, other) = (Issuer::es256("a"), Issuer::es256("b"));
@@ -422,7 +443,9 @@ async fn an_answer_that_is_no_key_set_changes_nothing() {
     assert!(is_taken(&server, &key.token("ada")).await);
     let many = json!({ "keys": vec![other.jwk(); 101] }).to_string();
     let large = json!({ "keys": [other.jwk()], "more": "x".repeat(256 << 10) }).to_string();
-    let bad: [&dyn Fn(); 7] = [
+    let bad: [&dyn Fn(); 9] = [
+        &|| jwks.answer_with(200, r#"{"keys":[]}"#),
+        &|| jwks.answer_with(200, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#),
         &|| jwks.answer_with(500, other.jwks().to_string()),
         &|| jwks.answer_with(200, "<html>"),
         &|| jwks.answer_with(200, "{}"),

@@ -82,6 +82,7 @@ async fn of_messages_sent_at_once_the_burst_gets_through() {
     .await;
     let (user, other) = (server.user("ada"), server.user("bob"));
     let mut wires = connections(&user, 5).await;
+    let began = Instant::now();
     let answers = flood(&mut wires, 8, create_thread).await;
     assert_eq!(allowed(&answers, "messages_per_minute"), 7);
     // What was refused has no effect; reads and other users have limits of their own.
@@ -90,7 +91,8 @@ async fn of_messages_sent_at_once_the_burst_gets_through() {
     let refused = user.post("/api/threads", json!({})).await;
     assert_eq!((refused.status, refused.error_code()), (429, "rate_limited"));
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((50..=60).contains(&seconds), "a token comes back every 60 s: {seconds}");
+    let gone = began.elapsed().as_secs() + 1;
+    assert!((60 - gone.min(59)..=60).contains(&seconds), "a token comes back every 60 s: {seconds}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -313,13 +315,21 @@ async fn an_address_has_so_many_connections() {
     assert_eq!(others.len(), 8);
     drop(inside);
     server.until("the five are gone", |server| server.connections() == 8).await;
-    let (again, _) = knocking(&server, 1, |_| [127, 0, 0, 31], &[&line]).await;
-    assert_eq!(again.len(), 1);
+    // A connection's place comes back a moment after it has left its user's.
+    let began = Instant::now();
+    while knocking(&server, 1, |_| [127, 0, 0, 31], &[&line]).await.0.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(10), "a place that was left can be had again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_has_so_many_connections_that_owe_their_token() {
-    let server = TestServer::start_with(|config| config.limits.unauthenticated_per_address = 6).await;
+    let server = TestServer::start_with(|config| {
+        config.limits.unauthenticated_per_address = 6;
+        // None of them is sent away while a slow machine counts.
+        config.limits.authenticate_seconds = 600.0;
+    })
+    .await;
     let (mut inside, refused) = knocking(&server, 25, |_| [127, 0, 0, 41], &[]).await;
     assert_eq!((inside.len(), refused), (6, vec![429; 19]));
     let (others, _) = knocking(&server, 6, |_| [127, 0, 0, 42], &[]).await;

@@ -216,3 +216,15 @@ fn unhurried(config: &mut Config) {
     config.limits.handshakes_per_second = 0;
     config.limits.run_seconds = 30.0;
 }
+
+/// Bug: a message of empty fragments never got larger, so no limit ever saw it and it went on for ever.
+#[tokio::test]
+async fn a_message_of_fragments_without_end_is_too_large() {
+    let server = TestServer::start_with(|config| {
+        (config.limits.message_bytes, config.limits.message_hard_bytes) = (16 << 10, 64 << 10);
+    })
+    .await;
+    let endless: Vec<u8> =
+        [masked(TEXT, b"")].into_iter().chain((0..100_000).map(|_| masked(0, b""))).flatten().collect();
+    assert_eq!(closed_after(&server, &endless).await, Some(1009));
+}

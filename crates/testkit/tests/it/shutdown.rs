@@ -88,7 +88,7 @@ async fn runs_that_outlast_the_drain_end_as_failed_before_the_close() {
 #[tokio::test]
 async fn a_draining_server_takes_no_new_work() {
     let server =
-        TestServer::builder().agents([patient()]).config(|config| config.drain.seconds = 0.5).start().await;
+        TestServer::builder().agents([patient()]).config(|config| config.drain.seconds = 3.0).start().await;
     let address = server.address();
     let user = server.user("ada");
     let ada = user.connect().await;

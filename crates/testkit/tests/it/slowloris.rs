@@ -11,7 +11,7 @@ use crate::wire::Wire;
 
 async fn quick() -> TestServer {
     TestServer::start_with(|config| {
-        config.limits.header_seconds = 0.5;
+        config.limits.header_seconds = 1.5;
         config.limits.body_seconds = 0.5;
         config.limits.authenticate_seconds = 0.5;
     })
@@ -133,4 +133,26 @@ async fn those_who_say_nothing_keep_nobody_out() {
     let gone = join_all(silent.iter_mut().map(|wire| wire.ends_within(Duration::from_millis(500)))).await;
     let gone = gone.into_iter().filter(|gone| *gone).count();
     assert!((1..=knocks + 1).contains(&gone), "{gone} had to go after {knocks} refusals");
+}
+
+/// Bug: whoever let the server wait for a body held its place for `body_seconds`, without a token: an address that did
+/// so with all connections kept everybody out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_whose_body_does_not_come_keep_nobody_out() {
+    let server = TestServer::start_with(|config| {
+        config.limits.connections = 30;
+        config.limits.body_seconds = 600.0;
+    })
+    .await;
+    let _waiting = join_all((0..30).map(|_| async {
+        let mut wire = Wire::dial(server.address()).await;
+        wire.write(b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{").await;
+        wire
+    }))
+    .await;
+    let mut knocks = 0;
+    while let Err(error) = wireproof_testkit::TestClient::open(server.user("ada").connection()).await {
+        assert!(knocks < 50, "{error}");
+        knocks += 1;
+    }
 }

@@ -41,10 +41,10 @@ impl Pair {
         self.folder.path().join("key.pem")
     }
 
-    async fn serve(&self, poll_seconds: f64) -> TestServer {
+    async fn serve(&self, poll_seconds: f64, handshake_seconds: f64) -> TestServer {
         TestServer::start_with(|config| {
             (config.tls.cert_file, config.tls.key_file) = (self.cert(), self.key());
-            (config.tls.poll_seconds, config.tls.handshake_seconds) = (poll_seconds, 0.5);
+            (config.tls.poll_seconds, config.tls.handshake_seconds) = (poll_seconds, handshake_seconds);
         })
         .await
     }
@@ -62,7 +62,7 @@ fn connect(server: &TestServer, host: &str, user: &TestUser, trust: Trust) -> Co
 #[tokio::test]
 async fn the_five_events_come_over_wss() {
     let pair = Pair::new("localhost");
-    let server = pair.serve(10.0).await;
+    let server = pair.serve(10.0, 10.0).await;
     let user = server.user("ada");
     let ada = user.open(connect(&server, "localhost", &user, pair.trust())).await;
     ada.expect("connection_established").await;
@@ -78,7 +78,7 @@ async fn the_five_events_come_over_wss() {
 #[tokio::test]
 async fn a_certificate_of_another_name_or_of_nobody_known_is_refused_by_the_client() {
     let pair = Pair::new("wireproof.example");
-    let server = pair.serve(10.0).await;
+    let server = pair.serve(10.0, 10.0).await;
     let user = server.user("ada");
     let named = connect(&server, "localhost", &user, pair.trust()).open_welcomed().await;
     assert!(matches!(&named, Err(OpenError::NotUnderstood { why, .. }) if why.contains("certificate")));
@@ -94,7 +94,7 @@ async fn a_certificate_of_another_name_or_of_nobody_known_is_refused_by_the_clie
 #[tokio::test]
 async fn who_speaks_no_tls_gets_nothing_and_disturbs_nobody() {
     let pair = Pair::new("localhost");
-    let server = pair.serve(10.0).await;
+    let server = pair.serve(10.0, 2.0).await;
     let user = server.user("ada");
     let plain = Connect::to(server.url()).token(user.token()).open_welcomed().await;
     assert!(plain.is_err(), "a plain handshake was answered");
@@ -109,10 +109,29 @@ async fn who_speaks_no_tls_gets_nothing_and_disturbs_nobody() {
     connect(&server, "localhost", &user, pair.trust()).open_welcomed().await.unwrap();
 }
 
+/// Bug: who was turned away for want of room was told so in plain HTTP, in the middle of its TLS handshake.
+#[tokio::test]
+async fn who_finds_no_room_is_not_answered_without_tls() {
+    let pair = Pair::new("localhost");
+    let server = TestServer::start_with(|config| {
+        (config.tls.cert_file, config.tls.key_file) = (pair.cert(), pair.key());
+        config.limits.connections = 1;
+    })
+    .await;
+    let user = server.user("ada");
+    let inside = user.open(connect(&server, "localhost", &user, pair.trust())).await;
+    inside.expect("connection_established").await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let _ = timeout(WITHIN, stream.read_to_end(&mut answer)).await.expect("it is cut off");
+    assert!(answer.is_empty(), "an answer without TLS: {answer:?}");
+}
+
 #[tokio::test]
 async fn a_handshake_that_does_not_come_is_cut() {
     let pair = Pair::new("localhost");
-    let server = pair.serve(10.0).await;
+    let server = pair.serve(10.0, 0.5).await;
     let mut silent = TcpStream::connect(server.address()).await.unwrap();
     let begun = Instant::now();
     let mut byte = [0];
@@ -124,7 +143,7 @@ async fn a_handshake_that_does_not_come_is_cut() {
 #[tokio::test]
 async fn a_new_certificate_is_shown_to_new_connections_and_a_bad_one_to_nobody() {
     let pair = Pair::new("localhost");
-    let server = pair.serve(0.05).await;
+    let server = pair.serve(0.05, 10.0).await;
     let user = server.user("ada");
     let old = pair.trust();
     let before = user.open(connect(&server, "localhost", &user, old.clone())).await;

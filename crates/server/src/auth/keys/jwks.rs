@@ -39,6 +39,10 @@ pub fn parse(document: &[u8]) -> Result<(Vec<Key>, usize), &'static str> {
     }
     let published = set.keys.len();
     let keys: Vec<Key> = set.keys.into_iter().filter_map(key).collect();
+    if keys.is_empty() {
+        // Nobody publishes that he has no keys; a proxy or a half-done change does.
+        return Err("it has no key that is of use here");
+    }
     let unusable = published - keys.len();
     Ok((keys, unusable))
 }

@@ -61,6 +61,14 @@ fn times_hold_to_the_second_and_leeway_is_what_the_settings_say() {
     assert!(read(&strict, without("iat"), false).is_ok());
 }
 
+/// Bug: tokens with `"jti": null` had one id together, and all ended when one of them was logged out.
+#[test]
+fn a_token_whose_id_is_null_has_none() {
+    let id = |jti: Value| read(&rules(|_| {}), with(json!({ "jti": jti })), false).unwrap().token_id;
+    assert_eq!(id(Value::Null), None);
+    assert_eq!((id(json!("a")).as_deref(), id(json!(7)).as_deref()), (Some("a"), Some("7")));
+}
+
 /// What was verified once is asked for its time again each time.
 #[test]
 fn a_verified_token_still_begins_and_ends() {

@@ -110,10 +110,18 @@ fn login(connection: &Connection, session_id: &str, now: Timestamp) -> Result<Op
     Ok(connection.prepare_cached(&sql)?.query_row((session_id, now), login_row).optional()?)
 }
 
-fn open_login(tx: &Tx<'_>, login: &Login, password_hash: &str, most: u64) -> Result<bool> {
-    match account(tx.connection, &login.user_id)? {
-        Some(account) if !account.disabled && account.password_hash == password_hash => {}
-        _ => return Ok(false),
+fn open_login(tx: &Tx<'_>, login: &Login, password_hash: &str, most: u64) -> Result<Option<Account>> {
+    let account = account(tx.connection, &login.user_id)?;
+    let good = |account: &Account| !account.disabled && account.password_hash == password_hash;
+    let Some(account) = account.filter(good) else { return Ok(None) };
+    let user = Revoked::User(login.user_id.clone());
+    let (kind, name) = columns(&user);
+    let revoked = tx
+        .connection
+        .prepare_cached("SELECT 1 FROM revocations WHERE kind = ?1 AND name = ?2 AND at >= ?3")?
+        .exists((kind, name, login.created_at))?;
+    if revoked {
+        return Ok(None);
     }
     tx.connection
         .prepare_cached(
@@ -132,7 +140,7 @@ fn open_login(tx: &Tx<'_>, login: &Login, password_hash: &str, most: u64) -> Res
              ORDER BY created_at DESC LIMIT -1 OFFSET ?2)",
         )?
         .execute((login.user_id.as_str(), i64::try_from(most).unwrap_or(i64::MAX)))?;
-    Ok(true)
+    Ok(Some(account))
 }
 
 fn refresh_login(tx: &Tx<'_>, refresh: &Refresh) -> Result<Refreshed> {
@@ -241,7 +249,7 @@ impl AccountStore for Embedded {
         self.write(move |tx| change_account(tx, &user, &change, revocation.as_ref())).await
     }
 
-    async fn open_login(&self, login: Login, password_hash: &str, most: u64) -> Result<bool> {
+    async fn open_login(&self, login: Login, password_hash: &str, most: u64) -> Result<Option<Account>> {
         let password_hash = password_hash.to_owned();
         self.write(move |tx| open_login(tx, &login, &password_hash, most)).await
     }

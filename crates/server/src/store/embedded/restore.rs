@@ -153,11 +153,13 @@ fn carry_over(connection: &Connection, old: Option<&Path>) -> rusqlite::Result<S
     if !keep {
         all.execute("DELETE FROM main.logins", [])?;
         let now = crate::clock::unix_now();
-        all.execute(
-            "INSERT OR REPLACE INTO main.revocations (kind, name, at, until)
-             SELECT 2, user_id, ?1, ?2 FROM (SELECT user_id FROM main.users UNION SELECT user_id FROM main.accounts)",
-            (now, now + REVOKED_SECONDS),
-        )?;
+        // Who came after the backup is known too.
+        let newer = if old.is_some() { "UNION SELECT user_id FROM old.users" } else { "" };
+        let sql = format!(
+            "INSERT OR REPLACE INTO main.revocations (kind, name, at, until) SELECT 2, user_id, ?1, ?2
+             FROM (SELECT user_id FROM main.users UNION SELECT user_id FROM main.accounts {newer})"
+        );
+        all.execute(&sql, (now, now + REVOKED_SECONDS))?;
     }
     all.commit()?;
     if old.is_some() {

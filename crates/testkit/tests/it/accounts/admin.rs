@@ -133,6 +133,15 @@ async fn permissions_that_are_granted_come_with_the_next_token_and_those_taken_a
     );
 }
 
+/// Bug: an account under the name of the commands' own user could be made and disabled, and kept them out.
+#[tokio::test]
+async fn nobody_takes_a_name_of_the_servers_own() {
+    let server = TestServer::start().await;
+    let body = json!({ "user_id": "wireproof:operator", "password": PASSWORD });
+    let reply = server.admin().post("/api/admin/users", body).await;
+    assert_error(&reply, 422, "invalid_frame", "the operator's name");
+}
+
 /// Who may change accounts would otherwise make himself, or take over, one that may do everything.
 #[tokio::test]
 async fn nobody_grants_or_takes_over_more_than_he_has() {

@@ -86,10 +86,13 @@ async fn silent(site: std::sync::Arc<Site>) -> Vec<Saw> {
     vec![raw(&site, b"").await]
 }
 
-/// A request with another one hidden in its body; the hidden one would ask an agent in the attacker's name.
+/// A request with another one hidden in its body, which would delete the victim's thread if it were carried out.
 async fn smuggled(site: &Site, lines: &str) -> Saw {
-    let token = site.attacker.token();
-    let hidden = format!("DELETE /api/threads/{} HTTP/1.1\r\nHost: localhost\r\n\r\n", site.thread_id);
+    let (token, theirs) = (site.attacker.token(), site.victim.token());
+    let hidden = format!(
+        "DELETE /api/threads/{} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {theirs}\r\n\r\n",
+        site.thread_id
+    );
     let request = format!(
         "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{lines}\r\n{{}}{hidden}"
     );
