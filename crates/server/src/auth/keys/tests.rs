@@ -322,10 +322,10 @@ fn of_a_key_set_only_public_keys_for_checking_are_taken() {
     ] {
         assert_eq!(taken(vec![with(bad.clone()), ec.clone()]), Ok((1, 1)), "{bad}");
     }
-    assert_eq!(
-        taken(vec![json!(7), json!([]), json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" })]),
-        Ok((0, 3))
-    );
+    let useless = vec![json!(7), json!([]), json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" })];
+    assert_eq!(taken([useless.clone(), vec![ec.clone()]].concat()), Ok((1, 3)));
+    // A set without any key is a mistake of somebody's, and takes nothing away.
+    assert!(taken(useless).is_err() && taken(Vec::new()).is_err());
     assert_eq!(taken(vec![ec.clone(); 100]), Ok((100, 0)));
     assert!(taken(vec![ec.clone(); 101]).is_err());
     for document in ["", "[]", "{}", r#"{"keys":7}"#, "<html>"] {
