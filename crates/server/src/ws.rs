@@ -74,7 +74,7 @@ impl Context {
         }
         // While the issuer is asked nothing is held: the good tokens of many would use the address up.
         self.rates.forgive_token(address);
-        let result = self.auth.authenticate(token).await;
+        let result = self.auth.authenticate_asking(token).await;
         if matches!(result, Err(AuthError::Invalid)) {
             // It counts; that the address has no more tries is for the next one to hear.
             let _ = self.rates.try_token(address, Instant::now());

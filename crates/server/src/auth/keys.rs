@@ -182,15 +182,18 @@ impl Keys {
     /// The principal of a token that is good now. Waits for an issuer's keys when the token names one that is not
     /// known, at most 4.5 s.
     pub async fn verify(&self, token: &str) -> Result<Principal, AuthError> {
+        match self.verify_now(token) {
+            Some(verified) => verified,
+            None => self.verify_asking(token).await,
+        }
+    }
+
+    /// The same for a token of which [`Keys::verify_now`] said nothing: it asks the issuer first.
+    pub async fn verify_asking(&self, token: &str) -> Result<Principal, AuthError> {
         let sources = self.sources();
-        let unknown = match sources.check(token) {
-            Err(Refused::KeyUnknown) => AuthError::Invalid,
-            Err(Refused::For(error)) => return Err(error),
-            Ok(principal) => return Ok(principal),
-        };
         match &sources.remote {
             Some(remote) if remote.looked().await => sources.check(token).map_err(AuthError::from),
-            _ => Err(unknown),
+            _ => Err(AuthError::Invalid),
         }
     }
 
