@@ -12,8 +12,18 @@ use crate::workspace::Workspace;
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 const DENY: &str = "cargo-deny@0.20.2";
 const FUZZ: &str = "cargo-fuzz@0.13.2";
-const WEBSOCKETS: &str = "17.4";
-const SCHEMATHESIS: &str = "4.32.5";
+/// Clients, judges, and the servers that `wireproof check` is shown to judge rightly.
+const PYTHON: [(&str, &str); 9] = [
+    ("websockets", "17.4"),
+    ("schemathesis", "4.32.5"),
+    ("kosoku", "0.1.0"),
+    ("fastapi", "0.165.0"),
+    ("uvicorn", "0.54.0"),
+    ("PyJWT", "2.15.1"),
+    ("pydantic-ai-slim", "2.68.0"),
+    ("ag-ui-protocol", "1.0.0"),
+    ("websocket-client", "1.9.2"),
+];
 const WS: &str = "8.23.0";
 
 /// Something a step of the tests cannot do without.
@@ -25,7 +35,7 @@ pub(crate) enum Need {
     Deny,
     /// The sources of every dependency, also of those for other platforms: `cargo deny` works offline.
     Sources,
-    /// A Python environment with `websockets` and `schemathesis`, under the target folder.
+    /// A Python environment with the packages of [`PYTHON`], under the target folder.
     Python,
     /// A `node_modules` with `ws`, under the target folder.
     Node,
@@ -33,12 +43,14 @@ pub(crate) enum Need {
     Chromium,
     /// Prometheus' own judge of what is served under `/metrics`.
     Promtool,
+    /// A foreign WebSocket server, which makes an echo of `cat`.
+    Websocketd,
     /// The long runs of the fuzz targets; the tests do without.
     Fuzz,
 }
 
 impl Need {
-    pub(crate) const ALL: [Need; 9] = [
+    pub(crate) const ALL: [Need; 10] = [
         Need::Rustfmt,
         Need::Clippy,
         Need::Nextest,
@@ -48,6 +60,7 @@ impl Need {
         Need::Node,
         Need::Chromium,
         Need::Promtool,
+        Need::Websocketd,
     ];
 
     fn is_met(self, workspace: &Workspace) -> bool {
@@ -62,6 +75,7 @@ impl Need {
             Need::Chromium => succeeds(Command::new("chromium").arg("--version")),
             Need::Fuzz => succeeds(workspace.cargo().args(["fuzz", "--version"])) && compiles_cpp(),
             Need::Promtool => succeeds(Command::new("promtool").arg("--version")),
+            Need::Websocketd => succeeds(Command::new("websocketd").arg("--version")),
         }
     }
 
@@ -78,6 +92,7 @@ impl Need {
             Need::Chromium => install_packages(&["chromium"]),
             Need::Fuzz => install_fuzz(workspace),
             Need::Promtool => install_packages(&["prometheus"]),
+            Need::Websocketd => install_packages(&["websocketd"]),
         }
     }
 }
@@ -110,10 +125,8 @@ fn install_fuzz(workspace: &Workspace) -> Result<()> {
 }
 
 fn python_is_ready(workspace: &Workspace) -> bool {
-    let check = format!(
-        "from importlib.metadata import version; assert version('websockets') == '{WEBSOCKETS}'; \
-         assert version('schemathesis') == '{SCHEMATHESIS}'"
-    );
+    let pinned = PYTHON.map(|(name, version)| format!("assert version('{name}') == '{version}'")).join("; ");
+    let check = format!("from importlib.metadata import version; {pinned}");
     succeeds(Command::new(workspace.python()).args(["-c", &check]))
 }
 
@@ -122,7 +135,7 @@ fn install_python(workspace: &Workspace) -> Result<()> {
         install_packages(&["python3", "python3-venv"])?;
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(workspace.python_folder()))?;
-    let packages = [format!("websockets=={WEBSOCKETS}"), format!("schemathesis=={SCHEMATHESIS}")];
+    let packages = PYTHON.map(|(name, version)| format!("{name}=={version}"));
     run(Command::new(workspace.python()).args(["-m", "pip", "install", "--quiet"]).args(packages))
 }
 

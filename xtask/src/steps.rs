@@ -47,7 +47,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "nextest",
-        needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium, Need::Promtool],
+        needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium, Need::Promtool, Need::Websocketd],
         cargo: "nextest run --workspace --profile ci +",
         counts: Counts::Nextest,
     },

@@ -1,13 +1,18 @@
 //! `wireproof load`: many connections, messages by a schedule or in a closed loop, and what the server made of them.
 
 mod conductor;
+mod doubts;
 mod driver;
+mod expectation;
 mod pacer;
 mod process;
 mod report;
+mod schedule;
+mod self_check;
 mod table;
 mod tally;
 mod target;
+mod underway;
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -16,7 +21,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{exit::Stop, runtime, signals::or_stop, token::parse_duration};
 use conductor::Conductor;
+use expectation::Expectation;
 use report::Report;
+use schedule::{Schedule, Stage};
+use self_check::Finding;
 use target::Target;
 
 /// Without --url it starts a server of its own, as a second process with a temporary folder and no limits.
@@ -37,24 +45,43 @@ pub(crate) struct Load {
     /// The users are called by this name and a number.
     #[arg(long, value_name = "NAME", default_value = "load")]
     token_user_prefix: String,
-    /// How many connections to open.
-    #[arg(long, short, default_value_t = 100)]
-    connections: usize,
+    /// How many connections to open; 100 when absent.
+    #[arg(long, short)]
+    connections: Option<usize>,
     /// How many users the connections belong to, in turn; as many as connections when absent.
     #[arg(long, short)]
     users: Option<usize>,
-    /// Messages a second, over all connections in turn; 0 only holds the connections.
-    #[arg(long, short, default_value_t = 100.0, conflicts_with = "closed")]
-    rate: f64,
-    /// Each connection sends its next message when its run is over.
+    /// Messages a second, over all connections in turn, whatever became of those before; 0 only holds the connections,
+    /// 100 when absent.
+    #[arg(long, short, conflicts_with = "closed")]
+    rate: Option<f64>,
+    /// A time at a rate, or from one rate to another, such as 30s@100 or 30s@100..1000; again for each further stage.
+    #[arg(long = "stage", value_name = "TIME@RATE", conflicts_with_all = ["rate", "duration", "closed"])]
+    stages: Vec<Stage>,
+    /// Each connection sends its next message when its run is over. Then nothing is due, so that latencies are from
+    /// sending alone, and hide what waited.
     #[arg(long)]
     closed: bool,
+    /// How many messages a connection may have on their way; what is due waits for its turn, and the latencies from due
+    /// tell it. No limit when absent.
+    #[arg(long, value_name = "N", conflicts_with = "closed")]
+    in_flight: Option<usize>,
     /// How long to send, or to hold the connections.
     #[arg(long, short, default_value = "10s", value_parser = parse_duration)]
     duration: Duration,
     /// What each message says.
     #[arg(long, short, default_value = "What is 17*23?")]
     message: String,
+    /// Send pings in place of messages: they touch no agent and no store.
+    #[arg(long, conflicts_with = "message")]
+    ping: bool,
+    /// What must be reached, else the exit code is 1; may be given again. Such as completed.p99<500ms, errors<1% or
+    /// runs_per_second>=100.
+    #[arg(long, value_name = "WHAT")]
+    expect: Vec<Expectation>,
+    /// Stop a server of its own for a second under 1,000 pings a second, and check that the latencies show it.
+    #[arg(long, conflicts_with_all = ["url", "stages", "closed", "in_flight", "message", "ping"])]
+    self_check: bool,
     /// Handshakes at a time.
     #[arg(long, default_value_t = 128)]
     opening: usize,
@@ -67,14 +94,19 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        if self.connections == 0 || self.opening == 0 || self.users == Some(0) {
-            return Err(Stop::Usage("--connections, --users and --opening must be 1 or more".into()).into());
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        if self.self_check {
+            self_check::prepare(&mut self)?;
         }
-        if !(0.0..=1e6).contains(&self.rate) {
+        if self.connections() == 0 || self.opening == 0 || self.users == Some(0) || self.in_flight == Some(0)
+        {
+            let why = "--connections, --users, --opening and --in-flight must be 1 or more";
+            return Err(Stop::Usage(why.into()).into());
+        }
+        if !(0.0..=1e6).contains(&self.rate()) {
             return Err(Stop::Usage("--rate must be 0 to 1000000".into()).into());
         }
-        raise_file_limit(self.connections)?;
+        raise_file_limit(self.connections())?;
         // Stopped, it takes the server that it started along.
         runtime::run_single(or_stop(self.measure()))
     }
@@ -82,10 +114,19 @@ impl Load {
     async fn measure(self) -> anyhow::Result<()> {
         let target = Target::find(&self).await?;
         let mut conductor = Conductor::new(&self, &target);
-        conductor.open(&self, &target, &progress("opening", self.connections as u64)).await?;
-        conductor.play(&self, &progress("running", self.duration.as_millis() as u64)).await?;
+        conductor.open(&self, &target, &progress("opening", self.connections() as u64)).await?;
+        let bar = progress("running", self.schedule().duration().as_millis() as u64);
+        let pause = match self.self_check {
+            false => conductor.play(&self, &bar).await.map(|()| None)?,
+            true => {
+                let pause = self_check::pause(target.pid, self.duration);
+                let ((), pause) = tokio::try_join!(conductor.play(&self, &bar), pause)?;
+                Some(pause)
+            }
+        };
         let (course, tally) = conductor.end();
-        let report = Report::new(&self, course, tally);
+        let mut report = Report::new(&self, course, tally);
+        report.self_check = pause.map(|pause| Finding::of(&report, self.duration, pause));
         target.close().await;
         let mut out = anstream::stdout();
         match self.json {
@@ -93,12 +134,29 @@ impl Load {
             false => report.write(&mut out)?,
         }
         out.flush()?;
-        if report.is_clean() { Ok(()) } else { Err(Stop::Failed.into()) }
+        if report.is_good(&self) { Ok(()) } else { Err(Stop::Failed.into()) }
+    }
+
+    /// How many connections to open.
+    fn connections(&self) -> usize {
+        self.connections.unwrap_or(100)
     }
 
     /// How many users the connections belong to.
     fn users(&self) -> usize {
-        self.users.unwrap_or(self.connections).min(self.connections)
+        self.users.unwrap_or(self.connections()).min(self.connections())
+    }
+
+    fn rate(&self) -> f64 {
+        if self.closed { 0.0 } else { self.rate.unwrap_or(100.0) }
+    }
+
+    /// When messages are due.
+    fn schedule(&self) -> Schedule {
+        match self.stages.is_empty() {
+            true => Schedule::new(vec![Stage::steady(self.rate(), self.duration)]),
+            false => Schedule::new(self.stages.clone()),
+        }
     }
 }
 

@@ -84,6 +84,12 @@ impl Connection {
         received.map_err(|_| RecvError::Timeout(within))?.map_err(RecvError::Ended)
     }
 
+    /// The next message, unread: a text or, which the protocol does not know, bytes. Cancel-safe.
+    pub async fn recv_message(&mut self, within: Duration) -> Result<Message, RecvError> {
+        let received = timeout(within, self.next_message()).await;
+        received.map_err(|_| RecvError::Timeout(within))?.map_err(RecvError::Ended)
+    }
+
     /// The next frame, or nothing when the time has come.
     pub(crate) async fn recv_until(&mut self, deadline: Instant) -> Option<Result<Frame, RecvError>> {
         let text = match timeout_at(deadline, self.next_text()).await.ok()? {
@@ -101,6 +107,14 @@ impl Connection {
     }
 
     async fn next_text(&mut self) -> Result<Utf8Bytes, Box<Ended>> {
+        loop {
+            if let Message::Text(text) = self.next_message().await? {
+                return Ok(text);
+            }
+        }
+    }
+
+    async fn next_message(&mut self) -> Result<Message, Box<Ended>> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
@@ -108,7 +122,7 @@ impl Connection {
             let message = self.socket.next().await;
             self.last_heard = Instant::now();
             match message {
-                Some(Ok(Message::Text(text))) => return Ok(text),
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => return Ok(message),
                 Some(Ok(Message::Close(close))) => {
                     let (code, reason) = match close {
                         Some(close) => (Some(close.code.into()), close.reason.to_string()),
@@ -119,7 +133,7 @@ impl Connection {
                     let _ = self.socket.flush().await;
                     return Err(ended);
                 }
-                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return Err(self.end(Ended::broken(&error))),
                 None => return Err(self.end(Ended::default())),
             }

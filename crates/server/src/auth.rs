@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wireproof_protocol::{ErrorCode, UserId};
 
-use crate::{error::Refusal, limits::rates::Exceeded};
+use crate::{error::Refusal, limits::rates::Exceeded, sabotage::Bugs};
 
 pub mod accounts;
 mod attempts;
@@ -60,6 +60,8 @@ pub struct Auth {
     pub query_token: bool,
     /// True when who shows no credentials is the user `anonymous`.
     pub insecure_no_auth: bool,
+    /// What is broken on purpose.
+    pub bugs: Bugs,
 }
 
 impl Auth {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limits;
+use crate::{limits::Limits, sabotage::Bugs};
 
 mod accounts;
 mod environment;
@@ -57,6 +57,9 @@ pub struct Config {
     /// never a setting of the file or the environment.
     #[serde(skip)]
     pub insecure_no_auth: bool,
+    /// The bugs that the kit switches on; none, unless compiled to have some.
+    #[serde(skip)]
+    pub bugs: Bugs,
 }
 
 impl Default for Config {
@@ -77,6 +80,7 @@ impl Default for Config {
             log: LogConfig::default(),
             otel: OtelConfig::default(),
             insecure_no_auth: false,
+            bugs: Bugs::default(),
         }
     }
 }

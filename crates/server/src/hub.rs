@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{CloseCode, ConnectionId, ErrorCode, UserId};
 
-use crate::{auth::Principal, broker::Notice, clock::unix_now, delivery::feed::Feed, limits::Address};
+use crate::{auth::Principal, broker::Notice, clock::unix_now, delivery::feed::Feed, limits::Address, sabotage::Bugs};
 
 /// One connection, as the hub and its own task share it.
 pub struct Outbox {
@@ -86,9 +86,15 @@ pub struct Queues {
 #[derive(Default)]
 pub struct Hub {
     users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
+    bugs: Bugs,
 }
 
 impl Hub {
+    /// A node without connections.
+    pub fn new(bugs: Bugs) -> Self {
+        Self { users: Mutex::default(), bugs }
+    }
+
     fn users(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Arc<Outbox>>>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }

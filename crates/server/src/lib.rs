@@ -1,8 +1,8 @@
 //! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
 //!
 //! Floors, each importing only from those below: `server`; `http`, `ws`; `session`, `hub`; `threads`, `runs`,
-//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `shutdown`, `tls`,
-//! `traces`.
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `sabotage`, `shutdown`,
+//! `tls`, `traces`.
 
 pub mod auth;
 pub mod broker;
@@ -15,6 +15,7 @@ pub mod hub;
 pub mod limits;
 pub mod metrics;
 pub mod runs;
+pub mod sabotage;
 pub mod server;
 pub mod session;
 pub mod shutdown;
@@ -22,7 +23,7 @@ pub mod store;
 pub mod threads;
 pub mod tls;
 pub mod traces;
-mod ws;
+pub mod ws;
 
 pub use config::{Config, ConfigError, Overrides};
 pub use http::{asyncapi_document, openapi_document};

@@ -12,6 +12,7 @@ use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, Outcome, 
 use crate::{
     error::Refusal,
     metrics::Metrics,
+    sabotage::Bugs,
     store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
     traces::{RunFacts, TraceParent, Traces},
 };
@@ -68,6 +69,7 @@ pub struct Runs {
     limits: RunLimits,
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
+    bugs: Bugs,
     tasks: TaskTracker,
     /// No new runs.
     closed: CancellationToken,
@@ -83,6 +85,7 @@ impl Runs {
         limits: RunLimits,
         metrics: Arc<Metrics>,
         traces: Arc<Traces>,
+        bugs: Bugs,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -92,6 +95,7 @@ impl Runs {
             limits,
             metrics,
             traces,
+            bugs,
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
             draining: CancellationToken::new(),

@@ -300,6 +300,7 @@ async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Aut
         tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)),
         query_token: config.auth.query_token,
         insecure_no_auth: config.insecure_no_auth,
+        bugs: config.bugs.clone(),
     })
 }
 
@@ -332,13 +333,13 @@ fn build(
         run: Duration::from_secs_f64(config.limits.run_seconds),
         grace: AGENT_GRACE,
     };
-    let runs = Runs::new(store.clone(), agents, limits, metrics.clone(), traces);
+    let runs = Runs::new(store.clone(), agents, limits, metrics.clone(), traces, config.bugs.clone());
     let threads = Threads::new(store.clone());
     let auth = Arc::new(auth);
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let context = Context {
         store,
-        hub: Arc::new(Hub::default()),
+        hub: Arc::new(Hub::new(config.bugs.clone())),
         runs,
         threads,
         auth,
@@ -353,6 +354,7 @@ fn build(
         told: http::told(config),
         metrics,
         shutdown,
+        bugs: config.bugs.clone(),
     };
     Ok((Arc::new(context), upkeep))
 }

@@ -9,6 +9,7 @@ use crate::{
     limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
     metrics::Metrics,
     runs::Runs,
+    sabotage::Bugs,
     shutdown::Shutdown,
     store::Store,
     threads::Threads,
@@ -18,6 +19,8 @@ use crate::{
 pub mod connection;
 mod counted;
 pub mod dispatch;
+#[cfg(feature = "sabotage")]
+mod faulty;
 pub mod keys;
 pub mod opening;
 pub mod resume;
@@ -60,6 +63,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Whether the server is going away.
     pub shutdown: Shutdown,
+    /// What is broken on purpose.
+    pub bugs: Bugs,
 }
 
 impl Context {

@@ -72,6 +72,23 @@ impl Issuer {
         self
     }
 
+    /// Somebody else under the same name: another key of the same kind. An RSA key takes a moment.
+    pub fn rival(&self) -> Self {
+        let kid = self.kid.as_deref().unwrap_or_default();
+        let rival = match &self.pair {
+            Pair::Rsa(_) => Self::rs256(kid),
+            Pair::P256(_) => Self::es256(kid),
+            Pair::Ed25519(_) => Self::eddsa(kid),
+            Pair::Secret(secret) => Self::hs256(kid, secret.iter().map(|byte| !byte).collect::<Vec<_>>()),
+        };
+        if self.kid.is_none() { rival.nameless() } else { rival }
+    }
+
+    /// False for a secret, which must stay one.
+    pub fn has_public_key(&self) -> bool {
+        !matches!(self.pair, Pair::Secret(_))
+    }
+
     /// Its algorithm, as the head of a token names it.
     pub fn algorithm(&self) -> &'static str {
         match self.pair {
@@ -217,7 +234,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// Now, in whole Unix seconds.
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }

@@ -20,6 +20,7 @@
 
 mod account;
 mod arrival;
+pub mod check;
 mod client;
 mod collector;
 mod contract;
@@ -28,11 +29,17 @@ mod history;
 mod issuer;
 mod line;
 mod matcher;
+pub mod proxy;
+pub mod profile;
+pub mod record;
+pub mod report;
 mod rest;
 mod run;
 mod server;
 mod table;
+mod tokens;
 mod user;
+pub mod wire;
 
 pub use account::TestAccount;
 pub use arrival::Arrival;
@@ -40,9 +47,11 @@ pub use client::{Accepted, TestClient};
 pub use expect::Unmet;
 pub use issuer::{Issuer, JwksServer, pem, unsigned};
 pub use matcher::{Matcher, answer_to, error, event, frame, matching};
+pub use proxy::FaultProxy;
 pub use rest::{Reply, Rest};
 pub use run::Run;
 pub use server::{Builder, TestServer};
+pub use tokens::TokenKind;
 pub use user::TestUser;
 
 /// How long an expectation waits unless it is told otherwise.

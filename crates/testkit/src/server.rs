@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -17,11 +17,14 @@ use wireproof_client::Connect;
 use wireproof_protocol::UserId;
 use wireproof_server::{
     Config, ReloadError, Server,
-    auth::{Keys, Permissions, keys::KeyReport},
+    auth::{
+        Keys, Permissions,
+        keys::{KEY_FILE, KeyReport},
+    },
     config::JwtConfig,
 };
 
-use crate::{DEADLINE, account::TestAccount, rest::Rest, user::TestUser};
+use crate::{DEADLINE, account::TestAccount, issuer::Issuer, rest::Rest, user::TestUser};
 
 /// Between two looks at a number of the server that has no event of its own.
 const LOOK: Duration = Duration::from_millis(1);
@@ -41,12 +44,39 @@ pub struct TestServer {
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) keys: Keys,
+    secret: RwLock<Vec<u8>>,
 }
 
 impl Site {
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }
+
+    /// HTTP of an administrator with all permissions.
+    pub(crate) fn admin(&self) -> Rest {
+        let root = UserId::new("root").unwrap_or_else(|e| panic!("root is a user: {e}"));
+        let mut claims = self.keys.claims(&root, Duration::from_secs(3600));
+        claims.permissions = Some(Permissions::all().names().into_iter().map(str::to_owned).collect());
+        Rest::to(self.address).token(self.keys.sign_claims(&claims))
+    }
+
+    /// The server's own key, which signs whatever it is given.
+    pub(crate) fn issuer(&self) -> Issuer {
+        let kid = self.keys.report().local.unwrap_or_default();
+        Issuer::hs256(&kid, self.secret.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// The secret of the settings, or that of the data directory.
+fn secret(jwt: &JwtConfig, data_dir: &Path) -> Vec<u8> {
+    if !jwt.secret.is_empty() {
+        return jwt.secret.clone().into_bytes();
+    }
+    let hex = std::fs::read_to_string(data_dir.join(KEY_FILE));
+    let hex = hex.unwrap_or_else(|e| panic!("the server's key cannot be read: {e}"));
+    let pairs = hex.trim().as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16));
+    bytes.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("the server's key is not hex: {e}"))
 }
 
 /// A server with settings and agents of a test's own.
@@ -60,6 +90,15 @@ impl Builder {
     /// Changes settings; the address and the data directory are the kit's.
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// Switches a bug on, by its name: `lost_event`, or `lost_event:50` for once in fifty times. Panics when there is no
+    /// such bug.
+    #[cfg(feature = "sabotage")]
+    pub fn bug(mut self, name: &str, seed: u64) -> Self {
+        let bugs = wireproof_server::sabotage::Bugs::parse(name, seed);
+        self.config.bugs = bugs.unwrap_or_else(|e| panic!("{e}"));
         self
     }
 
@@ -86,7 +125,8 @@ impl Builder {
         let keys = Keys::from_config(&signing(&config), &config.data_dir)
             .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
         let server = launch(&config, &self.agents).await;
-        let site = Arc::new(Site { address, keys });
+        let secret = RwLock::new(secret(&config.jwt, &config.data_dir));
+        let site = Arc::new(Site { address, keys, secret });
         TestServer { server, config, agents: self.agents, site, folder, _port: port }
     }
 }
@@ -163,10 +203,7 @@ impl TestServer {
 
     /// HTTP of an administrator with all permissions.
     pub fn admin(&self) -> Rest {
-        let root = self.user("root");
-        let mut claims = self.keys().claims(root.id(), Duration::from_secs(3600));
-        claims.permissions = Some(Permissions::all().names().into_iter().map(str::to_owned).collect());
-        self.rest().token(self.keys().sign_claims(&claims))
+        self.site.admin()
     }
 
     /// A user with an account, which is made if there is none, who has just logged in.
@@ -222,6 +259,8 @@ impl TestServer {
         change(&mut config);
         self.server.reload(&config).await?;
         self.site.keys.reload(&signing(&config), self.folder.path()).await?;
+        *self.site.secret.write().unwrap_or_else(PoisonError::into_inner) =
+            secret(&config.jwt, self.folder.path());
         self.config = config;
         Ok(())
     }

@@ -9,6 +9,7 @@ use wireproof_protocol::{Position, UserId};
 
 use crate::{
     client::TestClient,
+    issuer::Issuer,
     rest::{Reply, Rest},
     server::Site,
 };
@@ -46,6 +47,28 @@ impl TestUser {
     /// A token that is good for so long from now.
     pub fn token_for(&self, ttl: Duration) -> String {
         self.site.keys.sign(&self.user_id, ttl)
+    }
+
+    /// Who signs the server's own tokens: the same key under the same name, for tokens that no server would sign.
+    pub fn issuer(&self) -> Issuer {
+        self.site.issuer()
+    }
+
+    /// What a good token of the user says, for an hour; to be changed and signed by [`TestUser::issuer`].
+    pub fn claims(&self) -> Value {
+        let claims = self.site.keys.claims(&self.user_id, TOKEN_LIFE);
+        serde_json::to_value(claims).unwrap_or_else(|e| panic!("claims are JSON: {e}"))
+    }
+
+    /// Another user of the same server.
+    pub(crate) fn called(&self, name: &str) -> Self {
+        let user_id = UserId::new(name).unwrap_or_else(|e| panic!("{name:?} cannot be a user: {e}"));
+        Self { site: self.site.clone(), user_id }
+    }
+
+    /// HTTP of an administrator of the same server.
+    pub(crate) fn admin(&self) -> Rest {
+        self.site.admin()
     }
 
     /// A connection with a good token in its header, to be changed before it is opened with [`TestUser::open`].

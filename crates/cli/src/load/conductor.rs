@@ -16,9 +16,10 @@ use wireproof_client::{Connect, OpenError};
 
 use super::{
     Load,
-    driver::{Driver, Shared},
-    pacer::due_times,
+    driver::{Driver, Message, Shared},
+    pacer::{Due, due_times},
     process,
+    schedule::Schedule,
     tally::{Counts, Tally},
     target::Target,
 };
@@ -26,11 +27,14 @@ use super::{
 /// How long the last runs may take after the last message.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
-/// Messages that may wait for one connection; only a generator that cannot keep up fills it.
-const WAITING: usize = 1024;
+/// Messages that may wait for one connection.
+const WAITING: usize = 4096;
+
+/// How often the generator looks at its own clock.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Takes part in the measurement once it is open, until its sender is dropped.
-type Player = mpsc::Sender<Instant>;
+type Player = mpsc::Sender<Due>;
 
 pub(super) struct Conductor {
     shared: Arc<Shared>,
@@ -56,7 +60,10 @@ pub(super) struct Course {
 
 impl Conductor {
     pub(super) fn new(load: &Load, target: &Target) -> Self {
-        let shared = Arc::new(Shared::new(&load.message, load.closed));
+        let message = if load.ping { Message::ping() } else { Message::chat(&load.message) };
+        let in_flight = load.in_flight.unwrap_or(usize::MAX);
+        let stages = load.schedule().stages().len();
+        let shared = Arc::new(Shared::new(message, load.closed, in_flight, stages));
         let course = Course::default();
         Self { shared, players: Vec::new(), drivers: JoinSet::new(), server: target.pid, course }
     }
@@ -72,7 +79,7 @@ impl Conductor {
         let start = Instant::now();
         let gate = Arc::new(Semaphore::new(load.opening));
         let (opened, mut opens) = mpsc::channel(load.opening);
-        for index in 0..load.connections {
+        for index in 0..load.connections() {
             let permit = gate.clone().acquire_owned().await.context("opening connections")?;
             while let Ok(open) = opens.try_recv() {
                 self.take(open, bar);
@@ -119,13 +126,9 @@ impl Conductor {
         let before = self.processor_times();
         let (start, counts) = (Instant::now(), self.shared.tally().counts);
         if load.closed {
-            for player in &self.players {
-                // A queue of its own that nothing was put into yet has room.
-                let _ = player.try_send(Instant::now());
-            }
+            self.players.iter().for_each(|player| self.hand(player, Due { at: Instant::now(), stage: 0 }));
         }
-        let rate = if load.closed { 0.0 } else { load.rate };
-        self.send_on_time(start, rate, load.duration, bar).await;
+        self.send_on_time(start, &load.schedule(), bar).await;
         self.shared.stop();
         self.course.playing = start.elapsed();
         self.course.window = self.shared.tally().counts.since(counts);
@@ -137,25 +140,36 @@ impl Conductor {
         Ok(())
     }
 
-    /// Hands each due time to the next connection in turn, until the duration is over.
-    async fn send_on_time(&self, start: Instant, rate: f64, duration: Duration, bar: &ProgressBar) {
-        let mut due = due_times(start, rate, duration);
+    /// Hands each message that is due to the next connection in turn, until the schedule is over.
+    async fn send_on_time(&self, start: Instant, schedule: &Schedule, bar: &ProgressBar) {
+        let mut due = due_times(start, schedule);
         let mut turn = self.players.iter().cycle();
-        let mut ticks = interval(Duration::from_millis(200));
+        let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let end = tokio::time::sleep_until((start + duration).into());
+        let end = tokio::time::sleep_until((start + schedule.duration()).into());
         tokio::pin!(end);
-        loop {
+        let (mut is_handed, mut is_over) = (false, false);
+        // A generator that is behind hands out what is still due: nothing of the schedule is left out.
+        while !(is_handed && is_over) {
             tokio::select! {
-                Some(due) = due.recv() => {
-                    let sent = turn.next().is_some_and(|player| player.try_send(due).is_ok());
-                    if !sent {
-                        self.shared.tally().error("message not sent: its connection is gone or behind");
-                    }
+                next = due.recv(), if !is_handed => match (next, turn.next()) {
+                    (Some(due), Some(player)) => self.hand(player, due),
+                    _ => is_handed = true,
+                },
+                () = &mut end, if !is_over => is_over = true,
+                tick = ticks.tick() => {
+                    self.shared.tally().lag.add(tick.elapsed());
+                    self.show(start, bar);
                 }
-                () = &mut end => return,
-                _ = ticks.tick() => self.show(start, bar),
             }
+        }
+    }
+
+    fn hand(&self, player: &Player, due: Due) {
+        let mut tally = self.shared.tally();
+        tally.counts.due += 1;
+        if player.try_send(due).is_err() {
+            tally.counts.unsent += 1;
         }
     }
 
@@ -171,9 +185,14 @@ impl Conductor {
     async fn last_answers(&self, bar: &ProgressBar) {
         let deadline = Instant::now() + LAST_ANSWERS;
         let mut ticks = interval(Duration::from_millis(20));
-        while Instant::now() < deadline && self.shared.tally().counts.open() > 0 {
+        loop {
+            let counts = self.shared.tally().counts;
+            let left = counts.open() + counts.waiting();
+            if left == 0 || Instant::now() >= deadline {
+                return;
+            }
+            bar.set_message(format!("waiting for {left} answers"));
             ticks.tick().await;
-            bar.set_message(format!("waiting for {} runs", self.shared.tally().counts.open()));
         }
     }
 
@@ -198,7 +217,7 @@ async fn join(
     shared: Arc<Shared>,
     counts_events: bool,
     opened: mpsc::Sender<Result<Player, OpenError>>,
-) -> Option<(Driver, mpsc::Receiver<Instant>)> {
+) -> Option<(Driver, mpsc::Receiver<Due>)> {
     let start = Instant::now();
     let (told, driver) = match connect.open_welcomed().await {
         Ok((connection, welcome)) => {

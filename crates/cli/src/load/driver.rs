@@ -1,6 +1,8 @@
 //! One connection under load: sends what is due, and times what comes back.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +14,11 @@ use serde::Deserialize;
 use tokio::sync::mpsc::Receiver;
 use wireproof_client::{Connection, RecvError, Welcome};
 
-use super::tally::Tally;
+use super::{
+    pacer::Due,
+    tally::Tally,
+    underway::{Sign, Underway},
+};
 
 /// The server pings more often than that.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -20,18 +26,34 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// What all connections share.
 pub(super) struct Shared {
     tally: Mutex<Tally>,
-    /// The frame after its id, the same for all.
-    message: String,
+    message: Message,
     /// True when connections send their next message by themselves.
     closed_loop: bool,
+    /// How many messages a connection may have on their way; what is due waits for its turn.
+    in_flight: usize,
     stopped: AtomicBool,
 }
 
-impl Shared {
-    pub(super) fn new(content: &str, closed_loop: bool) -> Self {
+/// What is sent: the frame after its id, the same for all.
+pub(super) struct Message(String);
+
+impl Message {
+    /// A message to the server's first agent.
+    pub(super) fn chat(content: &str) -> Self {
         let content = serde_json::Value::from(content);
-        let message = format!(r#","type":"chat","content":{content}}}"#);
-        Self { tally: Mutex::new(Tally::new()), message, closed_loop, stopped: AtomicBool::new(false) }
+        Self(format!(r#","type":"chat","content":{content}}}"#))
+    }
+
+    /// A frame that the server answers without an agent and without its store.
+    pub(super) fn ping() -> Self {
+        Self(r#","type":"ping"}"#.to_owned())
+    }
+}
+
+impl Shared {
+    pub(super) fn new(message: Message, closed_loop: bool, in_flight: usize, stages: usize) -> Self {
+        let tally = Mutex::new(Tally::new(stages));
+        Self { tally, message, closed_loop, in_flight, stopped: AtomicBool::new(false) }
     }
 
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -57,21 +79,6 @@ struct Seen<'a> {
     error_code: Option<&'a str>,
 }
 
-/// A message of this connection on its way through the server.
-struct Asked {
-    number: u64,
-    due: Instant,
-    run_id: Option<String>,
-}
-
-/// What a run comes by.
-#[derive(Clone, Copy)]
-enum Milestone {
-    Started,
-    Success,
-    Failure,
-}
-
 pub(super) struct Driver {
     connection: Connection,
     shared: Arc<Shared>,
@@ -80,9 +87,9 @@ pub(super) struct Driver {
     /// True for the one connection of its user whose events are counted.
     counts_events: bool,
     next_number: u64,
-    asked: Vec<Asked>,
-    /// Milestones of runs that may turn out to be this connection's.
-    early: Vec<(String, Milestone, Instant)>,
+    underway: Underway,
+    /// Since when nothing but the generator itself kept the next message back.
+    free_since: Instant,
 }
 
 impl Driver {
@@ -93,28 +100,22 @@ impl Driver {
         counts_events: bool,
     ) -> Self {
         let prefix = welcome.connection_id.to_string();
-        Self {
-            connection,
-            shared,
-            prefix,
-            counts_events,
-            next_number: 0,
-            asked: Vec::new(),
-            early: Vec::new(),
-        }
+        let (underway, free_since) = (Underway::default(), Instant::now());
+        Self { connection, shared, prefix, counts_events, next_number: 0, underway, free_since }
     }
 
     /// Runs until nothing more can become due, or the connection ends.
-    pub(super) async fn drive(mut self, mut due: Receiver<Instant>) {
+    pub(super) async fn drive(mut self, mut due: Receiver<Due>) {
         loop {
+            let may_send = self.underway.len() < self.shared.in_flight;
             tokio::select! {
-                due = due.recv() => match due {
+                due = due.recv(), if may_send => match due {
                     Some(due) => self.send(due).await,
                     None => break,
                 },
                 text = self.connection.recv_text(SILENCE) => match text {
-                    Ok(text) => if self.see(&text) { self.send(Instant::now()).await },
-                    Err(error) => return self.lost(&error),
+                    Ok(text) => self.heard(&text).await,
+                    Err(error) => return self.lost(&error, due),
                 },
             }
         }
@@ -122,29 +123,46 @@ impl Driver {
         self.connection.cut();
     }
 
-    async fn send(&mut self, due: Instant) {
+    async fn send(&mut self, due: Due) {
         let number = self.next_number;
         self.next_number += 1;
-        let text = format!(r#"{{"id":"{}-{number}"{}"#, self.prefix, self.shared.message);
-        let sent = self.connection.send_text(text).await;
+        let text = format!(r#"{{"id":"{}-{number}"{}"#, self.prefix, self.shared.message.0);
+        let began = Instant::now();
+        let (sent, waited) = noting_waits(self.connection.send_text(text)).await;
         let mut tally = self.shared.tally();
         tally.counts.sent += 1;
+        tally.late.add(began.saturating_duration_since(due.at.max(self.free_since)));
         match sent {
             Ok(()) => {
-                tally.late.add(due.elapsed());
-                self.asked.push(Asked { number, due, run_id: None });
+                let due = (!self.shared.closed_loop).then_some((due.at, due.stage));
+                self.underway.sent(number, due, began);
             }
             // The next receive says why.
             Err(_) => tally.counts.refused += 1,
         }
+        drop(tally);
+        if waited {
+            self.free_since = Instant::now();
+        }
     }
 
-    /// Times what a frame says; true when it is time for the next message of a closed loop.
+    /// Takes a frame in; in a closed loop the end of a message is when the next one is due.
+    async fn heard(&mut self, text: &str) {
+        let was_full = self.underway.len() >= self.shared.in_flight;
+        let is_over = self.see(text);
+        if was_full && self.underway.len() < self.shared.in_flight {
+            self.free_since = Instant::now();
+        }
+        if is_over && self.shared.closed_loop && !self.shared.stopped.load(Ordering::Relaxed) {
+            self.shared.tally().counts.due += 1;
+            self.send(Due { at: Instant::now(), stage: 0 }).await;
+        }
+    }
+
+    /// Times what a frame says; true when it is the end of a message, but for a refusal.
     fn see(&mut self, text: &str) -> bool {
         let now = Instant::now();
-        // The guard must not borrow self: what is asked changes beside it.
-        let shared = self.shared.clone();
-        let mut tally = shared.tally();
+        let mut tally = self.shared.tally();
         let Ok(seen) = serde_json::from_str::<Seen<'_>>(text) else {
             tally.error("unreadable frame");
             return false;
@@ -153,79 +171,33 @@ impl Driver {
             tally.counts.deliveries += 1;
             tally.counts.events += u64::from(self.counts_events);
         }
-        let over = match (seen.kind, seen.run_id) {
-            ("accepted", Some(run_id)) => self.accepted(&mut tally, seen.id, run_id, now),
-            ("agent_started", Some(run_id)) => self.reached(&mut tally, run_id, Milestone::Started, now),
+        let underway = &mut self.underway;
+        match (seen.kind, seen.run_id) {
+            ("accepted", Some(run_id)) => underway.accepted(&mut tally, seen.id, run_id, now),
+            ("agent_started", Some(run_id)) => underway.run(&mut tally, run_id, Sign::Started, now),
+            ("message_delta", Some(run_id)) => underway.run(&mut tally, run_id, Sign::Delta, now),
             ("agent_completed", Some(run_id)) => {
-                let end =
-                    if seen.outcome == Some("success") { Milestone::Success } else { Milestone::Failure };
-                self.reached(&mut tally, run_id, end, now)
+                let is_well = seen.outcome == Some("success");
+                underway.run(&mut tally, run_id, if is_well { Sign::Success } else { Sign::Failure }, now)
             }
+            ("pong", _) => underway.answered(&mut tally, seen.id, now),
             ("error", _) => {
                 tally.error(seen.error_code.unwrap_or("error"));
-                if let Some(index) = self.find_by_id(seen.id) {
-                    tally.counts.refused += 1;
-                    self.asked.swap_remove(index);
-                }
+                underway.refused(&mut tally, seen.id);
                 // A loop that goes on after a refusal would only count refusals.
                 false
             }
             _ => false,
-        };
-        over && shared.closed_loop && !shared.stopped.load(Ordering::Relaxed)
-    }
-
-    /// Times the answer, and what the log said of the run before it.
-    fn accepted(&mut self, tally: &mut Tally, id: Option<&str>, run_id: &str, now: Instant) -> bool {
-        let Some(index) = self.find_by_id(id) else { return false };
-        tally.accepted.add(now - self.asked[index].due);
-        self.asked[index].run_id = Some(run_id.to_owned());
-        let mut over = false;
-        for (run, milestone, at) in std::mem::take(&mut self.early) {
-            if run == run_id {
-                over |= self.reached(tally, run_id, milestone, at);
-            } else if self.awaits_answer() {
-                self.early.push((run, milestone, at));
-            }
         }
-        over
     }
 
-    /// Times a milestone of a run, if the run is this connection's; true when it was the last one.
-    fn reached(&mut self, tally: &mut Tally, run_id: &str, milestone: Milestone, at: Instant) -> bool {
-        let Some(index) = self.asked.iter().position(|asked| asked.run_id.as_deref() == Some(run_id)) else {
-            // The log may be faster than the answer that says whose run it is.
-            if self.awaits_answer() {
-                self.early.push((run_id.to_owned(), milestone, at));
-            }
-            return false;
-        };
-        let latency = at - self.asked[index].due;
-        match milestone {
-            Milestone::Started => {
-                tally.started.add(latency);
-                return false;
-            }
-            Milestone::Success => tally.counts.completed += 1,
-            Milestone::Failure => tally.counts.failed += 1,
-        }
-        tally.completed.add(latency);
-        self.asked.swap_remove(index);
-        true
-    }
-
-    fn awaits_answer(&self) -> bool {
-        self.asked.iter().any(|asked| asked.run_id.is_none())
-    }
-
-    fn find_by_id(&self, id: Option<&str>) -> Option<usize> {
-        let number: u64 = id?.rsplit_once('-')?.1.parse().ok()?;
-        self.asked.iter().position(|asked| asked.number == number)
-    }
-
-    fn lost(&self, error: &RecvError) {
+    fn lost(&self, error: &RecvError, mut due: Receiver<Due>) {
         let mut tally = self.shared.tally();
-        tally.counts.refused += self.asked.len() as u64;
+        tally.counts.refused += self.underway.len() as u64;
+        due.close();
+        while due.try_recv().is_ok() {
+            tally.counts.unsent += 1;
+        }
         tally.error(match error {
             RecvError::Ended(ended) => match ended.code {
                 Some(code) => format!("closed with {code}"),
@@ -234,4 +206,18 @@ impl Driver {
             RecvError::Timeout(_) | RecvError::Unreadable { .. } => "silent server".into(),
         });
     }
+}
+
+/// Runs the future to its end and tells whether it had to wait: a socket that takes nothing is not the generator's fault.
+async fn noting_waits<T>(future: impl Future<Output = T>) -> (T, bool) {
+    // Without the runtime's budget, which would be a wait of the generator's own.
+    let mut future = pin!(tokio::task::unconstrained(future));
+    let mut waited = false;
+    let done = poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        waited |= polled.is_pending();
+        polled
+    });
+    let done = done.await;
+    (done, waited)
 }

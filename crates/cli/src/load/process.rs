@@ -14,11 +14,19 @@ pub(super) fn memory_kib(pid: u32) -> Option<u64> {
 
 /// Processor time so far, of all threads, in user and in system.
 pub(super) fn processor_time(pid: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything: fields count from behind it, and the third of all comes first.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let ticks = |index| stat(pid, index)?.parse::<u64>().ok();
     Some(Duration::from_millis((ticks(11)? + ticks(12)?) * 1000 / TICKS))
+}
+
+/// True while a signal holds the process.
+pub(super) fn is_stopped(pid: u32) -> bool {
+    stat(pid, 0).is_some_and(|state| state == "T")
+}
+
+/// A field of `/proc/PID/stat`. The name in brackets may hold anything: they count from behind it, the state from 0.
+fn stat(pid: u32, index: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().nth(index)?.to_owned())
 }
 
 /// The process that listens on a TCP port of this machine, if this user may see it.

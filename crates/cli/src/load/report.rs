@@ -7,25 +7,28 @@ use serde::Serialize;
 use super::{
     Load,
     conductor::Course,
-    tally::{Tally, Times},
+    doubts::doubts,
+    expectation::Verdict,
+    self_check::Finding,
+    tally::{Milestone, STEPS, Step, Tally, Times},
 };
-
-/// A message this late, at p99, is the generator's fault and no longer small beside what is measured.
-const LATE_MS: f64 = 5.0;
-
-/// A generator that is busier than this share of its core cannot be trusted with latencies.
-const BUSY: f64 = 0.9;
 
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) connections: Connections,
     pub(super) load: Sent,
-    /// Milliseconds from when a message was due.
+    /// By both clocks: `corrected` from when a message was due, `raw` from when it was sent.
     pub(super) latency_ms: Latencies,
+    /// Each stage of the schedule alone, when there is more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) stages: Vec<OfStage>,
     pub(super) server: ServerUse,
     pub(super) generator: GeneratorUse,
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) warnings: Vec<String>,
+    pub(super) expectations: Vec<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) self_check: Option<Finding>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +53,8 @@ pub(super) struct Sent {
     pub(super) runs_failed: u64,
     pub(super) runs_unfinished: u64,
     pub(super) refused: u64,
+    /// Messages that were due and never sent.
+    pub(super) unsent: u64,
     pub(super) runs_per_second: f64,
     pub(super) events_per_second: f64,
     pub(super) deliveries_per_second: f64,
@@ -57,18 +62,33 @@ pub(super) struct Sent {
 
 #[derive(Serialize)]
 pub(super) struct Latencies {
-    pub(super) accepted: Option<Quantiles>,
-    pub(super) agent_started: Option<Quantiles>,
-    pub(super) agent_completed: Option<Quantiles>,
+    pub(super) accepted: Clocks,
+    pub(super) agent_started: Clocks,
+    pub(super) first_delta: Clocks,
+    pub(super) completed: Clocks,
 }
 
 #[derive(Serialize, Clone, Copy)]
+pub(super) struct Clocks {
+    /// Nothing in a closed loop: without a schedule nothing is due.
+    pub(super) corrected: Option<Quantiles>,
+    pub(super) raw: Option<Quantiles>,
+}
+
+#[derive(Serialize, Clone, Copy, Debug, PartialEq)]
 pub(super) struct Quantiles {
     pub(super) p50: f64,
     pub(super) p90: f64,
     pub(super) p99: f64,
+    #[serde(rename = "p99.9")]
     pub(super) p999: f64,
     pub(super) max: f64,
+}
+
+#[derive(Serialize)]
+pub(super) struct OfStage {
+    pub(super) stage: String,
+    pub(super) completed_ms: Option<Quantiles>,
 }
 
 #[derive(Serialize)]
@@ -85,11 +105,14 @@ pub(super) struct ServerUse {
 #[derive(Serialize)]
 pub(super) struct GeneratorUse {
     pub(super) cores: Option<f64>,
+    /// What the generator itself lost between due and sent.
     pub(super) late_ms: Option<Quantiles>,
+    /// How late its own clock ran.
+    pub(super) lag_ms: Option<Quantiles>,
 }
 
 impl Quantiles {
-    fn of(times: &Times) -> Option<Self> {
+    pub(super) fn of(times: &Times) -> Option<Self> {
         let at = |quantile| times.ms(quantile);
         (times.count() > 0).then(|| Self {
             p50: at(0.5),
@@ -101,11 +124,41 @@ impl Quantiles {
     }
 }
 
+impl Clocks {
+    fn of(step: &Step) -> Self {
+        Self { corrected: Quantiles::of(&step.corrected), raw: Quantiles::of(&step.raw) }
+    }
+}
+
+impl Latencies {
+    fn of(tally: &Tally) -> Self {
+        let of = |milestone: Milestone| Clocks::of(&tally.steps[milestone as usize]);
+        Self {
+            accepted: of(Milestone::Accepted),
+            agent_started: of(Milestone::Started),
+            first_delta: of(Milestone::FirstDelta),
+            completed: of(Milestone::Completed),
+        }
+    }
+
+    /// Each step with its name, in the order of [`STEPS`].
+    pub(super) fn steps(&self) -> [(&'static str, Clocks); STEPS.len()] {
+        let clocks = [self.accepted, self.agent_started, self.first_delta, self.completed];
+        std::array::from_fn(|index| (STEPS[index].1, clocks[index]))
+    }
+}
+
 impl Report {
     pub(super) fn new(load: &Load, course: Course, tally: Tally) -> Self {
+        let stages = load.schedule();
+        let stages = stages.stages().iter().zip(&tally.stages);
+        let of_stage = |(stage, times): (&super::schedule::Stage, _)| OfStage {
+            stage: stage.to_string(),
+            completed_ms: Quantiles::of(times),
+        };
         let mut report = Self {
             connections: Connections {
-                asked: load.connections,
+                asked: load.connections(),
                 opened: tally.opened,
                 users: load.users(),
                 seconds: course.opening.as_secs_f64(),
@@ -113,56 +166,53 @@ impl Report {
                 handshake_ms: Quantiles::of(&tally.handshake),
             },
             load: Sent::new(load, &course, &tally),
-            latency_ms: Latencies {
-                accepted: Quantiles::of(&tally.accepted),
-                agent_started: Quantiles::of(&tally.started),
-                agent_completed: Quantiles::of(&tally.completed),
-            },
+            latency_ms: Latencies::of(&tally),
+            stages: if stages.len() > 1 { stages.map(of_stage).collect() } else { Vec::new() },
             server: ServerUse::new(&course, &tally),
             generator: GeneratorUse {
                 cores: course.processor[1].map(|time| time.as_secs_f64() / course.playing.as_secs_f64()),
                 late_ms: Quantiles::of(&tally.late),
+                lag_ms: Quantiles::of(&tally.lag),
             },
             errors: tally.errors,
             warnings: Vec::new(),
+            expectations: Vec::new(),
+            self_check: None,
         };
-        report.warnings = report.doubts(course);
+        report.warnings = doubts(&report, course.first_failure);
+        report.expectations = load.expect.iter().map(|expected| expected.judge(&report)).collect();
         report
     }
 
-    fn doubts(&self, course: Course) -> Vec<String> {
-        let mut doubts = Vec::new();
-        if let Some(late) = self.generator.late_ms.filter(|late| late.p99 > LATE_MS) {
-            doubts.push(format!(
-                "the generator was late: {:.1} ms at p99 from due to sent, and the latencies include it",
-                late.p99
-            ));
-        }
-        if let Some(cores) = self.generator.cores.filter(|cores| *cores > BUSY) {
-            doubts.push(format!("the generator used {cores:.2} of its one core: it may be what is measured"));
-        }
-        if let Some(error) = course.first_failure {
-            doubts.push(format!("connections failed to open, the first one so: {error}"));
-        }
-        if self.errors.contains_key("rate_limited") || self.errors.contains_key("too_many_runs") {
-            doubts.push(
-                "the server's limits were reached: raise limits.* there, or spread over --users".into(),
-            );
-        }
-        doubts
+    /// Messages and connections that came to no good end.
+    pub(super) fn error_count(&self) -> u64 {
+        let Sent { refused, runs_failed, runs_unfinished, unsent, .. } = self.load;
+        let closed = self.connections.asked as u64 - self.connections.opened;
+        let seen: u64 = self.errors.values().sum();
+        // One thing may be in both: a refusal is a message that came to nothing, and has its name here.
+        (refused + runs_failed + runs_unfinished + unsent + closed).max(seen)
     }
 
-    /// True when nothing was refused, lost or left open.
-    pub(super) fn is_clean(&self) -> bool {
-        let load = &self.load;
-        self.errors.is_empty() && load.refused + load.runs_failed + load.runs_unfinished == 0
+    /// Their share of all messages that were due and all connections.
+    pub(super) fn error_share(&self) -> f64 {
+        let all = self.load.messages + self.load.unsent + self.connections.asked as u64;
+        self.error_count() as f64 / all.max(1) as f64
+    }
+
+    /// True when all expectations are met, and nothing went wrong but what they allow.
+    pub(super) fn is_good(&self, load: &Load) -> bool {
+        let allows_errors = load.expect.iter().any(|expected| expected.is_of_errors());
+        (allows_errors || self.error_count() == 0)
+            && self.expectations.iter().all(|verdict| verdict.met)
+            && self.self_check.as_ref().is_none_or(|finding| finding.shown)
     }
 }
 
 impl Sent {
     fn new(load: &Load, course: &Course, tally: &Tally) -> Self {
-        let (window, playing) = (&course.window, course.playing);
-        let is_open = !load.closed && load.rate > 0.0;
+        let (window, playing, counts) = (&course.window, course.playing, &tally.counts);
+        let asked = load.schedule().mean_rate();
+        let is_open = !load.closed && asked > 0.0;
         Self {
             model: if load.closed {
                 "closed"
@@ -171,14 +221,15 @@ impl Sent {
             } else {
                 "idle"
             },
-            messages_per_second_asked: is_open.then_some(load.rate),
+            messages_per_second_asked: is_open.then_some(asked),
             seconds: playing.as_secs_f64(),
-            messages: tally.counts.sent,
+            messages: counts.sent,
             messages_per_second: per(window.sent, playing),
-            runs_completed: tally.counts.completed,
-            runs_failed: tally.counts.failed,
-            runs_unfinished: tally.counts.open(),
-            refused: tally.counts.refused,
+            runs_completed: counts.completed,
+            runs_failed: counts.failed,
+            runs_unfinished: counts.open(),
+            refused: counts.refused,
+            unsent: counts.unsent + counts.waiting(),
             runs_per_second: per(window.completed, playing),
             events_per_second: per(window.events, playing),
             deliveries_per_second: per(window.deliveries, playing),

@@ -10,23 +10,54 @@ pub(super) struct Tally {
     pub(super) opened: u64,
     pub(super) handshake: Times,
     pub(super) counts: Counts,
-    /// Time from due to on its way.
+    /// What the generator itself lost between due and sent.
     pub(super) late: Times,
-    pub(super) accepted: Times,
-    pub(super) started: Times,
-    pub(super) completed: Times,
+    /// How late the generator's own clock ran.
+    pub(super) lag: Times,
+    pub(super) steps: [Step; STEPS.len()],
+    pub(super) stages: Vec<Times>,
     /// What went wrong, with how often.
     pub(super) errors: BTreeMap<String, u64>,
+}
+
+/// What is timed of a message, in the order in which it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Milestone {
+    Accepted,
+    Started,
+    FirstDelta,
+    Completed,
+}
+
+/// The milestones with the names that the report and the expectations have for them.
+pub(super) const STEPS: [(Milestone, &str); 4] = [
+    (Milestone::Accepted, "accepted"),
+    (Milestone::Started, "agent_started"),
+    (Milestone::FirstDelta, "first_delta"),
+    (Milestone::Completed, "completed"),
+];
+
+/// The times to one milestone, by both clocks.
+#[derive(Clone)]
+pub(super) struct Step {
+    /// From when the message was due: what a user waits. Nothing where there is no schedule.
+    pub(super) corrected: Times,
+    /// From when it was sent: what hides the wait before.
+    pub(super) raw: Times,
 }
 
 /// How often each thing happened.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
+    /// Messages that became due, sent or not.
+    pub(super) due: u64,
     /// Messages sent.
     pub(super) sent: u64,
+    /// Messages that were due and that no connection could take any more.
+    pub(super) unsent: u64,
     /// Messages that the server refused or that died with their connection.
     pub(super) refused: u64,
-    /// Runs that ended well.
+    /// Messages that were answered well, by a run or by a pong.
     pub(super) completed: u64,
     /// Runs that ended otherwise.
     pub(super) failed: u64,
@@ -42,10 +73,17 @@ impl Counts {
         self.sent.saturating_sub(self.refused + self.completed + self.failed)
     }
 
+    /// Messages that are due and wait for their turn.
+    pub(super) fn waiting(&self) -> u64 {
+        self.due.saturating_sub(self.sent + self.unsent)
+    }
+
     /// What happened since an earlier count.
     pub(super) fn since(&self, before: Counts) -> Counts {
         Counts {
+            due: self.due - before.due,
             sent: self.sent - before.sent,
+            unsent: self.unsent - before.unsent,
             refused: self.refused - before.refused,
             completed: self.completed - before.completed,
             failed: self.failed - before.failed,
@@ -56,15 +94,16 @@ impl Counts {
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
+    /// Nothing yet, of so many stages.
+    pub(super) fn new(stages: usize) -> Self {
         Self {
             opened: 0,
             handshake: Times::new(),
             counts: Counts::default(),
             late: Times::new(),
-            accepted: Times::new(),
-            started: Times::new(),
-            completed: Times::new(),
+            lag: Times::new(),
+            steps: std::array::from_fn(|_| Step { corrected: Times::new(), raw: Times::new() }),
+            stages: vec![Times::new(); stages],
             errors: BTreeMap::new(),
         }
     }
@@ -83,7 +122,7 @@ const LONGEST_US: u64 = 600_000_000;
 pub(super) struct Times(Histogram<u64>);
 
 impl Times {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // The bounds are fixed and valid; a longer time counts as the longest.
         Self(Histogram::new_with_bounds(1, LONGEST_US, 3).expect("bounds of a histogram"))
     }

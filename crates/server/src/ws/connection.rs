@@ -194,7 +194,7 @@ impl Connection {
                     }
                     steps
                 }
-                Happened::Received(Received::Binary) => {
+                Happened::Received(Received::Binary(_)) => {
                     let steps = self.session.binary(now);
                     self.tally.frame(None, &steps);
                     steps

@@ -20,6 +20,7 @@ use crate::{
     auth::{Principal, token::Shown},
     hub::Registration,
     limits::{Address, counts::Place},
+    sabotage::Bug,
     session::{Session, Step},
     store::StoreError,
     traces::TraceParent,
@@ -130,7 +131,7 @@ pub async fn authenticate(
                 tally.frame(session.kind(), &steps);
                 steps
             }
-            Ok(Some(Ok(Received::Binary))) => {
+            Ok(Some(Ok(Received::Binary(_)))) => {
                 let steps = session.binary(Instant::now());
                 tally.frame(None, &steps);
                 steps
@@ -197,6 +198,9 @@ pub async fn welcome(
         server_time: now,
         insecure_no_auth: context.auth.insecure_no_auth,
     };
+    if context.bugs.on(Bug::WelcomeLate) {
+        registration.outbox.feed().control(encode(ControlBody::HeartbeatAck { seq: head.seq }, None));
+    }
     registration.outbox.feed().control(encode(body, None));
     if id.is_some() {
         let ack = ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None };

@@ -30,7 +30,11 @@ use tokio_tungstenite::{
 use wireproof_protocol::CloseCode;
 
 use super::counted::Counted;
-use crate::{metrics::Metrics, tls};
+use crate::{
+    metrics::Metrics,
+    sabotage::{Bug, Bugs},
+    tls,
+};
 
 /// Bytes of the reading buffer of an idle connection.
 const READ_BUFFER: usize = 2 << 10;
@@ -49,7 +53,7 @@ pub enum Received {
     /// A text frame.
     Text(Message),
     /// A binary frame.
-    Binary,
+    Binary(Message),
     /// A ping, pong or close, answered where RFC 6455 wants it.
     Control,
 }
@@ -68,11 +72,20 @@ pub struct Socket {
     unflushed: bool,
     /// True once the client has said goodbye.
     left: bool,
+    bugs: Bugs,
 }
 
 impl Socket {
     /// A socket over an upgraded stream; `read` is what came with the handshake.
-    pub fn new(stream: tls::Stream, read: Bytes, hard_limit: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        stream: tls::Stream,
+        read: Bytes,
+        hard_limit: usize,
+        metrics: Arc<Metrics>,
+        bugs: Bugs,
+    ) -> Self {
+        #[cfg(feature = "sabotage")]
+        let (stream, read) = super::faulty::Faulty::new(stream, read, bugs.clone());
         let stream = Counted::new(stream, read.len() as u64, metrics);
         let mut socket = Self {
             ws: None,
@@ -82,6 +95,7 @@ impl Socket {
             grown: false,
             unflushed: false,
             left: false,
+            bugs,
         };
         socket.ws = socket.codec(stream, read.to_vec());
         socket
@@ -92,7 +106,8 @@ impl Socket {
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(Some(self.hard_limit).filter(|limit| *limit > 0))
-            .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0));
+            .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0))
+            .accept_unmasked_frames(self.bugs.on(Bug::UnmaskedAccepted));
         // There is no handshake to wait for: it was ours.
         WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).now_or_never()
     }
@@ -130,7 +145,7 @@ impl Socket {
             self.left |= message.is_close();
             return Poll::Ready(Some(Ok(match message {
                 Message::Text(_) => Received::Text(message),
-                Message::Binary(_) => Received::Binary,
+                Message::Binary(_) => Received::Binary(message),
                 // The codec queued an answer where one is due.
                 _ => {
                     self.unflushed = true;
@@ -185,17 +200,18 @@ impl Socket {
     /// Puts a text in, which is UTF-8 by its making; after [`Socket::poll_ready`].
     pub fn send(&mut self, text: Bytes) -> Result<(), Error> {
         self.grown |= text.len() > WRITE_BUFFER;
-        self.put(Frame::message(text, OpCode::Data(Data::Text), true))
+        self.put(Message::Frame(Frame::message(text, OpCode::Data(Data::Text), true)))
     }
 
     /// Puts a ping in.
     pub fn ping(&mut self) -> Result<(), Error> {
-        self.put(Frame::ping(Bytes::new()))
+        self.put(Message::Frame(Frame::ping(Bytes::new())))
     }
 
-    fn put(&mut self, frame: Frame) -> Result<(), Error> {
+    /// Puts any message in; after [`Socket::poll_ready`].
+    pub fn put(&mut self, message: Message) -> Result<(), Error> {
         self.unflushed = true;
-        Pin::new(self.ws()?).start_send(Message::Frame(frame))
+        Pin::new(self.ws()?).start_send(message)
     }
 
     /// Ready when the kernel has all that was put in.

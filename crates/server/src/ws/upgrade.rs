@@ -19,6 +19,8 @@ use crate::{
     auth::token,
     error::Refusal,
     limits::{Address, counts::Place},
+    metrics::Metrics,
+    sabotage::{Bug, Bugs},
     tls::Stream,
     traces::TraceParent,
 };
@@ -39,13 +41,16 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         let wait = [(header::RETRY_AFTER, wait.as_secs().to_string())];
         return (StatusCode::SERVICE_UNAVAILABLE, wait, axum::Json(ControlBody::Error(body))).into_response();
     }
-    let key = match handshake_key(&request) {
+    let mut key = match handshake_key(&request, &context.bugs) {
         Ok(key) => key,
         Err(response) => {
             context.metrics.handshake("bad_request");
             return *response;
         }
     };
+    if context.bugs.on(Bug::WrongAcceptKey) {
+        key.push('=');
+    }
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return refused(StatusCode::UPGRADE_REQUIRED, "This connection cannot become a WebSocket.");
     };
@@ -72,6 +77,15 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         serve(context, on_upgrade, opening).await;
         drop(held);
     });
+    let mut response = switching(&key);
+    if let Some(selected) = offer.selected.and_then(|selected| HeaderValue::from_str(&selected).ok()) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, selected);
+    }
+    response
+}
+
+/// The answer to a good handshake with this key.
+pub fn switching(key: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -79,9 +93,6 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    if let Some(selected) = offer.selected.and_then(|selected| HeaderValue::from_str(&selected).ok()) {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, selected);
     }
     response
 }
@@ -128,26 +139,33 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
 }
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
-    let Ok(upgraded) = on_upgrade.await else {
+    let (hard_limit, metrics) = (context.limits.message_hard_bytes, context.metrics.clone());
+    let Some(socket) = upgraded(on_upgrade, hard_limit, metrics, context.bugs.clone()).await else {
         context.metrics.handshake("gone");
         return;
     };
-    // The bare stream is smaller than the wrapped one, for as long as the connection lives.
-    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
-        tracing::error!("an upgraded connection is not the stream that was accepted");
-        return;
-    };
-    let socket = Socket::new(
-        parts.io.into_inner(),
-        parts.read_buf,
-        context.limits.message_hard_bytes,
-        context.metrics.clone(),
-    );
     connection::serve(context, socket, opening).await;
 }
 
+/// The socket that the connection of a good handshake becomes; nothing when the client is gone.
+pub async fn upgraded(
+    on_upgrade: OnUpgrade,
+    hard_limit: usize,
+    metrics: Arc<Metrics>,
+    bugs: Bugs,
+) -> Option<Socket> {
+    // The bare stream is smaller than the wrapped one, for as long as the connection lives.
+    match on_upgrade.await.ok()?.downcast::<TokioIo<Stream>>() {
+        Ok(parts) => Some(Socket::new(parts.io.into_inner(), parts.read_buf, hard_limit, metrics, bugs)),
+        Err(_) => {
+            tracing::error!("an upgraded connection is not the stream that was accepted");
+            None
+        }
+    }
+}
+
 /// The client's key, if the request is a handshake of version 13.
-fn handshake_key(request: &Request) -> Result<String, Box<Response>> {
+pub fn handshake_key(request: &Request, bugs: &Bugs) -> Result<String, Box<Response>> {
     let headers = request.headers();
     let refuse = |status, sentence| Err(Box::new(refused(status, sentence)));
     if request.method() != Method::GET {
@@ -171,7 +189,8 @@ fn handshake_key(request: &Request) -> Result<String, Box<Response>> {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Err(Box::new(response));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let is_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    if !is_13 && !bugs.on(Bug::VersionUnchecked) {
         let mut response = refused(StatusCode::BAD_REQUEST, "The WebSocket version must be 13.");
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return Err(Box::new(response));

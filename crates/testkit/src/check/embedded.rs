@@ -1,0 +1,64 @@
+//! The kit's own server as one that is judged: with every limit on, none of them in the way of the judge itself.
+
+use super::{Credentials, Target, TargetError};
+use crate::{
+    profile::{Profile, ProfileError},
+    server::{Builder, TestServer},
+};
+
+/// Who made the tokens, as the embedded server asks of them.
+const ISSUER: &str = "wireproof-check";
+/// Whom the tokens are for.
+const AUDIENCE: &str = "wireproof";
+
+/// A server of the kit and how it is judged.
+pub struct Embedded {
+    /// The server; it ends when this is dropped.
+    pub server: TestServer,
+    /// It, as the judge sees it.
+    pub target: Target,
+}
+
+/// Why the kit's server cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// Its profile is broken.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// It cannot be a target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+impl Embedded {
+    /// Starts a sound server.
+    pub async fn start() -> Result<Self, EmbeddedError> {
+        Self::start_with(TestServer::builder()).await
+    }
+
+    /// Starts one with a bug switched on, by its name.
+    #[cfg(feature = "sabotage")]
+    pub async fn start_with_bug(bug: &str, seed: u64) -> Result<Self, EmbeddedError> {
+        Self::start_with(TestServer::builder().bug(bug, seed)).await
+    }
+
+    async fn start_with(builder: Builder) -> Result<Self, EmbeddedError> {
+        // Made anew for every server: nobody else has it.
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let settings = |config: &mut wireproof_server::Config| {
+            config.jwt.secret = secret.clone();
+            config.jwt.issuer = ISSUER.to_owned();
+            config.jwt.audience = AUDIENCE.to_owned();
+            // All users of the judge come from one address, with many bad tokens.
+            config.limits.failed_tokens_per_minute = 60_000;
+        };
+        let server = builder.config(settings).start().await;
+        let mut profile = Profile::find("wireproof")?;
+        if let Some(jwt) = &mut profile.auth.jwt {
+            jwt.issuer = ISSUER.to_owned();
+            jwt.audience = AUDIENCE.to_owned();
+        }
+        let target = Target::new(&server.url(), profile, Credentials::Secret(secret.into_bytes()))?;
+        Ok(Self { server, target })
+    }
+}

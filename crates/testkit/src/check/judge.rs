@@ -1,0 +1,133 @@
+//! Runs the checks against a server: beside each other where they may, alone where they measure, each within a deadline.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+
+use super::{CHECKS, Check, Fault, Pace, Target, TargetError, Trial, trial};
+use crate::{
+    record::Recorder,
+    report::{CheckResult, Report, Verdict},
+};
+
+/// Checks at once.
+const BESIDE: usize = 8;
+/// How long one check may take; its own waits are shorter.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Which checks are run, and how.
+pub struct Judge {
+    /// What chance is made of.
+    pub seed: u64,
+    /// Users, where a check takes many.
+    pub users: usize,
+    /// True to leave out what takes long.
+    pub quick: bool,
+    /// Ids or groups; all checks when empty.
+    pub only: Vec<String>,
+}
+
+/// What the judge is doing.
+pub enum Progress<'a> {
+    /// A check begins.
+    Began(&'static Check),
+    /// A check is over.
+    Ended(&'a CheckResult),
+}
+
+impl Judge {
+    /// A judge with this seed and defaults.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, users: 50, quick: false, only: Vec::new() }
+    }
+
+    /// The checks that it runs.
+    pub fn chosen(&self) -> Vec<&'static Check> {
+        let named = |check: &&Check| {
+            self.only.is_empty()
+                || self.only.iter().any(|name| check.id == name || check.id.split('.').next() == Some(name))
+        };
+        let in_time = |check: &&Check| {
+            !self.quick || !self.only.is_empty() || matches!(check.pace, Pace::Quick | Pace::Alone)
+        };
+        CHECKS.iter().copied().filter(named).filter(in_time).collect()
+    }
+
+    /// Why each of the chosen checks cannot be done on a server; checks that can are not in it.
+    pub fn explain(&self, target: &Target) -> BTreeMap<&'static str, String> {
+        let missing = |check: &&'static Check| Some((check.id, cannot(check, target)?));
+        self.chosen().iter().filter_map(missing).collect()
+    }
+
+    /// Whether somebody is there who speaks the protocol and lets the judge in.
+    pub async fn reach(&self, target: &Target) -> Result<(), TargetError> {
+        trial::reach(target, self.seed).await
+    }
+
+    /// Runs the chosen checks; `progress` hears of each.
+    pub async fn run(&self, target: &Target, progress: impl Fn(Progress<'_>) + Sync) -> Report {
+        let (began, recorder) = (Instant::now(), Recorder::new());
+        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        for (place, check) in self.chosen().into_iter().enumerate() {
+            match check.pace {
+                Pace::Quick | Pace::Full => beside.push((place, check)),
+                Pace::Alone | Pace::FullAlone => alone.push((place, check)),
+            }
+        }
+        let one = |(place, check): (usize, &'static Check)| {
+            let (progress, recorder) = (&progress, recorder.beside());
+            async move {
+                progress(Progress::Began(check));
+                let result = self.judge(target, check, recorder).await;
+                progress(Progress::Ended(&result));
+                (place, result)
+            }
+        };
+        let mut results: Vec<(usize, CheckResult)> =
+            stream::iter(beside).map(one).buffer_unordered(BESIDE).collect().await;
+        for check in alone {
+            results.push(one(check).await);
+        }
+        results.sort_by_key(|(place, _)| *place);
+        let results = results.into_iter().map(|(_, result)| result).collect();
+        Report::new(target, self.seed, began.elapsed(), results)
+    }
+
+    async fn judge(&self, target: &Target, check: &'static Check, recorder: Recorder) -> CheckResult {
+        let began = Instant::now();
+        let outcome = match cannot(check, target) {
+            Some(why) => Err(Fault::NotDone(why)),
+            None => {
+                let trial = Trial::new(target, recorder.clone(), check.id, self.seed, self.users);
+                let run = tokio::time::timeout(DEADLINE, (check.run)(&trial)).await;
+                run.unwrap_or_else(|_| Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}"))))
+            }
+        };
+        let (verdict, what, measures) = match outcome {
+            Ok(evidence) => (Verdict::Pass, evidence.what, evidence.measures),
+            Err(Fault::Broken(what)) => (Verdict::Fail, what, Vec::new()),
+            Err(Fault::NotDone(why)) => (Verdict::NotDone, why, Vec::new()),
+            Err(Fault::Gone(why)) => (Verdict::Gone, why, Vec::new()),
+        };
+        CheckResult {
+            id: check.id.to_owned(),
+            sentence: check.sentence.to_owned(),
+            severity: check.severity,
+            verdict,
+            what,
+            ms: began.elapsed().as_secs_f64() * 1e3,
+            measures,
+            history: recorder.take(),
+        }
+    }
+}
+
+fn cannot(check: &Check, target: &Target) -> Option<String> {
+    if let Some(why) = target.profile().except.get(check.id) {
+        return Some(why.clone());
+    }
+    check.needs.iter().find_map(|need| need.missing(target))
+}

@@ -1,0 +1,53 @@
+//! All checks, group by group. A group's file has its rows first, then the functions that the rows name.
+
+use std::sync::LazyLock;
+
+use super::Check;
+
+mod auth;
+mod connect;
+mod errors;
+mod events;
+mod health;
+mod isolation;
+mod limits;
+mod order;
+mod performance;
+mod protocol;
+mod race;
+mod resume;
+
+/// A row of a group: id, severity, pace, what it needs, the bug that must make it fail, the promise, the function.
+macro_rules! check {
+    ($id:literal, $severity:ident, $pace:ident, [$($need:expr),*], $bug:literal, $sentence:literal, $run:path) => {
+        $crate::check::Check {
+            id: $id,
+            sentence: $sentence,
+            severity: $crate::check::Severity::$severity,
+            needs: &[$($need),*],
+            bug: $bug,
+            pace: $crate::check::Pace::$pace,
+            run: |trial| Box::pin($run(trial)),
+        }
+    };
+}
+use check;
+
+/// All checks, in the order of reports.
+pub static CHECKS: LazyLock<Vec<&'static Check>> = LazyLock::new(|| {
+    let groups: [&'static [Check]; 12] = [
+        connect::CHECKS,
+        auth::CHECKS,
+        events::CHECKS,
+        order::CHECKS,
+        isolation::CHECKS,
+        resume::CHECKS,
+        race::CHECKS,
+        errors::CHECKS,
+        limits::CHECKS,
+        health::CHECKS,
+        protocol::CHECKS,
+        performance::CHECKS,
+    ];
+    groups.into_iter().flatten().collect()
+});

@@ -1,0 +1,6 @@
+//! The group `events`.
+
+use crate::check::Check;
+
+/// The checks of this group.
+pub(super) const CHECKS: &[Check] = &[];

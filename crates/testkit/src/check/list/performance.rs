@@ -1,0 +1,6 @@
+//! The group `performance`.
+
+use crate::check::Check;
+
+/// The checks of this group.
+pub(super) const CHECKS: &[Check] = &[];

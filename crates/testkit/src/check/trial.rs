@@ -1,0 +1,305 @@
+//! What one check works with: users, connections and HTTP of its own, and a history of all that it did.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use serde_json::{Value, json};
+use wireproof_client::{Connect, OpenError};
+
+use super::{
+    Fault, HttpAnswer, Session, Target, TargetError, broken, session::new_id,
+    target::is_unreachable,
+};
+use crate::{
+    profile::{Kind, Place, Profile, Template, Transport},
+    record::{Action, Op, Outcome, Recorder},
+};
+
+/// How often a server that says "later" is asked again.
+const TRIES: usize = 4;
+/// The longest wait that a server may ask for.
+const LATER: Duration = Duration::from_secs(5);
+
+/// One check at work.
+pub struct Trial<'a> {
+    /// The server.
+    pub target: &'a Target,
+    /// What it speaks.
+    pub profile: Arc<Profile>,
+    /// What happens is written down here.
+    pub recorder: Recorder,
+    /// How many users, where a check takes many.
+    pub users: usize,
+    /// What chance is made of: the same seed, the same choices.
+    pub seed: u64,
+    id: &'static str,
+    rng: Mutex<SmallRng>,
+    connections: AtomicUsize,
+}
+
+/// A user of a check.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// The user, as tokens name it.
+    pub user: String,
+    /// A good token; none where nobody needs one.
+    pub token: Option<String>,
+}
+
+/// What a tool is asked to work out.
+#[derive(Debug, Clone)]
+pub struct Sum {
+    /// The question.
+    pub prompt: String,
+    /// What the answer must contain, if the profile says so.
+    pub answer: Option<String>,
+}
+
+impl<'a> Trial<'a> {
+    /// A trial for the check of this id.
+    pub fn new(target: &'a Target, recorder: Recorder, id: &'static str, seed: u64, users: usize) -> Self {
+        // Every check has its own chance: which others run changes nothing.
+        let own = id.bytes().fold(seed, |sum, byte| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
+        Self {
+            target,
+            profile: Arc::new(target.profile().clone()),
+            recorder,
+            users,
+            seed,
+            id,
+            rng: Mutex::new(SmallRng::seed_from_u64(own)),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// A number below `end`, by the seed.
+    pub fn chance(&self, end: u64) -> u64 {
+        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        rng.random_range(0..end.max(1))
+    }
+
+    /// A user of this name that no other check has; with given tokens, the first for `"ada"`, the second for all others.
+    pub fn visitor(&self, name: &str) -> Result<Visitor, Fault> {
+        if let Some(issued) = self.issued(name) {
+            return Ok(issued);
+        }
+        let given = self.target.given();
+        if given.is_empty() {
+            return Ok(Visitor { user: name.to_owned(), token: None });
+        }
+        let index = usize::from(name != "ada");
+        match given.get(index) {
+            Some((user, token)) => Ok(Visitor { user: user.clone(), token: Some(token.clone()) }),
+            None => Err(Fault::NotDone("it takes the tokens of two users (--token)".to_owned())),
+        }
+    }
+
+    fn issued(&self, name: &str) -> Option<Visitor> {
+        let user = format!("{}-{name}-{:x}", self.id.replace(['.', '_'], "-"), self.seed & 0xffff_ffff);
+        let token = self.target.sign(&user)?;
+        Some(Visitor { user, token: Some(token) })
+    }
+
+    /// Connects and waits for the welcome, if the profile has one. A server that says "later" is asked again.
+    pub async fn connect(&self, visitor: &Visitor) -> Result<Session, Fault> {
+        let (url, place) = (self.target.url().to_owned(), self.profile.auth.place);
+        self.enter(visitor, &url, place).await
+    }
+
+    /// Connects at a position, and waits for the welcome.
+    pub async fn resume(&self, visitor: &Visitor, epoch: &str, after: u64) -> Result<Session, Fault> {
+        let Some(resume) = &self.profile.resume else {
+            return Err(Fault::NotDone("the profile does not say how a client resumes".to_owned()));
+        };
+        let query = Template::new(resume.query.clone())
+            .fill_plain(&[("epoch", json!(epoch)), ("after", json!(after))]);
+        let url = with_query(self.target.url(), &query);
+        self.recorder.note(Op {
+            user: visitor.user.clone(),
+            f: Action::Resume,
+            outcome: Outcome::Invoke,
+            epoch: Some(epoch.to_owned()),
+            seq: Some(after),
+            ..Op::default()
+        });
+        self.enter(visitor, &url, self.profile.auth.place).await
+    }
+
+    /// Connects to an address, with the token in a place, and waits for the welcome.
+    pub async fn enter(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Result<Session, Fault> {
+        if self.profile.endpoint.transport == Transport::Sse {
+            return Ok(self.posting(visitor, url, place));
+        }
+        let connect = self.target.connect(url, visitor.token.as_deref(), place);
+        let mut tries = 0;
+        let session = loop {
+            tries += 1;
+            match self.open(connect.clone(), &visitor.user).await {
+                Ok(session) => break session,
+                Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) if tries < TRIES => {
+                    // What the server asks for, and it is bounded.
+                    tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(LATER)).await;
+                }
+                Err(error) if is_unreachable(&error) => return Err(Fault::Gone(error.to_string())),
+                Err(error) => return broken(format!("{} with good credentials: {error}", visitor.user)),
+            }
+        };
+        if let (Some(Place::Frame), Some(token), Some(authenticate)) =
+            (place, &visitor.token, &self.profile.messages.authenticate)
+        {
+            session.send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))])).await?;
+        }
+        if !self.profile.events.welcome.is_empty() {
+            let patience = session.patience();
+            session.wait("welcome", 0, patience, |seen| seen.kind == Kind::Welcome).await?;
+        }
+        Ok(session)
+    }
+
+    /// A session whose messages are posted: the first of them opens a connection.
+    fn posting(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Session {
+        let post = self.target.post(url, visitor.token.as_deref(), place);
+        let name = format!("{}#{}", visitor.user, self.connections.fetch_add(1, Ordering::Relaxed));
+        Session::posting(post, self.profile.clone(), self.recorder.clone(), &visitor.user, name)
+    }
+
+    /// Opens a connection with whatever it shows, and waits for nothing.
+    pub async fn open(&self, connect: Connect, user: &str) -> Result<Session, OpenError> {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{user}#{number}");
+        let op = |outcome, text: String| Op {
+            conn: name.clone(),
+            user: user.to_owned(),
+            f: Action::Connect,
+            outcome,
+            text,
+            ..Op::default()
+        };
+        self.recorder.note(op(Outcome::Invoke, String::new()));
+        match connect.open().await {
+            Ok(connection) => {
+                self.recorder.note(op(Outcome::Ok, String::new()));
+                Ok(Session::new(connection, self.profile.clone(), self.recorder.clone(), user, name))
+            }
+            Err(error) => {
+                self.recorder.note(op(Outcome::Fail, error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Holds that a connection is refused before anything is told: by a status of the handshake, or by nothing but an
+    /// error and a close. Gives how, in words.
+    pub async fn refused(&self, connect: Connect, whom: &str) -> Result<String, Fault> {
+        let session = match self.open(connect, whom).await {
+            Ok(session) => session,
+            Err(OpenError::Refused { status, .. }) if (400..500).contains(&status) => {
+                return Ok(format!("HTTP {status}"));
+            }
+            Err(OpenError::Ended { .. }) => return Ok("the connection was ended".to_owned()),
+            Err(error) => return Err(Fault::Gone(error.to_string())),
+        };
+        let within = session.patience();
+        let told = session.wait("refusal", 0, within, |seen| seen.kind != Kind::Error).await;
+        if let Ok(told) = told {
+            return broken(format!("{whom} got in: {}", told.brief()));
+        }
+        match session.end() {
+            Some(ended) => Ok(ended.code.map_or("closed".to_owned(), |code| format!("close {code}"))),
+            None => broken(format!("{whom} was neither refused nor welcomed within {within:?}")),
+        }
+    }
+
+    /// Asks over HTTP; what happened is in the history.
+    pub async fn http(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Result<HttpAnswer, Fault> {
+        let body = body.map(|body| body.to_string());
+        let asked = format!("{method} {path} {}", body.as_deref().unwrap_or_default());
+        self.recorder.note(Op { f: Action::Http, outcome: Outcome::Invoke, text: asked, ..Op::default() });
+        let answer = self.target.http(method, path, token, body).await;
+        let answer = answer.map_err(|error| Fault::Gone(format!("{method} {path}: {error}")))?;
+        let text = format!("{} {}", answer.status, answer.body);
+        self.recorder.note(Op { f: Action::Http, text, ..Op::default() });
+        Ok(answer)
+    }
+
+    /// The profile's plain prompt with a marker in it.
+    pub fn plain(&self, marker: &str) -> Result<String, Fault> {
+        let plain = self.profile.prompts.plain.as_ref();
+        let plain = plain.ok_or_else(|| Fault::NotDone("the profile has no prompts.plain".to_owned()))?;
+        Ok(Template::new(plain.clone()).fill_plain(&[("marker", json!(marker))]))
+    }
+
+    /// A question that takes a tool, with numbers that chance picks.
+    pub fn sum(&self) -> Result<Sum, Fault> {
+        let (a, b) = (11 + self.chance(88), 11 + self.chance(88));
+        let values = [("a", json!(a)), ("b", json!(b)), ("product", json!(a * b)), ("sum", json!(a + b))];
+        let prompts = &self.profile.prompts;
+        let tool = prompts.tool.as_ref();
+        let tool = tool.ok_or_else(|| Fault::NotDone("the profile has no prompts.tool".to_owned()))?;
+        Ok(Sum {
+            prompt: Template::new(tool.clone()).fill_plain(&values),
+            answer: prompts.tool_answer.as_ref().map(|answer| Template::new(answer.clone()).fill_plain(&values)),
+        })
+    }
+
+    /// A prompt that the profile has under a name.
+    pub fn prompt<'p>(&self, prompt: &'p Option<String>, name: &str) -> Result<&'p str, Fault> {
+        prompt.as_deref().ok_or_else(|| Fault::NotDone(format!("the profile has no prompts.{name}")))
+    }
+}
+
+/// An address with a query added.
+pub fn with_query(url: &str, query: &str) -> String {
+    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
+}
+
+/// Whether somebody is there who speaks the protocol and lets the judge in.
+pub(super) async fn reach(target: &Target, seed: u64) -> Result<(), TargetError> {
+    let trial = Trial::new(target, Recorder::new(), "reach", seed, 1);
+    let visitor = trial.visitor("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
+    if trial.profile.endpoint.transport == Transport::Sse {
+        return reach_by_post(&trial, &visitor).await;
+    }
+    let connect = target.connect(target.url(), visitor.token.as_deref(), trial.profile.auth.place);
+    let session = match trial.open(connect, &visitor.user).await {
+        Ok(session) => session,
+        Err(error) if error.is_refusal() => return Err(TargetError::Refused(error.to_string())),
+        Err(error) => return Err(TargetError::Unreachable(error.to_string())),
+    };
+    if let (Some(Place::Frame), Some(token), Some(authenticate)) =
+        (trial.profile.auth.place, &visitor.token, &trial.profile.messages.authenticate)
+    {
+        let frame = authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]);
+        session.send(frame).await.map_err(|fault| TargetError::Refused(fault.to_string()))?;
+    }
+    if trial.profile.events.welcome.is_empty() {
+        return Ok(());
+    }
+    let welcome = session.wait("welcome", 0, session.patience(), |seen| seen.kind == Kind::Welcome).await;
+    match (welcome, session.end()) {
+        (Ok(_), _) => Ok(()),
+        (Err(fault), Some(ended)) if ended.code == Some(1008) => Err(TargetError::Refused(fault.to_string())),
+        (Err(fault), _) => Err(TargetError::Unreachable(fault.to_string())),
+    }
+}
+
+async fn reach_by_post(trial: &Trial<'_>, visitor: &Visitor) -> Result<(), TargetError> {
+    let (Some(ask), Ok(text)) = (&trial.profile.messages.ask, trial.plain("hello")) else {
+        let why = "the profile does not say how to ask an agent (messages.ask, prompts.plain)".to_owned();
+        return Err(TargetError::Url { url: trial.target.url().to_owned(), why });
+    };
+    let post = trial.target.post(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
+    post.reach(trial.target.url(), ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await
+}

@@ -1,0 +1,338 @@
+//! When which bytes go on: latency, bandwidth, slices, coalescing, stalls, and cuts at a byte or a time. Pure: the time
+//! is a value, the result a queue of acts with the times at which they are due.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use rand::RngExt;
+
+use super::{
+    armed::{Active, Armed, Stream, rearm},
+    journal::{Note, Phase},
+    toxic::{Afterwards, Cut, Fault, Trigger},
+};
+
+/// Most bytes of one read.
+pub(crate) const READ: usize = 16 << 10;
+/// The same where many acts come of one byte.
+const SMALL_READ: usize = 1 << 10;
+/// Bytes that may wait for their time; the sender is not read beyond.
+const WAITING: usize = 1 << 20;
+/// The same where few go out in a second, so that the sender feels it.
+const FEW_WAITING: usize = 4 << 10;
+
+/// What the messages' part hands on.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Out {
+    Bytes(Bytes),
+    /// All that follows comes later.
+    Delay(Duration),
+    /// The trigger of this toxic was met here.
+    Fire(u64),
+    End(Cut),
+}
+
+/// What a pump does.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Act {
+    Write(Bytes),
+    Cut(Cut),
+    BlackHole { toxic: u64, time: Option<Duration>, then: Afterwards },
+    /// The sender has closed: so is the way to the receiver.
+    Shutdown,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    armed: Vec<Armed>,
+    /// Bytes handed to this part so far.
+    offset: u64,
+    queue: VecDeque<(Duration, Act)>,
+    queued: usize,
+    /// When the latest act is due: no later one overtakes it.
+    last_due: Duration,
+    /// Until when the bandwidth is used up.
+    busy_until: Duration,
+    collected: BytesMut,
+    collected_since: Duration,
+    /// What came while it is stalled.
+    kept: VecDeque<Out>,
+    over: bool,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Flow {
+    pub(crate) fn rearm(&mut self, in_force: &[Active], stream: Stream, now: Duration) {
+        let gone = rearm(&mut self.armed, in_force, |active| {
+            let ours = !active.toxic.fault.is_of_messages();
+            ours.then(|| stream.arm(active, now)).flatten()
+        });
+        gone.iter().for_each(|armed| self.note_end(armed));
+        if self.coalescing().is_none() {
+            self.flush(now);
+        }
+        self.tick(now);
+    }
+
+    /// True when bytes would go through as they come, at once.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.armed.is_empty() && self.queue.is_empty() && self.collected.is_empty() && self.kept.is_empty() && !self.over
+    }
+
+    /// Counts bytes that went through as they came.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.offset += bytes as u64;
+    }
+
+    /// How many bytes may be read now.
+    pub(crate) fn appetite(&self) -> usize {
+        let slow = self.open().any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }));
+        let (most, waiting) = if slow { (SMALL_READ, FEW_WAITING) } else { (READ, WAITING) };
+        if self.over || !self.kept.is_empty() || self.queued >= waiting { 0 } else { most }
+    }
+
+    /// True while nothing is to be read at all.
+    pub(crate) fn is_stalled(&self, now: Duration) -> bool {
+        self.open().any(|armed| armed.stalls(now))
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Armed> {
+        self.armed.iter().filter(|armed| armed.open)
+    }
+
+    pub(crate) fn take(&mut self, out: Out, now: Duration) {
+        if self.over {
+            return;
+        }
+        if self.is_stalled(now) || !self.kept.is_empty() {
+            self.kept.push_back(out);
+            return;
+        }
+        match out {
+            Out::Bytes(bytes) => self.take_bytes(bytes, now),
+            Out::Delay(time) => {
+                self.flush(now);
+                self.last_due = self.last_due.max(now) + time;
+            }
+            Out::Fire(toxic) => {
+                if let Some(index) = self.armed.iter().position(|armed| armed.id == toxic && !armed.open) {
+                    self.fire(index, now);
+                }
+            }
+            Out::End(cut) => self.end(Act::Cut(cut), now),
+        }
+    }
+
+    fn take_bytes(&mut self, mut bytes: Bytes, now: Duration) {
+        while !bytes.is_empty() {
+            let next = self.armed.iter().filter(|armed| !armed.open).filter_map(|armed| match armed.toxic.when {
+                Trigger::AfterBytes(at) if at > self.offset => usize::try_from(at - self.offset).ok(),
+                _ => None,
+            });
+            let length = next.min().unwrap_or(usize::MAX).min(bytes.len());
+            self.offset += length as u64;
+            self.shape(bytes.split_to(length), now);
+            self.fire_reached(now);
+            if self.over {
+                return;
+            }
+            if self.is_stalled(now) {
+                if !bytes.is_empty() {
+                    self.kept.push_front(Out::Bytes(bytes));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Fires what waited for exactly so many bytes.
+    fn fire_reached(&mut self, now: Duration) {
+        for index in 0..self.armed.len() {
+            let armed = &self.armed[index];
+            let reached = matches!(armed.toxic.when, Trigger::AfterBytes(at) if at <= self.offset);
+            if reached && !armed.open && !self.over {
+                self.fire(index, now);
+            }
+        }
+    }
+
+    fn fire(&mut self, index: usize, now: Duration) {
+        let armed = &mut self.armed[index];
+        armed.open(now);
+        let (id, fault) = (armed.id, armed.toxic.fault.clone());
+        let note = Note::of(id, &fault, self.offset, 0);
+        match fault {
+            Fault::Cut(cut) => {
+                self.notes.push(note.detail(cut.name()));
+                self.end(Act::Cut(cut), now);
+            }
+            Fault::BlackHole { for_ms, then } => {
+                self.notes.push(note.phase(Phase::Began));
+                self.flush(now);
+                self.push(Act::BlackHole { toxic: id, time: for_ms.map(Duration::from_millis), then }, now);
+            }
+            Fault::AcceptThenClose(_) => {}
+            _ => self.notes.push(note.phase(Phase::Began)),
+        }
+    }
+
+    /// One act more, and no other.
+    fn end(&mut self, act: Act, now: Duration) {
+        self.flush(now);
+        self.push(act, now);
+        self.over = true;
+    }
+
+    /// The sender has closed.
+    pub(crate) fn finish(&mut self, now: Duration) {
+        if !self.over {
+            self.end(Act::Shutdown, now);
+        }
+        for armed in std::mem::take(&mut self.armed) {
+            self.note_end(&armed);
+        }
+    }
+
+    fn note_end(&mut self, armed: &Armed) {
+        use Fault::{Bandwidth, Coalesce, Latency, Slice, Stall};
+        let fault = &armed.toxic.fault;
+        let lasting =
+            matches!(fault, Latency { .. } | Bandwidth { .. } | Slice { .. } | Coalesce { .. } | Stall { .. });
+        if armed.open && lasting {
+            self.notes.push(Note::of(armed.id, fault, self.offset, armed.touched).phase(Phase::Ended));
+        }
+    }
+
+    /// What time alone brings about.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        for index in 0..self.armed.len() {
+            if !self.over && self.armed[index].due().is_some_and(|due| due <= now) {
+                self.fire(index, now);
+            }
+        }
+        self.fire_reached(now);
+        if self.coalescing().is_none_or(|(_, within)| now >= self.collected_since + within) {
+            self.flush(now);
+        }
+        while !self.kept.is_empty() && !self.is_stalled(now) {
+            for out in std::mem::take(&mut self.kept) {
+                self.take(out, now);
+            }
+        }
+    }
+
+    /// When to tick or to act next.
+    pub(crate) fn wake(&self) -> Option<Duration> {
+        let waiting = self.armed.iter().filter_map(Armed::due);
+        let stalls = self.open().filter_map(Armed::stall_ends).filter(|_| !self.kept.is_empty());
+        let flush = self.coalescing().filter(|_| !self.collected.is_empty());
+        let flush = flush.map(|(_, within)| self.collected_since + within);
+        waiting.chain(stalls).chain(flush).chain(self.queue.front().map(|(due, _)| *due)).min()
+    }
+
+    /// The next act that is due.
+    pub(crate) fn pop(&mut self, now: Duration) -> Option<Act> {
+        if self.queue.front()?.0 > now {
+            return None;
+        }
+        let (_, act) = self.queue.pop_front()?;
+        if let Act::Write(bytes) = &act {
+            self.queued -= bytes.len();
+        }
+        Some(act)
+    }
+
+    fn coalescing(&self) -> Option<(usize, Duration)> {
+        self.open().find_map(|armed| match armed.toxic.fault {
+            Fault::Coalesce { bytes, within_ms } => Some((bytes, Duration::from_millis(within_ms))),
+            _ => None,
+        })
+    }
+
+    fn shape(&mut self, bytes: Bytes, now: Duration) {
+        for armed in self.armed.iter_mut().filter(|armed| armed.open) {
+            armed.touched += bytes.len() as u64;
+        }
+        let Some((enough, _)) = self.coalescing() else { return self.send(bytes, now) };
+        if self.collected.is_empty() {
+            self.collected_since = now;
+        }
+        self.collected.extend_from_slice(&bytes);
+        if self.collected.len() >= enough {
+            self.flush(now);
+        }
+    }
+
+    fn flush(&mut self, now: Duration) {
+        if !self.collected.is_empty() {
+            let collected = self.collected.split().freeze();
+            self.send(collected, now);
+        }
+    }
+
+    /// Gives bytes their times: latency, then slices, then bandwidth.
+    fn send(&mut self, mut bytes: Bytes, now: Duration) {
+        let (mut late, mut piece, mut pause, mut rate) = (Duration::ZERO, usize::MAX, Duration::ZERO, None::<u64>);
+        for armed in self.armed.iter_mut().filter(|armed| armed.open) {
+            match armed.toxic.fault {
+                Fault::Latency { ms, jitter_ms } => {
+                    let jitter = armed.random.random_range(0..=jitter_ms.saturating_mul(1000));
+                    late += Duration::from_millis(ms) + Duration::from_micros(jitter);
+                }
+                Fault::Slice { bytes, pause_ms } => {
+                    piece = piece.min(bytes);
+                    pause = pause.max(Duration::from_millis(pause_ms));
+                }
+                Fault::Bandwidth { bytes_per_second } => {
+                    rate = Some(rate.map_or(bytes_per_second, |rate| rate.min(bytes_per_second)));
+                    // A hundredth of a second at a time, so that it flows.
+                    piece = piece.min(usize::try_from(bytes_per_second / 100).unwrap_or(usize::MAX).max(1));
+                }
+                _ => {}
+            }
+        }
+        let mut due = self.last_due.max(now + late);
+        while !bytes.is_empty() {
+            let part = bytes.split_to(piece.min(bytes.len()));
+            if let Some(rate) = rate {
+                due = due.max(self.busy_until) + Duration::from_secs_f64(part.len() as f64 / rate as f64);
+                self.busy_until = due;
+            }
+            self.queued += part.len();
+            self.queue.push_back((due, Act::Write(part)));
+            self.last_due = due;
+            due += pause;
+        }
+        // The pause is kept between what came together and what comes next, too.
+        self.last_due = due;
+    }
+
+    fn push(&mut self, act: Act, now: Duration) {
+        self.last_due = self.last_due.max(now);
+        self.queue.push_back((self.last_due, act));
+    }
+}
+
+impl Armed {
+    fn stall_ends(&self) -> Option<Duration> {
+        match self.toxic.fault {
+            Fault::Stall { for_ms: Some(ms) } => Some(self.opened + Duration::from_millis(ms)),
+            _ => None,
+        }
+    }
+
+    fn stalls(&self, now: Duration) -> bool {
+        matches!(self.toxic.fault, Fault::Stall { .. }) && self.stall_ends().is_none_or(|ends| now < ends)
+    }
+}
+
+impl Cut {
+    /// Its name, as in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Cut::Reset => "reset",
+            Cut::Fin => "fin",
+            Cut::BlackHole => "black_hole",
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What is done to the messages of one direction: found by number, text, place or time; dropped, doubled, swapped, held,
+//! fragmented or cut inside. Pure. A message that is looked at is held until it is whole; others pass as they come.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    armed::{Active, Armed, Stream, mix, rearm},
+    flow::Out,
+    frames::{Follower, FrameHead, Segment},
+    held::{Held, HeldFrame},
+    injected,
+    journal::Note,
+    toxic::{Cut, Direction, Fault, Trigger},
+};
+
+/// Largest message that is held; a larger one passes untouched, and the journal says so.
+const MOST_HELD: usize = 16 << 20;
+
+/// What both directions of a connection know of each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Marks {
+    /// How the payload of the proxy's own pings begins.
+    pub(crate) pings: [u8; 8],
+    /// Pings were sent to the server, or to the client.
+    sent: [Arc<AtomicBool>; 2],
+}
+
+impl Marks {
+    pub(crate) fn new(seed: u64, connection: u64) -> Self {
+        Self { pings: mix(&[seed, connection, 0x7069_6e67]).to_be_bytes(), sent: Default::default() }
+    }
+
+    fn note_sent(&self, to: Direction) {
+        self.sent[to as usize].store(true, Ordering::Relaxed);
+    }
+
+    /// True when answers to the proxy's pings may come in this direction.
+    fn expected(&self, direction: Direction) -> bool {
+        self.sent[1 - direction as usize].load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Messages {
+    direction: Direction,
+    follower: Follower,
+    marks: Marks,
+    armed: Vec<Armed>,
+    /// Bytes of the sender so far.
+    offset: u64,
+    frame: Option<HeldFrame>,
+    message: Option<Held>,
+    /// A message that waits for the next one to pass.
+    swapped: Option<Bytes>,
+    injected: u64,
+    over: bool,
+    out: Vec<Out>,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl Messages {
+    pub(crate) fn new(stream: Stream, marks: Marks) -> Self {
+        Self {
+            direction: stream.direction,
+            follower: Follower::new(stream.direction),
+            marks,
+            armed: Vec::new(),
+            offset: 0,
+            frame: None,
+            message: None,
+            swapped: None,
+            injected: 0,
+            over: false,
+            out: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn rearm(&mut self, in_force: &[Active], stream: Stream, now: Duration) {
+        rearm(&mut self.armed, in_force, |active| {
+            let toxic = &active.toxic;
+            let ours = toxic.fault.is_of_messages() || toxic.when.is_of_messages();
+            ours.then(|| stream.arm(active, now)).flatten()
+        });
+        self.tick(now);
+    }
+
+    /// Messages of the sender so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.follower.messages()
+    }
+
+    /// True when bytes would go through as they come.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.looks() && self.frame.is_none() && self.message.is_none() && self.swapped.is_none() && !self.over
+    }
+
+    /// Follows bytes that went through as they came.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        self.follower.pass(bytes);
+    }
+
+    /// What is to go on now.
+    pub(crate) fn drain(&mut self) -> Vec<Out> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn looks(&self) -> bool {
+        self.armed.iter().any(|armed| armed.left > 0) || self.marks.expected(self.direction)
+    }
+
+    pub(crate) fn take(&mut self, bytes: &Bytes, now: Duration) {
+        let mut rest: &[u8] = bytes;
+        loop {
+            let (fresh, begins) = (self.follower.at_frame(), self.follower.between_messages());
+            let Some(segment) = self.follower.next(&mut rest) else { break };
+            let taken = bytes.slice_ref(segment.bytes());
+            if fresh && (self.looks() || self.message.is_some() || self.swapped.is_some()) {
+                self.frame = Some(HeldFrame::at(self.offset, begins));
+            }
+            self.offset += taken.len() as u64;
+            if self.frame.is_some() {
+                self.hold(&segment, now);
+            } else {
+                self.emit(taken);
+            }
+            self.tick(now);
+        }
+    }
+
+    /// What time alone brings about.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let between = self.follower.between_messages() && self.frame.is_none() && self.message.is_none();
+        if between && !self.armed.is_empty() {
+            self.inject(now, |armed| {
+                let reached = matches!(armed.toxic.when, Trigger::AfterBytes(at) if at <= armed.touched);
+                reached || armed.due().is_some_and(|due| due <= now)
+            });
+        }
+    }
+
+    /// When to tick next, if it is for time alone.
+    pub(crate) fn wake(&self) -> Option<Duration> {
+        let between = self.follower.between_messages() && self.frame.is_none();
+        let due = self.armed.iter().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0);
+        due.filter_map(Armed::due).min().filter(|_| between)
+    }
+
+    /// The sender has closed: what is held goes on as it is.
+    pub(crate) fn finish(&mut self) {
+        let (message, frame) = (self.message.take(), self.frame.take());
+        let held = [message.map(|held| held.raw.freeze()), self.swapped.take(), frame.map(|held| held.raw.freeze())];
+        held.into_iter().flatten().for_each(|bytes| self.emit(bytes));
+    }
+
+    fn emit(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() && !self.over {
+            self.out.push(Out::Bytes(bytes));
+        }
+    }
+
+    fn hold(&mut self, segment: &Segment<'_>, now: Duration) {
+        let Some(frame) = &mut self.frame else { return };
+        frame.raw.extend_from_slice(segment.bytes());
+        let ended = match segment {
+            Segment::Header(_, Some(head)) => {
+                frame.head = Some(*head);
+                frame.header = frame.raw.len();
+                head.length == 0
+            }
+            Segment::Payload(_, ended) => *ended,
+            Segment::Header(_, None) => false,
+            Segment::Plain(_) => true,
+        };
+        let held = self.message.as_ref().map_or(0, |message| message.raw.len()) + frame.raw.len();
+        if !ended && held > MOST_HELD {
+            let message = self.count() + 1;
+            let note = Note::plain("too_large_to_hold", self.offset, held as u64);
+            self.notes.push(note.message(message));
+            self.finish();
+            return;
+        }
+        if let Some(frame) = self.frame.take_if(|_| ended) {
+            self.frame_held(frame, now);
+        }
+    }
+
+    fn frame_held(&mut self, frame: HeldFrame, now: Duration) {
+        let Some(head) = frame.head else { return self.emit(frame.raw.freeze()) };
+        if head.is_control() {
+            return self.control(head, frame);
+        }
+        // The rest of a message that has begun to pass before anything was looked for.
+        if self.message.is_none() && !frame.begins {
+            return self.emit(frame.raw.freeze());
+        }
+        let message = self.message.get_or_insert_with(|| Held::at(frame.offset));
+        message.add(frame, head);
+        if let Some(message) = self.message.take_if(|_| head.is_final()) {
+            self.message_held(&message, now);
+        }
+    }
+
+    fn control(&mut self, head: FrameHead, frame: HeldFrame) {
+        let ours = head.opcode() == injected::PONG && frame.payload(head).starts_with(&self.marks.pings);
+        if !ours {
+            self.emit(frame.raw.freeze());
+        }
+    }
+
+    fn message_held(&mut self, message: &Held, now: Duration) {
+        let number = self.count();
+        let mut armed = std::mem::take(&mut self.armed);
+        for armed in &mut armed {
+            armed.touched = message.offset;
+            let at = match &armed.toxic.when {
+                Trigger::AtMessage(at) => number >= *at,
+                Trigger::AtText(text) => message.has(text),
+                _ => false,
+            };
+            if at && armed.left > 0 && !armed.changes_messages() {
+                self.fire(armed, number);
+            }
+        }
+        self.change(&mut armed, message, number, now);
+        for armed in &mut armed {
+            armed.touched = message.end();
+            let behind = match &armed.toxic.when {
+                Trigger::AfterMessage(after) => number >= *after,
+                Trigger::AfterText(text) => message.has(text),
+                _ => false,
+            };
+            if behind && armed.left > 0 && !armed.changes_messages() {
+                self.fire(armed, number);
+            } else if behind && !armed.open {
+                armed.open(now);
+            }
+        }
+        self.armed = armed;
+    }
+
+    /// Sends the message on as the faults that hit it leave it.
+    fn change(&mut self, armed: &mut [Armed], message: &Held, number: u64, now: Duration) {
+        let (mut copies, mut swap, mut raw) = (1, false, None);
+        for armed in armed.iter_mut().filter(|armed| armed.changes_messages() && armed.left > 0) {
+            if !armed.hits(message, number, now) {
+                continue;
+            }
+            let fault = armed.toxic.fault.clone();
+            let size = message.raw.len() as u64;
+            let note = Note::of(armed.id, &fault, message.offset, size).message(number);
+            match fault {
+                Fault::Drop => copies = 0,
+                Fault::Double => copies = 2,
+                Fault::Swap if self.swapped.is_some() => continue,
+                Fault::Swap => swap = true,
+                Fault::DelayMessage { ms } => self.out.push(Out::Delay(Duration::from_millis(ms))),
+                Fault::Fragment { frames } => raw = Some(message.fragmented(frames, &mut armed.random)),
+                Fault::CutInHeader(cut) => {
+                    let at = message.inside_header(&mut armed.random);
+                    return self.cut(message, at, cut, armed, note);
+                }
+                Fault::CutInCharacter(cut) => {
+                    let Some(at) = message.inside_character(&mut armed.random) else { continue };
+                    return self.cut(message, at, cut, armed, note);
+                }
+                _ => continue,
+            }
+            armed.left -= 1;
+            self.notes.push(note);
+        }
+        let raw = raw.unwrap_or_else(|| message.raw.clone().freeze());
+        if swap {
+            self.swapped = Some(raw);
+            return;
+        }
+        (0..copies).for_each(|_| self.emit(raw.clone()));
+        if let Some(swapped) = self.swapped.take_if(|_| copies > 0) {
+            self.emit(swapped);
+        }
+    }
+
+    fn cut(&mut self, message: &Held, at: usize, cut: Cut, armed: &mut Armed, note: Note) {
+        armed.left = 0;
+        let note = Note { offset: message.offset + at as u64, bytes: 0, ..note };
+        self.notes.push(note.detail(cut.name()));
+        self.emit(Bytes::copy_from_slice(&message.raw[..at]));
+        self.out.push(Out::End(cut));
+        self.over = true;
+    }
+
+    /// Between two messages: what is put there, or the fault of bytes that waited for this place.
+    fn fire(&mut self, armed: &mut Armed, number: u64) {
+        armed.left -= 1;
+        if !armed.toxic.fault.is_between_messages() {
+            return self.out.push(Out::Fire(armed.id));
+        }
+        let bytes = match armed.toxic.fault {
+            Fault::Pings { count } => {
+                self.marks.note_sent(self.direction);
+                injected::pings(self.direction, &self.marks.pings, count, &mut self.injected)
+            }
+            Fault::Pongs { count } => injected::pongs(self.direction, count, &mut self.injected),
+            _ => injected::close(self.direction),
+        };
+        let note = Note::of(armed.id, &armed.toxic.fault, armed.touched, bytes.len() as u64);
+        self.notes.push(note.message(number));
+        self.emit(bytes);
+        self.over |= armed.toxic.fault == Fault::CloseWithoutCode;
+    }
+
+    /// Puts between messages what is due there now.
+    fn inject(&mut self, now: Duration, due: impl Fn(&Armed) -> bool) {
+        let mut armed = std::mem::take(&mut self.armed);
+        for armed in armed.iter_mut().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0) {
+            armed.touched = self.offset;
+            if due(armed) {
+                armed.open(now);
+                self.fire(armed, self.follower.messages());
+            }
+        }
+        self.armed = armed;
+    }
+}
+
+impl Armed {
+    fn changes_messages(&self) -> bool {
+        self.toxic.fault.is_of_messages() && !self.toxic.fault.is_between_messages()
+    }
+
+    /// True when the fault is for this message.
+    fn hits(&self, message: &Held, number: u64, now: Duration) -> bool {
+        match &self.toxic.when {
+            Trigger::Now => true,
+            Trigger::AfterMs(_) => self.due().is_none_or(|due| due <= now),
+            Trigger::AfterBytes(at) => message.offset >= *at,
+            Trigger::AtMessage(at) => number >= *at,
+            Trigger::AtText(text) => message.has(text),
+            Trigger::AfterMessage(_) | Trigger::AfterText(_) => self.open,
+        }
+    }
+}
