@@ -26,6 +26,12 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if name == "proxy-peer" {
+        return measure::proxy::peer();
+    }
+    if name == "proxy-serve" {
+        return runtime.block_on(measure::proxy::serve_proxy(&arguments[1..]));
+    }
     if name == "serve" {
         return runtime.block_on(server::serve(&arguments[1..]));
     }
@@ -46,6 +52,7 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "durable-events" => measure::throughput::durable_events().await,
         "deliveries" => measure::throughput::deliveries().await,
         "handshakes" => measure::handshakes::handshakes().await,
+        "fault-proxy" => measure::proxy::proxy(),
         "limits" => measure::limits::limits().await,
         "stall" => measure::stall::stall().await,
         "storm" => measure::storm::storm().await,

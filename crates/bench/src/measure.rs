@@ -12,6 +12,7 @@ pub mod handshakes;
 pub mod latency;
 pub mod limits;
 pub mod memory;
+pub mod proxy;
 pub mod stall;
 pub mod start;
 pub mod storm;

@@ -4,6 +4,7 @@
 mod admin;
 mod backup;
 mod chat;
+mod check;
 mod demo;
 mod doctor;
 mod exit;
@@ -53,6 +54,8 @@ enum Command {
     Restore(restore::Restore),
     /// See who is connected to a server, and send them away.
     Admin(admin::Admin),
+    /// Judge a server by its promises, one check each.
+    Check(check::Check),
     /// Put a server under load and measure it.
     Load(load::Load),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
         Command::Restore(restore) => restore.run(),
         Command::Admin(admin) => admin.run(),
+        Command::Check(check) => check.run(),
         Command::Load(load) => load.run(),
     };
     exit::code(done)

@@ -10,7 +10,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{CloseCode, ConnectionId, ErrorCode, UserId};
 
-use crate::{auth::Principal, broker::Notice, clock::unix_now, delivery::feed::Feed, limits::Address, sabotage::Bugs};
+use crate::{
+    auth::Principal,
+    broker::Notice,
+    clock::unix_now,
+    delivery::feed::Feed,
+    limits::Address,
+    sabotage::{Bug, Bugs},
+};
+
+#[cfg(feature = "sabotage")]
+mod faulty;
+#[cfg(feature = "sabotage")]
+mod unequal;
 
 /// One connection, as the hub and its own task share it.
 pub struct Outbox {
@@ -87,12 +99,14 @@ pub struct Queues {
 pub struct Hub {
     users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
     bugs: Bugs,
+    #[cfg(feature = "sabotage")]
+    faults: faulty::Faults,
 }
 
 impl Hub {
     /// A node without connections.
     pub fn new(bugs: Bugs) -> Self {
-        Self { users: Mutex::default(), bugs }
+        Self { bugs, ..Self::default() }
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Arc<Outbox>>>> {
@@ -130,9 +144,13 @@ impl Hub {
     /// Hands each commit to the connections of its user.
     pub fn deliver(&self, notices: &[Notice]) {
         for notice in notices {
+            #[cfg(feature = "sabotage")]
+            self.deliver_to_others(notice);
             // A short lock a notice: registering connections get in between.
             let users = self.users();
             for outbox in users.get(&notice.user_id).into_iter().flatten() {
+                #[cfg(feature = "sabotage")]
+                let notice = &self.told(&users, outbox, notice);
                 if outbox.feed().notice(&notice.events, notice.stored_at) {
                     outbox.waker.wake();
                 }
@@ -146,7 +164,11 @@ impl Hub {
             tokio::select! {
                 () = stop.cancelled() => return,
                 batch = notices.recv() => match batch {
-                    Some(batch) => self.deliver(&batch),
+                    Some(batch) => {
+                        #[cfg(feature = "sabotage")]
+                        let _ = stop.run_until_cancelled(self.wait_for_the_slow()).await;
+                        self.deliver(&batch);
+                    }
                     None => return,
                 }
             }
@@ -206,9 +228,21 @@ pub struct Registration {
     pub outbox: Arc<Outbox>,
 }
 
+impl Registration {
+    /// What is broken on purpose.
+    pub fn bugs(&self) -> &Bugs {
+        &self.hub.bugs
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
+        #[cfg(feature = "sabotage")]
+        self.leave();
         let mut users = self.hub.users();
+        if self.hub.bugs.on(Bug::LateUnregister) {
+            users.remove(&self.user_id);
+        }
         if let Some(outboxes) = users.get_mut(&self.user_id) {
             outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));
             if outboxes.is_empty() {

@@ -12,7 +12,7 @@ use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, Outcome, 
 use crate::{
     error::Refusal,
     metrics::Metrics,
-    sabotage::Bugs,
+    sabotage::{Bug, Bugs},
     store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
     traces::{RunFacts, TraceParent, Traces},
 };
@@ -20,6 +20,8 @@ use crate::{
 mod asked;
 mod counts;
 mod driver;
+#[cfg(feature = "sabotage")]
+mod faulty;
 mod recorder;
 mod recovery;
 mod registry;
@@ -70,6 +72,8 @@ pub struct Runs {
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
     bugs: Bugs,
+    #[cfg(feature = "sabotage")]
+    faults: faulty::Faults,
     tasks: TaskTracker,
     /// No new runs.
     closed: CancellationToken,
@@ -90,12 +94,17 @@ impl Runs {
         Arc::new(Self {
             store,
             agents,
-            registry: Registry::new(limits.concurrent, limits.queued),
+            registry: match bugs.on(Bug::RunLimitIgnored) {
+                true => Registry::new(0, 0),
+                false => Registry::new(limits.concurrent, limits.queued),
+            },
             asked: asked::Asked::default(),
             limits,
             metrics,
             traces,
             bugs,
+            #[cfg(feature = "sabotage")]
+            faults: faulty::Faults::default(),
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
             draining: CancellationToken::new(),
@@ -119,8 +128,20 @@ impl Runs {
         })
     }
 
-    async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
+    async fn take(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        mut request: RunRequest,
+    ) -> Result<ControlBody, Refusal> {
+        #[cfg(feature = "sabotage")]
+        self.overhear(user_id, &request.content);
+        #[cfg(feature = "sabotage")]
+        self.mishear(&mut request).await;
+        if self.bugs.on(Bug::ResentRequestRunsTwice) {
+            request.request = None;
+        }
         let _turn = match &request.request {
+            Some(_) if self.bugs.on(Bug::RequestRace) => None,
             Some(key) => Some(self.asked.turn(user_id, &key.id).await),
             None => None,
         };
@@ -130,6 +151,8 @@ impl Runs {
                 return Ok(answer);
             }
         }
+        #[cfg(feature = "sabotage")]
+        let unguarded = self.unguarded(&mut request).await;
         if self.closed.is_cancelled() {
             return Err(Refusal::new(
                 ErrorCode::ShuttingDown,
@@ -149,6 +172,10 @@ impl Runs {
         } else {
             EventBody::AgentStarted { message: greeting.clone() }
         };
+        #[cfg(feature = "sabotage")]
+        let told = self.first(first.clone());
+        #[cfg(not(feature = "sabotage"))]
+        let told = first.clone();
         let start = StartRun {
             user_id: user_id.clone(),
             request: request.request,
@@ -158,7 +185,7 @@ impl Runs {
             content: request.content.clone(),
             run_id,
             agent_name: agent.name().to_owned(),
-            first: first.clone(),
+            first: told,
             now: crate::clock::unix_now(),
         };
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
@@ -196,7 +223,10 @@ impl Runs {
             agent,
         };
         self.tasks.spawn(run.drive(self.clone()));
-        Ok(ControlBody::Accepted { run_id, thread_id, seq: started.seq })
+        let answer = ControlBody::Accepted { run_id, thread_id, seq: started.seq };
+        #[cfg(feature = "sabotage")]
+        self.remember(user_id, unguarded, &answer).await;
+        Ok(answer)
     }
 
     fn agent(&self, name: Option<&str>) -> Result<Arc<dyn Agent>, Refusal> {
@@ -217,6 +247,8 @@ impl Runs {
 
     /// Ends a run of the user; of one that is over, tells how it ended.
     pub async fn cancel(&self, user_id: &UserId, run_id: RunId) -> Result<ControlBody, Refusal> {
+        let owner = if self.bugs.on(Bug::ForeignRunCancelled) { self.registry.owner(run_id) } else { None };
+        let user_id = owner.as_ref().unwrap_or(user_id);
         if self.registry.cancel(user_id, run_id) {
             return Ok(ControlBody::Ack {
                 thread_id: None,
@@ -232,6 +264,12 @@ impl Runs {
             approval_id: None,
             outcome: record.outcome,
         })
+    }
+
+    /// Ends all runs of a user.
+    #[cfg(feature = "sabotage")]
+    pub fn cancel_all(&self, user_id: &UserId) {
+        self.registry.cancel_all(user_id);
     }
 
     /// A run of the user.

@@ -40,6 +40,7 @@ bugs! {
     AliasMissing "alias_missing" "The second address of the socket is not served."
     SubprotocolNotOffered "subprotocol_not_offered" "The handshake selects a subprotocol that nobody offered."
     PlainGetAccepted "plain_get_accepted" "A plain GET at the socket's address is answered with 200."
+    ForeignOriginAccepted "foreign_origin_accepted" "The page of another site may connect."
     // auth
     NoTokenAccepted "no_token_accepted" "Who shows no credentials gets in."
     SignatureUnchecked "signature_unchecked" "A token's signature is not looked at."
@@ -57,10 +58,15 @@ bugs! {
     RevocationIgnored "revocation_ignored" "Connections of a revoked token stay open."
     TicketUsedTwice "ticket_used_twice" "A ticket opens a second connection."
     HttpUnauthenticated "http_unauthenticated" "A route answers without credentials."
+    PlaceRefused "place_refused" "A token among the subprotocols is not found."
+    ExpiryNotRequired "expiry_not_required" "A token that never expires gets in."
+    UserNotRequired "user_not_required" "A token of nobody gets in."
+    ExpiredConnectionStays "expired_connection_stays" "A connection outlives its token."
     // health
     HealthFails "health_fails" "The health route answers 500."
     HealthLies "health_lies" "The health route tells of no connections whatever there are."
     HealthNeedsToken "health_needs_token" "The health route asks for credentials."
+    HealthNamesUsers "health_names_users" "The health route tells who is connected."
     // errors
     InvalidJsonIgnored "invalid_json_ignored" "A frame that is not JSON gets no answer."
     ArrayClosesConnection "array_closes_connection" "JSON that is no object closes the connection."
@@ -71,6 +77,8 @@ bugs! {
     ErrorClosesConnection "error_closes_connection" "An error closes the connection."
     ErrorWithoutCode "error_without_code" "An error has no code for programs."
     CauseInError "cause_in_error" "An error tells what went wrong inside."
+    ErrorWithoutRequest "error_without_request" "An error does not say what it refuses."
+    DeepJsonClosesConnection "deep_json_closes_connection" "JSON that is nested too deep closes the connection."
     // limits
     SizeLimitIgnored "size_limit_ignored" "A message over the limit is taken."
     HardLimitIgnored "hard_limit_ignored" "A message over the hard limit does not close the connection."
@@ -82,6 +90,7 @@ bugs! {
     // events
     ThinkingDropped "thinking_dropped" "A run does not tell what the agent thinks."
     EventWithoutRun "event_without_run" "Events of a run do not say which."
+    EventWithoutParameters "event_without_parameters" "A tool's start does not say what it works on."
     ReasoningEmpty "reasoning_empty" "The agent's thoughts come without their text."
     CannedAnswer "canned_answer" "Every message gets the same answer."
     DeltaLost "delta_lost" "A piece of the answer is lost, numbers and all."

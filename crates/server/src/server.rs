@@ -135,14 +135,14 @@ impl Server {
         let metrics = Metrics::new(names(&agents));
         let traces = Arc::new(Traces::from_config(&config.otel)?);
         let sink = delivery::publisher(broker.clone(), metrics.clone());
-        let (data_dir, commits) = (config.data_dir.clone(), metrics.commits.clone());
+        let (data_dir, commits, bugs) = (config.data_dir.clone(), metrics.commits.clone(), config.bugs.clone());
         let opened =
-            tokio::task::spawn_blocking(move || Embedded::open_counted(&data_dir, sink, commits)).await;
+            tokio::task::spawn_blocking(move || Embedded::open_counted(&data_dir, sink, commits, bugs)).await;
         let store: Arc<dyn Store> = Arc::new(opened.map_err(|e| StoreError::Backend(e.to_string()))??);
         let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
         presence::forget(&config.data_dir).map_err(unannounced)?;
         // After the store: a folder that is refused gets no key.
-        let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone())?;
+        let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone(), config.bugs.clone())?;
         let tls = Tls::from_config(&config.tls)?;
         let auth = authority(&config, keys, &*store).await?;
         let recovered = runs::recover(&*store).await?;
@@ -297,7 +297,7 @@ async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Aut
     Ok(Auth {
         keys,
         revocations,
-        tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)),
+        tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)).with_bugs(config.bugs.clone()),
         query_token: config.auth.query_token,
         insecure_no_auth: config.insecure_no_auth,
         bugs: config.bugs.clone(),

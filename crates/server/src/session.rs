@@ -13,6 +13,7 @@ use crate::{
         Limits,
         rates::{Allowance, Exceeded},
     },
+    sabotage::{Bug, Bugs},
 };
 
 /// How long before its token expires a connection is told.
@@ -21,6 +22,9 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(60);
 /// Frames that ask for no work: signs of life, reads, and who and where the client is.
 const LIGHT: [&str; 7] =
     ["ping", "heartbeat", "authenticate", "resume", "typing", "switch_thread", "get_thread_history"];
+
+/// What never comes in the life of a test.
+const NEVER: Duration = Duration::from_secs(1 << 20);
 
 /// What the connection has to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +68,7 @@ pub struct Session {
     token_grace: Duration,
     last_heard: Instant,
     next_ping: Instant,
+    bugs: Bugs,
 }
 
 impl Session {
@@ -83,7 +88,18 @@ impl Session {
             token_grace: Duration::from_secs_f64(limits.token_grace_seconds),
             last_heard: now,
             next_ping: now + heartbeat.mul_f64(0.5 + spread / 2.0),
+            bugs: Bugs::default(),
         }
+    }
+
+    /// The same connection, broken on purpose.
+    pub fn with_bugs(mut self, bugs: Bugs) -> Self {
+        if let Phase::Unauthenticated { deadline } = &mut self.phase
+            && bugs.on(Bug::StrangerStays)
+        {
+            *deadline += NEVER;
+        }
+        Self { bugs, ..self }
     }
 
     /// Anything was heard of the client: it is alive.
@@ -115,6 +131,7 @@ impl Session {
     /// Takes a text frame: over the limit it has no effect, and its id is as good as new.
     pub fn text(&mut self, text: &str, now: Instant) -> Vec<Step> {
         self.heard(now);
+        let was_bad = self.kind.is_none();
         self.kind = None;
         let bytes = self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.bytes(text.len(), now));
         if let Err(exceeded) = bytes {
@@ -123,7 +140,7 @@ impl Session {
             let id = if cheap { parse_frame(text).map_or_else(|e| e.id, |request| request.id) } else { None };
             return self.too_fast(exceeded, id, now);
         }
-        if self.message_bytes > 0 && text.len() > self.message_bytes {
+        if self.message_bytes > 0 && text.len() > self.message_bytes && !self.bugs.on(Bug::SizeLimitIgnored) {
             let sentence =
                 format!("The message is larger than {} bytes and was not carried out.", self.message_bytes);
             let error =
@@ -140,7 +157,14 @@ impl Session {
             return self.too_fast(exceeded, id, now);
         }
         match parsed {
-            Err(error) => self.refuse(error.body, error.id),
+            Err(error) if self.swallows(error.body.error_code, was_bad) => Vec::new(),
+            Err(error) => {
+                let mut steps = self.refuse(error.body, error.id);
+                if self.leaves_over(text) {
+                    steps.push(Step::Close(CloseCode::Policy, "the frame was bad"));
+                }
+                steps
+            }
             Ok(request) => match (&self.phase, request.frame) {
                 (_, ClientFrame::Authenticate { token }) => {
                     self.verifying = true;
@@ -160,11 +184,30 @@ impl Session {
         }
     }
 
+    /// Bugs: the frame gets no answer.
+    fn swallows(&self, code: ErrorCode, was_bad: bool) -> bool {
+        let ignored = match code {
+            ErrorCode::InvalidJson => Bug::InvalidJsonIgnored,
+            ErrorCode::UnknownType => Bug::UnknownTypeIgnored,
+            ErrorCode::MissingField => Bug::MissingFieldIgnored,
+            _ => return was_bad && self.bugs.on(Bug::OneErrorForMany),
+        };
+        self.bugs.on(ignored) || (was_bad && self.bugs.on(Bug::OneErrorForMany))
+    }
+
+    /// Bugs: the connection ends over a frame.
+    fn leaves_over(&self, text: &str) -> bool {
+        let nested = text.starts_with(&"[".repeat(100)) && self.bugs.on(Bug::DeepJsonClosesConnection);
+        let array = text.starts_with('[') && self.bugs.on(Bug::ArrayClosesConnection);
+        nested || array || self.bugs.on(Bug::ErrorClosesConnection)
+    }
+
     /// Counts a frame of this type; one that cannot be understood has none.
     fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), Exceeded> {
         match (&self.allowance, kind) {
             (None, _) => Ok(()),
             (Some(allowance), Some(kind)) if LIGHT.contains(&kind) => allowance.other(now),
+            (Some(_), _) if self.bugs.on(Bug::RateLimitNotEnforced) => Ok(()),
             (Some(allowance), _) => allowance.message(now),
         }
     }
@@ -193,6 +236,9 @@ impl Session {
     /// Takes a binary frame.
     pub fn binary(&mut self, now: Instant) -> Vec<Step> {
         self.heard(now);
+        if self.bugs.on(Bug::BinaryIgnored) {
+            return Vec::new();
+        }
         vec![Step::Close(CloseCode::Unsupported, "binary frames are not understood")]
     }
 
@@ -213,6 +259,7 @@ impl Session {
         let first = match &self.phase {
             Phase::Unauthenticated { .. } => true,
             Phase::Open { user_id, .. } if *user_id == principal.user_id => false,
+            Phase::Open { .. } if self.bugs.on(Bug::RenewalChangesUser) => false,
             Phase::Open { .. } => {
                 let error = ErrorBody::new(
                     ErrorCode::Forbidden,
@@ -221,6 +268,7 @@ impl Session {
                 return self.refuse(error, id);
             }
         };
+        let expires = if self.bugs.on(Bug::ExpiredConnectionStays) { now + NEVER } else { expires };
         let permissions = principal.permissions;
         if let Err(refusal) = table::CONNECTION.check(permissions) {
             return self.refuse(*refusal.body, id);

@@ -12,14 +12,17 @@ use std::{fmt, future::Future, pin::Pin};
 
 use serde::{Deserialize, Serialize};
 
+mod door;
 pub mod embedded;
 pub mod judge;
 pub mod list;
 mod need;
 #[cfg(feature = "sabotage")]
 pub mod prove;
+pub mod rules;
 mod seen;
 pub mod session;
+mod story;
 mod target;
 mod trial;
 
@@ -29,8 +32,9 @@ pub use list::CHECKS;
 pub use need::Need;
 pub use seen::Seen;
 pub use session::Session;
+pub use story::story;
 pub use target::{Credentials, HttpAnswer, Target, TargetError};
-pub use trial::{Trial, Visitor};
+pub use trial::{Trial, Visitor, with_query};
 
 /// A promise of a server, and how it is put to the test.
 pub struct Check {

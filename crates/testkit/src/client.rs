@@ -15,6 +15,7 @@ use crate::{
     DEADLINE,
     arrival::Arrival,
     collector::Collector,
+    event_report::EventReport,
     expect::Unmet,
     line::{self, Order},
     matcher::{Matcher, frame},
@@ -172,6 +173,20 @@ impl TestClient {
         if let Err(why) = history.exactly_once() {
             panic!("{}", Unmet::wrong(&self.name, why, &history));
         }
+    }
+
+    /// What the client saw until now, run by run, with times and with what is missing or out of order.
+    pub fn event_report(&self) -> EventReport {
+        EventReport::of([self])
+    }
+
+    /// Its name in the words of failures and reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn history(&self) -> std::sync::MutexGuard<'_, crate::history::History> {
+        self.collector.history()
     }
 
     /// The whole history as a table, as failures show it.

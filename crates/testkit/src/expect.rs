@@ -3,6 +3,7 @@
 use std::{fmt, panic::Location, time::Duration};
 
 use crate::{
+    diff::Diff,
     history::{Entry, History},
     matcher::Matcher,
     table::{describe, table},
@@ -16,14 +17,26 @@ pub struct Unmet(String);
 impl Unmet {
     /// Nothing fulfilled the expectation in time.
     pub(crate) fn missing(name: &str, matcher: &Matcher, within: Duration, history: &History) -> Self {
-        let state = match &history.ended {
-            Some(ended) => format!("the connection is over: {ended}"),
-            None => format!("waited {within:?}"),
-        };
+        let state = state(within, history);
         let nearest = nearest(matcher, history);
         let all = table(history);
         Self(format!(
             "{name} did not receive {matcher} ({state})\n  nearest: {nearest}\nwhat {name} saw:\n{all}"
+        ))
+    }
+
+    /// Not everything of a sequence came, or not in its order.
+    pub(crate) fn sequence(name: &str, sequence: &[Matcher], within: Duration, history: &History) -> Self {
+        let state = state(within, history);
+        let open = history.arrivals_open().filter(|arrival| sequence.iter().any(|m| m.is_of_kind(arrival)));
+        let came: Vec<_> = open.collect();
+        let expected: Vec<_> = sequence.iter().map(ToString::to_string).collect();
+        let shown: Vec<_> = came.iter().map(|arrival| describe(arrival)).collect();
+        let diff = Diff::of(&expected, &shown, |e, c| sequence[e].matches(came[c]));
+        let all = table(history);
+        Self(format!(
+            "{name} did not receive this sequence ({state}); frames of other types may stand between, and are left out \
+             here:\n{diff}what {name} saw:\n{all}"
         ))
     }
 
@@ -41,6 +54,14 @@ impl Unmet {
     /// Fails the test in the name of the line that expected.
     pub(crate) fn fail(&self, at: &Location<'_>) -> ! {
         panic!("at {at}: {self}")
+    }
+}
+
+/// Why there is no more to wait for.
+fn state(within: Duration, history: &History) -> String {
+    match &history.ended {
+        Some(ended) => format!("the connection is over: {ended}"),
+        None => format!("waited {within:?}"),
     }
 }
 

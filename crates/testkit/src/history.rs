@@ -25,7 +25,7 @@ pub(crate) enum Entry {
 /// The history of one client over all its connections.
 #[derive(Debug)]
 pub(crate) struct History {
-    began: Instant,
+    pub(crate) began: Instant,
     pub(crate) entries: Vec<Entry>,
     /// Every entry before this one is of no more interest to an expectation.
     settled: usize,
@@ -104,6 +104,11 @@ impl History {
         }
     }
 
+    /// How many connections were opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
     /// True once the latest connection was welcomed.
     pub(crate) fn is_welcomed(&self) -> bool {
         let latest = self.arrivals().rev().take_while(|arrival| arrival.connection == self.connections);
@@ -128,6 +133,26 @@ impl History {
             Entry::Arrived { arrival, taken: false } if matcher.matches(arrival) => {
                 Some((first + index, arrival.clone()))
             }
+            _ => None,
+        })
+    }
+
+    /// The first frames, one behind the other, that fit these in their order and that no expectation took yet; others may
+    /// stand between.
+    pub(crate) fn find_all(&self, sequence: &[Matcher]) -> Option<Vec<(usize, Arc<Arrival>)>> {
+        let mut from = 0;
+        let find = |matcher| {
+            let (index, arrival) = self.find(matcher, from)?;
+            from = index + 1;
+            Some((index, arrival))
+        };
+        sequence.iter().map(find).collect()
+    }
+
+    /// The frames that no expectation took yet.
+    pub(crate) fn arrivals_open(&self) -> impl Iterator<Item = &Arrival> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Arrived { arrival, taken: false } => Some(&**arrival),
             _ => None,
         })
     }

@@ -99,7 +99,8 @@ impl Matcher {
             && self.conditions.iter().all(|condition| condition.difference(arrival).is_none())
     }
 
-    fn is_of_kind(&self, arrival: &Arrival) -> bool {
+    /// True when the frame's type is the one asked for, whatever its fields.
+    pub(crate) fn is_of_kind(&self, arrival: &Arrival) -> bool {
         self.kind.is_none_or(|kind| kind == arrival.kind()) && (!self.stored || arrival.event().is_some())
     }
 

@@ -71,6 +71,8 @@ pub struct Endpoint {
     pub headers: BTreeMap<String, String>,
     /// True when every connection of a user gets all of the user's events, and not only those that it asked for.
     pub shared: bool,
+    /// True when browsers that show the page of another site are refused.
+    pub own_origin: bool,
 }
 
 impl Default for Endpoint {
@@ -82,6 +84,7 @@ impl Default for Endpoint {
             subprotocol: String::new(),
             headers: BTreeMap::new(),
             shared: false,
+            own_origin: false,
         }
     }
 }
@@ -328,7 +331,7 @@ impl Default for Fields {
 }
 
 /// How the events of a run follow on each other.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Order {
     /// The kinds that a run with a tool must have: `started`, `thinking`, `tool_started`, `tool_completed`, `completed`.
@@ -416,6 +419,8 @@ pub struct Limits {
     pub runs: Option<usize>,
     /// Seconds that a connection has to say who it is.
     pub stranger_seconds: Option<f64>,
+    /// Seconds that a connection may outlive its token.
+    pub token_grace_seconds: Option<f64>,
 }
 
 /// How long things may take.
@@ -539,10 +544,24 @@ impl Profile {
 
     /// What a frame is, by its type.
     pub fn kind_of(&self, name: &str) -> Kind {
+        let lists = self.lists();
+        lists.iter().find(|(names, _)| names.iter().any(|known| known == name)).map_or(Kind::Other, |(_, kind)| *kind)
+    }
+
+    /// The types that it knows.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.lists().into_iter().flat_map(|(names, _)| names).filter(|name| !name.is_empty())
+    }
+
+    /// Whether a welcome says that the connection goes on at its position; nothing for other frames.
+    pub fn resumed(&self, kind: Kind, frame: &Value) -> Option<bool> {
+        self.resume.as_ref().filter(|_| kind == Kind::Welcome)?.resumed.of(frame)?.as_bool()
+    }
+
+    fn lists(&self) -> [(&[String], Kind); 16] {
         let events = &self.events;
-        let none = Vec::new();
         let resume = self.resume.as_ref();
-        let lists: [(&[String], Kind); 16] = [
+        [
             (&events.welcome, Kind::Welcome),
             (&events.error, Kind::Error),
             (&events.accepted, Kind::Accepted),
@@ -556,11 +575,18 @@ impl Profile {
             (&events.message, Kind::Message),
             (&events.approval_requested, Kind::ApprovalRequested),
             (&events.approval_resolved, Kind::ApprovalResolved),
-            (resume.map_or(&none, |resume| &resume.caught_up), Kind::CaughtUp),
-            (resume.map_or(&none, |resume| &resume.snapshot), Kind::Snapshot),
+            (resume.map_or(&[], |resume| &resume.caught_up), Kind::CaughtUp),
+            (resume.map_or(&[], |resume| &resume.snapshot), Kind::Snapshot),
             (std::slice::from_ref(&self.messages.pong), Kind::Pong),
-        ];
-        lists.iter().find(|(names, _)| names.iter().any(|known| known == name)).map_or(Kind::Other, |(_, kind)| *kind)
+        ]
+    }
+}
+
+impl Kind {
+    /// True for frames that answer or tell of a connection and are no events: a number in one is a position.
+    pub fn is_control(self) -> bool {
+        use Kind::{Accepted, CaughtUp, Error, Pong, Snapshot, Welcome};
+        matches!(self, Welcome | Error | Accepted | Pong | CaughtUp | Snapshot)
     }
 }
 

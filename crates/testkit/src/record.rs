@@ -1,4 +1,6 @@
 //! What happened, op by op, as it is kept in a history file: JSON lines, one clock, every connection of every user.
+//! `header` is the first line, which has all that a judge must know besides; `file` writes and reads; `clients` turns
+//! what clients of a test saw into a history, and `join` several histories into one.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,8 +9,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod clients;
+mod file;
+mod header;
+mod join;
+
+pub use clients::of_clients;
+pub use file::{HistoryError, Read, read, read_file, write, write_file};
+pub use header::{Header, Rules};
+pub use join::join;
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Op {
     /// Its number in the history.
     pub i: u64,
@@ -37,7 +50,19 @@ pub struct Op {
     /// The first number that it stands for, when it is merged of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seq: Option<u64>,
-    /// The type of the frame.
+    /// Its number in its run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_seq: Option<u64>,
+    /// The first number in its run that it stands for, when it is merged of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_run_seq: Option<u64>,
+    /// The end of the log, as a frame tells it that is no event itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
+    /// Whether the server says that a connection goes on at the position that it was opened at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
+    /// The type of the frame; of a note, what it tells: see [`note`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ev: Option<String>,
     /// The tool call.
@@ -46,9 +71,24 @@ pub struct Op {
     /// The id of the request that was made or is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// Whether a fault changed what was said, so that what follows on the connection says nothing about the server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub altered: bool,
     /// The frame, as it was on the wire, or what else there is to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+}
+
+/// What a note tells, in its `ev`.
+pub mod note {
+    /// From here on only what the user may say holds the marker in `text`.
+    pub const MARKER: &str = "marker";
+    /// A part of the history begins; `text` is its name.
+    pub const PHASE: &str = "phase";
+    /// No fault is made any more, and the user does nothing more.
+    pub const HEALED: &str = "healed";
+    /// The connection has had the time to get all that there is for it.
+    pub const DRAINED: &str = "drained";
 }
 
 /// How an op went.

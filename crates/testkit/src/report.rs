@@ -9,6 +9,12 @@ use crate::{
     record::Op,
 };
 
+pub mod github;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod terminal;
+
 /// The version of the JSON form: it grows when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
 
@@ -25,6 +31,8 @@ pub struct Report {
     pub profile: String,
     /// What chance was made of.
     pub seed: u64,
+    /// The command that judges the same server again, without what picks checks.
+    pub command: String,
     /// When it began, in Unix seconds.
     pub began: f64,
     /// How long it took, in seconds.
@@ -70,6 +78,30 @@ pub enum Verdict {
     Gone,
 }
 
+impl Verdict {
+    /// In a word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::NotDone => "not done",
+            Verdict::Gone => "gone",
+        }
+    }
+}
+
+impl CheckResult {
+    /// The group that the check is of.
+    pub fn group(&self) -> &str {
+        self.id.split('.').next().unwrap_or(&self.id)
+    }
+
+    /// The last things that happened, as many as tell the story, oldest first.
+    pub fn tail(&self, most: usize) -> &[Op] {
+        &self.history[self.history.len().saturating_sub(most)..]
+    }
+}
+
 impl Report {
     /// A report of now.
     pub fn new(target: &Target, seed: u64, took: Duration, checks: Vec<CheckResult>) -> Self {
@@ -80,6 +112,7 @@ impl Report {
             target: target.url().to_owned(),
             profile: target.profile().name.clone(),
             seed,
+            command: format!("wireproof check {} --profile {}", target.url(), target.profile().name),
             began: now.map_or(0.0, |now| (now.saturating_sub(took)).as_secs_f64()),
             seconds: took.as_secs_f64(),
             checks,
@@ -89,6 +122,30 @@ impl Report {
     /// How many checks came to a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.checks.iter().filter(|check| check.verdict == verdict).count()
+    }
+
+    /// The checks of a verdict, in order.
+    pub fn of(&self, verdict: Verdict) -> impl Iterator<Item = &CheckResult> {
+        self.checks.iter().filter(move |check| check.verdict == verdict)
+    }
+
+    /// The command that runs one check again as it ran here.
+    pub fn replay(&self, check: &CheckResult) -> String {
+        format!("{} --only {} --seed {:#x}", self.command, check.id, self.seed)
+    }
+
+    /// What it comes to, in a line.
+    pub fn summary(&self) -> String {
+        let count = |verdict| self.count(verdict);
+        let mut parts =
+            vec![format!("{} passed", count(Verdict::Pass)), format!("{} failed", count(Verdict::Fail))];
+        if count(Verdict::NotDone) > 0 {
+            parts.push(format!("{} not done", count(Verdict::NotDone)));
+        }
+        if count(Verdict::Gone) > 0 {
+            parts.push(format!("{} broken off: the server went away", count(Verdict::Gone)));
+        }
+        format!("{} checks: {}, in {:.1} s", self.checks.len(), parts.join(", "), self.seconds)
     }
 
     /// True when something was put to the test and nothing failed.

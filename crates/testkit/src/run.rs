@@ -2,6 +2,8 @@
 
 use wireproof_protocol::{Event, EventBody, Outcome, RunId, RunRules};
 
+use crate::diff::Diff;
+
 /// The events of one run in the order of their arrival, each once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -23,6 +25,28 @@ impl Run {
             event.body.delta().is_none() && !matches!(event.body, EventBody::StatusUpdate { .. })
         };
         self.events.iter().filter(passing).map(|event| event.body.name()).collect()
+    }
+
+    /// Panics unless these are the milestones, all of them and in this order; shows both side by side.
+    #[track_caller]
+    pub fn assert_milestones<'a>(&self, expected: impl AsRef<[&'a str]>) {
+        self.assert_same("milestones", expected.as_ref(), &self.milestones());
+    }
+
+    /// Panics unless these are the types of all events, in this order; shows both side by side.
+    #[track_caller]
+    pub fn assert_kinds<'a>(&self, expected: impl AsRef<[&'a str]>) {
+        self.assert_same("events", expected.as_ref(), &self.kinds());
+    }
+
+    #[track_caller]
+    fn assert_same(&self, what: &str, expected: &[&str], came: &[&str]) {
+        let run_id = self.run_id;
+        assert!(
+            expected == came,
+            "the {what} of run {run_id} are others:\n{}",
+            Diff::of_names(expected, came)
+        );
     }
 
     /// How it ended, once it did.

@@ -16,7 +16,7 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_client::Connect;
 use wireproof_protocol::UserId;
 use wireproof_server::{
-    Config, ReloadError, Server,
+    Config, ReloadError, Server, StartError,
     auth::{
         Keys, Permissions,
         keys::{KEY_FILE, KeyReport},
@@ -145,13 +145,17 @@ fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
 }
 
 async fn launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Server {
-    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
-    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
-    match Server::start_with(config.clone(), agents).await {
+    match try_launch(config, agents).await {
         Ok(server) => server,
         Err(error) => panic!("the server did not start: {error}"),
     }
+}
+
+async fn try_launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Result<Server, StartError> {
+    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
+    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
+    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
+    Server::start_with(config.clone(), agents).await
 }
 
 impl TestServer {
@@ -275,6 +279,24 @@ impl TestServer {
         let Self { server, config, agents, site, folder, _port } = self;
         server.shutdown().await;
         let server = launch(&config, &agents).await;
+        Self { server, config, agents, site, folder, _port }
+    }
+
+    /// Ends without a drain and starts again on the same folder and the same address: connections are closed, runs are
+    /// cut off, and the next start tells so in their logs. For the end of a whole process, `wireproof serve` is there to
+    /// be killed.
+    pub async fn restart_undrained(self) -> Self {
+        let Self { server, config, agents, site, folder, _port } = self;
+        drop(server);
+        let deadline = Instant::now() + DEADLINE;
+        // What is in flight holds the folder until it ends.
+        let server = loop {
+            match try_launch(&config, &agents).await {
+                Ok(server) => break server,
+                Err(error) if Instant::now() >= deadline => panic!("the server did not start again: {error}"),
+                Err(_) => sleep(LOOK).await,
+            }
+        };
         Self { server, config, agents, site, folder, _port }
     }
 

@@ -119,6 +119,18 @@ impl Wire {
         self.stream.local_addr()
     }
 
+    /// Has the kernel acknowledge what comes at once, or as late as it may; every byte that goes or comes undoes it.
+    #[cfg(target_os = "linux")]
+    pub fn acknowledge_at_once(&self, at_once: bool) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_tcp_quickack(&self.stream, at_once)?)
+    }
+
+    /// Has the kernel acknowledge what comes at once: this system cannot be told.
+    #[cfg(not(target_os = "linux"))]
+    pub fn acknowledge_at_once(&self, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Ends the connection with a reset: what is on its way in either direction is lost.
     pub fn reset(self) -> io::Result<()> {
         self.stream.set_zero_linger()

@@ -1,6 +1,6 @@
 //! Clients that are not ours: Python's `websockets`, Node's `ws`, and a browser. Each holds the same conversation.
 
-mod browser;
+pub(crate) mod browser;
 mod fields;
 
 use std::{

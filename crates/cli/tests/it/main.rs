@@ -2,9 +2,12 @@
 
 mod admin;
 mod backup;
+mod check;
+mod check_targets;
 mod clients;
 mod commands;
 mod doctor;
+mod foreign_servers;
 mod history;
 mod http;
 mod keys;

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 import socket
 import sys
 
@@ -14,22 +16,22 @@ from pydantic_ai.ui.ag_ui import AGUIAdapter
 
 
 async def say(messages, _):
-    """Thinks, calls the tool, and then tells what came back, word by word."""
+    """Thinks, calls the tool, and then says what came back, word by word."""
     last = messages[-1].parts[-1]
     if isinstance(last, ToolReturnPart):
-        for word in f"{last.content} words".split():
+        for word in last.content.split(" "):
             yield f"{word} "
         return
-    yield {0: DeltaThinkingPart(content=f"How many words has: {last.content}")}
-    yield {1: DeltaToolCall(name="count_words", json_args=json.dumps({"text": last.content}))}
+    yield {0: DeltaThinkingPart(content=f"Which numbers are in: {last.content}")}
+    yield {1: DeltaToolCall(name="multiply", json_args=json.dumps({"text": last.content}))}
 
 
 agent = Agent(FunctionModel(stream_function=say))
 
 
 @agent.tool_plain
-def count_words(text: str) -> str:
-    return f"{len(text.split())}: {text}"
+def multiply(text: str) -> str:
+    return f"{text} {math.prod(int(number) for number in re.findall(r'[0-9]{1,9}', text))}"
 
 
 app = FastAPI()

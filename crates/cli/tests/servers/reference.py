@@ -9,6 +9,8 @@ import asyncio
 import base64
 import datetime
 import json
+import math
+import re
 import socket
 import time
 import uuid
@@ -20,7 +22,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 MAX_BYTES = 8192  # A longer frame is refused, and the connection stays.
 HARD_BYTES = 1 << 20  # A longer one ends the connection with 1009.
 PAUSE = 0.004  # Between two events of a run.
-AGENT = "word_counter"
+AGENT = "calculator"
 EVENTS = ["agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"]
 FAULTS = {
     "shared-registry": "events go to the connection that came last, whoever it belongs to",
@@ -149,14 +151,14 @@ class Connection:
         run.add_done_callback(self.runs.discard)
 
     async def run(self, content, thread, run):
-        """The agent: it counts the words of what it was told."""
-        words = {"words": len(content.split())}
+        """The agent: it multiplies the numbers in what it was told."""
+        product = math.prod(int(number) for number in re.findall(r"\b\d{1,9}\b", content))
         steps = [
             {"message": f"Looking at: {content}"},
-            {"reasoning": f"How many words has: {content}"},
-            {"tool_name": "count_words", "parameters": {"query": content}},
-            {"tool_name": "count_words", "result": words},
-            {"final_response": f"{words['words']} words: {content}"},
+            {"reasoning": f"Which numbers are in: {content}"},
+            {"tool_name": "multiply", "parameters": {"query": content}},
+            {"tool_name": "multiply", "result": {"product": product}},
+            {"final_response": f"{content} {product}"},
         ]
         for kind, fields in zip(EVENTS, steps, strict=True):
             if kind == "agent_completed" and options.fault == "no-terminal":

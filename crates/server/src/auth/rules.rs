@@ -9,7 +9,10 @@ use super::{
     AuthError, CLOCK_AHEAD, KeyError, Permissions, Principal,
     keys::{Key, KeyId},
 };
-use crate::config::JwtConfig;
+use crate::{
+    config::JwtConfig,
+    sabotage::{Bug, Bugs},
+};
 
 type Claims = Map<String, Value>;
 
@@ -23,6 +26,7 @@ pub struct Rules {
     permission_map: BTreeMap<String, Permissions>,
     default_permissions: Permissions,
     external_admin: bool,
+    bugs: Bugs,
 }
 
 /// A token that was found good, but for the time.
@@ -77,7 +81,13 @@ impl Rules {
             permission_map: mapped.collect::<Result<_, KeyError>>()?,
             default_permissions: permissions("jwt.default_permissions", &jwt.default_permissions)?,
             external_admin: jwt.external_admin,
+            bugs: Bugs::default(),
         })
+    }
+
+    /// The same rules, broken on purpose.
+    pub fn with_bugs(self, bugs: Bugs) -> Self {
+        Self { bugs, ..self }
     }
 
     /// Reads the claims of a token that the key signed. `own` is a token that this server issued itself: its claims are
@@ -88,17 +98,30 @@ impl Rules {
             Some(value) => value.as_f64().map(Some).ok_or(AuthError::Invalid),
         };
         let (expires, not_before, issued_at) = (time("exp")?, time("nbf")?, time("iat")?);
+        let endless = self.bugs.on(Bug::ExpiredTokenAccepted)
+            || (expires.is_none() && self.bugs.on(Bug::ExpiryNotRequired));
+        let expires = if endless { Some(f64::MAX) } else { expires };
         let expires = expires.ok_or(AuthError::Invalid)?;
-        let subject = claims.get("sub").and_then(Value::as_str).ok_or(AuthError::Invalid)?;
-        if self.issuer.is_some() && claims.get("iss").and_then(Value::as_str) != self.issuer.as_deref() {
+        let not_before = if self.bugs.on(Bug::NbfIgnored) { None } else { not_before };
+        let subject = match claims.get("sub").and_then(Value::as_str) {
+            None | Some("") if self.bugs.on(Bug::UserNotRequired) => Some("nobody"),
+            subject => subject,
+        };
+        let subject = subject.ok_or(AuthError::Invalid)?;
+        if self.issuer.is_some()
+            && claims.get("iss").and_then(Value::as_str) != self.issuer.as_deref()
+            && !self.bugs.on(Bug::IssuerIgnored)
+        {
             return Err(AuthError::Invalid);
         }
         if let Some(audience) = &self.audience
             && !claims.get("aud").is_some_and(|value| holds(value, audience))
+            && !self.bugs.on(Bug::AudienceIgnored)
         {
             return Err(AuthError::Invalid);
         }
         let named = if own { Some(subject) } else { at(claims, &self.user_claim).and_then(Value::as_str) };
+        let named = if self.bugs.on(Bug::TokenUserIgnored) { Some("user") } else { named };
         let user_id = UserId::new(named.ok_or(AuthError::Invalid)?).map_err(|_| AuthError::Invalid)?;
         let session_id = match claims.get("sid") {
             None => None,

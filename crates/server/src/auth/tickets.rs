@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 
 use super::{AuthError, Principal};
-use crate::error::Refusal;
+use crate::{
+    error::Refusal,
+    sabotage::{Bug, Bugs},
+};
 
 /// Tickets that a user may buy within the life of one.
 const PER_USER: usize = 64;
@@ -25,6 +28,7 @@ type Hash = [u8; 32];
 pub struct Tickets {
     life: Duration,
     sold: Mutex<Sold>,
+    bugs: Bugs,
 }
 
 #[derive(Default)]
@@ -38,7 +42,12 @@ struct Sold {
 impl Tickets {
     /// Tickets that live so long.
     pub fn new(life: Duration) -> Self {
-        Self { life, sold: Mutex::default() }
+        Self { life, sold: Mutex::default(), bugs: Bugs::default() }
+    }
+
+    /// The same tickets, broken on purpose.
+    pub fn with_bugs(self, bugs: Bugs) -> Self {
+        Self { bugs, ..self }
     }
 
     /// How long a ticket lives.
@@ -71,7 +80,11 @@ impl Tickets {
     pub fn redeem(&self, ticket: &str, now: Instant) -> Result<Principal, AuthError> {
         let mut sold = self.sold();
         sold.forget(now);
-        sold.principals.remove(&hash(ticket)).ok_or(AuthError::Ticket)
+        let hash = hash(ticket);
+        if self.bugs.on(Bug::TicketUsedTwice) {
+            return sold.principals.get(&hash).cloned().ok_or(AuthError::Ticket);
+        }
+        sold.principals.remove(&hash).ok_or(AuthError::Ticket)
     }
 
     fn sold(&self) -> MutexGuard<'_, Sold> {

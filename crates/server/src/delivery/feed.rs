@@ -287,6 +287,12 @@ impl Feed {
         self.missed_bytes
     }
 
+    /// The last number that was taken, and the last that was queued.
+    #[cfg(feature = "sabotage")]
+    pub fn reach(&self) -> (u64, u64) {
+        (self.taken_to, self.queued_to)
+    }
+
     /// Bytes of events in the queue.
     pub fn queued_bytes(&self) -> usize {
         self.bytes

@@ -18,6 +18,7 @@ use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 use super::{HEADER_BYTES, HEADER_LINES, guard};
 use crate::{
     limits::counts::{Count, Place},
+    sabotage::Bug,
     tls::Stream,
     ws::Context,
 };
@@ -140,7 +141,7 @@ async fn encrypted(stream: TcpStream, peer: SocketAddr, context: &Context) -> Op
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, context: Arc<Context>) {
-    if let Err(e) = stream.set_nodelay(true) {
+    if let Err(e) = stream.set_nodelay(!context.bugs.on(Bug::NagleLeftOn)) {
         tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
         return;
     }

@@ -16,6 +16,7 @@ use crate::{
     config::origins::{From, is_addressed_to_loopback},
     error::Refusal,
     limits::Address,
+    sabotage::Bug,
     ws::Context,
 };
 
@@ -35,6 +36,7 @@ pub async fn origin(State(context): State<Arc<Context>>, request: Request, next:
     let scheme = request.extensions().get::<Scheme>().map_or("http", |scheme| scheme.0);
     let origin = match context.origins.judge(request.headers(), scheme) {
         From::Nowhere | From::Own => return next.run(request).await,
+        From::Foreign if context.bugs.on(Bug::ForeignOriginAccepted) => return next.run(request).await,
         From::Foreign => {
             if matches!(request.uri().path(), "/ws" | "/websocket") {
                 context.metrics.handshake("origin");
@@ -73,6 +75,10 @@ pub async fn permission(State(context): State<Arc<Context>>, mut request: Reques
     let Some(need) = table::of_route(method, route.as_str()) else {
         return unlisted(route.as_str()).await;
     };
+    let need = match route.as_str() {
+        "/health" if context.bugs.on(Bug::HealthNeedsToken) => Need::Authenticated,
+        _ => need,
+    };
     if need != Need::Anyone {
         match principal(&context, request.headers(), request.extensions().get(), need).await {
             Ok(principal) => request.extensions_mut().insert(principal),
@@ -101,6 +107,7 @@ async fn principal(
 ) -> Result<Principal, Refusal> {
     let principal = match (token::bearer(headers), address) {
         (Some(token), Some(address)) => context.authenticate(&token, *address).await?,
+        (None, _) if context.bugs.on(Bug::HttpUnauthenticated) => context.auth.nobody()?,
         (None, _) if !headers.contains_key(header::AUTHORIZATION) => context.auth.unauthenticated()?,
         _ => return Err(AuthError::Missing.into()),
     };

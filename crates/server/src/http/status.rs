@@ -11,10 +11,13 @@ use axum::{
 use serde_json::json;
 use wireproof_protocol::UserId;
 
-use crate::ws::Context;
+use crate::{sabotage::Bug, ws::Context};
 
 /// `GET /health`: the process is alive. Asks no dependency.
-pub async fn health() -> Response {
+pub async fn health(State(context): State<Arc<Context>>) -> Response {
+    if context.bugs.on(Bug::HealthFails) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     Json(json!({
         "status": "healthy",
         "service": "wireproof",

@@ -15,7 +15,10 @@ use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
 use wireproof_protocol::{EventBody, RunId, RunRules, ThreadId, UserId};
 
 use super::{Runs, Slot, counts::Counts, outcome_label, recorder::Recorder};
-use crate::store::{FinishRun, StoreError};
+use crate::{
+    sabotage::Bug,
+    store::{FinishRun, StoreError},
+};
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
@@ -49,6 +52,8 @@ impl Run {
         let agent_name = self.agent.name().to_owned();
         let mut recorder =
             Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
+        #[cfg(feature = "sabotage")]
+        recorder.make_mistakes(runs.bugs.clone(), self.greeting.clone(), runs.other_run(&self.user_id, self.run_id));
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
         self.finish(&runs, recorder, end).await;
     }
@@ -75,7 +80,10 @@ impl Run {
             user_id: self.user_id.clone(),
             thread_id: self.thread_id,
             run_id: self.run_id,
-            content: self.content.clone(),
+            content: match runs.bugs.on(Bug::CannedAnswer) {
+                true => "What is 6*7?".to_owned(),
+                false => self.content.clone(),
+            },
             cancelled: stop.clone(),
             search_threads: runs.search_for(&self.user_id),
             emissions,
@@ -208,6 +216,8 @@ impl Run {
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);
         let events = recorder.drain();
+        #[cfg(feature = "sabotage")]
+        let events = self.end_again(runs, outcome, events).await;
         let finish = FinishRun {
             user_id: self.user_id.clone(),
             run_id: self.run_id,

@@ -8,6 +8,9 @@ use wireproof_protocol::{
     Timestamp, ToolError, Usage, UserId, Violation,
 };
 
+#[cfg(feature = "sabotage")]
+pub mod faulty;
+
 /// The least time between two frames of deltas: 25 a second.
 const DELTA_INTERVAL: Duration = Duration::from_millis(40);
 
@@ -25,6 +28,8 @@ pub struct Recorder {
     due: Option<Instant>,
     last_delta: Option<Instant>,
     events: Vec<Event>,
+    #[cfg(feature = "sabotage")]
+    faults: faulty::Faults,
 }
 
 impl Recorder {
@@ -49,6 +54,8 @@ impl Recorder {
             due: None,
             last_delta: None,
             events: Vec::new(),
+            #[cfg(feature = "sabotage")]
+            faults: faulty::Faults::default(),
         }
     }
 
@@ -141,6 +148,8 @@ impl Recorder {
             run: Some(RunPart { run_id: self.run_id, run_seq, first_run_seq: None, agent_name }),
             body,
         });
+        #[cfg(feature = "sabotage")]
+        self.faults.strike(&mut self.events);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The embedded store: SQLite with one writer thread that commits many appends at once, and readers beside it.
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,7 +14,10 @@ use wireproof_protocol::{
     ControlBody, Epoch, Event, Message, Position, RunId, Thread, ThreadId, Timestamp, UserId,
 };
 
-use crate::metrics::CommitMetrics;
+use crate::{
+    metrics::CommitMetrics,
+    sabotage::{Bug, Bugs},
+};
 
 use super::{
     Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, RequestKey, Retention, RunRecord, StartRun,
@@ -55,6 +59,7 @@ pub struct Embedded {
     recent: Arc<Recent>,
     readers: Arc<Readers>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    bugs: Bugs,
     _lock: std::fs::File,
 }
 
@@ -68,7 +73,7 @@ struct Readers {
 impl Embedded {
     /// Opens or makes the store in a folder; `sink` hears of every commit. Blocks for some file I/O.
     pub fn open(data_dir: &Path, sink: CommitSink) -> Result<Self, OpenError> {
-        Self::open_counted(data_dir, sink, CommitMetrics::default())
+        Self::open_counted(data_dir, sink, CommitMetrics::default(), Bugs::default())
     }
 
     /// The same, with what is counted of the commits.
@@ -76,6 +81,7 @@ impl Embedded {
         data_dir: &Path,
         sink: CommitSink,
         metrics: CommitMetrics,
+        bugs: Bugs,
     ) -> Result<Self, OpenError> {
         let path = data_dir.join(file::STORE);
         let lock = file::lock(data_dir)?;
@@ -86,7 +92,7 @@ impl Embedded {
         // What the last process left in the tail goes to its place before anybody reads.
         fold::left_over(&connection)
             .map_err(|e| OpenError::Damaged { path: path.clone(), reason: e.to_string() })?;
-        let writer = writer::Writer::new(connection, recent.clone(), sink, metrics);
+        let writer = writer::Writer::new(connection, recent.clone(), sink, metrics, bugs.clone());
         let thread = std::thread::Builder::new()
             .name("wireproof-store".to_owned())
             .spawn(move || writer.run(queue))
@@ -102,6 +108,7 @@ impl Embedded {
                 searches: Semaphore::new(1),
             }),
             thread: Mutex::new(Some(thread)),
+            bugs,
             _lock: lock,
         })
     }
@@ -109,6 +116,11 @@ impl Embedded {
     /// True when a process holds the store of a folder, this one included.
     pub fn is_held(data_dir: &Path) -> std::io::Result<bool> {
         file::is_held(data_dir)
+    }
+
+    /// Whose log is read for a user: the user's own.
+    fn log_of<'a>(&self, user_id: &'a UserId) -> Cow<'a, UserId> {
+        if self.bugs.on(Bug::OneSharedLog) { Cow::Owned(writer::everybody()) } else { Cow::Borrowed(user_id) }
     }
 
     fn epoch(&self, user_id: &UserId) -> Epoch {
@@ -170,6 +182,7 @@ impl From<rusqlite::Error> for StoreError {
 #[async_trait]
 impl Store for Embedded {
     async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
+        let user_id = &*self.log_of(user_id);
         let epoch = self.epoch(user_id);
         if let Some(seq) = self.recent.head(user_id) {
             return Ok(Position { epoch, seq });
@@ -180,6 +193,7 @@ impl Store for Embedded {
     }
 
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {
+        let user_id = &*self.log_of(user_id);
         for _ in 0..READ_TRIES {
             if let Some(page) = self.recent.read(user_id, after, max_bytes) {
                 return Ok(page);
@@ -228,8 +242,9 @@ impl Store for Embedded {
         user_id: &UserId,
         request: &RequestKey,
     ) -> Result<Option<ControlBody>, StoreError> {
-        let (user, request) = (user_id.clone(), request.clone());
+        let (user, request, bugs) = (user_id.clone(), request.clone(), self.bugs.clone());
         self.query(move |connection| match log::user_number(connection, &user)? {
+            _ if bugs.on(Bug::RequestIdNotScoped) => records::answered(connection, 0, Some(&request)),
             None => Ok(None),
             Some(number) => records::answered(connection, number, Some(&request)),
         })
@@ -246,9 +261,10 @@ impl Store for Embedded {
         let user = user_id.clone();
         self.write(move |tx| {
             let entry = tx.user(&user)?;
-            match records::answered(tx.connection, entry.number, Some(&request))? {
+            let asker = tx.asker(&entry);
+            match records::answered(tx.connection, asker, Some(&request))? {
                 Some(_) => Ok(()),
-                None => records::remember(tx, entry.number, Some(&request), &answer, now),
+                None => records::remember(tx, asker, Some(&request), &answer, now),
             }
         })
         .await
@@ -260,8 +276,12 @@ impl Store for Embedded {
     }
 
     async fn thread(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, StoreError> {
-        let user = user_id.clone();
-        self.query(move |connection| Ok(records::thread(connection, &user, thread_id)?.1)).await
+        let (user, bugs) = (user_id.clone(), self.bugs.clone());
+        self.query(move |connection| {
+            let user = records::reader(connection, user, thread_id, &bugs)?;
+            Ok(records::thread(connection, &user, thread_id)?.1)
+        })
+        .await
     }
 
     async fn messages(
@@ -271,8 +291,12 @@ impl Store for Embedded {
         limit: u64,
         offset: Option<u64>,
     ) -> Result<(Vec<Message>, u64, u64), StoreError> {
-        let user = user_id.clone();
-        self.query(move |connection| records::messages(connection, &user, thread_id, limit, offset)).await
+        let (user, bugs) = (user_id.clone(), self.bugs.clone());
+        self.query(move |connection| {
+            let user = records::reader(connection, user, thread_id, &bugs)?;
+            records::messages(connection, &user, thread_id, limit, offset)
+        })
+        .await
     }
 
     async fn search(

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Error;
@@ -27,11 +28,14 @@ use crate::{
     auth::{AuthError, Principal},
     error::Refusal,
     hub::{Order, Registration},
+    sabotage::Bug,
     session::{Session, Step},
     store::{Page, StoreError},
     traces::TraceParent,
 };
 
+#[cfg(feature = "sabotage")]
+mod faulty;
 mod writing;
 
 /// Control frames that may wait for a slow client before no more requests are read from it.
@@ -53,6 +57,8 @@ pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
             let connection_id = connection.registration.outbox.connection_id;
             tracing::info!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
             let close = connection.run().await;
+            #[cfg(feature = "sabotage")]
+            connection.over().await;
             tracing::info!(
                 %connection_id,
                 user_id = %connection.user_id,
@@ -105,6 +111,8 @@ struct Connection {
     /// Bytes that the kernel had taken when that was last looked at.
     written: u64,
     closing: Option<(CloseCode, &'static str, Instant)>,
+    #[cfg(feature = "sabotage")]
+    wrong: writing::wrong::Wrong,
 }
 
 /// What woke the connection.
@@ -122,7 +130,8 @@ enum Happened {
 }
 
 async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening) -> Opened {
-    let mut session = Session::new(&context.limits, Instant::now(), rand::random());
+    let session = Session::new(&context.limits, Instant::now(), rand::random());
+    let mut session = session.with_bugs(context.bugs.clone());
     let mut tally = Tally::new(context.metrics.clone());
     let (principal, welcomed_for) =
         match opening::authenticate(context, &mut socket, &mut session, &mut tally, &mut handshake).await {
@@ -130,8 +139,11 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
             Err(close) => return Opened::Refused(Box::new(socket), close),
         };
     let user_id = principal.user_id.clone();
-    let (connection_id, address, limits) = (ConnectionId::new(), handshake.address, &context.limits);
+    let (connection_id, address, limits) = (connection_id(context), handshake.address, &context.limits);
     let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
+    let most = if context.bugs.on(Bug::ConnectionLimitIgnored) { 0 } else { most };
+    #[cfg(feature = "sabotage")]
+    let found = context.hub.look(&user_id).await;
     let registered = context.hub.register(&principal, connection_id, address, soft_bytes, most);
     let Some(registration) = registered else {
         context.metrics.handshake("too_many");
@@ -141,6 +153,8 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         say_now(&mut socket, encode(ControlBody::Error(error), None)).await;
         return Opened::Refused(Box::new(socket), Some((CloseCode::TryLater, "too many connections")));
     };
+    #[cfg(feature = "sabotage")]
+    context.hub.put(&registration, found);
     // What is revoked from here on finds the connection in the hub; what was revoked before is seen here.
     if let Err(revoked) = context.auth.checked(principal) {
         context.metrics.handshake("unauthenticated");
@@ -157,7 +171,8 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
     }
     drop(handshake.unauthenticated);
-    session.limit(context.rates.allowance(&user_id, address));
+    let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
+    session.limit(context.rates.allowance(sharer.as_ref().unwrap_or(&user_id), address));
     drop(handshake.admitted);
     context.metrics.handshake("accepted");
     let timer = Box::pin(tokio::time::sleep_until(session.next_tick().into()));
@@ -176,7 +191,22 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         stalled_since: None,
         written: 0,
         closing: None,
+        #[cfg(feature = "sabotage")]
+        wrong: writing::wrong::Wrong::default(),
     }))
+}
+
+fn connection_id(context: &Context) -> ConnectionId {
+    if context.bugs.on(Bug::ConnectionIdRepeated) {
+        return ConnectionId::from_bytes((crate::clock::unix_now() as u128).to_be_bytes());
+    }
+    ConnectionId::new()
+}
+
+/// Bugs: the user whom a message names.
+fn named_user(text: &str) -> Option<UserId> {
+    let frame: serde_json::Value = serde_json::from_str(text).ok()?;
+    UserId::new(frame.get("user_id").or_else(|| frame.get("payload")?.get("user_id"))?.as_str()?).ok()
 }
 
 impl Connection {
@@ -186,7 +216,17 @@ impl Connection {
             let happened = poll_fn(|cx| self.poll(cx)).await;
             let now = Instant::now();
             let steps = match happened {
+                Happened::Received(Received::Text(_))
+                    if self.context.bugs.on(Bug::RenewalDropsMessage) && self.verifying.is_some() =>
+                {
+                    Vec::new()
+                }
                 Happened::Received(Received::Text(message)) => {
+                    if self.context.bugs.on(Bug::MessageUserBelieved)
+                        && let Some(named) = named_user(message.to_text().unwrap_or_default())
+                    {
+                        self.user_id = named;
+                    }
                     let steps = self.session.text(message.to_text().unwrap_or_default(), now);
                     self.tally.frame(self.session.kind(), &steps);
                     if let Some(Step::Say(ControlBody::Error(error), id)) = steps.first() {
@@ -246,11 +286,14 @@ impl Connection {
     fn take_steps(&mut self, steps: Vec<Step>, now: Instant) -> Option<(CloseCode, &'static str)> {
         for step in steps {
             match step {
-                Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
+                Step::Say(body, id) => self.registration.outbox.feed().control(self.said(body, id)),
                 Step::Verify(token, id) => {
                     let (context, address) = (self.context.clone(), self.registration.outbox.address);
-                    self.verifying =
-                        Some(Box::pin(async move { (context.authenticate(&token, address).await, id) }));
+                    self.verifying = Some(Box::pin(async move {
+                        #[cfg(feature = "sabotage")]
+                        faulty::look(&context).await;
+                        (context.authenticate(&token, address).await, id)
+                    }));
                 }
                 Step::CarryOut(frame, id) => {
                     let (context, user_id, parent) =
@@ -273,6 +316,9 @@ impl Connection {
                     self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
                 }
                 Step::Renewed(principal) => {
+                    if self.context.bugs.on(Bug::RenewalChangesUser) {
+                        self.user_id = principal.user_id.clone();
+                    }
                     *self.registration.outbox.principal() = principal.clone();
                     // As at the opening: first seen by those who revoke, then looked at.
                     if self.context.auth.checked(principal).is_err() {
@@ -284,6 +330,27 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// A control frame as it goes on the wire.
+    fn said(&self, body: ControlBody, mut id: Option<RequestId>) -> Bytes {
+        let bugs = &self.context.bugs;
+        let ControlBody::Error(mut error) = body else { return encode(body, id) };
+        if bugs.on(Bug::CauseInError) {
+            let cause = format!(" ({:?} at {}:{})", error.error_code, file!(), line!());
+            error.message.push_str(&cause);
+        }
+        if bugs.on(Bug::ErrorWithoutRequest) {
+            id = None;
+        }
+        let frame = encode(ControlBody::Error(error), id);
+        if !bugs.on(Bug::ErrorWithoutCode) {
+            return frame;
+        }
+        let mut without: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&frame).unwrap_or_default();
+        without.remove("error_code");
+        serde_json::to_vec(&without).unwrap_or_default().into()
     }
 
     /// Ends at once: what is queued stays unsaid, and who does not take the reason in time is cut off.
@@ -306,9 +373,10 @@ impl Connection {
     }
 
     fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
+        let id = id.filter(|_| !self.context.bugs.on(Bug::RequestIdNotEchoed));
         match outcome {
             Outcome::Events => {}
-            Outcome::Say(body) => self.registration.outbox.feed().control(encode(body, id)),
+            Outcome::Say(body) => self.registration.outbox.feed().control(self.said(body, id)),
             Outcome::SayAfter(seq, body) => {
                 self.registration.outbox.feed().control_after(seq, encode(body, id))
             }
@@ -419,7 +487,7 @@ impl Connection {
             return self.timer.as_mut().poll(cx).map(|()| Happened::Tick);
         }
         let may_read = self.command.is_none()
-            && self.verifying.is_none()
+            && (self.verifying.is_none() || self.context.bugs.on(Bug::RenewalDropsMessage))
             && outbox.feed().takes_controls(WAITING_CONTROLS);
         if may_read && let Poll::Ready(received) = self.socket.poll_receive(cx) {
             return Poll::Ready(match received {

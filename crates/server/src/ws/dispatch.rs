@@ -37,7 +37,11 @@ pub async fn carry_out(
 ) -> Outcome {
     match try_carry_out(context, user_id, frame, id, parent).await {
         Ok(outcome) => outcome,
-        Err(refusal) => Outcome::Say(ControlBody::Error(*refusal.body)),
+        Err(refusal) => {
+            #[cfg(feature = "sabotage")]
+            let refusal = context.runs.telling_prompt(refusal, user_id);
+            Outcome::Say(ControlBody::Error(*refusal.body))
+        }
     }
 }
 
@@ -64,7 +68,10 @@ async fn try_carry_out(
         | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
             let thread_id = thread_id.as_deref().map(self::thread_id).transpose()?;
             let request = RunRequest { request: key, content, thread_id, agent, parent };
-            Ok(answered(context.runs.start(user_id, request).await?))
+            let answer = context.runs.start(user_id, request).await?;
+            #[cfg(feature = "sabotage")]
+            context.runs.wait_for_end(user_id, &answer).await;
+            Ok(answered(answer))
         }
         ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),
         ClientFrame::CreateThread(new) => {
@@ -104,7 +111,7 @@ async fn try_carry_out(
         ClientFrame::Resume { epoch, after } => {
             let head = context.store.head(user_id).await?;
             let asked = Asked { epoch, after: after.to_string() };
-            let beginning = resume::begin(&*context.store, user_id, head, resume::parse(&asked)).await?;
+            let beginning = resume::begin(context, user_id, head, resume::parse(&asked)).await?;
             Ok(Outcome::Begin(Box::new(beginning), head))
         }
         ClientFrame::Authenticate { .. } => {

@@ -240,7 +240,11 @@ impl AsyncWrite for Faulty {
                 );
             }
         }
-        Poll::Ready(Ok(bytes.len()))
+        // The codec does not flush after its last word.
+        match faulty.poll_drain(cx) {
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            _ => Poll::Ready(Ok(bytes.len())),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

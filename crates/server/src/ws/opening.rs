@@ -86,6 +86,7 @@ pub async fn authenticate(
                     let now = Instant::now();
                     let verified = session.verified(result, id, now, crate::clock::unix_now());
                     tally.verified(&verified);
+                    let verified = echoed(context, verified, &token);
                     steps.extend(verified);
                 }
                 Step::Welcome(principal, id) => return Ok((principal, id)),
@@ -145,6 +146,18 @@ pub async fn authenticate(
     }
 }
 
+/// Bugs: a refusal tells what it refuses.
+fn echoed(context: &Context, mut steps: Vec<Step>, token: &str) -> Vec<Step> {
+    for step in &mut steps {
+        if let Step::Say(ControlBody::Error(error), _) = step
+            && context.bugs.on(Bug::TokenEchoed)
+        {
+            error.message.push_str(&format!(" It was {token:?}."));
+        }
+    }
+    steps
+}
+
 /// How a handshake is counted that was refused with this code.
 fn result_of(code: ErrorCode) -> &'static str {
     match code {
@@ -179,7 +192,7 @@ pub async fn welcome(
     let head = context.store.head(user_id).await?;
     let beginning = match &asked {
         None => Beginning::Head,
-        Some(asked) => resume::begin(&*context.store, user_id, head, resume::parse(asked)).await?,
+        Some(asked) => resume::begin(context, user_id, head, resume::parse(asked)).await?,
     };
     resumed(&context.metrics, &beginning);
     let active_runs = context.store.active_runs(Some(user_id)).await?;
@@ -206,6 +219,11 @@ pub async fn welcome(
         let ack = ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None };
         registration.outbox.feed().control(encode(ack, id));
     }
+    #[cfg(feature = "sabotage")]
+    if let Some(before) = asked.and_then(|_| context.hub.was_here_before(user_id)) {
+        let page = context.store.read(&before, 0, resume::PAGE_BYTES).await?;
+        page.events.into_iter().for_each(|event| registration.outbox.feed().control(event.json));
+    }
     begin(registration, beginning, head, None);
     Ok(())
 }
@@ -218,7 +236,8 @@ pub fn begin(registration: &Registration, beginning: Beginning, head: Position, 
         Beginning::Replay(after, page) => {
             feed.place_in_log(after);
             feed.page(after, page);
-            feed.owe_caught_up(head.seq, encode(ControlBody::CaughtUp { seq: head.seq }, id));
+            let due = if registration.bugs().on(Bug::CaughtUpEarly) { after } else { head.seq };
+            feed.owe_caught_up(due, encode(ControlBody::CaughtUp { seq: head.seq }, id));
         }
         Beginning::Snapshot(body, seq) => {
             // A snapshot that steps in for a replay completes what the replay owes.

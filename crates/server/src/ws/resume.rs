@@ -2,9 +2,11 @@
 
 use wireproof_protocol::{ControlBody, Epoch, ErrorBody, ErrorCode, Position, ResumeReason, UserId};
 
+use super::Context;
 use crate::{
     delivery::snapshot,
     error::Refusal,
+    sabotage::Bug,
     store::{Page, Store, StoreError},
 };
 
@@ -48,26 +50,39 @@ pub fn parse(asked: &Asked) -> Result<Position, ErrorBody> {
 
 /// Finds where the events begin for a position, given the head.
 pub async fn begin(
-    store: &dyn Store,
+    context: &Context,
     user_id: &UserId,
     head: Position,
     asked: Result<Position, ErrorBody>,
 ) -> Result<Beginning, StoreError> {
+    let (store, bugs) = (&*context.store, &context.bugs);
     let position = match asked {
         Ok(position) => position,
         Err(error) => return Ok(Beginning::Refused(error.into())),
     };
-    if position.epoch != head.epoch {
+    #[cfg(feature = "sabotage")]
+    let log = log_of(context, user_id, head, position).await?;
+    #[cfg(feature = "sabotage")]
+    let (user_id, head) = (&log.0, log.1);
+    if position.epoch != head.epoch && bugs.on(Bug::SilentGap) {
+        return Ok(Beginning::Replay(head.seq, Page { events: Vec::new(), complete: true }));
+    }
+    if position.epoch != head.epoch && !bugs.on(Bug::StalePositionAccepted) {
         return with_snapshot(store, user_id, ResumeReason::EpochChanged).await;
     }
-    if position.seq > head.seq {
+    if position.seq > head.seq && !bugs.on(Bug::PositionAheadAccepted) {
         let sentence =
             format!("The position {} is ahead of the log, which ends at {}.", position.seq, head.seq);
         let error = ErrorBody::new(ErrorCode::CursorAhead, sentence).detail("seq", head.seq);
         return Ok(Beginning::Refused(error.into()));
     }
-    match store.read(user_id, position.seq, PAGE_BYTES).await {
-        Ok(page) => Ok(Beginning::Replay(position.seq, page)),
+    let after = position.seq.saturating_sub(u64::from(bugs.on(Bug::DoubledOnResume)));
+    match store.read(user_id, after, PAGE_BYTES).await {
+        Ok(page) => {
+            #[cfg(feature = "sabotage")]
+            let page = context.hub.without_lost(user_id, page);
+            Ok(Beginning::Replay(position.seq, page))
+        }
         Err(StoreError::TooOld { .. }) => with_snapshot(store, user_id, ResumeReason::TooOld).await,
         Err(e) => Err(e),
     }
@@ -80,4 +95,24 @@ async fn with_snapshot(
 ) -> Result<Beginning, StoreError> {
     let (body, seq) = snapshot::take(store, user_id, reason).await?;
     Ok(Beginning::Snapshot(Box::new(body), seq))
+}
+
+/// The user in whose log a position is, and where that ends: any log's, whoever asks.
+#[cfg(feature = "sabotage")]
+async fn log_of(
+    context: &Context,
+    user_id: &UserId,
+    head: Position,
+    position: Position,
+) -> Result<(UserId, Position), StoreError> {
+    if context.bugs.on(Bug::ForeignPositionServed) {
+        for outbox in context.hub.connections_where(|_| true) {
+            let other = outbox.principal().user_id.clone();
+            let head = context.store.head(&other).await?;
+            if head.epoch == position.epoch {
+                return Ok((other, head));
+            }
+        }
+    }
+    Ok((user_id.clone(), head))
 }

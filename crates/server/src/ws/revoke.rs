@@ -3,7 +3,10 @@
 use wireproof_protocol::ErrorCode;
 
 use super::Context;
-use crate::store::{Revocation, Revoked, StoreError};
+use crate::{
+    sabotage::Bug,
+    store::{Revocation, Revoked, StoreError},
+};
 
 /// What a connection is told whose token was revoked.
 pub const REVOKED: (ErrorCode, &str) = (ErrorCode::Unauthenticated, "The token was revoked.");
@@ -42,6 +45,9 @@ impl Context {
     fn hold(&self, revocation: &Revocation) -> usize {
         // In this order: a connection that is not in the hub yet will ask the revocations after it is.
         self.auth.revocations.note(revocation, crate::clock::unix_now());
+        if self.bugs.on(Bug::RevocationIgnored) {
+            return 0;
+        }
         let (code, sentence) = REVOKED;
         self.hub.end_where(|principal| revocation.concerns(principal), code, sentence)
     }

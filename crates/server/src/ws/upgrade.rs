@@ -1,6 +1,9 @@
 //! The handshake: what RFC 6455 asks of it, whose token it carries, and the task that serves the connection.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -12,11 +15,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
+use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, SUBPROTOCOL, UserId};
 
 use super::{Context, connection, opening::Opening, resume::Asked, socket::Socket};
 use crate::{
-    auth::token,
+    auth::token::{self, Shown},
     error::Refusal,
     limits::{Address, counts::Place},
     metrics::Metrics,
@@ -41,6 +44,13 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         let wait = [(header::RETRY_AFTER, wait.as_secs().to_string())];
         return (StatusCode::SERVICE_UNAVAILABLE, wait, axum::Json(ControlBody::Error(body))).into_response();
     }
+    let upgrades = has_word(request.headers(), header::UPGRADE, "websocket");
+    if !upgrades && context.bugs.on(Bug::PlainGetAccepted) {
+        return StatusCode::OK.into_response();
+    }
+    if request.uri().path() == "/websocket" && context.bugs.on(Bug::AliasMissing) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let mut key = match handshake_key(&request, &context.bugs) {
         Ok(key) => key,
         Err(response) => {
@@ -58,7 +68,9 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "The connection has no address.");
     };
     let query = request.uri().query().unwrap_or_default();
-    let offer = token::offer(request.headers(), query, context.auth.query_token);
+    let query_token = context.auth.query_token || context.bugs.on(Bug::QueryTokenAccepted);
+    let mut offer = token::offer(request.headers(), query, query_token);
+    mistake(&context, request.headers(), &mut offer);
     let places = match admit(&context, address, offer.shown.is_none()) {
         Ok(places) => places,
         Err(response) => return *response,
@@ -82,6 +94,21 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, selected);
     }
     response
+}
+
+/// Bugs: what a handshake offers, misread.
+fn mistake(context: &Context, headers: &HeaderMap, offer: &mut token::Offer) {
+    if context.bugs.on(Bug::SubprotocolNotOffered) {
+        offer.selected.get_or_insert_with(|| SUBPROTOCOL.to_owned());
+    }
+    if token::bearer(headers).is_none() && context.bugs.on(Bug::PlaceRefused) {
+        offer.shown = None;
+    }
+    let of_a_test = headers.keys().any(|name| name.as_str().contains("test"));
+    if of_a_test && context.bugs.on(Bug::TestHeaderOpens) {
+        let tester = UserId::new("tester").ok();
+        offer.shown = tester.map(|user| Shown::Token(context.auth.keys.sign(&user, Duration::from_secs(60))));
+    }
 }
 
 /// The answer to a good handshake with this key.
@@ -140,6 +167,7 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
     let (hard_limit, metrics) = (context.limits.message_hard_bytes, context.metrics.clone());
+    let hard_limit = if context.bugs.on(Bug::HardLimitIgnored) { 0 } else { hard_limit };
     let Some(socket) = upgraded(on_upgrade, hard_limit, metrics, context.bugs.clone()).await else {
         context.metrics.handshake("gone");
         return;
@@ -156,7 +184,10 @@ pub async fn upgraded(
 ) -> Option<Socket> {
     // The bare stream is smaller than the wrapped one, for as long as the connection lives.
     match on_upgrade.await.ok()?.downcast::<TokioIo<Stream>>() {
-        Ok(parts) => Some(Socket::new(parts.io.into_inner(), parts.read_buf, hard_limit, metrics, bugs)),
+        Ok(parts) => {
+            let read = if bugs.on(Bug::FirstFrameLost) { bytes::Bytes::new() } else { parts.read_buf };
+            Some(Socket::new(parts.io.into_inner(), read, hard_limit, metrics, bugs))
+        }
         Err(_) => {
             tracing::error!("an upgraded connection is not the stream that was accepted");
             None

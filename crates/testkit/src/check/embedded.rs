@@ -11,6 +11,9 @@ const ISSUER: &str = "wireproof-check";
 /// Whom the tokens are for.
 const AUDIENCE: &str = "wireproof";
 
+/// Seconds that a connection may outlive its token: nobody has to wait long to see it end.
+const TOKEN_GRACE: f64 = 1.0;
+
 /// A server of the kit and how it is judged.
 pub struct Embedded {
     /// The server; it ends when this is dropped.
@@ -51,6 +54,7 @@ impl Embedded {
             config.jwt.audience = AUDIENCE.to_owned();
             // All users of the judge come from one address, with many bad tokens.
             config.limits.failed_tokens_per_minute = 60_000;
+            config.limits.token_grace_seconds = TOKEN_GRACE;
         };
         let server = builder.config(settings).start().await;
         let mut profile = Profile::find("wireproof")?;
@@ -58,6 +62,7 @@ impl Embedded {
             jwt.issuer = ISSUER.to_owned();
             jwt.audience = AUDIENCE.to_owned();
         }
+        profile.limits.token_grace_seconds = Some(TOKEN_GRACE);
         let target = Target::new(&server.url(), profile, Credentials::Secret(secret.into_bytes()))?;
         Ok(Self { server, target })
     }

@@ -11,11 +11,14 @@ mod events;
 mod health;
 mod isolation;
 mod limits;
+mod log;
 mod order;
 mod performance;
 mod protocol;
 mod race;
 mod resume;
+mod secrets;
+mod whole;
 
 /// A row of a group: id, severity, pace, what it needs, the bug that must make it fail, the promise, the function.
 macro_rules! check {

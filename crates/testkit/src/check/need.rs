@@ -51,6 +51,12 @@ pub enum Need {
     Limit(&'static str),
     /// Another address of the socket.
     Alias,
+    /// Further places that take tokens.
+    Places,
+    /// Headers that must not stand for credentials.
+    BypassHeaders,
+    /// Pages of other sites are refused.
+    OwnOrigin,
     /// A token of somebody who may administer.
     Admin,
     /// A bound for the time, by its name in the profile.
@@ -85,6 +91,9 @@ impl Need {
             Need::Http(name) => says(http(target, name), &format!("has no http.{name}")),
             Need::Limit(name) => says(limit(target, name), &format!("has no limits.{name}")),
             Need::Alias => says(!profile.endpoint.aliases.is_empty(), "has no other address of the socket (endpoint.aliases)"),
+            Need::Places => says(!profile.auth.places.is_empty(), "names one place for tokens, no further ones (auth.places)"),
+            Need::BypassHeaders => says(!profile.auth.bypass_headers.is_empty(), "names no headers that might open (auth.bypass_headers)"),
+            Need::OwnOrigin => says(profile.endpoint.own_origin, "does not say that pages of other sites are refused (endpoint.own_origin)"),
             Need::Admin => target.lacks_admin(),
             Need::Timing(_) => says(profile.timing.started_ms.is_some(), "has no timing.started_ms"),
         }
@@ -170,6 +179,7 @@ fn limit(target: &Target, name: &str) -> bool {
         "connections" => limits.connections.is_some(),
         "runs" => limits.runs.is_some(),
         "stranger_seconds" => limits.stranger_seconds.is_some(),
+        "token_grace_seconds" => limits.token_grace_seconds.is_some(),
         _ => false,
     }
 }

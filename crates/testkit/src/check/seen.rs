@@ -41,11 +41,7 @@ impl Seen {
         let name = fields.kind.text(&json).unwrap_or_default();
         let kind = profile.kind_of(&name);
         // Of control frames a `seq` is a position and no number of theirs.
-        let is_event = fields.seq.is_known()
-            && !matches!(
-                kind,
-                Kind::Welcome | Kind::Error | Kind::Accepted | Kind::Pong | Kind::CaughtUp | Kind::Snapshot
-            );
+        let is_event = fields.seq.is_known() && !kind.is_control();
         let seq = if is_event { fields.seq.number(&json) } else { None };
         Self {
             index,

@@ -142,7 +142,11 @@ impl Session {
     /// Sends a text as it is.
     pub async fn send(&self, text: impl Into<String>) -> Result<(), Fault> {
         let text = text.into();
-        self.note(Action::Send, Outcome::Invoke, &text);
+        let json: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let request = self.profile.fields.request.text(&json);
+        let (conn, user) = (self.name.clone(), self.user.clone());
+        let (f, outcome) = (Action::Send, Outcome::Invoke);
+        self.recorder.note(Op { conn, user, outcome, f, request, text: text.clone(), ..Op::default() });
         let (done, sent) = oneshot::channel();
         self.order(Order::Text(text, done), sent).await
     }
@@ -386,22 +390,12 @@ impl Book {
             log.0.push(seen.clone());
             seen
         };
-        self.recorder.note_at(
-            at,
-            Op {
-                conn: self.name.clone(),
-                user: self.user.clone(),
-                f: Action::Recv,
-                stream: seen.run.clone(),
-                seq: seen.seq,
-                first_seq: seen.first_seq.filter(|first| Some(*first) != seen.seq),
-                ev: Some(seen.name.clone()),
-                call: seen.call.clone(),
-                request: seen.request.clone(),
-                text: text.to_owned(),
-                ..Op::default()
-            },
-        );
+        let op = Op::frame(&self.profile, &seen.json, text);
+        let (conn, user) = (self.name.clone(), self.user.clone());
+        // What a transport knows of a frame besides its text is in `seen`.
+        let first_seq = seen.first_seq.filter(|first| Some(*first) != seen.seq);
+        let (stream, seq, call, request) = (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
+        self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
         self.log.changes.send_modify(|changes| *changes += 1);
     }
 

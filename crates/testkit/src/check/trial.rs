@@ -120,19 +120,21 @@ impl<'a> Trial<'a> {
         let query = Template::new(resume.query.clone())
             .fill_plain(&[("epoch", json!(epoch)), ("after", json!(after))]);
         let url = with_query(self.target.url(), &query);
-        self.recorder.note(Op {
-            user: visitor.user.clone(),
-            f: Action::Resume,
-            outcome: Outcome::Invoke,
-            epoch: Some(epoch.to_owned()),
-            seq: Some(after),
-            ..Op::default()
-        });
-        self.enter(visitor, &url, self.profile.auth.place).await
+        self.enter_at(visitor, &url, self.profile.auth.place, Some((epoch, after))).await
     }
 
     /// Connects to an address, with the token in a place, and waits for the welcome.
     pub async fn enter(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Result<Session, Fault> {
+        self.enter_at(visitor, url, place, None).await
+    }
+
+    async fn enter_at(
+        &self,
+        visitor: &Visitor,
+        url: &str,
+        place: Option<Place>,
+        asked: Option<(&str, u64)>,
+    ) -> Result<Session, Fault> {
         if self.profile.endpoint.transport == Transport::Sse {
             return Ok(self.posting(visitor, url, place));
         }
@@ -140,7 +142,7 @@ impl<'a> Trial<'a> {
         let mut tries = 0;
         let session = loop {
             tries += 1;
-            match self.open(connect.clone(), &visitor.user).await {
+            match self.open_as(connect.clone(), &visitor.user, self.new_name(&visitor.user), asked).await {
                 Ok(session) => break session,
                 Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) if tries < TRIES => {
                     // What the server asks for, and it is bounded.
@@ -165,19 +167,34 @@ impl<'a> Trial<'a> {
     /// A session whose messages are posted: the first of them opens a connection.
     fn posting(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Session {
         let post = self.target.post(url, visitor.token.as_deref(), place);
-        let name = format!("{}#{}", visitor.user, self.connections.fetch_add(1, Ordering::Relaxed));
+        let name = self.new_name(&visitor.user);
         Session::posting(post, self.profile.clone(), self.recorder.clone(), &visitor.user, name)
+    }
+
+    fn new_name(&self, user: &str) -> String {
+        format!("{user}#{}", self.connections.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Opens a connection with whatever it shows, and waits for nothing.
     pub async fn open(&self, connect: Connect, user: &str) -> Result<Session, OpenError> {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{user}#{number}");
+        self.open_as(connect, user, self.new_name(user), None).await
+    }
+
+    /// The same under a name in the history, and with the position that the connection is opened at.
+    pub async fn open_as(
+        &self,
+        connect: Connect,
+        user: &str,
+        name: String,
+        asked: Option<(&str, u64)>,
+    ) -> Result<Session, OpenError> {
         let op = |outcome, text: String| Op {
             conn: name.clone(),
             user: user.to_owned(),
-            f: Action::Connect,
+            f: if asked.is_some() { Action::Resume } else { Action::Connect },
             outcome,
+            epoch: asked.map(|(epoch, _)| epoch.to_owned()),
+            seq: asked.map(|(_, after)| after),
             text,
             ..Op::default()
         };

@@ -62,6 +62,41 @@ impl TestClient {
         found.ok_or_else(|| Unmet::missing(&self.name, &matcher, within, &self.collector.history()))
     }
 
+    /// Waits for frames that fit these one behind the other, in this order, and that no earlier expectation took; others
+    /// may stand between. A failure shows expected and actual side by side.
+    #[track_caller]
+    pub fn expect_sequence<M: Into<Matcher>>(
+        &self,
+        sequence: impl IntoIterator<Item = M>,
+    ) -> impl Future<Output = Vec<Arc<Arrival>>> {
+        let (at, sequence) = (Location::caller(), sequence.into_iter().map(Into::into).collect::<Vec<_>>());
+        async move {
+            match self.try_expect_sequence(sequence, self.deadline).await {
+                Ok(arrivals) => arrivals,
+                Err(unmet) => unmet.fail(at),
+            }
+        }
+    }
+
+    /// The same with the failure as an error. A connection that ended ends the wait.
+    pub async fn try_expect_sequence<M: Into<Matcher>>(
+        &self,
+        sequence: impl IntoIterator<Item = M>,
+        within: Duration,
+    ) -> Result<Vec<Arc<Arrival>>, Unmet> {
+        let sequence: Vec<Matcher> = sequence.into_iter().map(Into::into).collect();
+        let found =
+            self.collector.wait(Instant::now() + within, |history| match history.find_all(&sequence) {
+                Some(found) => {
+                    found.iter().for_each(|(index, _)| history.take(*index));
+                    Some(Some(found.into_iter().map(|(_, arrival)| arrival).collect()))
+                }
+                None => history.ended.is_some().then_some(None),
+            });
+        let found = found.await.flatten();
+        found.ok_or_else(|| Unmet::sequence(&self.name, &sequence, within, &self.collector.history()))
+    }
+
     /// Waits until the server has delivered all that was stored before now: a ping's answer comes behind it.
     #[track_caller]
     pub fn barrier(&self) -> impl Future<Output = ()> {

@@ -37,7 +37,11 @@ pub(crate) enum Out {
 pub(crate) enum Act {
     Write(Bytes),
     Cut(Cut),
-    BlackHole { toxic: u64, time: Option<Duration>, then: Afterwards },
+    BlackHole {
+        toxic: u64,
+        time: Option<Duration>,
+        then: Afterwards,
+    },
     /// The sender has closed: so is the way to the receiver.
     Shutdown,
 }
@@ -64,7 +68,8 @@ pub(crate) struct Flow {
 impl Flow {
     pub(crate) fn rearm(&mut self, in_force: &[Active], stream: Stream, now: Duration) {
         let gone = rearm(&mut self.armed, in_force, |active| {
-            let ours = !active.toxic.fault.is_of_messages();
+            let fault = &active.toxic.fault;
+            let ours = !fault.is_of_messages() && !matches!(fault, Fault::AcceptThenClose(_));
             ours.then(|| stream.arm(active, now)).flatten()
         });
         gone.iter().for_each(|armed| self.note_end(armed));
@@ -76,7 +81,11 @@ impl Flow {
 
     /// True when bytes would go through as they come, at once.
     pub(crate) fn is_idle(&self) -> bool {
-        self.armed.is_empty() && self.queue.is_empty() && self.collected.is_empty() && self.kept.is_empty() && !self.over
+        self.armed.is_empty()
+            && self.queue.is_empty()
+            && self.collected.is_empty()
+            && self.kept.is_empty()
+            && !self.over
     }
 
     /// Counts bytes that went through as they came.
@@ -86,7 +95,9 @@ impl Flow {
 
     /// How many bytes may be read now.
     pub(crate) fn appetite(&self) -> usize {
-        let slow = self.open().any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }));
+        let slow = self
+            .open()
+            .any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }));
         let (most, waiting) = if slow { (SMALL_READ, FEW_WAITING) } else { (READ, WAITING) };
         if self.over || !self.kept.is_empty() || self.queued >= waiting { 0 } else { most }
     }
@@ -125,10 +136,11 @@ impl Flow {
 
     fn take_bytes(&mut self, mut bytes: Bytes, now: Duration) {
         while !bytes.is_empty() {
-            let next = self.armed.iter().filter(|armed| !armed.open).filter_map(|armed| match armed.toxic.when {
-                Trigger::AfterBytes(at) if at > self.offset => usize::try_from(at - self.offset).ok(),
-                _ => None,
-            });
+            let next =
+                self.armed.iter().filter(|armed| !armed.open).filter_map(|armed| match armed.toxic.when {
+                    Trigger::AfterBytes(at) if at > self.offset => usize::try_from(at - self.offset).ok(),
+                    _ => None,
+                });
             let length = next.min().unwrap_or(usize::MAX).min(bytes.len());
             self.offset += length as u64;
             self.shape(bytes.split_to(length), now);
@@ -171,7 +183,6 @@ impl Flow {
                 self.flush(now);
                 self.push(Act::BlackHole { toxic: id, time: for_ms.map(Duration::from_millis), then }, now);
             }
-            Fault::AcceptThenClose(_) => {}
             _ => self.notes.push(note.phase(Phase::Began)),
         }
     }
@@ -196,9 +207,12 @@ impl Flow {
     fn note_end(&mut self, armed: &Armed) {
         use Fault::{Bandwidth, Coalesce, Latency, Slice, Stall};
         let fault = &armed.toxic.fault;
-        let lasting =
-            matches!(fault, Latency { .. } | Bandwidth { .. } | Slice { .. } | Coalesce { .. } | Stall { .. });
-        if armed.open && lasting {
+        let lasting = matches!(
+            fault,
+            Latency { .. } | Bandwidth { .. } | Slice { .. } | Coalesce { .. } | Stall { .. }
+        );
+        // A stall that has ended by itself is written down already.
+        if armed.open && lasting && armed.left > 0 {
             self.notes.push(Note::of(armed.id, fault, self.offset, armed.touched).phase(Phase::Ended));
         }
     }
@@ -214,6 +228,7 @@ impl Flow {
         if self.coalescing().is_none_or(|(_, within)| now >= self.collected_since + within) {
             self.flush(now);
         }
+        self.end_stalls(now);
         while !self.kept.is_empty() && !self.is_stalled(now) {
             for out in std::mem::take(&mut self.kept) {
                 self.take(out, now);
@@ -221,10 +236,19 @@ impl Flow {
         }
     }
 
+    fn end_stalls(&mut self, now: Duration) {
+        let stalls = self.armed.iter_mut().filter(|armed| armed.open && armed.left > 0);
+        for armed in stalls.filter(|armed| armed.stall_ends().is_some_and(|ends| ends <= now)) {
+            armed.left = 0;
+            let note = Note::of(armed.id, &armed.toxic.fault, self.offset, 0);
+            self.notes.push(note.phase(Phase::Ended));
+        }
+    }
+
     /// When to tick or to act next.
     pub(crate) fn wake(&self) -> Option<Duration> {
         let waiting = self.armed.iter().filter_map(Armed::due);
-        let stalls = self.open().filter_map(Armed::stall_ends).filter(|_| !self.kept.is_empty());
+        let stalls = self.open().filter(|armed| armed.left > 0).filter_map(Armed::stall_ends);
         let flush = self.coalescing().filter(|_| !self.collected.is_empty());
         let flush = flush.map(|(_, within)| self.collected_since + within);
         waiting.chain(stalls).chain(flush).chain(self.queue.front().map(|(due, _)| *due)).min()
@@ -272,7 +296,8 @@ impl Flow {
 
     /// Gives bytes their times: latency, then slices, then bandwidth.
     fn send(&mut self, mut bytes: Bytes, now: Duration) {
-        let (mut late, mut piece, mut pause, mut rate) = (Duration::ZERO, usize::MAX, Duration::ZERO, None::<u64>);
+        let (mut late, mut piece, mut pause, mut rate) =
+            (Duration::ZERO, usize::MAX, Duration::ZERO, None::<u64>);
         for armed in self.armed.iter_mut().filter(|armed| armed.open) {
             match armed.toxic.fault {
                 Fault::Latency { ms, jitter_ms } => {

@@ -186,7 +186,9 @@ impl Follower {
     }
 
     fn header<'a>(&mut self, bytes: &mut &'a [u8]) -> Segment<'a> {
-        let State::Header { have, length } = &mut self.state else { return Segment::Plain(std::mem::take(bytes)) };
+        let State::Header { have, length } = &mut self.state else {
+            return Segment::Plain(std::mem::take(bytes));
+        };
         let before = *length;
         let more = bytes.len().min(LONGEST_HEADER - before);
         have[before..before + more].copy_from_slice(&bytes[..more]);

@@ -71,7 +71,8 @@ impl Held {
     /// A place inside a character of more than one byte, if there is such a character.
     pub(crate) fn inside_character(&self, random: &mut SmallRng) -> Option<usize> {
         let text = std::str::from_utf8(&self.payload).ok()?;
-        let wide: Vec<usize> = text.char_indices().filter(|(_, c)| c.len_utf8() > 1).map(|(at, _)| at).collect();
+        let wide: Vec<usize> =
+            text.char_indices().filter(|(_, c)| c.len_utf8() > 1).map(|(at, _)| at).collect();
         let begins = *wide.get(random.random_range(0..wide.len().max(1)))?;
         let width = text[begins..].chars().next()?.len_utf8();
         Some(self.raw_place(begins + random.random_range(1..width)))

@@ -86,7 +86,16 @@ impl Note {
     }
 
     pub(crate) fn plain(what: &'static str, offset: u64, bytes: u64) -> Self {
-        Self { toxic: None, what, phase: Phase::Done, offset, bytes, message: None, altered: false, detail: None }
+        Self {
+            toxic: None,
+            what,
+            phase: Phase::Done,
+            offset,
+            bytes,
+            message: None,
+            altered: false,
+            detail: None,
+        }
     }
 
     pub(crate) fn phase(self, phase: Phase) -> Self {
@@ -113,7 +122,12 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn new() -> Self {
         let began_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began: Instant::now(), began_unix, entries: Mutex::default(), written: watch::Sender::default() }
+        Self {
+            began: Instant::now(),
+            began_unix,
+            entries: Mutex::default(),
+            written: watch::Sender::default(),
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
@@ -127,7 +141,18 @@ impl Journal {
         let mut entries = self.entries();
         let number = *self.written.borrow() + 1;
         entries.push_back(Entry {
-            number, time, connection, direction, toxic, what, phase, offset, bytes, message, altered, detail,
+            number,
+            time,
+            connection,
+            direction,
+            toxic,
+            what,
+            phase,
+            offset,
+            bytes,
+            message,
+            altered,
+            detail,
         });
         if entries.len() > MOST_ENTRIES {
             entries.pop_front();

@@ -1,12 +1,6 @@
 //! One connection: two sockets, a pump for each direction, and the orders that end or silence both at once.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -96,7 +90,9 @@ impl Link {
         let stream = Stream { seed: self.seed, connection: self.number, direction: Direction::ToServer };
         let in_force = self.toxics.borrow().clone();
         let (id, fault, cut) = in_force.iter().find_map(|active| match active.toxic.fault {
-            Fault::AcceptThenClose(cut) if stream.is_hit_by(active) => Some((active.id, &active.toxic.fault, cut)),
+            Fault::AcceptThenClose(cut) if stream.is_hit_by(active) => {
+                Some((active.id, &active.toxic.fault, cut))
+            }
             _ => None,
         })?;
         self.journal.write(self.number, None, Note::of(id, fault, 0, 0).detail(cut.name()));

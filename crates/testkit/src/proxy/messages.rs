@@ -100,7 +100,11 @@ impl Messages {
 
     /// True when bytes would go through as they come.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.looks() && self.frame.is_none() && self.message.is_none() && self.swapped.is_none() && !self.over
+        !self.looks()
+            && self.frame.is_none()
+            && self.message.is_none()
+            && self.swapped.is_none()
+            && !self.over
     }
 
     /// Follows bytes that went through as they came.
@@ -158,7 +162,8 @@ impl Messages {
     /// The sender has closed: what is held goes on as it is.
     pub(crate) fn finish(&mut self) {
         let (message, frame) = (self.message.take(), self.frame.take());
-        let held = [message.map(|held| held.raw.freeze()), self.swapped.take(), frame.map(|held| held.raw.freeze())];
+        let held =
+            [message.map(|held| held.raw.freeze()), self.swapped.take(), frame.map(|held| held.raw.freeze())];
         held.into_iter().flatten().for_each(|bytes| self.emit(bytes));
     }
 
@@ -321,7 +326,9 @@ impl Messages {
     /// Puts between messages what is due there now.
     fn inject(&mut self, now: Duration, due: impl Fn(&Armed) -> bool) {
         let mut armed = std::mem::take(&mut self.armed);
-        for armed in armed.iter_mut().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0) {
+        for armed in
+            armed.iter_mut().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0)
+        {
             armed.touched = self.offset;
             if due(armed) {
                 armed.open(now);

@@ -195,7 +195,8 @@ impl Fault {
     /// True when it works on messages.
     pub fn is_of_messages(&self) -> bool {
         use Fault::{
-            CloseWithoutCode, CutInCharacter, CutInHeader, DelayMessage, Double, Drop, Fragment, Pings, Pongs, Swap,
+            CloseWithoutCode, CutInCharacter, CutInHeader, DelayMessage, Double, Drop, Fragment, Pings,
+            Pongs, Swap,
         };
         matches!(
             self,
@@ -332,7 +333,10 @@ impl Toxic {
         let wrong = |field, why| Err(Invalid { field, why });
         match &self.fault {
             Fault::Bandwidth { bytes_per_second: 0 } => {
-                return wrong("fault.bandwidth.bytes_per_second", "must be 1 or more; for none at all use stall");
+                return wrong(
+                    "fault.bandwidth.bytes_per_second",
+                    "must be 1 or more; for none at all use stall",
+                );
             }
             Fault::Slice { bytes: 0, .. } => return wrong("fault.slice.bytes", "must be 1 or more"),
             Fault::Coalesce { bytes, .. } if !(1..=MOST_COALESCED).contains(bytes) => {

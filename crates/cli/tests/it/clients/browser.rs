@@ -18,7 +18,7 @@ use super::{Conversation, SET_UP};
 const BROWSING: Duration = Duration::from_secs(60);
 
 /// No sandbox, as tests run as root; no graphics; and nothing that goes to the network by itself.
-const FLAGS: [&str; 11] = [
+pub(crate) const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",

@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{key::Algorithm, object};
+use crate::sabotage::{Bug, Bugs};
 
 /// Largest token in bytes; a larger one is refused unread.
 pub const TOKEN_BYTES: usize = 8 << 10;
@@ -29,7 +30,7 @@ pub struct Compact<'a> {
 
 impl<'a> Compact<'a> {
     /// Takes a token apart; nothing when it is none, or asks for what is never done.
-    pub fn parse(token: &'a str) -> Option<Self> {
+    pub fn parse(token: &'a str, bugs: &Bugs) -> Option<Self> {
         if token.len() > TOKEN_BYTES {
             return None;
         }
@@ -39,7 +40,10 @@ impl<'a> Compact<'a> {
             return None;
         }
         let head = object::parse(&URL_SAFE_NO_PAD.decode(head).ok()?)?;
-        let algorithm = Algorithm::named(head.get("alg")?.as_str()?)?;
+        let algorithm = match head.get("alg")?.as_str()? {
+            "none" if bugs.on(Bug::AlgNoneAccepted) => Algorithm::Hs256,
+            name => Algorithm::named(name)?,
+        };
         if REFUSED.iter().any(|name| head.contains_key(*name)) {
             return None;
         }
@@ -68,6 +72,10 @@ impl<'a> Compact<'a> {
 mod tests {
     use super::*;
 
+    fn parse(token: &str) -> Option<Compact<'_>> {
+        Compact::parse(token, &Bugs::default())
+    }
+
     fn token(head: &str) -> String {
         format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(head))
     }
@@ -75,7 +83,7 @@ mod tests {
     #[test]
     fn a_head_says_how_and_by_whom_and_nothing_else() {
         let good = token(r#"{"alg":"ES256","typ":"at+JWT","kid":"k","x5t":"ignored"}"#);
-        let compact = Compact::parse(&good).unwrap();
+        let compact = parse(&good).unwrap();
         assert_eq!((compact.algorithm, compact.kid.as_deref()), (Algorithm::Es256, Some("k")));
         assert!(compact.claims().unwrap().is_empty());
         for head in [
@@ -104,16 +112,16 @@ mod tests {
             r#"{"alg":"HS256"} x"#,
             "\u{feff}{\"alg\":\"HS256\"}",
         ] {
-            assert!(Compact::parse(&token(head)).is_none(), "{head}");
+            assert!(parse(&token(head)).is_none(), "{head}");
         }
         let long = format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(257));
-        assert!(Compact::parse(&token(&long)).is_none());
+        assert!(parse(&token(&long)).is_none());
     }
 
     #[test]
     fn what_is_not_three_parts_of_base64url_is_no_token() {
         let good = token(r#"{"alg":"HS256"}"#);
-        assert!(Compact::parse(&good).is_some());
+        assert!(parse(&good).is_some());
         for bad in [
             String::new(),
             ".".into(),
@@ -126,12 +134,12 @@ mod tests {
             // The same bytes in other letters: a token has one form only.
             good.replace("AAAA", "AAB"),
         ] {
-            assert!(Compact::parse(&bad).is_none(), "{bad:?}");
+            assert!(parse(&bad).is_none(), "{bad:?}");
         }
         let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
         let with_claims = |bytes: usize| format!("{head}.{}.AAAA", "A".repeat(bytes));
         let room = TOKEN_BYTES - with_claims(0).len();
-        assert!(Compact::parse(&with_claims(room)).is_some());
-        assert!(Compact::parse(&with_claims(room + 1)).is_none());
+        assert!(parse(&with_claims(room)).is_some());
+        assert!(parse(&with_claims(room + 1)).is_none());
     }
 }

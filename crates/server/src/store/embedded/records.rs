@@ -11,6 +11,7 @@ use super::{
     fold, log, runs,
     writer::{Tx, UserEntry},
 };
+use crate::sabotage::{Bug, Bugs};
 use crate::store::{Answer, FoundMessage, RequestKey, StoreError, ThreadChange, UserRecords, Window};
 
 /// Bits of a message's position that hold its number in the thread: 16 million messages a thread.
@@ -141,6 +142,19 @@ pub fn thread_number(connection: &Connection, user: i64, thread_id: ThreadId) ->
         .query_row((thread_id.as_bytes(), user), |row| row.get(0))?)
 }
 
+/// Who a thread is read as: the user who asks.
+pub fn reader(connection: &Connection, user_id: UserId, thread_id: ThreadId, bugs: &Bugs) -> Result<UserId> {
+    if bugs.on(Bug::ForeignThreadServed) { owner(connection, thread_id) } else { Ok(user_id) }
+}
+
+/// Whose thread it is.
+pub fn owner(connection: &Connection, thread_id: ThreadId) -> Result<UserId> {
+    let user_id: String = connection
+        .prepare_cached("SELECT user_id FROM threads JOIN users USING (user) WHERE thread_id = ?1")?
+        .query_row([thread_id.as_bytes()], |row| row.get(0))?;
+    UserId::new(user_id).map_err(|e| StoreError::Backend(e.to_string()))
+}
+
 /// Changes a user's threads, with the event that tells it.
 pub fn change_thread(
     tx: &mut Tx<'_>,
@@ -150,7 +164,8 @@ pub fn change_thread(
     now: Timestamp,
 ) -> Result<Answer<Thread>> {
     let entry = tx.user(user_id)?;
-    if let Some(answer) = answered(tx.connection, entry.number, request)? {
+    let asker = tx.asker(&entry);
+    if let Some(answer) = answered(tx.connection, asker, request)? {
         return Ok(Answer::Repeated(answer));
     }
     let (thread, event) = match change {
@@ -192,7 +207,7 @@ pub fn change_thread(
         approval_id: None,
         outcome: None,
     };
-    remember(tx, entry.number, request, &answer, now)?;
+    remember(tx, asker, request, &answer, now)?;
     Ok(Answer::Done(thread))
 }
 

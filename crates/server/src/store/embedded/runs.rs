@@ -14,12 +14,13 @@ use crate::store::{Answer, FinishRun, RunRecord, StartRun, Started, StoreError};
 /// Stores a message and its run, with the events of both.
 pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     let entry = tx.user(&run.user_id)?;
-    if let Some(answer) = answered(tx.connection, entry.number, run.request.as_ref())? {
+    let asker = tx.asker(&entry);
+    if let Some(answer) = answered(tx.connection, asker, run.request.as_ref())? {
         return Ok(Answer::Repeated(answer));
     }
     let mut events = Vec::with_capacity(3);
     let (thread, thread_id) = match run.thread_id {
-        Some(thread_id) => (thread_number(tx.connection, entry.number, thread_id)?, thread_id),
+        Some(thread_id) => (thread_number(tx.connection, tx.writer(&entry, thread_id)?, thread_id)?, thread_id),
         None => {
             let (number, event) = new_thread(tx, &entry, &run.user_id, &run.title, &Map::new(), run.now)?;
             let thread_id = event.thread_id;
@@ -48,7 +49,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
             run.now,
         ))?;
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id, seq };
-    remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
+    remember(tx, asker, run.request.as_ref(), &answer, run.now)?;
     Ok(Answer::Done(Started { thread_id, seq }))
 }
 

@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use wireproof_protocol::{Event, UserId};
+use wireproof_protocol::{Event, ThreadId, UserId};
 
-use super::{fold, log, recent::Recent};
+use super::{fold, log, recent::Recent, records};
 use crate::{
     metrics::CommitMetrics,
+    sabotage::{Bug, Bugs},
     store::{CommitSink, Committed, StoreError, StoredEvent},
 };
 
@@ -92,6 +93,7 @@ pub struct Tx<'a> {
     /// Users to be folded with this transaction.
     fold: usize,
     scratch: Vec<u8>,
+    bugs: &'a Bugs,
 }
 
 impl Tx<'_> {
@@ -118,8 +120,36 @@ impl Tx<'_> {
         Ok(entry)
     }
 
+    /// Under whose number the answers to a user's requests are kept: the user's own.
+    pub fn asker(&self, entry: &UserEntry) -> i64 {
+        if self.bugs.on(Bug::RequestIdNotScoped) { 0 } else { entry.number }
+    }
+
+    /// Whose threads a user's messages go into: the user's own.
+    pub fn writer(&mut self, entry: &UserEntry, thread_id: ThreadId) -> Result<i64, StoreError> {
+        if self.bugs.on(Bug::ForeignThreadWritten) {
+            let owner = records::owner(self.connection, thread_id)?;
+            return Ok(self.user(&owner)?.number);
+        }
+        Ok(entry.number)
+    }
+
     /// Gives the events their numbers and queues them for the log. Returns the first and last number.
     pub fn append(
+        &mut self,
+        entry: &UserEntry,
+        user_id: &UserId,
+        events: &[Event],
+    ) -> Result<(u64, u64), StoreError> {
+        if self.bugs.on(Bug::OneSharedLog) {
+            let user_id = everybody();
+            let entry = self.user(&user_id)?;
+            return self.append_to(&entry, &user_id, events);
+        }
+        self.append_to(entry, user_id, events)
+    }
+
+    fn append_to(
         &mut self,
         entry: &UserEntry,
         user_id: &UserId,
@@ -171,6 +201,11 @@ impl Tx<'_> {
     }
 }
 
+/// Whose log it is when all users share one.
+pub fn everybody() -> UserId {
+    UserId::new("everybody").unwrap_or_else(|_| unreachable!("it is a good name"))
+}
+
 /// How a new event's text begins; the number takes the place of the 0.
 const UNNUMBERED: &[u8] = br#"{"seq":0"#;
 
@@ -199,6 +234,7 @@ pub struct Writer {
     recent: Arc<Recent>,
     sink: CommitSink,
     metrics: CommitMetrics,
+    bugs: Bugs,
 }
 
 impl Writer {
@@ -207,8 +243,9 @@ impl Writer {
         recent: Arc<Recent>,
         sink: CommitSink,
         metrics: CommitMetrics,
+        bugs: Bugs,
     ) -> Self {
-        Self { connection, users: HashMap::new(), recent, sink, metrics }
+        Self { connection, users: HashMap::new(), recent, sink, metrics, bugs }
     }
 
     /// Works until the last sender of jobs is gone.
@@ -275,6 +312,7 @@ impl Writer {
             row_of: HashMap::new(),
             fold: FOLDED * (self.recent.bytes() / TAIL_BYTES),
             scratch: Vec::new(),
+            bugs: &self.bugs,
         };
         for job in batch {
             job.run(&mut tx)?;

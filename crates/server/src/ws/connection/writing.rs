@@ -10,6 +10,9 @@ use tokio_tungstenite::tungstenite::Error;
 use super::Connection;
 use crate::{delivery::feed::Item, ws::tally::Put};
 
+#[cfg(feature = "sabotage")]
+pub mod wrong;
+
 impl Connection {
     /// Puts on the wire what the client takes; notes since when it takes nothing.
     pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Error> {
@@ -40,7 +43,10 @@ impl Connection {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(ready) => ready?,
             }
+            #[cfg(not(feature = "sabotage"))]
             let item = self.registration.outbox.feed().take();
+            #[cfg(feature = "sabotage")]
+            let item = self.wrong.next(&self.context.bugs, &self.registration.outbox);
             let Some(item) = item else { return Ok(()) };
             self.socket.send(match item {
                 Item::Control(frame) => frame,

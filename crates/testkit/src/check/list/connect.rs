@@ -1,21 +1,79 @@
 //! What a client may count on when it connects.
 
-use super::check;
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::{check, protocol::shake::shake};
 use crate::{
-    check::{Check, Need, Outcome, Trial, ensure, pass},
+    check::{Check, Fault, Need, Outcome, Trial, ensure, pass},
     profile::Kind,
 };
 
+/// Connections that each of two users opens at once.
+const AT_ONCE: usize = 4;
+/// A subprotocol that no server speaks.
+const UNHEARD_OF: &str = "no-such-protocol.v9";
+/// The site of another page.
+const ELSEWHERE: &str = "https://elsewhere.example";
+
 /// The checks of this group.
-pub(super) const CHECKS: &[Check] = &[check!(
-    "connect.welcome_first",
-    Major,
-    Quick,
-    [Need::WebSocket, Need::Welcome],
-    "welcome_late",
-    "The first frame of a connection is the welcome.",
-    welcome_first
-)];
+pub(super) const CHECKS: &[Check] = &[
+    check!(
+        "connect.welcome_first",
+        Major,
+        Quick,
+        [Need::WebSocket, Need::Welcome],
+        "welcome_late",
+        "The first frame of a connection is the welcome.",
+        welcome_first
+    ),
+    check!(
+        "connect.unique_ids",
+        Critical,
+        Quick,
+        [Need::WebSocket, Need::Welcome, Need::Field("connection")],
+        "connection_id_repeated",
+        "No two connections have the same id, however close in time they open.",
+        unique_ids
+    ),
+    check!(
+        "connect.paths",
+        Major,
+        Quick,
+        [Need::WebSocket, Need::Alias],
+        "alias_missing",
+        "Every address of the socket serves what the first one serves.",
+        paths
+    ),
+    check!(
+        "connect.subprotocol",
+        Major,
+        Quick,
+        [Need::PlainWebSocket],
+        "subprotocol_not_offered",
+        "The handshake selects a subprotocol that was offered, or none; when none was offered, none.",
+        subprotocol
+    ),
+    check!(
+        "connect.plain_get",
+        Minor,
+        Quick,
+        [Need::WebSocket],
+        "plain_get_accepted",
+        "A request at the socket's address that asks for no WebSocket is answered with a 4xx.",
+        plain_get
+    ),
+    check!(
+        "connect.foreign_origin",
+        Critical,
+        Quick,
+        [Need::WebSocket, Need::OwnOrigin],
+        "foreign_origin_accepted",
+        "A browser that shows the page of another site gets no connection, whatever its credentials.",
+        foreign_origin
+    ),
+];
 
 async fn welcome_first(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
@@ -26,4 +84,102 @@ async fn welcome_first(trial: &Trial<'_>) -> Outcome {
     let welcomes = seen.iter().filter(|seen| seen.kind == Kind::Welcome).count();
     ensure(welcomes == 1, || format!("{welcomes} welcomes came on one connection"))?;
     pass("the welcome came first, and once")
+}
+
+async fn unique_ids(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    // Where only one user's token was given, one user has to do.
+    let bob = trial.visitor("bob").unwrap_or_else(|_| ada.clone());
+    let both = [&ada, &bob].into_iter().cycle().take(2 * AT_ONCE);
+    let sessions = try_join_all(both.map(|visitor| trial.connect(visitor))).await?;
+    let mut known = BTreeMap::new();
+    for session in &sessions {
+        let seen = session.seen();
+        let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome);
+        let id = welcome.and_then(|welcome| trial.profile.fields.connection.text(&welcome.json));
+        let Some(id) = id.filter(|id| !id.is_empty()) else {
+            return Err(Fault::Broken(format!("{}: the welcome tells no id of the connection", session.name)));
+        };
+        if let Some(other) = known.insert(id.clone(), &session.name) {
+            return Err(Fault::Broken(format!("{other} and {} both have the id {id}", session.name)));
+        }
+    }
+    pass(format!("{} connections that opened at once have {} ids", sessions.len(), known.len()))
+}
+
+async fn paths(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let mut served = Vec::new();
+    for path in std::iter::once(trial.target.path()).chain(trial.profile.endpoint.aliases.iter().map(String::as_str)) {
+        let session = trial.enter(&ada, &trial.target.url_at(path), trial.profile.auth.place).await;
+        let at_path = |fault| match fault {
+            Fault::Broken(why) => Fault::Broken(format!("at {path}: {why}")),
+            // Another address of the same server was reached: this one is what is missing.
+            Fault::Gone(why) => Fault::Broken(format!("at {path}: {why}")),
+            other => other,
+        };
+        let session = session.map_err(at_path)?;
+        session.barrier().await.map_err(at_path)?;
+        if Need::Agent.missing(trial.target).is_none() {
+            session.run(&trial.plain(path)?).await.map_err(at_path)?;
+        }
+        served.push(path);
+    }
+    pass(format!("the same is served at {}", served.join(", ")))
+}
+
+async fn subprotocol(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let known = trial.profile.endpoint.subprotocol.as_str();
+    let mut told = Vec::new();
+    for offered in [vec![], vec![UNHEARD_OF], vec![UNHEARD_OF, known], vec![known]] {
+        let offered: Vec<&str> = offered.into_iter().filter(|name| !name.is_empty()).collect();
+        // A token among the subprotocols is an offer as well, and stays in.
+        let offers = |request: &str| {
+            let line = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+            let tokens = line.unwrap_or_default().split(", ").filter(|entry| entry.starts_with("jwt."));
+            offered.iter().map(|name| (*name).to_owned()).chain(tokens.map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let change = |request: String| {
+            let offers = offers(&request);
+            let others = request.split("\r\n").filter(|line| !line.starts_with("Sec-WebSocket-Protocol: "));
+            let mut lines: Vec<String> = others.map(str::to_owned).collect();
+            if !offers.is_empty() {
+                lines.insert(1, format!("Sec-WebSocket-Protocol: {}", offers.join(", ")));
+            }
+            lines.join("\r\n")
+        };
+        let (_hand, head) = shake(trial, &ada, change).await?;
+        let selected = head.header("sec-websocket-protocol");
+        let is_token = |name: &str| ada.token.as_ref().is_some_and(|token| name == format!("jwt.{token}"));
+        let was_offered = selected.is_none_or(|name| offered.contains(&name) || is_token(name));
+        ensure(was_offered, || {
+            format!("{:?} were offered, and {:?} was selected", offered, selected.unwrap_or_default())
+        })?;
+        told.push(format!("{offered:?}: HTTP {}, {}", head.status, selected.unwrap_or("none")));
+    }
+    pass(told.join("; "))
+}
+
+async fn plain_get(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let answer = trial.http("GET", trial.target.path(), ada.token.as_deref(), None).await?;
+    ensure((400..500).contains(&answer.status), || {
+        format!("a plain GET of {} was answered with HTTP {}", trial.target.path(), answer.status)
+    })?;
+    pass(format!("HTTP {}", answer.status))
+}
+
+async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    trial.connect(&ada).await?;
+    let mut told = Vec::new();
+    let alike = format!("http://{}.elsewhere.example", trial.target.authority().split(':').next().unwrap_or_default());
+    for origin in [ELSEWHERE, &alike, "null"] {
+        let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+        let shown = ada.token.as_deref();
+        let how = trial.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
+        told.push(format!("{origin}: {how}"));
+    }
+    pass(told.join("; "))
 }

@@ -38,7 +38,10 @@ impl Post {
     pub(in crate::check) async fn reach(&self, url: &str, message: String) -> Result<(), TargetError> {
         let unreachable = |why: String| TargetError::Unreachable(format!("{url} {why}"));
         let Some(request) = self.of(message) else { return Err(unreachable("cannot be asked".to_owned())) };
-        let answer = request.send().await.map_err(|error| unreachable(format!("does not answer: {}", root(&error))))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| unreachable(format!("does not answer: {}", root(&error))))?;
         match (answer.status().as_u16(), content_type(&answer)) {
             (status @ (401 | 403), _) => {
                 Err(TargetError::Refused(format!("{url} refused the message with HTTP {status}")))
@@ -102,7 +105,9 @@ async fn follow(
     let mut events = Events::default();
     while let Some(bytes) = answer.chunk().await.map_err(|error| broke(root(&error)))? {
         events.push(&bytes);
-        while let Some(data) = events.next().map_err(|why| broke(format!("the answer is no event stream: {why}")))? {
+        while let Some(data) =
+            events.next().map_err(|why| broke(format!("the answer is no event stream: {why}")))?
+        {
             book.write_down(&data, |seen| of.stamp(seen));
         }
     }

@@ -36,7 +36,8 @@ fn follow<'a>(direction: Direction, pieces: impl IntoIterator<Item = &'a [u8]>) 
 
 fn frame() -> impl Strategy<Value = (FrameHead, Vec<u8>)> {
     let length = prop_oneof![4 => 0..130usize, 1 => 65_530..65_540usize];
-    let kind = prop_oneof![Just(0x81u8), Just(0x01), Just(0x00), Just(0x80), Just(0x82), Just(0x89), Just(0x8a)];
+    let kind =
+        prop_oneof![Just(0x81u8), Just(0x01), Just(0x00), Just(0x80), Just(0x82), Just(0x89), Just(0x8a)];
     (kind, any::<Option<[u8; 4]>>(), length, any::<u8>()).prop_map(|(first, mask, length, fill)| {
         // A control frame is short.
         let length = if first & 0x08 != 0 { length.min(125) } else { length };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::toxic::{Afterwards, Cut, Direction, Fault, Toxic, Trigger},
+    super::{journal::Phase, toxic::{Afterwards, Cut, Direction, Fault, Toxic, Trigger}},
     *,
 };
 
@@ -17,7 +17,8 @@ fn ms(ms: u64) -> Duration {
 fn plan(seed: u64, toxics: &[Toxic]) -> Plan {
     let stream = Stream { seed, connection: 1, direction: Direction::ToClient };
     let mut plan = Plan::new(stream, Marks::new(seed, 1));
-    let active = |(index, toxic): (usize, &Toxic)| Active { id: index as u64, toxic: Arc::new(toxic.clone()) };
+    let active =
+        |(index, toxic): (usize, &Toxic)| Active { id: index as u64, toxic: Arc::new(toxic.clone()) };
     plan.rearm(&toxics.iter().enumerate().map(active).collect::<Vec<_>>(), ms(0));
     plan
 }
@@ -121,7 +122,21 @@ fn a_black_hole_and_what_time_alone_brings_need_no_bytes() {
     let hole = Fault::BlackHole { for_ms: Some(5), then: Afterwards::GoOn };
     let mut plan = plan(3, &[Toxic::new(hole).when(Trigger::AfterMs(40))]);
     let (due, act) = &acts(&mut plan, ms(1000))[0];
-    assert_eq!((*due, act), (ms(40), &Act::BlackHole { toxic: 0, time: Some(ms(5)), then: Afterwards::GoOn }));
+    assert_eq!(
+        (*due, act),
+        (ms(40), &Act::BlackHole { toxic: 0, time: Some(ms(5)), then: Afterwards::GoOn })
+    );
+}
+
+/// Bug: a stall during which nothing came was never looked at again, and stalled for ever.
+#[test]
+fn a_stall_ends_by_itself_also_when_nothing_came() {
+    let mut plan = plan(3, &[Toxic::new(Fault::Stall { for_ms: Some(50) })]);
+    assert_eq!((plan.appetite(ms(0)), plan.wake()), (0, Some(ms(50))));
+    plan.tick(ms(50));
+    assert!(plan.appetite(ms(50)) > 0 && plan.wake().is_none());
+    let phases: Vec<_> = plan.notes().map(|note| note.phase).collect();
+    assert_eq!(phases, [Phase::Began, Phase::Ended]);
 }
 
 #[test]

@@ -89,7 +89,7 @@ async fn slices_arrive_as_single_bytes() {
     let site = Site::with(Toxic::to_server(Fault::Slice { bytes: 1, pause_ms: 20 })).await;
     let Ends { mut client, mut server } = site.connect().await;
     write(&mut client, b"twenty-four single bytes").await;
-    let (mut reads, mut got) = (Vec::new(), Vec::new());
+    let (mut reads, mut got) = (Vec::new(), Vec::<u8>::new());
     while got.len() < 24 {
         let mut piece = [0; 64];
         let length = timeout(WAIT, server.read(&mut piece)).await.unwrap().unwrap();
@@ -137,7 +137,8 @@ async fn a_stall_stops_one_side_until_it_is_taken_away() {
 
 #[tokio::test]
 async fn a_stall_for_a_time_ends_by_itself() {
-    let site = Site::with(Toxic::to_server(Fault::Stall { for_ms: Some(150) }).when(Trigger::AfterBytes(1))).await;
+    let site =
+        Site::with(Toxic::to_server(Fault::Stall { for_ms: Some(150) }).when(Trigger::AfterBytes(1))).await;
     let Ends { mut client, mut server } = site.connect().await;
     write(&mut client, b"abc").await;
     let began = Instant::now();

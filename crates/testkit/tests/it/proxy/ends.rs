@@ -18,7 +18,11 @@ async fn a_limit_of_bytes_ends_the_connection_at_just_that_byte() {
         let (got, ended) = read_out(&mut client).await;
         assert_eq!(got, b"0123456789"[..after as usize]);
         let (_, at_server) = read_out(&mut server).await;
-        assert_eq!((is_reset(&ended), is_reset(&at_server)), (cut == Cut::Reset, cut == Cut::Reset), "{cut:?}");
+        assert_eq!(
+            (is_reset(&ended), is_reset(&at_server)),
+            (cut == Cut::Reset, cut == Cut::Reset),
+            "{cut:?}"
+        );
         let journal = site.journal(1).await;
         assert_eq!((journal.len(), journal[0].what.as_str(), journal[0].offset), (1, "cut", after));
         let end = if cut == Cut::Reset { End::CutReset } else { End::CutFin };
@@ -32,7 +36,9 @@ async fn a_cut_on_order_hits_the_connection_it_names_or_all() {
     let (mut first, mut second, mut third) =
         (site.connect().await, site.connect().await, site.connect().await);
     assert!(site.proxy.cut(2, Cut::Reset));
-    assert!(is_reset(&read_out(&mut second.client).await.1) && is_reset(&read_out(&mut second.server).await.1));
+    assert!(
+        is_reset(&read_out(&mut second.client).await.1) && is_reset(&read_out(&mut second.server).await.1)
+    );
     write(&mut first.client, b"on").await;
     read(&mut first.server, 2).await;
     assert_eq!(site.end_of(2).await, End::CutReset);
@@ -43,7 +49,8 @@ async fn a_cut_on_order_hits_the_connection_it_names_or_all() {
         let (rest, ended) = read_out(end).await;
         assert!(rest.is_empty() && ended.is_ok());
     }
-    let done: Vec<_> = site.proxy.journal().iter().map(|entry| (entry.connection, entry.what.clone())).collect();
+    let done: Vec<_> =
+        site.proxy.journal().iter().map(|entry| (entry.connection, entry.what.clone())).collect();
     let expected = [(2, "ordered_reset"), (1, "ordered_fin"), (3, "ordered_fin")];
     assert_eq!(done, expected.map(|(number, what)| (number, what.to_owned())));
 }
@@ -146,7 +153,9 @@ async fn decisions(seed: u64) -> Vec<wireproof_testkit::proxy::Entry> {
     let site = Site::start(seed).await;
     site.proxy.set([
         Toxic::to_client(Fault::Cut(Cut::Reset)).when(Trigger::AfterBytes(10)).share(0.5),
-        Toxic::to_client(Fault::Cut(Cut::Fin)).when(Trigger::AfterBytes(20)).on(Connections::Range { first: 10, last: 30 }),
+        Toxic::to_client(Fault::Cut(Cut::Fin))
+            .when(Trigger::AfterBytes(20))
+            .on(Connections::Range { first: 10, last: 30 }),
     ]);
     for number in 1..=40 {
         let Ends { mut client, mut server } = site.connect().await;

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn lines_may_end_in_three_ways_and_be_cut_anywhere() {
         for end in ["\n", "\r\n", "\r"] {
-            let text = format!(": hi{end}event: x{end}data: ö{end}data:b{end}{end}id: 1{end}{end}data{end}{end}");
+            let text =
+                format!(": hi{end}event: x{end}data: ö{end}data:b{end}{end}id: 1{end}{end}data{end}{end}");
             let whole = all(&[text.as_bytes()]);
             assert_eq!(whole, (vec!["ö\nb".to_owned(), String::new()], true), "{end:?}");
             let single: Vec<&[u8]> = text.as_bytes().chunks(1).collect();

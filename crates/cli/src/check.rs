@@ -1,0 +1,174 @@
+//! `wireproof check`: puts the promises of a server to the test, one by one, and says what it saw.
+
+mod course;
+mod outlet;
+mod prove;
+mod whom;
+
+use std::{io::Write, path::PathBuf};
+
+use clap::Args;
+use wireproof_testkit::{
+    check::{CHECKS, Judge},
+    report::{Report, Verdict},
+};
+
+use crate::{
+    exit::Stop,
+    logging, runtime,
+    signals::or_stop,
+    transcript::{BOLD, DIM, NOTE},
+};
+use whom::Whom;
+
+/// Judge a server: every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The server's address: ws://, wss://, http:// or https://; the profile gives the path that it lacks.
+    #[arg(required_unless_present_any = ["embedded", "list", "prove"], conflicts_with = "embedded")]
+    url: Option<String>,
+    /// Judge the server of this program, started for it on a free port.
+    #[arg(long)]
+    embedded: bool,
+    /// What the server speaks: one that ships, or a file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "wireproof")]
+    profile: String,
+    /// The server's data folder, to sign tokens with its key.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A file with the secret that signs tokens (HS256).
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    secret_file: Option<PathBuf>,
+    /// A file with one `USER TOKEN` a line, where the judge cannot sign.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "secret_file"])]
+    token_file: Option<PathBuf>,
+    /// A PEM file with more certificates to trust.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Leave out the checks that take more than a second or so.
+    #[arg(long)]
+    quick: bool,
+    /// Only these checks or groups, as in `order,auth.expired`.
+    #[arg(long, value_name = "ID|GROUP", value_delimiter = ',')]
+    only: Vec<String>,
+    /// What chance is made of; the same seed makes the same choices.
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    seed: Option<u64>,
+    /// Users, where a check takes many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    users: u32,
+    /// Count what could not be done as a failure.
+    #[arg(long)]
+    strict: bool,
+    /// Print the checks and end.
+    #[arg(long, conflicts_with_all = ["prove", "explain"])]
+    list: bool,
+    /// Say what cannot be tested on this server and why, and end.
+    #[arg(long, conflicts_with = "prove")]
+    explain: bool,
+    /// Run the checks against servers with a bug each, and print which check catches which.
+    #[arg(long, conflicts_with = "url")]
+    prove: bool,
+    /// With --prove: so many seeds for each bug.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "prove")]
+    seeds: u64,
+    /// With --prove: run all quick checks against each bug, not only its own.
+    #[arg(long, requires = "prove")]
+    matrix: bool,
+    #[command(flatten)]
+    outlet: outlet::Outlet,
+}
+
+/// A seed in decimal, or in hex after 0x.
+fn parse_seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|error| error.to_string())
+}
+
+impl Check {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        logging::to_stderr("error");
+        self.look_at_names()?;
+        if self.list {
+            return list(&self.judge());
+        }
+        if self.prove {
+            return runtime::run(or_stop(prove::run(self.judge(), self.seeds, self.matrix)));
+        }
+        runtime::run(or_stop(self.judged()))
+    }
+
+    fn judge(&self) -> Judge {
+        Judge {
+            users: self.users as usize,
+            quick: self.quick,
+            only: self.only.clone(),
+            ..Judge::new(self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())))
+        }
+    }
+
+    /// A name that no check has is a mistake, and no reason to run nothing.
+    fn look_at_names(&self) -> anyhow::Result<()> {
+        let known = |name: &String| {
+            CHECKS.iter().any(|check| check.id == name || check.id.split('.').next() == Some(name.as_str()))
+        };
+        match self.only.iter().find(|name| !known(name)) {
+            Some(name) => {
+                let why =
+                    format!("no check or group is called {name:?}: `wireproof check --list` has them all");
+                Err(Stop::Usage(why).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn judged(self) -> anyhow::Result<()> {
+        let judge = self.judge();
+        let whom = Whom::find(&self).await?;
+        if self.explain {
+            return explain(&judge, &whom);
+        }
+        whom.reach(&judge).await?;
+        let mut report = course::follow(&judge, whom.target()).await;
+        report.command = whom.command();
+        whom.close().await;
+        self.outlet.write(&report)?;
+        self.verdict(&report)
+    }
+
+    fn verdict(&self, report: &Report) -> anyhow::Result<()> {
+        if let Some(gone) = report.of(Verdict::Gone).next() {
+            let why = format!("the server went away during the checks: {}", gone.what);
+            return Err(Stop::Unreachable(why).into());
+        }
+        let lacking = self.strict && report.count(Verdict::NotDone) > 0;
+        if report.is_clean() && !lacking { Ok(()) } else { Err(Stop::Failed.into()) }
+    }
+}
+
+fn list(judge: &Judge) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    let checks = judge.chosen();
+    for check in &checks {
+        let severity = format!("{:?}", check.severity).to_lowercase();
+        writeln!(out, "{BOLD}{:<30}{BOLD:#} {severity:<8}  {}", check.id, check.sentence)?;
+    }
+    writeln!(out, "\n{} checks", checks.len())?;
+    Ok(out.flush()?)
+}
+
+fn explain(judge: &Judge, whom: &Whom) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
+    for check in &chosen {
+        match missing.get(check.id) {
+            None => writeln!(out, "can be done  {:<30} {DIM}{}{DIM:#}", check.id, check.sentence)?,
+            Some(why) => writeln!(out, "{NOTE}cannot be{NOTE:#}    {:<30} {why}", check.id)?,
+        }
+    }
+    writeln!(out, "\n{} of {} checks can be done", chosen.len() - missing.len(), chosen.len())?;
+    Ok(out.flush()?)
+}

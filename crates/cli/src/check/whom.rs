@@ -1,0 +1,130 @@
+//! Who is judged: the server of this program or one at an address, by which profile, and who the judge may be there.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::Context;
+use wireproof_server::auth::keys::KEY_FILE;
+use wireproof_testkit::{
+    check::{Credentials, Embedded, Judge, Target, TargetError},
+    profile::Profile,
+};
+
+use super::Check;
+use crate::exit::Stop;
+
+/// A server that is judged.
+pub(super) enum Whom {
+    /// The server of this program.
+    Own(Box<Embedded>),
+    /// One at an address, and the command that judges it again.
+    At(Box<Target>, String),
+}
+
+impl Whom {
+    pub(super) async fn find(check: &Check) -> anyhow::Result<Self> {
+        let Some(url) = &check.url else {
+            return Ok(Self::Own(Box::new(Embedded::start().await.context("starting a server")?)));
+        };
+        let profile = Profile::find(&check.profile).map_err(|error| Stop::Usage(error.to_string()))?;
+        let credentials = credentials(check)?;
+        let mut target = Target::new(url, profile, credentials).map_err(usage)?;
+        if let Some(ca) = &check.ca {
+            target = target.trusting(ca).map_err(usage)?;
+        }
+        Ok(Self::At(Box::new(target), command(check, url)))
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Whom::Own(embedded) => &embedded.target,
+            Whom::At(target, _) => target,
+        }
+    }
+
+    /// The command that judges the same server again.
+    pub(super) fn command(&self) -> String {
+        match self {
+            Whom::Own(_) => "wireproof check --embedded".to_owned(),
+            Whom::At(_, command) => command.clone(),
+        }
+    }
+
+    /// Nothing is judged where nobody is, or where the judge may not come in.
+    pub(super) async fn reach(&self, judge: &Judge) -> anyhow::Result<()> {
+        let reached = judge.reach(self.target()).await;
+        Ok(reached.map_err(|error| match error {
+            TargetError::Refused(why) => Stop::Refused(format!("{why}. {ADMIT}")),
+            TargetError::Unreachable(why) => Stop::Unreachable(format!("{why}. {FIND}")),
+            other => Stop::Usage(other.to_string()),
+        })?)
+    }
+
+    pub(super) async fn close(self) {
+        if let Whom::Own(embedded) = self {
+            embedded.server.shutdown().await;
+        }
+    }
+}
+
+const ADMIT: &str = "Give the server's key with --data-dir or --secret-file, or tokens with --token-file";
+const FIND: &str =
+    "Nothing was checked. Is the server running, is this its address and path, and does --profile fit it?";
+
+fn usage(error: TargetError) -> Stop {
+    Stop::Usage(error.to_string())
+}
+
+fn credentials(check: &Check) -> anyhow::Result<Credentials> {
+    if let Some(folder) = &check.data_dir {
+        return Ok(Credentials::Secret(key_of(folder)?));
+    }
+    if let Some(path) = &check.secret_file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        return Ok(Credentials::Secret(text.trim_end_matches(['\n', '\r']).as_bytes().to_vec()));
+    }
+    if let Some(path) = &check.token_file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        return Ok(Credentials::Tokens(tokens(&text)?));
+    }
+    // Where some are needed the server says so: whoever cannot be reached at all is told that first.
+    Ok(Credentials::None)
+}
+
+fn tokens(text: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let read = lines.enumerate().map(|(number, line)| match line.split_once(char::is_whitespace) {
+        Some((user, token)) => Ok((user.to_owned(), token.trim().to_owned())),
+        // The line is not shown: it may be a token.
+        None => Err(Stop::Usage(format!("entry {} of the tokens is not `USER TOKEN`", number + 1)).into()),
+    });
+    read.collect()
+}
+
+/// The key of a server's data folder.
+fn key_of(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let path = folder.join(KEY_FILE);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("reading the server's key {}; is it the server's --data-dir?", path.display())
+    })?;
+    let digits = text.trim().as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let key: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    key.filter(|key| !key.is_empty()).with_context(|| format!("{} holds no key in hex", path.display()))
+}
+
+fn command(check: &Check, url: &str) -> String {
+    let mut command = format!("wireproof check {url} --profile {}", check.profile);
+    let files = [
+        ("--data-dir", &check.data_dir),
+        ("--secret-file", &check.secret_file),
+        ("--token-file", &check.token_file),
+        ("--ca", &check.ca),
+    ];
+    for (flag, path) in files {
+        if let Some(path) = path {
+            // Writing to a text does not fail.
+            let _ = write!(command, " {flag} {}", path.display());
+        }
+    }
+    command
+}

@@ -1,0 +1,170 @@
+//! `wireproof proxy`: the fault proxy as a program, in front of any server, told what to do by flags and over HTTP.
+
+mod control;
+mod notes;
+mod upstream;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tokio::net::TcpListener;
+use wireproof_testkit::{
+    FaultProxy,
+    proxy::{Cut, Direction, Fault, Toxic, Trigger},
+};
+
+use crate::{exit::Stop, runtime, signals::Signals, token::parse_duration};
+use upstream::Upstream;
+
+/// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control. Without any
+/// it passes everything as it comes.
+#[derive(Args)]
+pub(crate) struct Proxy {
+    /// The server: ws://HOST:PORT/PATH, wss://…, or HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    upstream: Upstream,
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Decides all that is left to chance; the same seed and the same traffic give the same faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take orders over HTTP here; a loopback address, port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    control: Option<SocketAddr>,
+    /// Write what it does to this file, a JSON object a line; what is in the file stays.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// The flags below act only on the way to here.
+    #[arg(long, value_name = "WAY")]
+    to: Option<Way>,
+    /// Everything arrives so much later.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    latency: Option<Duration>,
+    /// At most so much more, different each time.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    jitter: Option<Duration>,
+    /// Bytes a second and direction.
+    #[arg(long, value_name = "BYTES")]
+    bandwidth: Option<u64>,
+    /// Write no more than so many bytes at once.
+    #[arg(long, value_name = "BYTES")]
+    slice: Option<usize>,
+    /// End each connection once so many bytes have been passed on.
+    #[arg(long, value_name = "BYTES")]
+    cut_after_bytes: Option<u64>,
+    /// End each connection after this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    cut_after: Option<Duration>,
+    /// How --cut-after-bytes and --cut-after end it.
+    #[arg(long, value_name = "HOW", default_value = "reset")]
+    cut: Ends,
+    /// Any other fault as JSON, such as {"fault":"drop","when":{"at_text":"tool_completed"}}; may be given again.
+    #[arg(long = "toxic", value_name = "JSON", value_parser = parse_toxic)]
+    toxics: Vec<Toxic>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    Server,
+    Client,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Ends {
+    Reset,
+    Fin,
+}
+
+impl Proxy {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        if let Some(control) = self.control.filter(|control| !control.ip().is_loopback()) {
+            let why = format!("--control {control}: whoever reaches it can cut connections; give 127.0.0.1 or [::1]");
+            return Err(Stop::Usage(why).into());
+        }
+        for toxic in self.asked() {
+            toxic.check().map_err(|invalid| Stop::Usage(format!("no such fault can be: {invalid}")))?;
+        }
+        runtime::run(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        // Before the ready line: who reads it may send a signal at once.
+        let mut signals = Signals::listen().context("listening for signals")?;
+        let upstream = self.upstream.resolve().await?;
+        let proxy = FaultProxy::start_at(self.listen, upstream, self.seed).await;
+        let proxy = Arc::new(proxy.with_context(|| format!("listening on {}", self.listen))?);
+        proxy.set(self.asked());
+        let journal = self.journal.as_deref().map(notes::open).transpose()?;
+        let control = match self.control {
+            Some(address) => {
+                let listener = TcpListener::bind(address).await;
+                Some(listener.with_context(|| format!("listening on {address} for --control"))?)
+            }
+            None => None,
+        };
+        self.announce(&proxy, control.as_ref()).context("writing the ready line to stdout")?;
+        let orders = async {
+            match control {
+                Some(listener) => control::serve(listener, proxy.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut notes = notes::Notes::new(journal);
+        tokio::select! {
+            () = signals.next() => {}
+            written = notes.follow(&proxy) => written?,
+            () = orders => {}
+        }
+        // What was done since the last look.
+        notes.write(&proxy)
+    }
+
+    /// The faults that the flags ask for.
+    fn asked(&self) -> Vec<Toxic> {
+        let ms = |time: Duration| time.as_millis() as u64;
+        let mut faults = Vec::new();
+        if self.latency.is_some() || self.jitter.is_some() {
+            let (latency, jitter) = (self.latency.unwrap_or_default(), self.jitter.unwrap_or_default());
+            faults.push((Fault::Latency { ms: ms(latency), jitter_ms: ms(jitter) }, Trigger::Now));
+        }
+        if let Some(bytes_per_second) = self.bandwidth {
+            faults.push((Fault::Bandwidth { bytes_per_second }, Trigger::Now));
+        }
+        if let Some(bytes) = self.slice {
+            faults.push((Fault::Slice { bytes, pause_ms: 0 }, Trigger::Now));
+        }
+        let cut = match self.cut {
+            Ends::Reset => Cut::Reset,
+            Ends::Fin => Cut::Fin,
+        };
+        faults.extend(self.cut_after_bytes.map(|bytes| (Fault::Cut(cut), Trigger::AfterBytes(bytes))));
+        faults.extend(self.cut_after.map(|time| (Fault::Cut(cut), Trigger::AfterMs(ms(time)))));
+        let direction = self.to.map(|to| match to {
+            Way::Server => Direction::ToServer,
+            Way::Client => Direction::ToClient,
+        });
+        let by_flags = faults.into_iter().map(|(fault, when)| Toxic { direction, ..Toxic::new(fault).when(when) });
+        by_flags.chain(self.toxics.iter().cloned()).collect()
+    }
+
+    fn announce(&self, proxy: &FaultProxy, control: Option<&TcpListener>) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "ready {}", self.upstream.at(proxy.address()))?;
+        if let Some(control) = control {
+            writeln!(out, "control http://{}", control.local_addr()?)?;
+        }
+        out.flush()
+    }
+}
+
+fn parse_toxic(text: &str) -> Result<Toxic, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}

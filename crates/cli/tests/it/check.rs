@@ -1,0 +1,162 @@
+//! `wireproof check` from outside: its reports for people, programs, CI and browsers, and what a wrong call is told.
+
+mod browser;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::tempdir;
+use tokio::process::Command;
+
+use crate::{
+    clients::{SET_UP, tool},
+    process::{Ended, Server, finish, finish_within, run, wireproof},
+};
+
+/// Longer than the checks take on a busy machine.
+const JUDGING: std::time::Duration = std::time::Duration::from_secs(100);
+
+/// A profile that promises what no server keeps: one of its checks must fail, with signs in its sentence that XML and
+/// HTML could trip over.
+fn impossible(folder: &Path) -> Result<String> {
+    let profile = include_str!("../../../testkit/profiles/wireproof.toml");
+    let promised = profile.replace("agent_started = [", "agent_started = [\"<b>&\\u0001]]>\", ");
+    ensure!(promised != profile, "the shipped profile has no required fields of agent_started");
+    let path = folder.join("impossible.toml");
+    std::fs::write(&path, promised)?;
+    Ok(path.display().to_string())
+}
+
+/// Judges a server of its own by a profile with a promise that is not kept; gives the folder's reports.
+async fn judged(folder: &Path) -> Result<Ended> {
+    let data = folder.join("data");
+    let server = Server::start(&data).await?;
+    let profile = impossible(folder)?;
+    let mut command =
+        wireproof(["check", &server.url, "--profile", &profile, "--only", "connect,events", "--seed", "7"]);
+    command.arg("--data-dir").arg(&data);
+    for (flag, name) in [("--json", "report.json"), ("--junit", "report.xml"), ("--html", "report.html")] {
+        command.arg(flag).arg(folder.join(name));
+    }
+    finish_within(command, JUDGING).await
+}
+
+/// Runs a line of Python and gives what it printed.
+async fn python(code: &str, argument: &Path) -> Result<String> {
+    let mut command = Command::new(tool("WIREPROOF_PYTHON")?);
+    command.args(["-c", code]).arg(argument).kill_on_drop(true);
+    let ended = finish(command).await.context(SET_UP)?;
+    ensure!(ended.code == Some(0), "{}", ended.stderr);
+    Ok(ended.stdout.trim().to_owned())
+}
+
+#[tokio::test]
+async fn one_result_is_told_in_every_form() -> Result<()> {
+    let folder = tempdir()?;
+    let ended = judged(folder.path()).await?;
+    assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("FAIL  events.required_fields"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("--only events.required_fields --seed 0x7"), "{}", ended.stdout);
+
+    let report = std::fs::read_to_string(folder.path().join("report.json"))?;
+    let report: Value = serde_json::from_str(&report)?;
+    let schema: Value = serde_json::from_str(include_str!("../../../../docs/schema/report.json"))?;
+    let errors: Vec<String> =
+        jsonschema::validator_for(&schema)?.iter_errors(&report).map(|e| e.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let count = |verdict: &str| {
+        report["checks"].as_array().into_iter().flatten().filter(|check| check["verdict"] == verdict).count()
+    };
+    assert_eq!(count("fail"), 1, "{report}");
+
+    let counted = "import sys, xml.etree.ElementTree as t\nr = t.parse(sys.argv[1]).getroot()\nprint(len(list(r.iter('testcase'))), len(list(r.iter('failure'))), len(list(r.iter('skipped'))))";
+    let told = python(counted, &folder.path().join("report.xml")).await?;
+    let all = report["checks"].as_array().map_or(0, Vec::len);
+    assert_eq!(told, format!("{all} 1 {}", count("not_done")));
+
+    let seen = browser::look(&folder.path().join("report.html")).await?;
+    assert!(seen.complaints.is_empty(), "the browser complains: {:?}", seen.complaints);
+    assert!(seen.page.contains("events.required_fields"), "{}", seen.page);
+    assert!(seen.page.contains("&lt;b&gt;&amp;"), "a text became markup: {}", seen.page);
+    assert!(seen.page.contains("<svg"), "there is no picture");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_seed_and_the_only_of_a_report_judge_the_same_again() -> Result<()> {
+    let folder = tempdir()?;
+    let first = judged(folder.path()).await?;
+    let replay =
+        first.stdout.lines().find_map(|line| line.trim().strip_prefix("replay")).context("no replay")?;
+    // The server is another one by now; its address is all that differs.
+    let data = folder.path().join("data");
+    let server = Server::start(&data).await?;
+    let mut words: Vec<String> = replay.split_whitespace().skip(1).map(str::to_owned).collect();
+    words[1] = server.url.clone();
+    let again = run(words).await?;
+    assert_eq!(again.code, Some(1), "{}{}", again.stdout, again.stderr);
+    assert!(again.stdout.contains("1 checks: 0 passed, 1 failed"), "{}", again.stdout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn annotations_are_lines_of_the_runner() -> Result<()> {
+    let folder = tempdir()?;
+    let data = folder.path().join("data");
+    let server = Server::start(&data).await?;
+    let profile = impossible(folder.path())?;
+    let mut command = wireproof([
+        "check",
+        &server.url,
+        "--profile",
+        &profile,
+        "--only",
+        "events.required_fields",
+        "--github",
+    ]);
+    command.arg("--data-dir").arg(&data);
+    let ended = finish(command).await?;
+    let lines: Vec<&str> =
+        ended.stdout.lines().filter(|line| line.starts_with("::error title=wireproof events")).collect();
+    assert_eq!(lines.len(), 1, "{}", ended.stdout);
+    assert!(lines[0].contains("%0Aseen: "), "{}", lines[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_call_is_told_what_is_wrong() -> Result<()> {
+    for (arguments, sentence) in [
+        (vec!["check", "--embedded", "--only", "nothing.there"], "wireproof check --list"),
+        (vec!["check", "ws://127.0.0.1:1", "--profile", "no_such_profile"], "no profile"),
+        (vec!["check", "127.0.0.1:1"], "ws://"),
+        (vec!["check"], "--embedded"),
+        (vec!["check", "--prove"], "--features sabotage"),
+    ] {
+        let ended = run(arguments.clone()).await?;
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(sentence), "{arguments:?}: {}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_tested_is_explained_and_fails_only_when_strict() -> Result<()> {
+    let folder = tempdir()?;
+    let data = folder.path().join("data");
+    let server = Server::start(&data).await?;
+    let check = |more: &[&str]| {
+        let mut command =
+            wireproof(["check", &server.url, "--only", "connect.welcome_first,auth.wrong_audience"]);
+        command.args(more).arg("--data-dir").arg(&data);
+        finish(command)
+    };
+    let explained = check(&["--explain"]).await?;
+    assert!(explained.stdout.contains("asks for no audience"), "{}", explained.stdout);
+    assert!(explained.stdout.contains("1 of 2 checks can be done"), "{}", explained.stdout);
+    let done = check(&[]).await?;
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("not done auth.wrong_audience"), "{}", done.stdout);
+    assert_eq!(check(&["--strict"]).await?.code, Some(1));
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What a hub with a bug keeps of connections that are over, and should not.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use wireproof_protocol::UserId;
+
+use super::{Hub, Outbox, Registration};
+use crate::{broker::Notice, sabotage::Bug, store::Page};
+
+/// Users that left, as far as they are remembered.
+const LEFT: usize = 64;
+/// Between a look at something and what is done after it, without a lock.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What is kept.
+#[derive(Default)]
+pub struct Faults(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// Users whose connections ended, the latest last.
+    left: Vec<UserId>,
+    /// Numbers that a user's next replay leaves out: after the first, up to the second.
+    lost: HashMap<UserId, (u64, u64)>,
+}
+
+impl Faults {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hub {
+    /// Whose connection ended last, if it was another user's.
+    pub fn was_here_before(&self, user_id: &UserId) -> Option<UserId> {
+        let kept = self.faults.kept();
+        kept.left.iter().rev().find(|left| *left != user_id).filter(|_| self.bugs.on(Bug::LeakOnReconnect)).cloned()
+    }
+
+    /// A page of a replay, without what counts as delivered to a connection that ended.
+    pub fn without_lost(&self, user_id: &UserId, mut page: Page) -> Page {
+        if let Some((from, to)) = self.faults.kept().lost.get(user_id) {
+            page.events.retain(|event| event.seq <= *from || event.seq > *to);
+        }
+        page
+    }
+
+    /// The connections of a user, looked at a while before one is added to them.
+    pub async fn look(&self, user_id: &UserId) -> Option<Vec<Arc<Outbox>>> {
+        if !self.bugs.on(Bug::RegistrationLost) {
+            return None;
+        }
+        let found = self.users().get(user_id).cloned().unwrap_or_default();
+        tokio::time::sleep(PAUSE).await;
+        Some(found)
+    }
+
+    /// Puts a connection behind those that were found, in the place of whatever there is now.
+    pub fn put(&self, registration: &Registration, found: Option<Vec<Arc<Outbox>>>) {
+        let Some(mut found) = found else { return };
+        found.push(registration.outbox.clone());
+        self.users().insert(registration.user_id.clone(), found);
+    }
+}
+
+impl Hub {
+    /// Hands a commit to connections of users whose it is not.
+    pub(super) fn deliver_to_others(&self, notice: &Notice) {
+        let users = self.users();
+        let others = users.iter().filter(|(user_id, _)| **user_id != notice.user_id);
+        let others: Vec<_> = others.flat_map(|(_, outboxes)| outboxes).collect();
+        if self.bugs.on(Bug::OneSharedLog) {
+            // Nobody's connections are left out of a log that is everybody's.
+            others.iter().filter(|outbox| outbox.feed().notice(&notice.events, notice.stored_at)).for_each(|o| o.waker().wake());
+        }
+        for event in notice.events.iter().filter(|_| self.bugs.on(Bug::LeakToAnotherUser)) {
+            for outbox in &others {
+                // Behind the back of the feed's numbers, which would pass it over.
+                outbox.feed().control(event.json.clone());
+                outbox.waker().wake();
+            }
+        }
+    }
+}
+
+impl Registration {
+    /// What the connection keeps back from those that come after it.
+    pub fn leave(&self) {
+        let queued = self.outbox.feed().reach().1;
+        let mut kept = self.hub.faults.kept();
+        if kept.left.len() == LEFT {
+            kept.left.remove(0);
+        }
+        kept.left.push(self.user_id.clone());
+        if self.hub.bugs.on(Bug::TailDroppedOnClose) {
+            kept.lost.insert(self.user_id.clone(), (0, queued));
+        }
+    }
+
+    /// A connection that closes goes on taking events for a while, which nobody will send.
+    pub async fn linger(&self) {
+        if self.hub.bugs.on(Bug::CloseLosesAppend) {
+            let sent = self.outbox.feed().reach().0;
+            tokio::time::sleep(PAUSE * 5).await;
+            let queued = self.outbox.feed().reach().1;
+            self.hub.faults.kept().lost.insert(self.user_id.clone(), (sent, queued));
+        }
+    }
+}

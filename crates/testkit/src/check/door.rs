@@ -1,0 +1,118 @@
+//! The ways into a server: where a token can be shown, and what it takes to say that nobody got in by one.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wireproof_client::{Connect, OpenError};
+
+use super::{Fault, Session, Trial, broken, session::new_id};
+use crate::profile::{Kind, Place};
+
+/// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
+const TRIES: usize = 4;
+/// The longest wait that a server may ask for.
+const LATER: Duration = Duration::from_secs(5);
+/// The close that says "later" (RFC 6455, registered as Try Again Later).
+const TRY_LATER: u16 = 1013;
+
+/// What came of a try to get in.
+enum Knock {
+    /// It was refused: how.
+    Out(String),
+    /// Nobody is let in for so long.
+    Later(Duration),
+}
+
+impl Trial<'_> {
+    /// Where the server takes tokens: the first place, then the others.
+    pub fn places(&self) -> Vec<Place> {
+        let auth = &self.profile.auth;
+        auth.place.into_iter().chain(auth.places.iter().copied()).collect()
+    }
+
+    /// Holds that none of these tokens opens anything: the first is shown in every place, the others in the first one.
+    /// Says how each was refused.
+    pub async fn shut_to(&self, tokens: &[(String, String)]) -> Result<String, Fault> {
+        let mut told = Vec::new();
+        for (index, (what, token)) in tokens.iter().enumerate() {
+            let places = self.places();
+            let places = if index == 0 { &places[..] } else { &places[..places.len().min(1)] };
+            for place in places {
+                let connect = self.target.connect(self.target.url(), Some(token), Some(*place));
+                let shown = if *place == Place::Frame { Some(token.as_str()) } else { None };
+                let how = self.kept_out(connect, shown, &format!("{what} ({place:?})")).await?;
+                told.push(format!("{what} ({place:?}): {how}"));
+            }
+        }
+        if told.is_empty() {
+            return Err(Fault::NotDone("there is no such token here".to_owned()));
+        }
+        Ok(told.join("; "))
+    }
+
+    /// Holds that nobody gets in like this, a token in the first frame included: the handshake is refused, or all that
+    /// comes, whatever is said, is an error or a close. Says how it was refused.
+    pub async fn kept_out(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<String, Fault> {
+        for _ in 0..TRIES {
+            match self.knock(connect.clone(), token, whom).await? {
+                Knock::Out(how) => return Ok(how),
+                // What the server asks for, and it is bounded.
+                Knock::Later(wait) => tokio::time::sleep(wait.min(LATER)).await,
+            }
+        }
+        Err(Fault::NotDone(format!("the server lets nobody in for now, so {whom} was not put to the test")))
+    }
+
+    /// The same for somebody who alone is told "later": that is a refusal too.
+    pub async fn kept_out_once(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<String, Fault> {
+        match self.knock(connect, token, whom).await? {
+            Knock::Out(how) => Ok(how),
+            Knock::Later(_) => Ok("it was told to come later".to_owned()),
+        }
+    }
+
+    async fn knock(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<Knock, Fault> {
+        let session = match self.open(connect, whom).await {
+            Ok(session) => session,
+            Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) => {
+                return Ok(Knock::Later(retry_after.unwrap_or(Duration::from_secs(1))));
+            }
+            Err(OpenError::Refused { status, .. }) if (400..500).contains(&status) => {
+                return Ok(Knock::Out(format!("HTTP {status}")));
+            }
+            Err(OpenError::Refused { status, .. }) => {
+                return broken(format!("{whom} was answered with HTTP {status}, which is no refusal"));
+            }
+            Err(OpenError::Ended { .. }) => return Ok(Knock::Out("the connection was ended".to_owned())),
+            Err(error) => return Err(Fault::Gone(error.to_string())),
+        };
+        self.speak(&session, token).await;
+        let others = &self.profile.events.other;
+        let let_in = |seen: &super::Seen| seen.kind != Kind::Error && !others.contains(&seen.name);
+        let within = session.patience();
+        if let Ok(told) = session.wait("refusal", 0, within, let_in).await {
+            return broken(format!("{whom} got in: {}", told.brief()));
+        }
+        let errors = session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
+        match session.end() {
+            Some(ended) if ended.code == Some(TRY_LATER) => Ok(Knock::Later(Duration::from_secs(1))),
+            Some(ended) => Ok(Knock::Out(ended.code.map_or("ended".to_owned(), |code| format!("close {code}")))),
+            None if errors > 0 => Ok(Knock::Out("errors alone".to_owned())),
+            None => broken(format!("{whom} was neither refused nor served within {within:?}")),
+        }
+    }
+
+    /// Shows a token if there is one for the first frame, then asks for something: whoever got in is answered.
+    async fn speak(&self, session: &Session, token: Option<&str>) {
+        let messages = &self.profile.messages;
+        let id = json!(new_id());
+        let shown = messages.authenticate.as_ref().zip(token);
+        let shown = shown.map(|(frame, token)| frame.fill(&[("token", json!(token)), ("id", id.clone())]));
+        let ping = messages.ping.as_ref().map(|ping| ping.fill(&[("id", id.clone())]));
+        let ask = || Some(messages.ask.as_ref()?.fill(&[("text", json!("hello")), ("id", id.clone())]));
+        for frame in [shown, ping.or_else(ask)].into_iter().flatten() {
+            // A server that has refused already takes nothing more: that is what is looked at next.
+            let _ = session.send(frame).await;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What opens a connection, and what takes it away again: places, tickets, revocations, the end of a token.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, with_query},
+    profile::Kind,
+};
+
+/// How long a token lives that shall expire under the eyes of the check, in seconds.
+const LIFE: u64 = 4;
+
+pub(super) async fn places(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let mut opened = Vec::new();
+    for place in trial.places() {
+        let session = trial.enter(&ada, trial.target.url(), Some(place)).await;
+        let session = session.map_err(|fault| match fault {
+            Fault::Broken(why) => Fault::Broken(format!("a good token in the place {place:?}: {why}")),
+            other => other,
+        })?;
+        session.barrier().await?;
+        opened.push(format!("{place:?}"));
+    }
+    pass(format!("a good token opened a connection from each place: {}", opened.join(", ")))
+}
+
+pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
+    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
+    let (Some(revoke), Some(admin)) = (&trial.profile.http.revoke, trial.target.admin_token()) else {
+        return Err(Fault::NotDone("the profile has no http.revoke, or the judge is no administrator".to_owned()));
+    };
+    let (hers, again, his) = (trial.connect(&ada).await?, trial.connect(&ada).await?, trial.connect(&bob).await?);
+    let body = revoke.body.fill(&[("user", json!(ada.user))]);
+    let body = serde_json::from_str(&body).map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
+    let answer = trial.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
+    ensure((200..300).contains(&answer.status), || {
+        format!("an administrator's revocation was answered with {}: {}", answer.status, answer.body)
+    })?;
+    for session in [&hers, &again] {
+        session.ended(session.patience()).await.map_err(|fault| {
+            Fault::Broken(format!("all tokens of {} were revoked, and {fault}", ada.user))
+        })?;
+    }
+    let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+    let shown = ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(crate::profile::Place::Frame));
+    let how = trial.kept_out(connect, shown, "a revoked token").await?;
+    his.barrier().await?;
+    pass(format!("both connections ended, a new one was refused ({how}), another user's went on"))
+}
+
+pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
+    let (ada, Some(grace)) = (trial.visitor("ada")?, trial.profile.limits.token_grace_seconds) else {
+        return Err(Fault::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
+    };
+    let Some(issuer) = trial.target.issuer() else {
+        return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
+    };
+    let mut claims = trial.target.claims(&ada.user);
+    let made = claims["iat"].as_u64().unwrap_or_default();
+    claims["exp"] = json!(made + LIFE);
+    let short = Visitor { token: Some(issuer.sign_claims(&claims)), ..ada };
+    let session = trial.connect(&short).await?;
+    session.barrier().await?;
+    let within = Duration::from_secs_f64(LIFE as f64 + grace) + session.patience();
+    let ended = session.ended(within).await.map_err(|fault| {
+        Fault::Broken(format!("the token expired after {LIFE} s and may be outlived by {grace} s: {fault}"))
+    })?;
+    pass(format!("the connection ended with its token: {ended}"))
+}
+
+pub(super) async fn ticket_once(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let path = trial.profile.http.ticket.as_deref();
+    let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.ticket".to_owned()))?;
+    let nobody = trial.http("POST", path, None, None).await?;
+    ensure(matches!(nobody.status, 401 | 403), || {
+        format!("a ticket was asked for without credentials, and the answer was {}: {}", nobody.status, nobody.body)
+    })?;
+    let sold = trial.http("POST", path, ada.token.as_deref(), None).await?;
+    let Some(ticket) = sold.json.get("ticket").and_then(|ticket| ticket.as_str()) else {
+        return broken(format!("a ticket was asked for with a good token, and the answer was {}: {}", sold.status, sold.body));
+    };
+    let url = with_query(trial.target.url(), &format!("ticket={ticket}"));
+    let bearer = Visitor { user: ada.user.clone(), token: None };
+    let session = trial.enter(&bearer, &url, None).await?;
+    session.barrier().await?;
+    let named = session.seen().iter().find(|seen| seen.kind == Kind::Welcome).and_then(|seen| trial.profile.fields.user.text(&seen.json));
+    ensure(named.as_ref().is_none_or(|named| *named == ada.user), || {
+        format!("the ticket of {} opened a connection of {}", ada.user, named.unwrap_or_default())
+    })?;
+    let connect = trial.target.connect(&url, None, None);
+    let how = trial.kept_out(connect, None, "a ticket that was used").await?;
+    pass(format!("the ticket opened a connection of its buyer, and then no more: {how}"))
+}

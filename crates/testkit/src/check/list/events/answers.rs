@@ -1,0 +1,145 @@
+//! What is answered: to which request, about what, and with every letter.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    check::{
+        Fault, Outcome, Trial, broken, ensure,
+        list::whole::{answer_of, holds, pieces, whole},
+        pass,
+        session::new_id,
+        story,
+    },
+    profile::{Kind, Transport},
+};
+
+/// Questions that are asked to see whether answers differ.
+const QUESTIONS: usize = 3;
+/// Requests at once.
+const REQUESTS: usize = 3;
+/// Texts that come back as they were sent, or some step on the way takes bytes for letters.
+const TEXTS: &[&str] = &["Grüße-señor", "Привет-мир", "日本語テスト", "שלום-مرحبا", "👩‍👩‍👧🇪🇺🙂", "e\u{301}-A\u{30a}-\u{1d11e}"];
+
+pub(super) async fn answer(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let mut asked = BTreeMap::new();
+    while asked.len() < QUESTIONS {
+        let sum = trial.sum()?;
+        let Some(expected) = sum.answer else {
+            return Err(Fault::NotDone("the profile has no prompts.tool_answer".to_owned()));
+        };
+        // Two questions with one answer would tell nothing.
+        if asked.contains_key(&expected) {
+            continue;
+        }
+        let run = whole(trial, &session, &sum.prompt).await?;
+        let Some(answer) = answer_of(&trial.profile, &run) else {
+            return broken(format!("{:?} got no answer:{}", sum.prompt, story(&run.frames, &[])));
+        };
+        // Some write 1,234.
+        let plain = answer.replace([',', '\u{a0}', '\u{202f}'], "");
+        ensure(answer.contains(&expected) || plain.contains(&expected), || {
+            format!("asked   {:?}\n  expected an answer with {expected:?}\n  got     {answer:?}", sum.prompt)
+        })?;
+        asked.insert(expected, answer);
+    }
+    pass(format!("{QUESTIONS} questions with {:?} in their answers", asked.keys().collect::<Vec<_>>()))
+}
+
+pub(super) async fn deltas_add_up(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let mut prompts = vec![trial.sum()?.prompt];
+    prompts.extend(trial.profile.prompts.slow.clone());
+    let mut count = 0;
+    for prompt in &prompts {
+        let run = whole(trial, &session, prompt).await?;
+        let told = run.of(Kind::Completed).find_map(|seen| trial.profile.fields.answer.text(&seen.json));
+        let Some(answer) = told else {
+            return broken(format!("the end of a run has no answer:{}", story(&run.frames, &[])));
+        };
+        let joined = pieces(&trial.profile, &run);
+        ensure(!joined.is_empty(), || format!("an answer came without pieces:{}", story(&run.frames, &[])))?;
+        ensure(joined == answer, || {
+            let same = joined.chars().zip(answer.chars()).take_while(|(a, b)| a == b).count();
+            let from = |text: &str| text.chars().skip(same.saturating_sub(20)).take(60).collect::<String>();
+            format!(
+                "the pieces are not the answer from letter {} on:\n  answer  …{:?}\n  pieces  …{:?}",
+                same + 1,
+                from(&answer),
+                from(&joined)
+            )
+        })?;
+        count += run.of(Kind::Delta).count();
+    }
+    pass(format!("{count} pieces of {} answers", prompts.len()))
+}
+
+pub(super) async fn request_answered(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let answered_by = match trial.profile.events.accepted.is_empty() {
+        false => Kind::Accepted,
+        true => Kind::Started,
+    };
+    let (from, prompt) = (session.count(), trial.plain("wk1request")?);
+    let mut asked = Vec::new();
+    for _ in 0..REQUESTS {
+        asked.push(session.ask(&prompt).await?);
+    }
+    for request in &asked {
+        let answer = |seen: &crate::check::Seen| {
+            [answered_by, Kind::Error].contains(&seen.kind) && seen.request.as_deref() == Some(&request.id)
+        };
+        session.wait(&format!("answer under the id {:?}", request.id), from, session.patience(), answer).await?;
+    }
+    for request in &asked {
+        session.finish(request).await?;
+    }
+    for request in &asked {
+        let seen = session.seen();
+        let answers = seen.iter().skip(from).filter(|seen| seen.kind == answered_by);
+        let count = answers.filter(|seen| seen.request.as_deref() == Some(&request.id)).count();
+        ensure(count == 1, || {
+            format!("the request {:?} was answered {count} times:{}", request.id, story(&seen[from..], &[]))
+        })?;
+    }
+    let refused = refused_by_id(trial, &session).await?;
+    pass(format!("{REQUESTS} requests at once answered by id, once each{refused}"))
+}
+
+/// A refusal says what it refuses, where frames have ids.
+async fn refused_by_id(trial: &Trial<'_>, session: &crate::check::Session) -> Result<&'static str, Fault> {
+    let incomplete = trial.profile.messages.incomplete.as_ref().filter(|message| message.names("id"));
+    let Some(incomplete) = incomplete.filter(|_| trial.profile.endpoint.transport == Transport::WebSocket) else {
+        return Ok("");
+    };
+    let (id, from) = (new_id(), session.count());
+    session.send(incomplete.fill(&[("id", serde_json::json!(id))])).await?;
+    let refusal = session.wait("refusal", from, session.patience(), |seen| seen.kind == Kind::Error).await?;
+    ensure(refusal.request.as_deref() == Some(&id), || {
+        format!("the refusal of the request {id:?} does not say what it refuses: {}", refusal.brief())
+    })?;
+    Ok(", and a refusal too")
+}
+
+pub(super) async fn unicode(trial: &Trial<'_>) -> Outcome {
+    if !trial.profile.prompts.echoes {
+        let why = "no event or answer repeats what was asked (prompts.echoes)";
+        return Err(Fault::NotDone(why.to_owned()));
+    }
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    for text in TEXTS {
+        let from = session.count();
+        session.run(&trial.plain(text)?).await?;
+        session.barrier().await?;
+        let seen = session.seen();
+        let came_back = seen.iter().skip(from).filter(|seen| holds(&seen.json, text)).count();
+        ensure(came_back > 0, || {
+            let echo = seen.iter().skip(from).find(|seen| {
+                matches!(seen.kind, Kind::Message | Kind::ToolStarted | Kind::Thinking | Kind::Completed)
+            });
+            let got = echo.map(|seen| format!(": {}", seen.brief())).unwrap_or_default();
+            format!("{text:?} was sent and came back nowhere{got}")
+        })?;
+    }
+    pass(format!("{} texts in as many scripts came back letter by letter", TEXTS.len()))
+}

@@ -1,0 +1,71 @@
+//! How runs end: each of them, once, and before all of a user's devices.
+
+use std::time::Duration;
+
+use crate::{
+    check::{
+        Outcome, Trial, ensure,
+        list::whole::{lawful, prompts, settled, whole},
+        pass,
+        rules::Rule,
+        story,
+    },
+    profile::Kind,
+};
+
+/// Connections that see one run.
+const DEVICES: usize = 3;
+
+pub(super) async fn one_end(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let prompts = prompts(trial)?;
+    for (name, prompt) in &prompts {
+        let run = whole(trial, &session, prompt).await?;
+        lawful(trial, &run, |violation| violation.rule == Rule::EndedTwice)?;
+        let ends = run.of(Kind::Completed).count();
+        ensure(ends == 1, || format!("the run of {name} has {ends} ends:{}", story(&run.frames, &[])))?;
+    }
+    pass(format!("{} runs with one end each, and nothing of another behind it", prompts.len()))
+}
+
+pub(super) async fn an_end(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let prompts = prompts(trial)?;
+    let mut longest = Duration::ZERO;
+    for (_, prompt) in &prompts {
+        let run = session.run(prompt).await?;
+        let end = run.of(Kind::Completed).next().map(|seen| seen.at.saturating_duration_since(run.asked_at));
+        longest = longest.max(end.unwrap_or_default());
+    }
+    let names: Vec<_> = prompts.iter().map(|(name, _)| *name).collect();
+    pass(format!("{} runs ended ({}), the slowest after {} ms", names.len(), names.join(", "), longest.as_millis()))
+}
+
+pub(super) async fn all_devices(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let mut devices = Vec::new();
+    for _ in 0..DEVICES {
+        devices.push(trial.connect(&ada).await?);
+    }
+    let before: Vec<usize> = devices.iter().map(|device| device.count()).collect();
+    let asked = devices[0].ask(&trial.plain("wk1devices")?).await?;
+    let run = settled(trial, &devices[0], &asked).await?;
+    let events: Vec<_> = run.frames.iter().map(|seen| &seen.name).collect();
+    for (device, from) in devices.iter().zip(before).skip(1) {
+        // The run is over where it was asked for: an answer's time is enough for the others.
+        let ours = |seen: &crate::check::Seen| seen.kind == Kind::Completed && seen.run == run.run;
+        device.wait("end of the run of another device", from, device.patience(), ours).await?;
+        let frames = device.frames_of(from, &run.run);
+        let seen: Vec<_> = frames.iter().map(|seen| &seen.name).collect();
+        // A device that was behind may have got pieces merged.
+        let without = |names: &[&String]| {
+            let deltas = &trial.profile.events.delta;
+            names.iter().filter(|name| !deltas.contains(name)).map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        ensure(without(&seen) == without(&events), || {
+            let (there, here) = (story(&run.frames, &[]), story(&frames, &[]));
+            format!("{} saw another run than the device that asked for it:{here}\n  in place of{there}", device.name)
+        })?;
+    }
+    pass(format!("{DEVICES} connections, {} events each", events.len()))
+}

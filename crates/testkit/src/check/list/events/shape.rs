@@ -1,0 +1,82 @@
+//! Which events a run has, and what stands in them.
+
+use crate::{
+    check::{
+        Fault, Outcome, Trial, broken, ensure,
+        list::whole::whole,
+        pass,
+        rules::missing,
+        session::RunSeen,
+        story,
+    },
+    profile::{Kind, at},
+};
+
+pub(super) async fn critical(trial: &Trial<'_>) -> Outcome {
+    let order = &trial.profile.order;
+    if order.required.is_empty() {
+        return Err(Fault::NotDone("the profile requires no kinds of events (order.required)".to_owned()));
+    }
+    let run = tool_run(trial).await?;
+    let missing = missing(order, run.kinds());
+    ensure(missing.is_empty(), || {
+        format!("a run that needs a tool came without {missing:?}: it was{}", story(&run.frames, &[]))
+    })?;
+    pass(format!("{} events with all of {:?}", run.frames.len(), order.required))
+}
+
+pub(super) async fn run_named(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    whole(trial, &session, &trial.sum()?.prompt).await?;
+    let of_a_run = [
+        Kind::Started, Kind::Thinking, Kind::ToolStarted, Kind::ToolCompleted, Kind::Delta, Kind::Completed,
+    ];
+    let seen = session.seen();
+    let events: Vec<_> = seen.into_iter().filter(|seen| of_a_run.contains(&seen.kind)).collect();
+    let nameless = |seen: &crate::check::Seen| seen.run.is_none().then(|| "says no run".to_owned());
+    let notes: Vec<_> = events.iter().enumerate().filter_map(|(at, seen)| Some((at, nameless(seen)?))).collect();
+    ensure(notes.is_empty(), || {
+        format!("{} of {} events of a run do not say which:{}", notes.len(), events.len(), story(&events, &notes))
+    })?;
+    pass(format!("{} events, each with its run", events.len()))
+}
+
+pub(super) async fn required_fields(trial: &Trial<'_>) -> Outcome {
+    let required = &trial.profile.fields.required;
+    if required.is_empty() {
+        return Err(Fault::NotDone("the profile requires no fields (fields.required)".to_owned()));
+    }
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    whole(trial, &session, &trial.sum()?.prompt).await?;
+    let (mut looked_at, mut types) = (0, std::collections::BTreeSet::new());
+    for seen in session.seen() {
+        let Some(paths) = required.get(&seen.name) else { continue };
+        let absent: Vec<_> = paths.iter().filter(|path| at(&seen.json, path).is_none()).collect();
+        ensure(absent.is_empty(), || format!("{} lacks {absent:?}: {}", seen.name, seen.brief()))?;
+        looked_at += paths.len();
+        types.insert(seen.name.clone());
+    }
+    ensure(looked_at > 0, || {
+        format!("a run that needs a tool had no event of {:?}", required.keys().collect::<Vec<_>>())
+    })?;
+    pass(format!("{looked_at} fields of {} types of events", types.len()))
+}
+
+pub(super) async fn reasoning(trial: &Trial<'_>) -> Outcome {
+    let run = tool_run(trial).await?;
+    let mut thoughts = 0;
+    for seen in run.of(Kind::Thinking) {
+        let text = trial.profile.fields.reasoning.text(&seen.json).unwrap_or_default();
+        ensure(!text.trim().is_empty(), || format!("{} has no text: {}", seen.name, seen.brief()))?;
+        thoughts += 1;
+    }
+    if thoughts == 0 {
+        return broken(format!("the run told of no thought:{}", story(&run.frames, &[])));
+    }
+    pass(format!("{thoughts} thoughts, each with its text"))
+}
+
+async fn tool_run(trial: &Trial<'_>) -> Result<RunSeen, Fault> {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    whole(trial, &session, &trial.sum()?.prompt).await
+}

@@ -1,0 +1,189 @@
+//! Who knows the name of another user's thread, run or position can do nothing with it.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::{
+    check::{
+        Fault, Outcome, Seen, Session, Trial, Visitor, broken, ensure, pass,
+        list::{
+            log::{epoch_of, last, resume_here},
+            secrets::{Secrets, message, settle},
+        },
+        session::{Asked, RunSeen, new_id},
+    },
+    profile::{Kind, Template},
+};
+
+/// A user with a run in a thread, and what nobody else may see of it.
+struct Owner {
+    user: Visitor,
+    session: Session,
+    thread: String,
+    secrets: Secrets,
+}
+
+impl Owner {
+    async fn new(trial: &Trial<'_>) -> Result<Self, Fault> {
+        let user = trial.visitor("ada")?;
+        let session = trial.connect(&user).await?;
+        let mut secrets = Secrets::of(&user.user);
+        let run = session.run(&secrets.prompt(trial)?).await?;
+        let thread = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
+        match thread {
+            Some(thread) => Ok(Self { user, session, thread, secrets }),
+            None => broken(format!("no event of the run names its thread (fields.thread): {}", run.story())),
+        }
+    }
+}
+
+/// What a user gets who asks for a thread, by each way that the profile knows: how, whether it is a refusal, and the text.
+async fn read(
+    trial: &Trial<'_>,
+    user: &Visitor,
+    session: &Session,
+    thread: &str,
+) -> Result<Vec<(&'static str, bool, String)>, Fault> {
+    let mut answers = Vec::new();
+    if let Some(history) = &trial.profile.messages.history {
+        let from = session.count();
+        session.send(history.fill(&[("thread", json!(thread)), ("id", json!(new_id()))])).await?;
+        settle(session).await?;
+        let seen: Vec<Arc<Seen>> = session.seen().into_iter().skip(from).collect();
+        let refused = seen.iter().any(|seen| seen.kind == Kind::Error);
+        let texts: Vec<&str> = seen.iter().map(|seen| seen.text.as_str()).collect();
+        answers.push(("over the socket", refused, texts.join("\n")));
+    }
+    if let Some(path) = &trial.profile.http.thread {
+        let path = Template::new(path.clone()).fill_plain(&[("thread", json!(thread))]);
+        let answer = trial.http("GET", &path, user.token.as_deref(), None).await?;
+        answers.push(("over HTTP", (400..500).contains(&answer.status), format!("{} {}", answer.status, answer.body)));
+    }
+    Ok(answers)
+}
+
+pub(super) async fn thread(trial: &Trial<'_>) -> Outcome {
+    let owner = Owner::new(trial).await?;
+    let bob = trial.visitor("bob")?;
+    let session = trial.connect(&bob).await?;
+    let own = read(trial, &owner.user, &owner.session, &owner.thread).await?;
+    let shown = |(_, refused, text): &&(&str, bool, String)| !refused && text.contains(&owner.thread);
+    if own.is_empty() {
+        return Err(Fault::NotDone("the profile does not say how a thread is read (messages.history, http.thread)".to_owned()));
+    }
+    ensure(own.iter().filter(shown).count() == own.len(), || format!("a user does not get the user's own thread: {own:?}"))?;
+    let foreign = read(trial, &bob, &session, &owner.thread).await?;
+    for (how, refused, text) in &foreign {
+        owner.secrets.hidden_in(&session.name, &format!("the answer {how} for another user's thread"), text)?;
+        // Over a socket there may be other ways to say that there is nothing.
+        ensure(*refused || *how == "over the socket", || {
+            format!("{}: another user's thread was not refused {how}: {text}", session.name)
+        })?;
+    }
+    let ways: Vec<&str> = foreign.iter().map(|(how, ..)| *how).collect();
+    pass(format!("a thread was shown to its user and not to another one, {}", ways.join(" and ")))
+}
+
+/// Waits for what becomes of a request: its run, or nothing when it is refused.
+async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Fault> {
+    match session.finish(asked).await {
+        Ok(run) => Ok(Some(run)),
+        Err(Fault::Broken(why)) => {
+            let refused = session.seen().iter().skip(asked.from).any(|seen| seen.kind == Kind::Error);
+            if refused || session.end().is_some() { Ok(None) } else { broken(why) }
+        }
+        Err(other) => Err(other),
+    }
+}
+
+pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
+    let owner = Owner::new(trial).await?;
+    let bob = trial.visitor("bob")?;
+    let session = trial.connect(&bob).await?;
+    let mut his = Secrets::of(&bob.user);
+    let ask = message(&trial.profile.messages.ask_in, "ask_in")?;
+    let asked = Asked { id: new_id(), from: session.count(), at: std::time::Instant::now() };
+    let text = his.prompt(trial)?;
+    let values = [("text", json!(text)), ("thread", json!(owner.thread)), ("id", json!(asked.id))];
+    session.send(ask.fill(&values)).await?;
+    let run = taken(&session, &asked).await?;
+    owner.secrets.hidden_from(&session)?;
+    settle(&owner.session).await?;
+    his.hidden_from(&owner.session)?;
+    let thread = read(trial, &owner.user, &owner.session, &owner.thread).await?;
+    for (how, _, text) in &thread {
+        his.hidden_in(&owner.session.name, &format!("the user's own thread {how}"), text)?;
+    }
+    match (run, thread.is_empty()) {
+        (None, _) => pass("a message into another user's thread was refused, and nothing of it is there"),
+        (Some(_), false) => pass("a message that names another user's thread went somewhere else: nothing of it is there"),
+        (Some(_), true) => Err(Fault::NotDone(
+            "the message was taken, and the profile does not say how to look at a thread (messages.history)".to_owned(),
+        )),
+    }
+}
+
+/// How a run ended, as the profile tells it.
+async fn outcome(trial: &Trial<'_>, session: &Session, asked: &Asked) -> Result<String, Fault> {
+    let run = session.finish(asked).await?;
+    let end = run.of(Kind::Completed).next().map(|seen| trial.profile.fields.outcome.text(&seen.json));
+    end.flatten().ok_or_else(|| Fault::Broken(format!("{}: the end of a run does not say how it ended", session.name)))
+}
+
+pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
+    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
+    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
+    let cancel = message(&trial.profile.messages.cancel, "cancel")?;
+    let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
+    // The same three times: one that nobody touches, one that its user cancels, and one that somebody else would like to.
+    let (untouched, stopped, wanted) = (hers.ask(slow).await?, hers.ask(slow).await?, hers.ask(slow).await?);
+    let run = hers.run_of(&wanted).await?.unwrap_or_default();
+    let own = hers.run_of(&stopped).await?.unwrap_or_default();
+    his.send(cancel.fill(&[("run", json!(run)), ("id", json!(new_id()))])).await?;
+    his.barrier().await?;
+    let over = hers.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
+    hers.send(cancel.fill(&[("run", json!(own)), ("id", json!(new_id()))])).await?;
+    let stopped = outcome(trial, &hers, &stopped).await?;
+    let (untouched, wanted) = (outcome(trial, &hers, &untouched).await?, outcome(trial, &hers, &wanted).await?);
+    ensure(wanted == untouched, || {
+        format!("the run that another user asked to cancel ended as {wanted:?}, the same that nobody touched as {untouched:?}")
+    })?;
+    if over {
+        return Err(Fault::NotDone("prompts.slow was over before anybody could cancel it".to_owned()));
+    }
+    if stopped == untouched {
+        return Err(Fault::NotDone(format!("a cancel by the run's own user changes nothing either: {stopped:?}")));
+    }
+    pass(format!("another user's cancel left a run as it was ({wanted:?}); its own user's ended one as {stopped:?}"))
+}
+
+pub(super) async fn position(trial: &Trial<'_>) -> Outcome {
+    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
+    let hers = trial.connect(&ada).await?;
+    let mut secrets = Secrets::of(&ada.user);
+    for _ in 0..2 {
+        let run = hers.run(&secrets.prompt(trial)?).await?;
+        secrets.add(trial, &run);
+    }
+    secrets.reach(&hers)?;
+    let (epoch, head) = (epoch_of(trial, &hers), last(&hers).unwrap_or_default());
+    let mut frames = 0;
+    for after in [0, trial.chance(head.max(1)), head] {
+        match trial.resume(&bob, &epoch, after).await {
+            Ok(session) => {
+                settle(&session).await?;
+                frames += secrets.hidden_from(&session)?;
+            }
+            // A refusal tells nothing.
+            Err(Fault::Broken(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let his = trial.connect(&bob).await?;
+    if resume_here(trial, &his, &epoch, 0).await?.is_some() {
+        settle(&his).await?;
+        frames += secrets.hidden_from(&his)?;
+    }
+    pass(format!("three positions of another user's log brought {frames} frames, and nothing of the other"))
+}

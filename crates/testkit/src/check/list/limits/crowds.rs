@@ -1,0 +1,109 @@
+//! How many connections and runs a user has, and how long somebody may stay unknown.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    check::{Fault, Outcome, Seen, Session, Trial, broken, ensure, pass},
+    profile::{Kind, Place},
+};
+
+/// The longest wait that a refusal may ask for before the same is asked again.
+const LATER: Duration = Duration::from_secs(3);
+/// Times that a refusal which says when to come back is believed.
+const BELIEVED: usize = 3;
+/// Between two tries at a place that was left.
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) async fn connections(trial: &Trial<'_>) -> Outcome {
+    let most = trial.profile.limits.connections.unwrap_or_default();
+    let ada = trial.visitor("ada")?;
+    let mut sessions = Vec::with_capacity(most);
+    for _ in 0..most {
+        sessions.push(trial.connect(&ada).await?);
+    }
+    let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+    let shown = ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(Place::Frame));
+    let whom = format!("connection {} of {}, where {most} are allowed,", most + 1, ada.user);
+    // Said once by a server that is full for this user, and by nobody else: it is no "later" for all.
+    let how = trial.kept_out_once(connect, shown, &whom).await?;
+    for session in &sessions {
+        session.barrier().await?;
+    }
+    let Some(left) = sessions.pop() else {
+        return Err(Fault::NotDone("the profile allows no connection (limits.connections)".to_owned()));
+    };
+    left.close(1000).await;
+    left.ended(left.patience()).await?;
+    let deadline = Instant::now() + left.patience();
+    loop {
+        match trial.connect(&ada).await {
+            Ok(_) => break,
+            // The server may notice the end a moment after the client.
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(fault) => return broken(format!("a connection of {most} was left, and no other is let in: {fault}")),
+        }
+    }
+    pass(format!("{most} connections, one more refused ({how}), and let in when one had left"))
+}
+
+pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
+    let most = trial.profile.limits.runs.unwrap_or_default();
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let prompt = trial.prompt(&trial.profile.prompts.slow_tool, "slow_tool")?;
+    for number in 1..=most {
+        let answer = ask(trial, &session, prompt).await?;
+        let over = session.seen().iter().filter(|seen| seen.kind == Kind::Completed).count();
+        if over > 0 {
+            return Err(Fault::NotDone(format!("runs end faster than {most} can be asked for: {over} of {number} are over")));
+        }
+        ensure(answer.kind == Kind::Accepted, || {
+            format!("run {number} was refused, and {most} are allowed: {}", answer.brief())
+        })?;
+    }
+    let answer = ask(trial, &session, prompt).await?;
+    let ended = |seen: &&Arc<Seen>| seen.kind == Kind::Completed && seen.index < answer.index;
+    let over = session.seen().iter().filter(ended).count();
+    if over > 0 {
+        return Err(Fault::NotDone(format!("{over} runs ended before the last was asked for")));
+    }
+    ensure(answer.kind == Kind::Error, || {
+        format!("run {} was taken, and {most} are allowed: {}", most + 1, answer.brief())
+    })?;
+    session.barrier().await?;
+    pass(format!("{most} runs taken, one more refused: {}", answer.brief()))
+}
+
+/// The answer to a question; one that was too fast is asked again, under another id, when the server says so.
+async fn ask(trial: &Trial<'_>, session: &Session, prompt: &str) -> Result<Arc<Seen>, Fault> {
+    let mut tries = 0;
+    loop {
+        let asked = session.ask(prompt).await?;
+        let ours = |seen: &Seen| seen.request.as_deref() == Some(&asked.id) && matches!(seen.kind, Kind::Error | Kind::Accepted);
+        let answer = session.wait("answer", asked.from, session.patience(), ours).await?;
+        let wait = trial.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
+        match wait {
+            Some(wait) if tries < BELIEVED => tokio::time::sleep(Duration::from_millis(wait).min(LATER)).await,
+            _ => return Ok(answer),
+        }
+        tries += 1;
+    }
+}
+
+pub(super) async fn stranger(trial: &Trial<'_>) -> Outcome {
+    let seconds = trial.profile.limits.stranger_seconds.unwrap_or_default();
+    let connect = trial.target.connect(trial.target.url(), None, None);
+    let session = match trial.open(connect, "a stranger").await {
+        Ok(session) => session,
+        Err(error @ wireproof_client::OpenError::Refused { .. }) => return pass(format!("a stranger is refused at once: {error}")),
+        Err(error) => return Err(Fault::Gone(error.to_string())),
+    };
+    let within = Duration::from_secs_f64(seconds) + session.patience();
+    let ended = session.ended(within).await.map_err(|fault| {
+        Fault::Broken(format!("who never says who it is has {seconds} s to do so: {fault}"))
+    })?;
+    let told = session.seen().into_iter().find(|seen| seen.kind != Kind::Error && !trial.profile.events.other.contains(&seen.name));
+    ensure(told.is_none(), || format!("a stranger was told {}", told.map(|seen| seen.brief()).unwrap_or_default()))?;
+    pass(format!("a stranger's connection ended: {ended}"))
+}

@@ -1,0 +1,200 @@
+//! The order of a user's events by their numbers, on each connection and between them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    check::{
+        Fault, Outcome, Seen, Session, Trial, broken, ensure,
+        list::whole::{numbered, pieces, prompts},
+        pass,
+        session::RunSeen,
+        story,
+    },
+    profile::Kind,
+};
+
+/// What is wrong with the numbers of a connection's events between two positions that are known: at which of them, and
+/// what.
+type Judge = fn(&[Arc<Seen>], Known) -> Vec<(usize, String)>;
+
+/// The positions between which a connection must have every number, as far as they are known.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Where the welcome said that the log was.
+    begin: Option<u64>,
+    /// What another connection of the user got to.
+    end: u64,
+}
+
+pub(super) async fn gapless(trial: &Trial<'_>) -> Outcome {
+    judged(trial, gaps).await
+}
+
+pub(super) async fn increasing(trial: &Trial<'_>) -> Outcome {
+    judged(trial, steps_back).await
+}
+
+pub(super) async fn once(trial: &Trial<'_>) -> Outcome {
+    judged(trial, repeats).await
+}
+
+/// Asks everything there is, on two connections if both see it: first one by one, then all at once.
+async fn judged(trial: &Trial<'_>, judge: Judge) -> Outcome {
+    let sessions = devices(trial).await?;
+    // Only a user of our own is quiet while we look at one connection after the other.
+    let is_quiet = trial.target.given().is_empty();
+    let look = || {
+        let highest = |session: &Session| numbered(session).iter().filter_map(|seen| seen.seq).max().unwrap_or(0);
+        let end = if is_quiet { sessions.iter().map(highest).max().unwrap_or(0) } else { 0 };
+        for session in &sessions {
+            let events = numbered(session);
+            let notes = judge(&events, Known { begin: position(trial, session), end });
+            let (Some((_, first)), Some(at)) = (notes.first(), notes.first().map(|(at, _)| *at)) else { continue };
+            // What is wrong is told with its neighbours.
+            let (from, to) = (at.saturating_sub(6), (at + 6).min(events.len()));
+            let near: Vec<_> = notes.iter().filter(|(at, _)| (from..to).contains(at)).collect();
+            let near: Vec<_> = near.into_iter().map(|(at, note)| (at - from, note.clone())).collect();
+            return broken(format!("{}: {first}; there came{}", session.name, story(&events[from..to], &near)));
+        }
+        Ok(())
+    };
+    let prompts = prompts(trial)?;
+    for (_, prompt) in &prompts {
+        let run = sessions[0].run(prompt).await;
+        // A run whose end does not come may be one whose end was lost: the numbers know.
+        barriers(&sessions).await.and_then(|()| look()).and(run.map(|_| ()))?;
+    }
+    let mut asked = Vec::new();
+    for (place, (_, prompt)) in prompts.iter().enumerate() {
+        let session = &sessions[place % sessions.len()];
+        asked.push((session, session.ask(prompt).await?));
+    }
+    let mut ended = Ok(());
+    for (session, asked) in &asked {
+        ended = ended.and(session.finish(asked).await.map(|_| ()));
+    }
+    barriers(&sessions).await.and_then(|()| look()).and(ended)?;
+    let events: usize = sessions.iter().map(|session| numbered(session).len()).sum();
+    ensure(events > 0, || "no event has a number".to_owned())?;
+    pass(format!("{events} numbers on {} connections, in {} runs", sessions.len(), 2 * prompts.len()))
+}
+
+/// Where the log was when the connection began, if the welcome says so and a position is what one resumes from.
+fn position(trial: &Trial<'_>, session: &Session) -> Option<u64> {
+    let seen = session.seen();
+    let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome)?;
+    trial.profile.resume.as_ref().and_then(|_| trial.profile.fields.seq.number(&welcome.json))
+}
+
+/// Two connections of a user that nobody else has; one where each sees only what it asked for itself.
+async fn devices(trial: &Trial<'_>) -> Result<Vec<Session>, Fault> {
+    let shared = trial.profile.endpoint.shared;
+    if !shared && !trial.target.given().is_empty() {
+        let why = "connections see only what they asked for, and the user whose token was given may be busy elsewhere";
+        return Err(Fault::NotDone(why.to_owned()));
+    }
+    let ada = trial.visitor("ada")?;
+    let mut sessions = vec![trial.connect(&ada).await?];
+    if shared {
+        sessions.push(trial.connect(&ada).await?);
+    }
+    Ok(sessions)
+}
+
+async fn barriers(sessions: &[Session]) -> Result<(), Fault> {
+    for session in sessions {
+        session.barrier().await?;
+    }
+    Ok(())
+}
+
+fn range(seen: &Seen) -> (u64, u64) {
+    let last = seen.seq.unwrap_or_default();
+    (seen.first_seq.unwrap_or(last), last)
+}
+
+/// Numbers that never came, though later ones did. In whatever order they came: that is another promise.
+fn gaps(events: &[Arc<Seen>], known: Known) -> Vec<(usize, String)> {
+    let mut by_number: Vec<(u64, u64, usize)> =
+        events.iter().enumerate().map(|(at, seen)| (range(seen).0, range(seen).1, at)).collect();
+    by_number.sort_unstable();
+    let mut notes = Vec::new();
+    let lowest = by_number.first().map_or(0, |(first, ..)| first.saturating_sub(1));
+    let mut to = known.begin.unwrap_or(lowest);
+    for (first, last, at) in by_number {
+        if first > to + 1 {
+            let lost = if first == to + 2 { format!("{}", to + 1) } else { format!("{} to {}", to + 1, first - 1) };
+            notes.push((at, format!("number {lost} never came")));
+        }
+        to = to.max(last);
+    }
+    if to < known.end {
+        let note = format!("number {} never came, which another connection has", known.end);
+        notes.push((events.len().saturating_sub(1), note));
+    }
+    notes
+}
+
+/// Events that came behind one with a higher number. Whether they came twice is another promise.
+fn steps_back(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
+    let (mut highest, mut known, mut notes) = (0, std::collections::BTreeSet::new(), Vec::new());
+    for (at, seen) in events.iter().enumerate() {
+        let (first, last) = range(seen);
+        if first <= highest && known.insert(last) {
+            notes.push((at, format!("number {first} came behind {highest}")));
+        }
+        known.insert(last);
+        highest = highest.max(last);
+    }
+    notes
+}
+
+/// Numbers that came again.
+fn repeats(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
+    let (mut known, mut notes) = (BTreeMap::new(), Vec::new());
+    for (at, seen) in events.iter().enumerate() {
+        let (first, last) = range(seen);
+        // Ranges do not overlap unless something came twice: the next that ends at or behind this beginning tells.
+        if let Some((end, begin)) = known.range(first..).next()
+            && *begin <= last
+        {
+            notes.push((at, format!("number {} came a second time", first.max(*begin).min(*end))));
+        }
+        known.insert(last, first);
+    }
+    notes
+}
+
+pub(super) async fn devices_agree(trial: &Trial<'_>) -> Outcome {
+    let sessions = devices(trial).await?;
+    let (from, prompts) = (sessions.iter().map(Session::count).collect::<Vec<_>>(), prompts(trial)?);
+    let mut asked = Vec::new();
+    for (_, prompt) in &prompts {
+        asked.push(sessions[0].ask(prompt).await?);
+    }
+    let mut runs = Vec::new();
+    for asked in &asked {
+        runs.push(sessions[0].finish(asked).await?);
+    }
+    barriers(&sessions).await?;
+    let here: BTreeMap<_, _> = numbered(&sessions[0]).into_iter().map(|seen| (range(&seen), seen)).collect();
+    let mut compared = 0;
+    for other in numbered(&sessions[1]) {
+        let Some(one) = here.get(&range(&other)) else { continue };
+        ensure(one.json == other.json, || {
+            format!("number {} is\n  {}\n  on {} and\n  {}\n  on {}", range(&other).1, one.brief(), sessions[0].name, other.brief(), sessions[1].name)
+        })?;
+        compared += 1;
+    }
+    ensure(compared > 0, || "the two connections have no number in common".to_owned())?;
+    // Pieces that were merged differently are the same put together.
+    for run in runs {
+        let there = sessions[1].frames_of(from[1], &run.run);
+        let there = RunSeen { run: run.run.clone(), frames: there, asked_at: run.asked_at };
+        let (one, other) = (pieces(&trial.profile, &run), pieces(&trial.profile, &there));
+        ensure(one == other, || format!("one answer is\n  {one:?}\n  on one connection and\n  {other:?}\n  on another"))?;
+        let ends = there.of(Kind::Completed).count();
+        ensure(ends == 1, || format!("a run has {ends} ends on another connection:{}", story(&there.frames, &[])))?;
+    }
+    pass(format!("{compared} events the same on both connections, under the same numbers"))
+}

@@ -1,0 +1,47 @@
+//! A message that every server answers, as far as its profile says how.
+
+use serde_json::json;
+
+use crate::{
+    check::{Fault, Seen, Trial, session::new_id},
+    profile::Kind,
+};
+
+/// A message that is surely answered, and how its answer is known.
+pub struct Question {
+    /// As it goes on the wire.
+    pub text: String,
+    id: String,
+    names_id: bool,
+}
+
+impl Question {
+    /// A question that nobody asked before. `mark` goes into it as a text.
+    pub fn new(trial: &Trial<'_>, mark: &str) -> Result<Self, Fault> {
+        let id = new_id() + mark;
+        let messages = &trial.profile.messages;
+        let (template, text) = match (&messages.ping, &messages.ask) {
+            (Some(ping), _) => (ping, String::new()),
+            (None, Some(ask)) => (ask, trial.plain("wireproof")?),
+            (None, None) => {
+                let why = "the profile has no message that is surely answered (messages.ping)";
+                return Err(Fault::NotDone(why.to_owned()));
+            }
+        };
+        let names_id = template.names("id");
+        let mut text = template.fill(&[("id", json!(id)), ("text", json!(text))]);
+        if !names_id && text.ends_with('}') {
+            // Nowhere else can a mark stand that JSON allows.
+            text.insert_str(text.len() - 1, &format!(",\"mark\":{}", json!(mark)));
+        }
+        Ok(Self { text, id, names_id })
+    }
+
+    /// True for its answer.
+    pub fn is_answered_by(&self, seen: &Seen, trial: &Trial<'_>) -> bool {
+        if self.names_id && trial.profile.fields.request.is_known() {
+            return seen.request.as_deref() == Some(&self.id);
+        }
+        !matches!(seen.kind, Kind::Welcome | Kind::Error | Kind::Other | Kind::BeforeStart)
+    }
+}

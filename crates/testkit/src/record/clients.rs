@@ -1,0 +1,98 @@
+//! What the clients of a test saw, as a history: every test of the kit can write one.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Action, Op, Outcome};
+use crate::{
+    TestClient,
+    history::{Entry, History},
+    profile::{Kind, Profile, ProfileError},
+};
+
+/// The history of clients of wireproof servers, each with its user. Give all clients of a test: what one of them began
+/// and another saw belongs together.
+pub fn of_clients<'a>(
+    clients: impl IntoIterator<Item = (&'a str, &'a TestClient)>,
+) -> Result<Vec<Op>, ProfileError> {
+    let profile = Profile::find("wireproof")?;
+    let clients: Vec<_> = clients.into_iter().collect();
+    let Some(began) = clients.iter().map(|(_, client)| client.history().began).min() else { return Ok(Vec::new()) };
+    let mut ops = Vec::new();
+    for (number, (user, client)) in clients.into_iter().enumerate() {
+        let lineage = format!("{user}/{number}");
+        of_client(&client.history(), began, user, &lineage, &profile, &mut ops);
+    }
+    ops.sort_by_key(|op: &Op| op.t_ns);
+    for (i, op) in ops.iter_mut().enumerate() {
+        op.i = i as u64;
+    }
+    Ok(ops)
+}
+
+fn of_client(
+    history: &History,
+    began: Instant,
+    user: &str,
+    lineage: &str,
+    profile: &Profile,
+    ops: &mut Vec<Op>,
+) {
+    let since = history.began.saturating_duration_since(began);
+    let mut connection = 0;
+    for entry in &history.entries {
+        let (at, op) = match entry {
+            Entry::Opened { at, asked } => {
+                connection += 1;
+                let f = if asked.is_some() { Action::Resume } else { Action::Connect };
+                let epoch = asked.map(|position| position.epoch.to_string());
+                (*at, Op { f, epoch, seq: asked.map(|position| position.seq), ..Op::default() })
+            }
+            Entry::Sent { at, text } => {
+                let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+                let request = profile.fields.request.text(&json);
+                let (f, outcome) = (Action::Send, Outcome::Invoke);
+                (*at, Op { f, outcome, request, text: text.clone(), ..Op::default() })
+            }
+            Entry::Arrived { arrival, .. } => (arrival.at, Op::frame(profile, &arrival.json, &arrival.text)),
+            Entry::Ended { at, ended } => {
+                (*at, Op { f: Action::Close, text: ended.to_string(), ..Op::default() })
+            }
+        };
+        let t_ns = nanoseconds(since + at);
+        ops.push(Op { t_ns, conn: format!("{lineage}#{connection}"), user: user.to_owned(), ..op });
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Op {
+    /// A frame that came, as a profile reads it.
+    pub fn frame(profile: &Profile, json: &Value, text: &str) -> Self {
+        let fields = &profile.fields;
+        let name = fields.kind.text(json).unwrap_or_default();
+        let kind = profile.kind_of(&name);
+        let number = fields.seq.number(json);
+        let seq = number.filter(|_| !kind.is_control());
+        Self {
+            f: Action::Recv,
+            stream: fields.run.text(json),
+            epoch: fields.epoch.text(json).filter(|_| kind.is_control()),
+            seq,
+            first_seq: seq.and(fields.first_seq.number(json)).filter(|first| Some(*first) != seq),
+            run_seq: fields.run_seq.number(json).filter(|_| !kind.is_control()),
+            first_run_seq: fields.first_run_seq.number(json).filter(|_| !kind.is_control()),
+            head: number.filter(|_| matches!(kind, Kind::Welcome | Kind::CaughtUp | Kind::Snapshot)),
+            resumed: profile.resumed(kind, json),
+            ev: Some(name),
+            call: fields.call.text(json),
+            request: fields.request.text(json),
+            text: text.to_owned(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! An agent that does what a test says: a real agent in the real server, for the failures that a good one never has.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext, ToolFailure};
+use wireproof_protocol::{ToolCallId, Usage};
+
+/// What an agent does, step by step: to be given to [`crate::Builder::agent`] and asked for with
+/// [`crate::TestClient::chat_with`]. Without an end of its own it answers with what it said.
+///
+/// ```
+/// # use std::time::Duration;
+/// use wireproof_testkit::Script;
+///
+/// let flaky = Script::named("flaky").thinks("Let me look.").tool_fails("search", "no_index", "The index is away.");
+/// let silent = Script::named("silent").says("Well, ").hangs();
+/// let slow = Script::named("slow").waits(Duration::from_millis(50)).says("Done.");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Script {
+    name: String,
+    steps: Vec<Does>,
+}
+
+#[derive(Debug, Clone)]
+enum Does {
+    Emit(Emission),
+    Tool { name: String, parameters: Value, result: Result<Value, ToolFailure> },
+    Wait(Duration),
+    Fail { code: String, message: String },
+    Panic(String),
+    Hang,
+}
+
+impl Script {
+    /// An agent of this name that does nothing yet.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), steps: Vec::new() }
+    }
+
+    fn then(mut self, step: Does) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Thinks this.
+    pub fn thinks(self, reasoning: &str) -> Self {
+        self.then(Does::Emit(Emission::Thinking { reasoning: reasoning.to_owned() }))
+    }
+
+    /// Says a piece of the answer.
+    pub fn says(self, piece: &str) -> Self {
+        self.then(Does::Emit(Emission::MessageDelta { delta: piece.to_owned() }))
+    }
+
+    /// Tells its state.
+    pub fn tells(self, status: &str) -> Self {
+        self.then(Does::Emit(Emission::Status { status: status.to_owned(), detail: None }))
+    }
+
+    /// Calls a tool, which gives this.
+    pub fn tool(self, name: &str, parameters: Value, result: impl Into<Value>) -> Self {
+        self.then(Does::Tool { name: name.to_owned(), parameters, result: Ok(result.into()) })
+    }
+
+    /// Calls a tool, which fails.
+    pub fn tool_fails(self, name: &str, code: &str, message: &str) -> Self {
+        let result = Err(ToolFailure::new(code, message));
+        self.then(Does::Tool { name: name.to_owned(), parameters: json!({}), result })
+    }
+
+    /// Takes its time, or less when the run is to end.
+    pub fn waits(self, time: Duration) -> Self {
+        self.then(Does::Wait(time))
+    }
+
+    /// Gives up.
+    pub fn fails(self, code: &str, message: &str) -> Self {
+        self.then(Does::Fail { code: code.to_owned(), message: message.to_owned() })
+    }
+
+    /// Panics, with words that no client may see.
+    pub fn panics(self, words: &str) -> Self {
+        self.then(Does::Panic(words.to_owned()))
+    }
+
+    /// Does nothing more for ever, and hears no cancel.
+    pub fn hangs(self) -> Self {
+        self.then(Does::Hang)
+    }
+
+    async fn perform(self, context: RunContext) -> Result<Answer, AgentError> {
+        let mut said = String::new();
+        for step in self.steps {
+            match step {
+                Does::Emit(emission) => {
+                    if let Emission::MessageDelta { delta } = &emission {
+                        said.push_str(delta);
+                    }
+                    context.emit(emission).await?;
+                }
+                Does::Tool { name, parameters, result } => call(&context, name, parameters, result).await?,
+                Does::Wait(time) => tokio::select! {
+                    () = sleep(time) => {}
+                    () = context.cancelled.cancelled() => return Err(AgentError::Cancelled),
+                },
+                Does::Fail { code, message } => return Err(AgentError::Failed { code, message }),
+                Does::Panic(words) => panic!("{words}"),
+                Does::Hang => std::future::pending().await,
+            }
+        }
+        Ok(Answer { final_response: said, usage: Usage::default() })
+    }
+}
+
+async fn call(
+    context: &RunContext,
+    tool_name: String,
+    parameters: Value,
+    result: Result<Value, ToolFailure>,
+) -> Result<(), AgentError> {
+    let tool_call_id = ToolCallId::new();
+    let executing = Emission::ToolExecuting { tool_call_id, tool_name: tool_name.clone(), parameters };
+    context.emit(executing).await?;
+    context.emit(Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms: 0.0 }).await
+}
+
+impl Agent for Script {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
+        Box::pin(self.clone().perform(context))
+    }
+}
