@@ -30,12 +30,18 @@ struct Step {
 /// Steps that run only when they are named: another build of half the tree, which takes minutes.
 const NAMED_ONLY: [&str; 1] = ["otel"];
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     Step { name: "fmt", needs: &[Need::Rustfmt], cargo: "fmt --all + --check", counts: Counts::Nothing },
     Step {
         name: "clippy",
         needs: &[Need::Clippy],
         cargo: "clippy --workspace --all-targets + -- -D warnings",
+        counts: Counts::Nothing,
+    },
+    Step {
+        name: "clippy-bugs",
+        needs: &[Need::Clippy],
+        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof --all-targets --features wireproof/sabotage + -- -D warnings",
         counts: Counts::Nothing,
     },
     Step { name: "doc", needs: &[], cargo: "doc --workspace --no-deps +", counts: Counts::Nothing },
@@ -49,6 +55,13 @@ const STEPS: [Step; 7] = [
         name: "nextest",
         needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium, Need::Promtool, Need::Websocketd],
         cargo: "nextest run --workspace --profile ci +",
+        counts: Counts::Nextest,
+    },
+    // A build of its own: the tests before it are of the server that ships, without bugs to switch on.
+    Step {
+        name: "prove",
+        needs: &[Need::Nextest],
+        cargo: "nextest run -p wireproof-testkit --features sabotage --test prove --profile ci +",
         counts: Counts::Nextest,
     },
     Step {

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod load;
 mod logging;
+mod proxy;
 mod restore;
 mod running;
 mod runtime;
@@ -56,6 +57,8 @@ enum Command {
     Admin(admin::Admin),
     /// Judge a server by its promises, one check each.
     Check(check::Check),
+    /// Stand between clients and a server and do to their connections what networks do, and worse.
+    Proxy(proxy::Proxy),
     /// Put a server under load and measure it.
     Load(load::Load),
 }
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Restore(restore) => restore.run(),
         Command::Admin(admin) => admin.run(),
         Command::Check(check) => check.run(),
+        Command::Proxy(proxy) => proxy.run(),
         Command::Load(load) => load.run(),
     };
     exit::code(done)

@@ -33,7 +33,7 @@ pub use need::Need;
 pub use seen::Seen;
 pub use session::Session;
 pub use story::story;
-pub use target::{Credentials, HttpAnswer, Target, TargetError};
+pub use target::{Credentials, HttpAnswer, Target, TargetError, is_unreachable};
 pub use trial::{Trial, Visitor, with_query};
 
 /// A promise of a server, and how it is put to the test.

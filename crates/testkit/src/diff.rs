@@ -76,14 +76,14 @@ impl fmt::Display for Diff {
         let last = (parts_at.unwrap_or(0) + AROUND).min(rows);
         let width =
             self.0.iter().map(|row| row.expected().chars().count()).max().unwrap_or(0).clamp(8, WIDTH);
-        writeln!(f, "       {:width$}  came", "expected")?;
+        writeln!(f, "        {:width$}  came", "expected")?;
         if first > 0 {
             writeln!(f, "       ... {first} alike before")?;
         }
         for (index, row) in self.0.iter().enumerate().take(last).skip(first) {
             let mark = if parts_at == Some(index) { ">" } else { " " };
             let (expected, came) = (shorten(row.expected(), WIDTH - 1), shorten(row.came(), WIDTH));
-            writeln!(f, "  {mark}{:>3} {expected:width$}  {came}{}", index + 1, row.words())?;
+            writeln!(f, "  {mark}{:>4} {expected:width$}  {came}{}", index + 1, row.words())?;
         }
         if last < rows {
             writeln!(f, "       ... {} more", rows - last)?;
@@ -151,7 +151,7 @@ mod tests {
         let (mut expected, came) = (vec!["a"; 300], vec!["a"; 299]);
         expected[200] = "b";
         let text = Diff::of_names(&expected, &came).to_string();
-        assert!(text.contains("175 alike before") && text.contains("> 201 b"), "\n{text}");
+        assert!(text.contains("175 alike before") && text.contains("> 201 b "), "\n{text}");
         assert!(text.lines().count() < 60);
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod apart;
 mod arrival;
 pub mod check;
 mod client;
@@ -17,6 +18,7 @@ mod line;
 mod matcher;
 pub mod proxy;
 pub mod profile;
+pub mod proof;
 pub mod record;
 pub mod report;
 mod rest;

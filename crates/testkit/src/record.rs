@@ -178,6 +178,13 @@ impl Recorder {
         self.ops().clone()
     }
 
+    /// Puts the ops in the order of their times: what was noted late, as the faults that a proxy made, gets to its place.
+    pub fn settle(&self) {
+        let mut ops = self.ops();
+        ops.sort_by_key(|op| op.t_ns);
+        (0..).zip(ops.iter_mut()).for_each(|(i, op)| op.i = i);
+    }
+
     /// Takes all ops out.
     pub fn take(&self) -> Vec<Op> {
         std::mem::take(&mut self.ops())

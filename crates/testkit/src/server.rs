@@ -16,7 +16,7 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_client::Connect;
 use wireproof_protocol::UserId;
 use wireproof_server::{
-    Config, ReloadError, Server, StartError,
+    Config, ReloadError, Server,
     auth::{
         Keys, Permissions,
         keys::{KEY_FILE, KeyReport},
@@ -24,7 +24,7 @@ use wireproof_server::{
     config::JwtConfig,
 };
 
-use crate::{DEADLINE, account::TestAccount, issuer::Issuer, rest::Rest, user::TestUser};
+use crate::{DEADLINE, account::TestAccount, apart::Apart, issuer::Issuer, rest::Rest, user::TestUser};
 
 /// Between two looks at a number of the server that has no event of its own.
 const LOOK: Duration = Duration::from_millis(1);
@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// A running server that ends with its test.
 pub struct TestServer {
     server: Server,
+    /// Where it runs, when that is not the test's own runtime.
+    apart: Option<Apart>,
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
     site: Arc<Site>,
@@ -84,6 +86,7 @@ fn secret(jwt: &JwtConfig, data_dir: &Path) -> Vec<u8> {
 pub struct Builder {
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
+    apart: bool,
 }
 
 impl Builder {
@@ -114,6 +117,13 @@ impl Builder {
         self
     }
 
+    /// Runs the server on a thread of its own, so that [`TestServer::kill_and_restart`] can end it, and so that a test
+    /// that blocks its runtime does not hold it up.
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
+        self
+    }
+
     /// Starts the server; it accepts connections when this returns. Panics with the reason when it does not start.
     pub async fn start(self) -> TestServer {
         let folder =
@@ -124,10 +134,16 @@ impl Builder {
         config.data_dir = folder.path().to_owned();
         let keys = Keys::from_config(&signing(&config), &config.data_dir)
             .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
-        let server = launch(&config, &self.agents).await;
+        let (apart, server) = match self.apart {
+            false => (None, launch(&config, &self.agents).await),
+            true => {
+                let (apart, server) = launch_apart(&config, &self.agents).await;
+                (Some(apart), server)
+            }
+        };
         let secret = RwLock::new(secret(&config.jwt, &config.data_dir));
         let site = Arc::new(Site { address, keys, secret });
-        TestServer { server, config, agents: self.agents, site, folder, _port: port }
+        TestServer { server, apart, config, agents: self.agents, site, folder, _port: port }
     }
 }
 
@@ -145,17 +161,20 @@ fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
 }
 
 async fn launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Server {
-    match try_launch(config, agents).await {
+    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
+    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
+    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
+    match Server::start_with(config.clone(), agents).await {
         Ok(server) => server,
         Err(error) => panic!("the server did not start: {error}"),
     }
 }
 
-async fn try_launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Result<Server, StartError> {
-    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
-    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
-    Server::start_with(config.clone(), agents).await
+async fn launch_apart(config: &Config, agents: &[Arc<dyn Agent>]) -> (Apart, Server) {
+    let apart = Apart::begin().unwrap_or_else(|e| panic!("no thread for the server: {e}"));
+    let (config, agents) = (config.clone(), agents.to_vec());
+    let server = apart.run(async move { launch(&config, &agents).await }).await;
+    (apart, server)
 }
 
 impl TestServer {
@@ -276,28 +295,29 @@ impl TestServer {
 
     /// Drains and starts again on the same folder and the same address; users and clients stay good.
     pub async fn restart(self) -> Self {
-        let Self { server, config, agents, site, folder, _port } = self;
+        let Self { server, apart, config, agents, site, folder, _port } = self;
         server.shutdown().await;
-        let server = launch(&config, &agents).await;
-        Self { server, config, agents, site, folder, _port }
-    }
-
-    /// Ends without a drain and starts again on the same folder and the same address: connections are closed, runs are
-    /// cut off, and the next start tells so in their logs. For the end of a whole process, `wireproof serve` is there to
-    /// be killed.
-    pub async fn restart_undrained(self) -> Self {
-        let Self { server, config, agents, site, folder, _port } = self;
-        drop(server);
-        let deadline = Instant::now() + DEADLINE;
-        // What is in flight holds the folder until it ends.
-        let server = loop {
-            match try_launch(&config, &agents).await {
-                Ok(server) => break server,
-                Err(error) if Instant::now() >= deadline => panic!("the server did not start again: {error}"),
-                Err(_) => sleep(LOOK).await,
+        let (apart, server) = match apart {
+            None => (None, launch(&config, &agents).await),
+            Some(before) => {
+                before.end().await;
+                let (apart, server) = launch_apart(&config, &agents).await;
+                (Some(apart), server)
             }
         };
-        Self { server, config, agents, site, folder, _port }
+        Self { server, apart, config, agents, site, folder, _port }
+    }
+
+    /// Ends in the middle of what it does, as a crash would, and starts again on the same folder and the same address:
+    /// no close, no drain; what its runs left is ended by the start. Only for a server with [`Builder::apart`]; panics
+    /// for others. A whole process, which takes its memory along, is `wireproof serve` to be killed.
+    pub async fn kill_and_restart(self) -> Self {
+        let Self { server, apart, config, agents, site, folder, _port } = self;
+        let Some(killed) = apart else { panic!("a server that is to be killed is started with `apart`") };
+        killed.end().await;
+        drop(server);
+        let (apart, server) = launch_apart(&config, &agents).await;
+        Self { server, apart: Some(apart), config, agents, site, folder, _port }
     }
 
     /// Drains: clients are told, runs end, everything is flushed. Gives back the folder for a look.

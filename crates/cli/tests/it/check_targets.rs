@@ -138,7 +138,8 @@ async fn heavy_a_server_that_dies_in_the_middle() -> Result<()> {
     let server = Server::start(folder.path()).await?;
     let data = folder.path().to_str().context("a path")?;
     let flags = ["--data-dir", data, "--users", "10"];
-    let judged = check(&server.url, &flags);
+    let url = server.url.clone();
+    let judged = check(&url, &flags);
     let killed = async {
         // The first connection only looks whether somebody is there; with the next ones the checks are at work.
         let deadline = Instant::now() + WITHIN;

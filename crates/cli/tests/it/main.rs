@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod packaging;
 mod process;
+mod proxy;
 mod schemathesis;
 mod serve;
 mod settings;

@@ -103,11 +103,7 @@ impl Rules {
         let expires = if endless { Some(f64::MAX) } else { expires };
         let expires = expires.ok_or(AuthError::Invalid)?;
         let not_before = if self.bugs.on(Bug::NbfIgnored) { None } else { not_before };
-        let subject = match claims.get("sub").and_then(Value::as_str) {
-            None | Some("") if self.bugs.on(Bug::UserNotRequired) => Some("nobody"),
-            subject => subject,
-        };
-        let subject = subject.ok_or(AuthError::Invalid)?;
+        let subject = self.somebody(claims.get("sub").and_then(Value::as_str)).ok_or(AuthError::Invalid)?;
         if self.issuer.is_some()
             && claims.get("iss").and_then(Value::as_str) != self.issuer.as_deref()
             && !self.bugs.on(Bug::IssuerIgnored)
@@ -120,7 +116,7 @@ impl Rules {
         {
             return Err(AuthError::Invalid);
         }
-        let named = if own { Some(subject) } else { at(claims, &self.user_claim).and_then(Value::as_str) };
+        let named = if own { Some(subject) } else { self.somebody(at(claims, &self.user_claim).and_then(Value::as_str)) };
         let named = if self.bugs.on(Bug::TokenUserIgnored) { Some("user") } else { named };
         let user_id = UserId::new(named.ok_or(AuthError::Invalid)?).map_err(|_| AuthError::Invalid)?;
         let session_id = match claims.get("sid") {
@@ -144,6 +140,14 @@ impl Rules {
             key: Some(key.id),
         };
         Ok(Verified { key: key.id, principal, not_before })
+    }
+
+    /// Bugs: who names nobody is somebody all the same.
+    fn somebody<'a>(&self, named: Option<&'a str>) -> Option<&'a str> {
+        match named {
+            None | Some("") if self.bugs.on(Bug::UserNotRequired) => Some("nobody"),
+            named => named,
+        }
     }
 
     /// What a token of others grants.

@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod order;
 mod performance;
+mod proof;
 mod protocol;
 mod race;
 mod resume;
@@ -38,7 +39,7 @@ use check;
 
 /// All checks, in the order of reports.
 pub static CHECKS: LazyLock<Vec<&'static Check>> = LazyLock::new(|| {
-    let groups: [&'static [Check]; 12] = [
+    let groups: [&'static [Check]; 13] = [
         connect::CHECKS,
         auth::CHECKS,
         events::CHECKS,
@@ -51,6 +52,7 @@ pub static CHECKS: LazyLock<Vec<&'static Check>> = LazyLock::new(|| {
         health::CHECKS,
         protocol::CHECKS,
         performance::CHECKS,
+        proof::CHECKS,
     ];
     groups.into_iter().flatten().collect()
 });

@@ -26,6 +26,8 @@ const ORDERS: usize = 256;
 enum Order {
     Text(String, oneshot::Sender<bool>),
     Binary(Vec<u8>, oneshot::Sender<bool>),
+    /// Reads no more.
+    Hang(oneshot::Sender<bool>),
     Close(u16),
     Cut,
 }
@@ -58,7 +60,7 @@ pub struct Session {
 /// A request for a run on its way.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// The request's id.
+    /// The request's id; empty when it went without one.
     pub id: String,
     /// The first frame that can be of it.
     pub from: usize,
@@ -169,6 +171,13 @@ impl Session {
         self.note(Action::Close, Outcome::Invoke, &code.to_string());
         // Over already: what was to be done is done.
         let _ = self.orders.send(Order::Close(code)).await;
+    }
+
+    /// Reads nothing any more, as a client that hangs: what comes stays where the kernel keeps it.
+    pub async fn hang(&self) -> Result<(), Fault> {
+        self.note(Action::Fault, Outcome::Ok, "the client reads no more");
+        let (done, sent) = oneshot::channel();
+        self.order(Order::Hang(done), sent).await
     }
 
     /// Ends the connection with a reset, as a lost network would.
@@ -296,7 +305,8 @@ impl Session {
             // A server that begins with something else is judged by its events, and not by this wait; and one that says
             // what an event answers is believed.
             Kind::Started | Kind::Completed | Kind::Thinking | Kind::ToolStarted => {
-                !answers && seen.request.as_ref().is_none_or(|request| *request == asked.id)
+                let named = seen.request.as_ref().filter(|_| !asked.id.is_empty());
+                !answers && named.is_none_or(|request| *request == asked.id)
             }
             _ => false,
         });
@@ -413,6 +423,7 @@ impl Book {
 }
 
 async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receiver<Order>) {
+    let mut reads = true;
     loop {
         tokio::select! {
             biased;
@@ -427,11 +438,15 @@ async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receive
                     let failed = |e: RecvError| Ended { cause: Some(e.to_string()), ..Ended::default() };
                     return book.over(ended.unwrap_or_else(failed));
                 }
+                Some(Order::Hang(done)) => {
+                    reads = false;
+                    let _ = done.send(true);
+                }
                 // Whoever asked may have stopped waiting.
                 Some(Order::Text(text, done)) => drop(done.send(connection.send_text(text).await.is_ok())),
                 Some(Order::Binary(bytes, done)) => drop(done.send(connection.send_binary(bytes).await.is_ok())),
             },
-            received = connection.recv_text(Duration::from_secs(3600)) => match received {
+            received = connection.recv_text(Duration::from_secs(3600)), if reads => match received {
                 Ok(text) => book.came(&text),
                 Err(RecvError::Ended(ended)) => return book.over(*ended),
                 Err(RecvError::Timeout(_) | RecvError::Unreadable { .. }) => {}

@@ -24,7 +24,7 @@ fn event(seq: u64, kind: &str, fields: Value) -> Value {
 
 /// A good run with one tool.
 fn good() -> Vec<Value> {
-    let usage = json!({ "input_tokens": 0, "output_tokens": 0 });
+    let usage = json!({ "input_tokens": 0, "output_tokens": 0, "total_tokens": 0 });
     vec![
         event(1, "agent_started", json!({ "message": "I work." })),
         event(2, "agent_thinking", json!({ "reasoning": "A tool.", "step_number": 1 })),

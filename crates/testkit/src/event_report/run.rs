@@ -137,7 +137,7 @@ impl RunReport {
             since: if requested.is_some() { Since::Request } else { Since::FirstEvent },
             sequence: steps,
             timing_ms,
-            coverage: 1.0 - missing.len() as f64 / CRITICAL_EVENTS.len() as f64,
+            coverage: (CRITICAL_EVENTS.len() - missing.len()) as f64 / CRITICAL_EVENTS.len() as f64,
             missing,
             out_of_order: out_of_order(all()),
             outcome,

@@ -135,7 +135,7 @@ impl<'a> Court<'a> {
         }
     }
 
-    fn decide(mut self, header: &Header, ops: &[Op]) -> Judgement {
+    fn decide(mut self, header: &Header, ops: &'a [Op]) -> Judgement {
         self.counts.users = self.users.len();
         self.counts.connections = self.connections.len();
         self.counts.runs = self.runs_by_name.len();

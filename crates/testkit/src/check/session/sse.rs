@@ -63,6 +63,10 @@ pub(super) async fn serve(post: Post, book: Book, mut orders: mpsc::Receiver<Ord
             order = orders.recv() => match order {
                 None => return,
                 Some(Order::Close(_)) => return book.over(Ended::default()),
+                // What is posted comes back by itself: there is nothing to leave unread.
+                Some(Order::Hang(done)) => {
+                    let _ = done.send(false);
+                }
                 Some(Order::Cut) => return book.over(broke("reset by the client")),
                 // Bytes are no message here.
                 Some(Order::Binary(_, done)) => drop(done.send(false)),

@@ -1,13 +1,13 @@
 //! What the judge gives: what was looked at, what was found, what it was not, and what could not be judged.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::Court;
 use crate::{
     proof::{
-        bound::Bound,
+        bound::{Bound, grouped},
         witness::{Invariant, Violation},
     },
     record::{Action, Header, Op},
@@ -37,6 +37,34 @@ impl Judgement {
     /// True when nothing is held against the server.
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty()
+    }
+
+    /// It in a paragraph: what was looked at, what was found, and what could not be judged.
+    pub fn tell(&self) -> String {
+        let counts = &self.counts;
+        let mut text = format!(
+            "{} users, {} connections, {} runs, {} frames, {} faults; {} markers, seen {} times",
+            counts.users,
+            counts.connections,
+            grouped(counts.runs as u64),
+            grouped(counts.frames),
+            grouped(counts.faults),
+            grouped(counts.markers),
+            grouped(counts.markers_seen)
+        );
+        if self.is_clean() {
+            let _ = write!(text, "; violations: {}", self.bound);
+        } else {
+            let total: Vec<String> = self.total.iter().map(|(name, n)| format!("{} {name}", grouped(*n))).collect();
+            let _ = write!(text, "; violations: {}", total.join(", "));
+        }
+        if !self.excused.is_empty() {
+            let _ = write!(text, "; {} more are the doing of faults that changed what was said", self.excused.len());
+        }
+        for Unjudged { id, why } in &self.unjudged {
+            let _ = write!(text, "\n  not judged: {id}: {why}");
+        }
+        text
     }
 }
 

@@ -36,6 +36,12 @@ pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
     let body = revoke.body.fill(&[("user", json!(ada.user))]);
     let body = serde_json::from_str(&body).map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
     let answer = trial.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
+    if matches!(answer.status, 401 | 403) {
+        return Err(Fault::NotDone(format!(
+            "the judge is no administrator here: {} answered {} (auth.jwt.admin)",
+            revoke.path, answer.status
+        )));
+    }
     ensure((200..300).contains(&answer.status), || {
         format!("an administrator's revocation was answered with {}: {}", answer.status, answer.body)
     })?;

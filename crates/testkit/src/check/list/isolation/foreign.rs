@@ -103,7 +103,8 @@ pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&bob).await?;
     let mut his = Secrets::of(&bob.user);
     let ask = message(&trial.profile.messages.ask_in, "ask_in")?;
-    let asked = Asked { id: new_id(), from: session.count(), at: std::time::Instant::now() };
+    let id = if ask.names("id") { new_id() } else { String::new() };
+    let asked = Asked { id, from: session.count(), at: std::time::Instant::now() };
     let text = his.prompt(trial)?;
     let values = [("text", json!(text)), ("thread", json!(owner.thread)), ("id", json!(asked.id))];
     session.send(ask.fill(&values)).await?;

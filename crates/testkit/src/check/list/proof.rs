@@ -1,0 +1,51 @@
+//! The proof: many users at once, in each other's way and over connections that are lost, and a judge of all that came.
+
+use super::check;
+use crate::{
+    check::{Check, Evidence, Fault, Need, Outcome, Trial},
+    proof::{Size, judge, play},
+};
+
+/// The checks of this group.
+pub(super) const CHECKS: &[Check] = &[
+    check!(
+        "isolation.proof",
+        Critical,
+        FullAlone,
+        [Need::Agent, Need::TwoUsers],
+        "leak_rarely",
+        "Of many users at once, in each other's way on purpose, none gets a byte or a run of another.",
+        proof
+    ),
+    check!(
+        "delivery.proof",
+        Critical,
+        FullAlone,
+        [Need::Agent],
+        "lost_rarely",
+        "Over connections that are cut, slowed and opened again, every event comes once, in order, and to an end.",
+        proof
+    ),
+];
+
+/// Both are the same proof under two seeds: what one finds of the other's kind is as wrong.
+async fn proof(trial: &Trial<'_>) -> Outcome {
+    let alone = trial.target.given().is_empty() && trial.target.lacks_users(2).is_some();
+    let users = if alone { 1 } else { trial.users };
+    let header = play(trial, Size::of(users)).await?;
+    let ops = trial.recorder.snapshot();
+    let judgement = judge(&header, &ops);
+    let replay = format!(
+        "wireproof check {} --only {} --seed {:#x} --users {users}",
+        trial.target.url(),
+        trial.id(),
+        trial.seed
+    );
+    match judgement.violations.first() {
+        None => Ok(Evidence { what: judgement.tell(), ..Evidence::default() }),
+        Some(first) => {
+            let told = first.tell(&header, &ops, &replay);
+            Err(Fault::Broken(format!("{}\n{told}", judgement.tell())))
+        }
+    }
+}

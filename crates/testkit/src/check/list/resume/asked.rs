@@ -1,0 +1,118 @@
+//! What was asked on a connection that is lost: it goes on, and asking again does not ask twice.
+
+use serde_json::json;
+
+use crate::{
+    check::{
+        Fault, Outcome, Seen, Session, Trial, broken, ensure, pass,
+        list::{
+            log::{epoch_of, last},
+            secrets::{message, settle},
+        },
+        session::{Asked, new_id},
+    },
+    profile::Kind,
+};
+
+/// Runs whose connection is lost.
+const LOST: usize = 3;
+
+/// How a run ended that nobody touched: what its end says, and whether there is an answer.
+fn end_of(trial: &Trial<'_>, end: &Seen) -> (Option<String>, bool) {
+    let fields = &trial.profile.fields;
+    (fields.outcome.text(&end.json), fields.answer.of(&end.json).is_some())
+}
+
+pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let witness = trial.connect(&ada).await?;
+    let quiet = witness.run(&trial.plain("wk1quiet")?).await?;
+    let usual = quiet.of(Kind::Completed).next().map(|end| end_of(trial, end)).unwrap_or_default();
+    if usual == (None, false) {
+        return Err(Fault::NotDone("the end of a run does not say how it ended (fields.outcome, fields.answer)".to_owned()));
+    }
+    let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
+    let (from, mut runs) = (witness.count(), Vec::new());
+    for place in 0..LOST {
+        let session = trial.connect(&ada).await?;
+        let asked = session.ask(slow).await?;
+        let run = session.run_of(&asked).await?.unwrap_or_default();
+        for _ in 0..trial.chance(4) {
+            let next = session.count();
+            session.wait("event of a run", next, session.patience(), |_| true).await?;
+        }
+        if place % 2 == 0 {
+            session.cut().await;
+        } else {
+            session.close(1000).await;
+        }
+        session.ended(session.patience()).await?;
+        let over = witness.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
+        if over {
+            return Err(Fault::NotDone("prompts.slow was over before its connection could be lost".to_owned()));
+        }
+        runs.push(run);
+    }
+    let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
+    for run in &runs {
+        let end = witness.wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
+        let end = end.await?;
+        ensure(end_of(trial, &end) == usual, || {
+            format!("a run whose connection was lost did not end as others do ({:?}): {}", usual.0, end.brief())
+        })?;
+    }
+    pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
+}
+
+/// The run that a request was accepted as, by the answer to it.
+async fn accepted(session: &Session, asked: &Asked) -> Result<String, Fault> {
+    let answers = |seen: &Seen| {
+        matches!(seen.kind, Kind::Accepted | Kind::Error) && seen.request.as_deref() == Some(&asked.id)
+    };
+    let answer = session.wait("answer to a request that was sent again", asked.from, session.patience(), answers).await?;
+    match (&answer.run, answer.kind) {
+        (Some(run), Kind::Accepted) => Ok(run.clone()),
+        _ => broken(format!("{}: a request that was sent again was not accepted: {}", session.name, answer.brief())),
+    }
+}
+
+pub(super) async fn resent_request(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let ask = message(&trial.profile.messages.ask, "ask")?;
+    if !ask.names("id") {
+        return Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned()));
+    }
+    let mut sent_again = 0;
+    for wait in [true, false, true] {
+        let session = trial.connect(&ada).await?;
+        let (epoch, marker) = (epoch_of(trial, &session), format!("wk1again{:x}", trial.chance(u64::MAX)));
+        let (id, text) = (new_id(), trial.plain(&marker)?);
+        session.run(&trial.plain("wk1before")?).await?;
+        let position = last(&session);
+        let asked = session.ask_as(&id, &text).await?;
+        let before = if wait { Some(accepted(&session, &asked).await?) } else { None };
+        session.cut().await;
+        let back = match position {
+            Some(position) => trial.resume(&ada, &epoch, position).await?,
+            None => trial.connect(&ada).await?,
+        };
+        let again = back.ask_as(&id, &text).await?;
+        let run = accepted(&back, &again).await?;
+        ensure(before.as_ref().is_none_or(|before| *before == run), || {
+            format!("a request that was sent again became another run: {run}, and {before:?} before")
+        })?;
+        // Once more, to a run that is over.
+        let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
+        let ended = |seen: &Seen| seen.kind == Kind::Completed && seen.is_of_run(&run);
+        back.wait("end of the run", 0, within, ended).await?;
+        back.send(ask.fill(&[("text", json!(text)), ("id", json!(id))])).await?;
+        let third = Asked { id: id.clone(), from: again.from + 1, at: again.at };
+        settle(&back).await?;
+        let later = accepted(&back, &third).await?;
+        ensure(later == run, || format!("a request that was sent again after its run became another one: {later}, not {run}"))?;
+        let said = back.seen().iter().filter(|seen| seen.kind == Kind::Message && seen.text.contains(&marker)).count();
+        ensure(said <= 1, || format!("{}: a message that was sent three times under one id stands {said} times in the log", back.name))?;
+        sent_again += 2;
+    }
+    pass(format!("{sent_again} requests that were sent again became no run of their own"))
+}
