@@ -53,6 +53,7 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "deliveries" => measure::throughput::deliveries().await,
         "handshakes" => measure::handshakes::handshakes().await,
         "fault-proxy" => measure::proxy::proxy(),
+        "judge" => measure::judge::judge(),
         "limits" => measure::limits::limits().await,
         "stall" => measure::stall::stall().await,
         "storm" => measure::storm::storm().await,

@@ -9,6 +9,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 
 pub mod handshakes;
+pub mod judge;
 pub mod latency;
 pub mod limits;
 pub mod memory;

@@ -134,8 +134,12 @@ impl Check {
         whom.reach(&judge).await?;
         let mut report = course::follow(&judge, whom.target()).await;
         report.command = whom.command();
+        if self.users != 50 {
+            report.command.push_str(&format!(" --users {}", self.users));
+        }
+        let profile = whom.target().profile().clone();
         whom.close().await;
-        self.outlet.write(&report)?;
+        self.outlet.write(&report, &profile)?;
         self.verdict(&report)
     }
 

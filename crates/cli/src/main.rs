@@ -19,6 +19,7 @@ mod signals;
 mod token;
 mod transcript;
 mod user;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Check),
     /// Stand between clients and a server and do to their connections what networks do, and worse.
     Proxy(proxy::Proxy),
+    /// Judge a history that was written before.
+    Verify(verify::Verify),
     /// Put a server under load and measure it.
     Load(load::Load),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Admin(admin) => admin.run(),
         Command::Check(check) => check.run(),
         Command::Proxy(proxy) => proxy.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Load(load) => load.run(),
     };
     exit::code(done)

@@ -86,7 +86,9 @@ enum Ends {
 impl Proxy {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if let Some(control) = self.control.filter(|control| !control.ip().is_loopback()) {
-            let why = format!("--control {control}: whoever reaches it can cut connections; give 127.0.0.1 or [::1]");
+            let why = format!(
+                "--control {control}: whoever reaches it can cut connections; give 127.0.0.1 or [::1]"
+            );
             return Err(Stop::Usage(why).into());
         }
         for toxic in self.asked() {
@@ -151,7 +153,8 @@ impl Proxy {
             Way::Server => Direction::ToServer,
             Way::Client => Direction::ToClient,
         });
-        let by_flags = faults.into_iter().map(|(fault, when)| Toxic { direction, ..Toxic::new(fault).when(when) });
+        let by_flags =
+            faults.into_iter().map(|(fault, when)| Toxic { direction, ..Toxic::new(fault).when(when) });
         by_flags.chain(self.toxics.iter().cloned()).collect()
     }
 

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use wireproof_protocol::{ErrorCode, UserId};
 
-use crate::{error::Refusal, limits::rates::Exceeded, sabotage::{Bug, Bugs}};
+use crate::{
+    error::Refusal,
+    limits::rates::Exceeded,
+    sabotage::{Bug, Bugs},
+};
 
 pub mod accounts;
 mod attempts;

@@ -198,6 +198,8 @@ impl Runs {
             Answer::Done(started) => started,
         };
         let thread_id = started.thread_id;
+        #[cfg(feature = "sabotage")]
+        self.wrote_in(user_id, thread_id);
         tracing::info!(
             %run_id,
             %user_id,
@@ -249,7 +251,7 @@ impl Runs {
     pub async fn cancel(&self, user_id: &UserId, run_id: RunId) -> Result<ControlBody, Refusal> {
         let owner = if self.bugs.on(Bug::ForeignRunCancelled) { self.registry.owner(run_id) } else { None };
         let user_id = owner.as_ref().unwrap_or(user_id);
-        if self.registry.cancel(user_id, run_id) {
+        if self.bugs.on(Bug::CancelIgnored) || self.registry.cancel(user_id, run_id) {
             return Ok(ControlBody::Ack {
                 thread_id: None,
                 run_id: Some(run_id),

@@ -25,6 +25,11 @@ macro_rules! bugs {
                 match self { $(Bug::$name => $word,)* }
             }
 
+            /// Once in how many times it strikes when nothing else is said.
+            fn usually(self) -> u64 {
+                if matches!(self, Bug::LeakRarely | Bug::LostRarely) { 1000 } else { 1 }
+            }
+
             /// What the server does wrong with it.
             pub fn sentence(self) -> &'static str {
                 match self { $(Bug::$name => $sentence,)* }
@@ -40,6 +45,7 @@ bugs! {
     AliasMissing "alias_missing" "The second address of the socket is not served."
     SubprotocolNotOffered "subprotocol_not_offered" "The handshake selects a subprotocol that nobody offered."
     PlainGetAccepted "plain_get_accepted" "A plain GET at the socket's address is answered with 200."
+    SilentBlocksOthers "silent_blocks_others" "Who connects and says nothing keeps others from connecting."
     ForeignOriginAccepted "foreign_origin_accepted" "The page of another site may connect."
     // auth
     NoTokenAccepted "no_token_accepted" "Who shows no credentials gets in."
@@ -62,6 +68,10 @@ bugs! {
     ExpiryNotRequired "expiry_not_required" "A token that never expires gets in."
     UserNotRequired "user_not_required" "A token of nobody gets in."
     ExpiredConnectionStays "expired_connection_stays" "A connection outlives its token."
+    RenewalForgotten "renewal_forgotten" "A connection ends with its first token although it was renewed."
+    PermissionsIgnored "permissions_ignored" "A token that does not allow it is enough to ask."
+    AdminForAll "admin_for_all" "Everybody may administer."
+    UserCaseFolded "user_case_folded" "Users whose names differ in capitals are one."
     // health
     HealthFails "health_fails" "The health route answers 500."
     HealthLies "health_lies" "The health route tells of no connections whatever there are."
@@ -86,6 +96,8 @@ bugs! {
     RateLimitShared "rate_limit_shared" "All users share one rate."
     ConnectionLimitIgnored "connection_limit_ignored" "A user may open any number of connections."
     RunLimitIgnored "run_limit_ignored" "A user may have any number of runs."
+    PlaceLeaked "place_leaked" "A connection that broke is counted for ever."
+    RetryAfterLies "retry_after_lies" "A refusal says to come back before it helps."
     StrangerStays "stranger_stays" "A connection that never says who it is stays open."
     // events
     ThinkingDropped "thinking_dropped" "A run does not tell what the agent thinks."
@@ -102,6 +114,12 @@ bugs! {
     RequestIdNotEchoed "request_id_not_echoed" "An answer does not say what it answers."
     SecondDeviceForgotten "second_device_forgotten" "Only the first of a user's connections gets events."
     NonAsciiMangled "non_ascii_mangled" "Text outside ASCII does not arrive as it was sent."
+    WrongThread "wrong_thread" "Pieces and end of an answer are told in the thread that the user wrote in last."
+    AnswerNotKept "answer_not_kept" "An answer is told and not kept in its thread."
+    CancelIgnored "cancel_ignored" "A cancel is acknowledged, and the run goes on."
+    TimeGoesBack "time_goes_back" "A run's end has the time of its beginning."
+    LongTextCut "long_text_cut" "A long message is cut off."
+    QueueForgotten "queue_forgotten" "A run that has to wait for its turn waits forever."
     // order
     ThinkingBeforeStarted "thinking_before_started" "A run tells of thoughts before its beginning."
     TerminalBeforeLastTool "terminal_before_last_tool" "A run ends before its last tool."
@@ -161,6 +179,7 @@ bugs! {
     StartedLate "started_late" "A run's beginning is told late."
     OneAtATime "one_at_a_time" "A connection that runs an agent answers nothing else."
     NagleLeftOn "nagle_left_on" "Small frames wait for the acknowledgement of those before."
+    PiecesHeldBack "pieces_held_back" "The pieces of an answer come all at its end."
     SlowReaderSlowsAll "slow_reader_slows_all" "A client that does not read holds the events of others up."
 }
 
@@ -202,14 +221,14 @@ impl Bugs {
         Self { on: Arc::new(vec![Switch { bug, every, passed: AtomicU64::new(seed % every) }]) }
     }
 
-    /// A bug by its name, as in `lost_event` or `lost_event:50` for once in fifty times.
+    /// A bug by its name, as in `lost_event` or `lost_event:50` for once in fifty times. Those that are called rare strike
+    /// once in a thousand times.
     pub fn parse(text: &str, seed: u64) -> Result<Self, UnknownBug> {
-        let (name, every) = text.split_once(':').unwrap_or((text, "1"));
-        let bug = Bug::ALL.iter().find(|bug| bug.name() == name);
-        match (bug, every.parse()) {
-            (Some(bug), Ok(every)) => Ok(Self::every(*bug, every, seed)),
-            _ => Err(UnknownBug(text.to_owned())),
-        }
+        let (name, every) = text.split_once(':').map_or((text, None), |(name, every)| (name, Some(every)));
+        let unknown = || UnknownBug(text.to_owned());
+        let bug = *Bug::ALL.iter().find(|bug| bug.name() == name).ok_or_else(unknown)?;
+        let every = every.map_or(Ok(bug.usually()), |every| every.parse().map_err(|_| unknown()))?;
+        Ok(Self::every(bug, every, seed))
     }
 
     /// Whether the bug strikes here and now.

@@ -177,6 +177,9 @@ impl Session {
                 (Phase::Open { permissions, .. }, frame) => {
                     match table::check_frame(frame.kind(), *permissions) {
                         Ok(()) => vec![Step::CarryOut(frame, request.id)],
+                        Err(_) if self.bugs.on(Bug::PermissionsIgnored) => {
+                            vec![Step::CarryOut(frame, request.id)]
+                        }
                         Err(refusal) => self.refuse(*refusal.body, request.id),
                     }
                 }
@@ -213,7 +216,10 @@ impl Session {
     }
 
     /// Says that a limit was reached; who goes on all the same is sent away, so that refusals stay cheap.
-    fn too_fast(&self, exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
+    fn too_fast(&self, mut exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
+        if self.bugs.on(Bug::RetryAfterLies) {
+            exceeded.wait /= 100;
+        }
         let mut steps = vec![Step::Say(ControlBody::Error(*Refusal::from(exceeded).body), id)];
         if self.allowance.as_ref().is_some_and(|allowance| !allowance.may_be_refused(now)) {
             steps.push(Step::Close(CloseCode::TryLater, "too fast for too long"));
@@ -268,7 +274,11 @@ impl Session {
                 return self.refuse(error, id);
             }
         };
-        let expires = if self.bugs.on(Bug::ExpiredConnectionStays) { now + NEVER } else { expires };
+        let expires = match &self.phase {
+            _ if self.bugs.on(Bug::ExpiredConnectionStays) => now + NEVER,
+            Phase::Open { expires, .. } if self.bugs.on(Bug::RenewalForgotten) => *expires,
+            _ => expires,
+        };
         let permissions = principal.permissions;
         if let Err(refusal) = table::CONNECTION.check(permissions) {
             return self.refuse(*refusal.body, id);

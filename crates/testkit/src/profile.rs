@@ -71,6 +71,8 @@ pub struct Endpoint {
     pub headers: BTreeMap<String, String>,
     /// True when every connection of a user gets all of the user's events, and not only those that it asked for.
     pub shared: bool,
+    /// True when frames that come in one piece with the handshake are taken; RFC 6455 (4.1) does not ask for that.
+    pub early_frames: bool,
     /// True when browsers that show the page of another site are refused.
     pub own_origin: bool,
 }
@@ -84,6 +86,7 @@ impl Default for Endpoint {
             subprotocol: String::new(),
             headers: BTreeMap::new(),
             shared: false,
+            early_frames: false,
             own_origin: false,
         }
     }
@@ -142,6 +145,8 @@ pub struct Jwt {
     pub claims: BTreeMap<String, Value>,
     /// Further claims that make somebody an administrator; none when nobody is one.
     pub admin: BTreeMap<String, Value>,
+    /// Further claims that let somebody connect and ask nothing; none when whoever connects may ask.
+    pub reader: BTreeMap<String, Value>,
 }
 
 /// What a client says; each a text with `{names}` in it, which stand for JSON values.
@@ -385,6 +390,8 @@ pub struct Http {
     pub connections: Paths,
     /// Addresses that ask for credentials.
     pub protected: Vec<String>,
+    /// Addresses that ask for an administrator's.
+    pub admin: Vec<String>,
     /// Sells tickets by POST; the field of the answer is `ticket`, and `?ticket=` opens a connection.
     pub ticket: Option<String>,
     /// Revokes all tokens of a user by POST: the body, with `{user}`.

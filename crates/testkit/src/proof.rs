@@ -6,6 +6,7 @@
 //! [`Judgement`]; `bound` says how much no violation is worth, and no more.
 
 mod bound;
+pub mod honest;
 pub mod judge;
 mod marker;
 mod plan;

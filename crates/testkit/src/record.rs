@@ -85,7 +85,7 @@ pub mod note {
     pub const MARKER: &str = "marker";
     /// A part of the history begins; `text` is its name.
     pub const PHASE: &str = "phase";
-    /// No fault is made any more, and the user does nothing more.
+    /// No fault is made any more, and the user does nothing more: all that the user asked for is in the history.
     pub const HEALED: &str = "healed";
     /// The connection has had the time to get all that there is for it.
     pub const DRAINED: &str = "drained";

@@ -1,30 +1,27 @@
 //! The real server on a port of its own with a folder of its own; as many in one process as a test wants.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{
     net::TcpSocket,
     time::{Instant, sleep},
 };
-use wireproof_agents::{Agent, Builtin};
+use wireproof_agents::Agent;
 use wireproof_client::Connect;
 use wireproof_protocol::UserId;
 use wireproof_server::{
     Config, ReloadError, Server,
-    auth::{
-        Keys, Permissions,
-        keys::{KEY_FILE, KeyReport},
-    },
-    config::JwtConfig,
+    auth::{Keys, keys::KeyReport},
 };
 
-use crate::{DEADLINE, account::TestAccount, apart::Apart, issuer::Issuer, rest::Rest, user::TestUser};
+mod launch;
+mod site;
+
+pub(crate) use site::Site;
+
+use crate::{DEADLINE, account::TestAccount, apart::Apart, rest::Rest, user::TestUser};
+use launch::{launch, launch_apart, reserve, try_launch_apart};
 
 /// Between two looks at a number of the server that has no event of its own.
 const LOOK: Duration = Duration::from_millis(1);
@@ -40,45 +37,6 @@ pub struct TestServer {
     folder: TempDir,
     /// Bound but not listening: keeps the port this server's own over a restart.
     _port: TcpSocket,
-}
-
-/// What users and clients need of a server; outlives its restarts.
-pub(crate) struct Site {
-    pub(crate) address: SocketAddr,
-    pub(crate) keys: Keys,
-    secret: RwLock<Vec<u8>>,
-}
-
-impl Site {
-    pub(crate) fn url(&self) -> String {
-        format!("ws://{}/ws", self.address)
-    }
-
-    /// HTTP of an administrator with all permissions.
-    pub(crate) fn admin(&self) -> Rest {
-        let root = UserId::new("root").unwrap_or_else(|e| panic!("root is a user: {e}"));
-        let mut claims = self.keys.claims(&root, Duration::from_secs(3600));
-        claims.permissions = Some(Permissions::all().names().into_iter().map(str::to_owned).collect());
-        Rest::to(self.address).token(self.keys.sign_claims(&claims))
-    }
-
-    /// The server's own key, which signs whatever it is given.
-    pub(crate) fn issuer(&self) -> Issuer {
-        let kid = self.keys.report().local.unwrap_or_default();
-        Issuer::hs256(&kid, self.secret.read().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-}
-
-/// The secret of the settings, or that of the data directory.
-fn secret(jwt: &JwtConfig, data_dir: &Path) -> Vec<u8> {
-    if !jwt.secret.is_empty() {
-        return jwt.secret.clone().into_bytes();
-    }
-    let hex = std::fs::read_to_string(data_dir.join(KEY_FILE));
-    let hex = hex.unwrap_or_else(|e| panic!("the server's key cannot be read: {e}"));
-    let pairs = hex.trim().as_bytes().chunks(2);
-    let bytes = pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16));
-    bytes.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("the server's key is not hex: {e}"))
 }
 
 /// A server with settings and agents of a test's own.
@@ -132,8 +90,6 @@ impl Builder {
         let mut config = self.config;
         config.listen = address;
         config.data_dir = folder.path().to_owned();
-        let keys = Keys::from_config(&signing(&config), &config.data_dir)
-            .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
         let (apart, server) = match self.apart {
             false => (None, launch(&config, &self.agents).await),
             true => {
@@ -141,40 +97,9 @@ impl Builder {
                 (Some(apart), server)
             }
         };
-        let secret = RwLock::new(secret(&config.jwt, &config.data_dir));
-        let site = Arc::new(Site { address, keys, secret });
+        let site = Arc::new(Site::open(&config));
         TestServer { server, apart, config, agents: self.agents, site, folder, _port: port }
     }
-}
-
-/// The settings of what signs, without the keys of others.
-fn signing(config: &Config) -> JwtConfig {
-    JwtConfig { jwks_url: String::new(), public_key_file: PathBuf::new(), ..config.jwt.clone() }
-}
-
-fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
-}
-
-async fn launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Server {
-    let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
-    let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
-    match Server::start_with(config.clone(), agents).await {
-        Ok(server) => server,
-        Err(error) => panic!("the server did not start: {error}"),
-    }
-}
-
-async fn launch_apart(config: &Config, agents: &[Arc<dyn Agent>]) -> (Apart, Server) {
-    let apart = Apart::begin().unwrap_or_else(|e| panic!("no thread for the server: {e}"));
-    let (config, agents) = (config.clone(), agents.to_vec());
-    let server = apart.run(async move { launch(&config, &agents).await }).await;
-    (apart, server)
 }
 
 impl TestServer {
@@ -281,9 +206,7 @@ impl TestServer {
         let mut config = self.config.clone();
         change(&mut config);
         self.server.reload(&config).await?;
-        self.site.keys.reload(&signing(&config), self.folder.path()).await?;
-        *self.site.secret.write().unwrap_or_else(PoisonError::into_inner) =
-            secret(&config.jwt, self.folder.path());
+        self.site.reload(&config).await?;
         self.config = config;
         Ok(())
     }
@@ -316,7 +239,15 @@ impl TestServer {
         let Some(killed) = apart else { panic!("a server that is to be killed is started with `apart`") };
         killed.end().await;
         drop(server);
-        let (apart, server) = launch_apart(&config, &agents).await;
+        let deadline = Instant::now() + DEADLINE;
+        // The store's own thread writes what it had in its hands, and holds the file until then.
+        let (apart, server) = loop {
+            match try_launch_apart(&config, &agents).await {
+                Ok(launched) => break launched,
+                Err(error) if Instant::now() >= deadline => panic!("the server did not start again: {error}"),
+                Err(_) => sleep(LOOK).await,
+            }
+        };
         Self { server, apart: Some(apart), config, agents, site, folder, _port }
     }
 

@@ -32,11 +32,15 @@ pub fn proxy() -> Result<Rows> {
     let (mut direct, mut through) = (connect(&peer.address, "/echo")?, connect(&proxy.address, "/echo")?);
     let (mut of_direct, mut of_through) = (histogram()?, histogram()?);
     for round in 0..ROUNDS + 500 {
-        let (first, second) = (round_trip(&mut direct)?, round_trip(&mut through)?);
+        // In turn, and each first as often as the other.
+        let (first, second) =
+            if round % 2 == 0 { (&mut direct, &mut through) } else { (&mut through, &mut direct) };
+        let (first, second) = (round_trip(first)?, round_trip(second)?);
+        let (alone, proxied) = if round % 2 == 0 { (first, second) } else { (second, first) };
         // The first ones warm up.
         if round >= 500 {
-            of_direct.record(first)?;
-            of_through.record(second)?;
+            of_direct.record(alone)?;
+            of_through.record(proxied)?;
         }
     }
     let added = |quantile| ms(&of_through, quantile) - ms(&of_direct, quantile);

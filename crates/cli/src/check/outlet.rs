@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use wireproof_testkit::report::{Report, github, html, json, junit, terminal};
+use wireproof_testkit::{
+    profile::Profile,
+    record::{Header, join, write_file},
+    report::{Report, github, html, json, junit, terminal},
+};
 
 /// The forms of a report.
 #[derive(Args)]
@@ -26,12 +30,12 @@ pub(super) struct Outlet {
     github: bool,
     /// Write all that happened as JSON lines, for `wireproof verify`.
     #[arg(long, value_name = "FILE")]
-    pub(super) record: Option<PathBuf>,
+    record: Option<PathBuf>,
 }
 
 impl Outlet {
     /// Writes the report wherever it was asked for.
-    pub(super) fn write(&self, report: &Report) -> anyhow::Result<()> {
+    pub(super) fn write(&self, report: &Report, profile: &Profile) -> anyhow::Result<()> {
         let mut out = anstream::stdout();
         match &self.json {
             Some(path) if path == Path::new("-") => writeln!(out, "{}", json::write(report))?,
@@ -46,6 +50,11 @@ impl Outlet {
         }
         if let Some(path) = &self.junit {
             file(path, &junit::write(report).context("writing JUnit XML")?)?;
+        }
+        if let Some(path) = &self.record {
+            let all = report.checks.iter().map(|check| (check.id.as_str(), check.history.as_slice()));
+            let header = Header::of(&report.target, profile, report.seed);
+            write_file(path, &header, &join(all)).context("writing the history")?;
         }
         if let Some(path) = &self.html {
             file(path, &html::write(report).context("writing the page")?)?;

@@ -202,7 +202,11 @@ fn journal(proxy: &FaultProxy, query: Option<&str>) -> Answer {
         None => 0,
         Some(Some(number)) => parse_number(number)?,
         Some(None) => {
-            return Err(refuse(StatusCode::BAD_REQUEST, "invalid_query", "the query is since=NUMBER or none"));
+            return Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "invalid_query",
+                "the query is since=NUMBER or none",
+            ));
         }
     };
     Ok((StatusCode::OK, json!({ "entries": proxy.journal_since(since) })))

@@ -162,7 +162,6 @@ async fn what_cannot_be_asked_is_a_mistake_of_use() -> Result<()> {
     for (arguments, words) in [
         (vec!["localhost"], "ws://"),
         (vec![url, "--profile", "no-such-profile"], "no-such-profile"),
-        (vec![url], "asks for credentials"),
         (vec![url, "--profile", "echo", "--only", "no.such"], "no.such"),
     ] {
         let ended = check(arguments[0], &arguments[1..]).await?;

@@ -44,7 +44,10 @@ impl Proxy {
     async fn line(&mut self, begins: &str) -> Result<String> {
         let line = timeout(WITHIN, self.stdout.next_line()).await.context("no line came in time")??;
         let line = line.context("the proxy ended before it was ready")?;
-        Ok(line.strip_prefix(begins).with_context(|| format!("{line:?} does not begin with {begins:?}"))?.to_owned())
+        Ok(line
+            .strip_prefix(begins)
+            .with_context(|| format!("{line:?} does not begin with {begins:?}"))?
+            .to_owned())
     }
 
     /// Asks it to end, and gives how it ended.
@@ -75,12 +78,24 @@ async fn it_stands_before_a_server_writes_down_what_it_does_and_ends_with_0() ->
     let file = folder.path().join("journal.jsonl");
     let named = file.to_str().context("a path in UTF-8")?;
     for signal in [Signal::TERM, Signal::INT] {
-        let flags = ["--journal", named, "--cut-after-bytes", "2000", "--to", "client", "--slice", "100", "--latency", "1ms"];
+        let flags = [
+            "--journal",
+            named,
+            "--cut-after-bytes",
+            "2000",
+            "--to",
+            "client",
+            "--slice",
+            "100",
+            "--latency",
+            "1ms",
+        ];
         let proxy = Proxy::start(&server.url, &flags, Stdio::inherit()).await?;
         ensure!(proxy.url.starts_with("ws://127.0.0.1:") && proxy.url.ends_with("/ws"), "{}", proxy.url);
         ensure!(proxy.url != server.url, "it is the server's own");
         let (mut connection, _) = Connect::to(&proxy.url).token(&token).open_welcomed().await?;
-        let chat = ClientFrame::Chat { content: "Count from 1 to 9.".to_owned(), thread_id: None, agent: None };
+        let chat =
+            ClientFrame::Chat { content: "Count from 1 to 9.".to_owned(), thread_id: None, agent: None };
         connection.send(&chat, None).await?;
         let ended = loop {
             match connection.recv(WITHIN).await {
@@ -111,12 +126,16 @@ async fn orders_over_http_change_it_while_it_runs() -> Result<()> {
 
     let toxic = json!({ "fault": { "latency": { "ms": 5 } }, "connections": { "number": 7 } });
     let (status, added) = order(&control, "POST /toxics", &toxic).await?;
-    ensure!(status == 201 && added["number"] == 1 && added["toxic"]["fault"]["latency"]["ms"] == 5, "{added}");
+    ensure!(
+        status == 201 && added["number"] == 1 && added["toxic"]["fault"]["latency"]["ms"] == 5,
+        "{added}"
+    );
     ensure!(order(&control, "GET /toxics/1", &Value::Null).await? == (200, added.clone()));
     ensure!(order(&control, "GET /toxics", &Value::Null).await?.1["toxics"] == json!([added]));
     ensure!(order(&control, "DELETE /toxics/1", &Value::Null).await?.0 == 204);
     ensure!(order(&control, "DELETE /toxics/1", &Value::Null).await?.0 == 404);
-    let (status, set) = order(&control, "PUT /toxics", &json!([toxic, { "fault": "drop", "share": 0.0 }])).await?;
+    let (status, set) =
+        order(&control, "PUT /toxics", &json!([toxic, { "fault": "drop", "share": 0.0 }])).await?;
     ensure!(status == 200 && set["toxics"].as_array().is_some_and(|toxics| toxics.len() == 2), "{set}");
     ensure!(order(&control, "DELETE /toxics", &Value::Null).await?.0 == 204);
 
@@ -138,8 +157,7 @@ async fn orders_over_http_change_it_while_it_runs() -> Result<()> {
 
 #[tokio::test]
 async fn a_wrong_order_is_refused_with_a_code_and_changes_nothing() -> Result<()> {
-    let mut proxy =
-        Proxy::start("127.0.0.1:1", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
+    let mut proxy = Proxy::start("127.0.0.1:1", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
     let control = proxy.line("control ").await?;
     let address = control.trim_start_matches("http://");
     for (first, body, status, code) in [
@@ -168,6 +186,38 @@ async fn a_wrong_order_is_refused_with_a_code_and_changes_nothing() -> Result<()
     let large = request(address, "POST /toxics", &[], &" ".repeat((1 << 20) + 1)).await?;
     ensure!(large.status == 413, "{}", large.body);
     ensure!(order(&control, "GET /toxics", &Value::Null).await?.1 == json!({ "toxics": [] }));
+    Ok(())
+}
+
+/// What docs/operations.md says can be ordered is taken as it stands there.
+#[tokio::test]
+async fn every_fault_and_trigger_of_the_page_is_taken() -> Result<()> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md"))?;
+    let (_, page) = page.split_once("## Faults on purpose").context("the page has its section")?;
+    let (section, _) = page.split_once("\n## ").context("the section ends")?;
+    let (rest, table) = section.split_once("| `fault` |").context("the section has a table of faults")?;
+    let quoted = |text: &str| -> Vec<Value> {
+        let spans =
+            text.split('`').skip(1).step_by(2).map(|span| span.replace(":N", ":3").replace(":M", ":4"));
+        spans.filter_map(|span| serde_json::from_str(&span).ok()).collect()
+    };
+    let mut proxy = Proxy::start("127.0.0.1:1", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
+    let control = proxy.line("control ").await?;
+    let faults = quoted(table);
+    ensure!(faults.len() == 20, "{} faults: {faults:?}", faults.len());
+    for fault in faults {
+        let (status, told) = order(&control, "POST /toxics", &json!({ "fault": fault })).await?;
+        ensure!(status == 201, "{fault}: {told}");
+    }
+    let (_, triggers) = rest.split_once("`when` is ").context("the section names the triggers")?;
+    let (triggers, _) = triggers.split_once(';').context("the triggers end")?;
+    let triggers = quoted(triggers);
+    ensure!(triggers.len() == 7, "{triggers:?}");
+    for when in triggers {
+        let (status, told) =
+            order(&control, "POST /toxics", &json!({ "fault": "drop", "when": when })).await?;
+        ensure!(status == 201, "{when}: {told}");
+    }
     Ok(())
 }
 

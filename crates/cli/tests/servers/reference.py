@@ -1,7 +1,8 @@
 """A server with the protocol of the reference system, written anew, to be judged by `wireproof check`.
 
-It is sound unless it is started with `--fault NAME`; each fault is one that the reference system really had, but for
-two that the judge found in this file before its author knew of them: `empty-subject` and `nagle`. Without `--secret` it is the embedded form, which knows nobody; with it the deployed form, which asks for an HS256 token.
+It is sound unless it is started with `--fault NAME`. Most faults are of the reference system; `empty-subject` and `nagle`
+were in this file until the judge found them. Without `--secret` it is the embedded form, which knows nobody; with it the
+deployed form, which asks for an HS256 token.
 """
 
 import argparse

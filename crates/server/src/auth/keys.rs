@@ -318,12 +318,7 @@ fn same(one: &Option<Arc<Remote>>, other: &Option<Arc<Remote>>) -> bool {
 }
 
 impl Sources {
-    fn open(
-        jwt: &JwtConfig,
-        data_dir: &Path,
-        metrics: &KeyMetrics,
-        bugs: &Bugs,
-    ) -> Result<Self, KeyError> {
+    fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics, bugs: &Bugs) -> Result<Self, KeyError> {
         let rules = Rules::from_config(jwt)?.with_bugs(bugs.clone());
         let unknown = |name: &str| KeyError::Algorithm { name: name.to_owned() };
         let algorithms =
@@ -420,7 +415,10 @@ impl Sources {
         for key in candidates {
             tried += 1;
             let unsigned = token.signature.is_empty() && self.bugs.on(Bug::AlgNoneAccepted);
-            if unsigned || self.bugs.on(Bug::SignatureUnchecked) || key.verifies(token.signed, &token.signature) {
+            if unsigned
+                || self.bugs.on(Bug::SignatureUnchecked)
+                || key.verifies(token.signed, &token.signature)
+            {
                 return Ok(key.clone());
             }
         }

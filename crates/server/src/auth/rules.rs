@@ -116,8 +116,14 @@ impl Rules {
         {
             return Err(AuthError::Invalid);
         }
-        let named = if own { Some(subject) } else { self.somebody(at(claims, &self.user_claim).and_then(Value::as_str)) };
+        let named = if own {
+            Some(subject)
+        } else {
+            self.somebody(at(claims, &self.user_claim).and_then(Value::as_str))
+        };
         let named = if self.bugs.on(Bug::TokenUserIgnored) { Some("user") } else { named };
+        let folded = named.filter(|_| self.bugs.on(Bug::UserCaseFolded)).map(str::to_lowercase);
+        let named = folded.as_deref().or(named);
         let user_id = UserId::new(named.ok_or(AuthError::Invalid)?).map_err(|_| AuthError::Invalid)?;
         let session_id = match claims.get("sid") {
             None => None,

@@ -48,6 +48,9 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
         let shortage = match accepted {
             Ok((stream, peer)) => match context.admission.connection() {
                 Some(place) => {
+                    if context.bugs.on(Bug::SilentBlocksOthers) {
+                        let _ = stream.peek(&mut [0]).await;
+                    }
                     context.shutdown.spawn(serve(stream, peer, place, router.clone(), context.clone()));
                     continue;
                 }

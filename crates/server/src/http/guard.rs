@@ -111,7 +111,9 @@ async fn principal(
         (None, _) if !headers.contains_key(header::AUTHORIZATION) => context.auth.unauthenticated()?,
         _ => return Err(AuthError::Missing.into()),
     };
-    need.check(principal.permissions)?;
+    if !context.bugs.on(Bug::AdminForAll) {
+        need.check(principal.permissions)?;
+    }
     Ok(principal)
 }
 

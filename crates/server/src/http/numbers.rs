@@ -92,7 +92,8 @@ pub async fn health(State(context): State<Arc<Context>>, Extension(address): Ext
         }
         if context.bugs.on(Bug::HealthNamesUsers) {
             let outboxes = context.hub.connections_where(|_| true);
-            let names: Vec<_> = outboxes.iter().map(|outbox| outbox.principal().user_id.to_string()).collect();
+            let names: Vec<_> =
+                outboxes.iter().map(|outbox| outbox.principal().user_id.to_string()).collect();
             body["metrics"]["user_ids"] = json!(names);
         }
     }

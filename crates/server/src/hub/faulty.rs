@@ -9,7 +9,7 @@ use std::{
 use wireproof_protocol::UserId;
 
 use super::{Hub, Outbox, Registration};
-use crate::{broker::Notice, sabotage::Bug, store::Page};
+use crate::{broker::Notice, sabotage::Bug};
 
 /// Users that left, as far as they are remembered.
 const LEFT: usize = 64;
@@ -24,7 +24,7 @@ pub struct Faults(Mutex<Kept>);
 struct Kept {
     /// Users whose connections ended, the latest last.
     left: Vec<UserId>,
-    /// Numbers that a user's next replay leaves out: after the first, up to the second.
+    /// Numbers that a user's replays leave out: after the first, up to the second.
     lost: HashMap<UserId, (u64, u64)>,
 }
 
@@ -38,15 +38,12 @@ impl Hub {
     /// Whose connection ended last, if it was another user's.
     pub fn was_here_before(&self, user_id: &UserId) -> Option<UserId> {
         let kept = self.faults.kept();
-        kept.left.iter().rev().find(|left| *left != user_id).filter(|_| self.bugs.on(Bug::LeakOnReconnect)).cloned()
-    }
-
-    /// A page of a replay, without what counts as delivered to a connection that ended.
-    pub fn without_lost(&self, user_id: &UserId, mut page: Page) -> Page {
-        if let Some((from, to)) = self.faults.kept().lost.get(user_id) {
-            page.events.retain(|event| event.seq <= *from || event.seq > *to);
-        }
-        page
+        kept.left
+            .iter()
+            .rev()
+            .find(|left| *left != user_id)
+            .filter(|_| self.bugs.on(Bug::LeakOnReconnect))
+            .cloned()
     }
 
     /// The connections of a user, looked at a while before one is added to them.
@@ -75,10 +72,18 @@ impl Hub {
         let others: Vec<_> = others.flat_map(|(_, outboxes)| outboxes).collect();
         if self.bugs.on(Bug::OneSharedLog) {
             // Nobody's connections are left out of a log that is everybody's.
-            others.iter().filter(|outbox| outbox.feed().notice(&notice.events, notice.stored_at)).for_each(|o| o.waker().wake());
+            others
+                .iter()
+                .filter(|outbox| outbox.feed().notice(&notice.events, notice.stored_at))
+                .for_each(|o| o.waker().wake());
         }
-        for event in notice.events.iter().filter(|_| self.bugs.on(Bug::LeakToAnotherUser)) {
-            for outbox in &others {
+        for event in notice.events.iter() {
+            let leaks = match () {
+                () if self.bugs.on(Bug::LeakToAnotherUser) => others.len(),
+                () if self.bugs.on(Bug::LeakRarely) => 1,
+                () => 0,
+            };
+            for outbox in others.iter().take(leaks) {
                 // Behind the back of the feed's numbers, which would pass it over.
                 outbox.feed().control(event.json.clone());
                 outbox.waker().wake();
@@ -88,6 +93,12 @@ impl Hub {
 }
 
 impl Registration {
+    /// True for an event that counts as delivered to a connection that ended.
+    pub fn counts_as_delivered(&self, seq: u64) -> bool {
+        let kept = self.hub.faults.kept();
+        kept.lost.get(&self.user_id).is_some_and(|(from, to)| seq > *from && seq <= *to)
+    }
+
     /// What the connection keeps back from those that come after it.
     pub fn leave(&self) {
         let queued = self.outbox.feed().reach().1;

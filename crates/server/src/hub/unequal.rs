@@ -42,7 +42,9 @@ impl Hub {
 /// The event with its piece of an answer without the space behind it.
 fn trimmed(event: &StoredEvent) -> StoredEvent {
     let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&event.json) else { return event.clone() };
-    let Some(piece) = json["delta"].as_str().map(|piece| piece.trim_end().to_owned()) else { return event.clone() };
+    let Some(piece) = json["delta"].as_str().map(|piece| piece.trim_end().to_owned()) else {
+        return event.clone();
+    };
     json["delta"] = piece.into();
     StoredEvent { json: json.to_string().into(), ..event.clone() }
 }

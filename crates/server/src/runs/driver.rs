@@ -53,7 +53,7 @@ impl Run {
         let mut recorder =
             Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
         #[cfg(feature = "sabotage")]
-        recorder.make_mistakes(runs.bugs.clone(), self.greeting.clone(), runs.other_run(&self.user_id, self.run_id));
+        recorder.make_mistakes(runs.bugs.clone(), self.greeting.clone(), runs.others(&self.user_id, self.run_id));
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
         self.finish(&runs, recorder, end).await;
     }
@@ -64,7 +64,7 @@ impl Run {
             biased;
             () = runs.draining.cancelled() => Err(restarting()),
             () = cancelled.cancelled() => Err(AgentError::Cancelled),
-            () = self.slot.turn() => Ok(()),
+            () = self.slot.turn(), if !queued || !runs.bugs.on(Bug::QueueForgotten) => Ok(()),
         };
         if queued && let Err(violation) = recorder.start(self.greeting.clone(), crate::clock::unix_now()) {
             tracing::error!(run_id = %self.run_id, %violation, "a queued run could not start");
@@ -224,7 +224,7 @@ impl Run {
             thread_id: self.thread_id,
             events,
             outcome,
-            answer,
+            answer: answer.filter(|_| !runs.bugs.on(Bug::AnswerNotKept)),
             now,
         };
         let finish = Arc::new(finish);

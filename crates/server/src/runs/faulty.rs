@@ -1,17 +1,20 @@
 //! What runs with a bug do between two steps that belong together.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use wireproof_protocol::{ControlBody, Event, EventBody, EventId, Outcome, RunId, Usage, UserId};
+use wireproof_protocol::{ControlBody, Event, EventBody, EventId, Outcome, RunId, ThreadId, Usage, UserId};
 
-use super::{RunRequest, Runs, driver::Run, recorder::faulty::Other};
+use super::{RunRequest, Runs, driver::Run, recorder::faulty::Others};
 use crate::{error::Refusal, sabotage::Bug, store::RequestKey};
 
 /// Between a look at something and what is done after it, without a lock.
 const PAUSE: Duration = Duration::from_millis(2);
+/// Bytes of a message that somebody thought to be enough.
+const CUT: usize = 4096;
 /// What somebody notices who waits for a run to begin.
 const LATE: Duration = Duration::from_millis(250);
 
@@ -20,6 +23,8 @@ const LATE: Duration = Duration::from_millis(250);
 pub struct Faults {
     /// What was asked last, and by whom.
     asked: Mutex<Option<(UserId, String)>>,
+    /// The thread that each user wrote in last.
+    threads: Mutex<HashMap<UserId, ThreadId>>,
 }
 
 impl Runs {
@@ -29,16 +34,30 @@ impl Runs {
         *asked = Some((user_id.clone(), content.to_owned()));
     }
 
-    /// Finds another run of the user that is alive.
-    pub(super) fn other_run(self: &Arc<Self>, user_id: &UserId, run_id: RunId) -> Other {
+    /// What a recorder may take for its own: another run of the user that is alive, and the thread of the latest.
+    pub(super) fn others(self: &Arc<Self>, user_id: &UserId, run_id: RunId) -> Others {
         let (runs, user_id) = (Arc::downgrade(self), user_id.clone());
-        Box::new(move || runs.upgrade()?.registry.another(&user_id, run_id))
+        Box::new(move || {
+            let Some(runs) = runs.upgrade() else { return (None, None) };
+            let threads = runs.faults.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            (runs.registry.another(&user_id, run_id), threads.get(&user_id).copied())
+        })
+    }
+
+    /// Keeps where a user wrote last.
+    pub(super) fn wrote_in(&self, user_id: &UserId, thread_id: ThreadId) {
+        self.faults.threads.lock().unwrap_or_else(PoisonError::into_inner).insert(user_id.clone(), thread_id);
     }
 
     /// What a user asks, as it arrives at the agent.
     pub(super) async fn mishear(&self, request: &mut RunRequest) {
         if self.bugs.on(Bug::NonAsciiMangled) {
             request.content = request.content.bytes().map(char::from).collect();
+        }
+        if self.bugs.on(Bug::LongTextCut) {
+            let end =
+                (0..=CUT.min(request.content.len())).rev().find(|end| request.content.is_char_boundary(*end));
+            request.content.truncate(end.unwrap_or(0));
         }
         if self.bugs.on(Bug::StartedLate) {
             tokio::time::sleep(LATE).await;
@@ -89,7 +108,8 @@ impl Runs {
     /// Keeps the answer to a request whose run has begun.
     pub(super) async fn remember(&self, user_id: &UserId, key: Option<RequestKey>, answer: &ControlBody) {
         let Some(key) = key else { return };
-        if let Err(error) = self.store.remember(user_id, key, answer.clone(), crate::clock::unix_now()).await {
+        if let Err(error) = self.store.remember(user_id, key, answer.clone(), crate::clock::unix_now()).await
+        {
             tracing::error!(%user_id, %error, "the answer to a request could not be kept");
         }
     }
@@ -97,7 +117,12 @@ impl Runs {
 
 impl Run {
     /// Says that a run was cancelled which has just ended: whoever cancels does not look at what is being written.
-    pub(super) async fn end_again(&self, runs: &Runs, outcome: Outcome, mut events: Vec<Event>) -> Vec<Event> {
+    pub(super) async fn end_again(
+        &self,
+        runs: &Runs,
+        outcome: Outcome,
+        mut events: Vec<Event>,
+    ) -> Vec<Event> {
         if outcome == Outcome::Cancelled || !runs.bugs.on(Bug::CancelEndsTwice) {
             return events;
         }

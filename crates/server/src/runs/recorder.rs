@@ -114,6 +114,10 @@ impl Recorder {
 
     /// When the deltas that are held back are due.
     pub fn due(&self) -> Option<Instant> {
+        #[cfg(feature = "sabotage")]
+        if self.faults.hold_back() {
+            return None;
+        }
         self.due
     }
 

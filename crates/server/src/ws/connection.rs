@@ -270,7 +270,12 @@ impl Connection {
                 Happened::Ordered(Order::End(code, sentence)) => return self.end(code, sentence).await,
                 Happened::SaidAll => Vec::new(),
                 Happened::Tick => self.tick(now),
-                Happened::Broke(e) => return close_for(&e),
+                Happened::Broke(e) => {
+                    if self.context.bugs.on(Bug::PlaceLeaked) {
+                        self.haunt();
+                    }
+                    return close_for(&e);
+                }
                 Happened::Gone => return None,
             };
             if let Some(close) = self.take_steps(steps, now) {
@@ -281,6 +286,15 @@ impl Connection {
             }
             self.set_timer();
         }
+    }
+
+    /// Bugs: the place of this connection is never given back.
+    fn haunt(&self) {
+        let (outbox, soft_bytes) = (&self.registration.outbox, self.context.limits.queue_soft_bytes);
+        let principal = outbox.principal().clone();
+        let ghost =
+            self.context.hub.register(&principal, outbox.connection_id, outbox.address, soft_bytes, 0);
+        std::mem::forget(ghost);
     }
 
     fn take_steps(&mut self, steps: Vec<Step>, now: Instant) -> Option<(CloseCode, &'static str)> {

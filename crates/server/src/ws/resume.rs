@@ -78,11 +78,7 @@ pub async fn begin(
     }
     let after = position.seq.saturating_sub(u64::from(bugs.on(Bug::DoubledOnResume)));
     match store.read(user_id, after, PAGE_BYTES).await {
-        Ok(page) => {
-            #[cfg(feature = "sabotage")]
-            let page = context.hub.without_lost(user_id, page);
-            Ok(Beginning::Replay(position.seq, page))
-        }
+        Ok(page) => Ok(Beginning::Replay(position.seq, page)),
         Err(StoreError::TooOld { .. }) => with_snapshot(store, user_id, ResumeReason::TooOld).await,
         Err(e) => Err(e),
     }

@@ -64,7 +64,12 @@ impl Trial<'_> {
     }
 
     /// The same for somebody who alone is told "later": that is a refusal too.
-    pub async fn kept_out_once(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<String, Fault> {
+    pub async fn kept_out_once(
+        &self,
+        connect: Connect,
+        token: Option<&str>,
+        whom: &str,
+    ) -> Result<String, Fault> {
         match self.knock(connect, token, whom).await? {
             Knock::Out(how) => Ok(how),
             Knock::Later(_) => Ok("it was told to come later".to_owned()),
@@ -96,7 +101,9 @@ impl Trial<'_> {
         let errors = session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
         match session.end() {
             Some(ended) if ended.code == Some(TRY_LATER) => Ok(Knock::Later(Duration::from_secs(1))),
-            Some(ended) => Ok(Knock::Out(ended.code.map_or("ended".to_owned(), |code| format!("close {code}")))),
+            Some(ended) => {
+                Ok(Knock::Out(ended.code.map_or("ended".to_owned(), |code| format!("close {code}"))))
+            }
             None if errors > 0 => Ok(Knock::Out("errors alone".to_owned())),
             None => broken(format!("{whom} was neither refused nor served within {within:?}")),
         }

@@ -17,6 +17,7 @@ mod performance;
 mod proof;
 mod protocol;
 mod race;
+mod requests;
 mod resume;
 mod secrets;
 mod whole;
@@ -56,3 +57,6 @@ pub static CHECKS: LazyLock<Vec<&'static Check>> = LazyLock::new(|| {
     ];
     groups.into_iter().flatten().collect()
 });
+
+#[cfg(test)]
+mod tests;

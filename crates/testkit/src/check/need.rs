@@ -23,6 +23,8 @@ pub enum Need {
     ManyUsers,
     /// Every connection of a user gets all of the user's events.
     Shared,
+    /// Frames that come before the handshake was answered are taken.
+    EarlyFrames,
     /// The key that signs tokens.
     SigningKey,
     /// The server asks for `aud`.
@@ -55,6 +57,8 @@ pub enum Need {
     Places,
     /// Headers that must not stand for credentials.
     BypassHeaders,
+    /// A token that lets somebody connect and ask nothing.
+    Reader,
     /// Pages of other sites are refused.
     OwnOrigin,
     /// A token of somebody who may administer.
@@ -76,6 +80,10 @@ impl Need {
             Need::Auth => says(profile.auth.place.is_some(), "asks for no credentials (auth.place)"),
             Need::TwoUsers => target.lacks_users(2),
             Need::ManyUsers => target.lacks_users(usize::MAX),
+            Need::EarlyFrames => says(
+                profile.endpoint.early_frames,
+                "does not say that frames before the handshake's answer are taken (endpoint.early_frames)",
+            ),
             Need::Shared => says(profile.endpoint.shared, "does not say that all connections of a user get the same events (endpoint.shared)"),
             Need::SigningKey => target.lacks_key(),
             Need::Audience => says(profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.audience.is_empty()), "asks for no audience (auth.jwt.audience)"),
@@ -93,6 +101,7 @@ impl Need {
             Need::Alias => says(!profile.endpoint.aliases.is_empty(), "has no other address of the socket (endpoint.aliases)"),
             Need::Places => says(!profile.auth.places.is_empty(), "names one place for tokens, no further ones (auth.places)"),
             Need::BypassHeaders => says(!profile.auth.bypass_headers.is_empty(), "names no headers that might open (auth.bypass_headers)"),
+            Need::Reader => says(profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.reader.is_empty()), "has no claims of somebody who may not ask (auth.jwt.reader)"),
             Need::OwnOrigin => says(profile.endpoint.own_origin, "does not say that pages of other sites are refused (endpoint.own_origin)"),
             Need::Admin => target.lacks_admin(),
             Need::Timing(_) => says(profile.timing.started_ms.is_some(), "has no timing.started_ms"),
@@ -163,6 +172,7 @@ fn http(target: &Target, name: &str) -> bool {
         "health" => http.health.is_some(),
         "status" => http.status.is_some() && http.connections.is_known(),
         "protected" => !http.protected.is_empty(),
+        "admin" => !http.admin.is_empty(),
         "ticket" => http.ticket.is_some(),
         "revoke" => http.revoke.is_some(),
         "thread" => http.thread.is_some(),

@@ -103,7 +103,9 @@ impl fmt::Display for Violation {
             Rule::NoEnd => write!(f, "the run has no end"),
             Rule::ToolNotOpen { call } => write!(f, "{name} of {call:?}, which is not running"),
             Rule::ToolOpen { call } => write!(f, "{name} while the tool call {call:?} has not ended"),
-            Rule::Number { expected, found } => write!(f, "{name} has the number {found} where {expected} is due"),
+            Rule::Number { expected, found } => {
+                write!(f, "{name} has the number {found} where {expected} is due")
+            }
         }?;
         write!(f, " ({})", self.rule.edge())
     }
@@ -164,7 +166,9 @@ impl RunOrder {
         match known {
             Some(known) if first != known + 1 => Some(Rule::Number { expected: known + 1, found: first }),
             // Some count from 0.
-            None if first > 1 && !self.midway && self.taken == 0 => Some(Rule::Number { expected: 1, found: first }),
+            None if first > 1 && !self.midway && self.taken == 0 => {
+                Some(Rule::Number { expected: 1, found: first })
+            }
             _ => None,
         }
     }

@@ -332,8 +332,14 @@ impl Session {
     /// The frames of a run so far; without a run, all that can be of one.
     pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<Seen>> {
         let control = [Kind::Welcome, Kind::Error, Kind::Accepted, Kind::Pong, Kind::CaughtUp, Kind::Snapshot, Kind::Message];
+        // An answer may name a run and is no event of it: it has no number where events have one.
+        let numbered = self.profile.fields.seq.is_known();
+        let is_answer = |seen: &Seen| {
+            seen.kind == Kind::Other
+                && ((numbered && seen.seq.is_none()) || self.profile.events.other.contains(&seen.name))
+        };
         let is_ours = |seen: &Arc<Seen>| match run {
-            Some(run) => seen.is_of_run(run) && !control.contains(&seen.kind),
+            Some(run) => seen.is_of_run(run) && !control.contains(&seen.kind) && !is_answer(seen),
             None => !control.contains(&seen.kind) && seen.kind != Kind::Other,
         };
         self.seen().into_iter().skip(from).filter(is_ours).collect()

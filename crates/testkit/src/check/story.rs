@@ -15,7 +15,8 @@ pub fn story(frames: &[Arc<Seen>], notes: &[(usize, String)]) -> String {
     let (mut text, mut at, mut lines) = (String::new(), 0, 0);
     while at < frames.len() && lines < LINES {
         let alike = |seen: &Arc<Seen>| seen.kind == Kind::Delta && seen.name == frames[at].name;
-        let same = frames[at..].iter().enumerate().take_while(|(i, seen)| alike(seen) && note(at + i).next().is_none());
+        let same =
+            frames[at..].iter().enumerate().take_while(|(i, seen)| alike(seen) && note(at + i).eq(note(at)));
         let many = same.count().max(1);
         let times = if many > 1 { format!("× {many}") } else { String::new() };
         let _ = write!(text, "\n  {:>3}  {:width$} {times:5}", at + 1, label(&frames[at]));
@@ -27,14 +28,18 @@ pub fn story(frames: &[Arc<Seen>], notes: &[(usize, String)]) -> String {
     if at < frames.len() {
         let _ = write!(text, "\n       and {} more", frames.len() - at);
     }
-    notes.iter().filter(|(place, _)| *place >= at).for_each(|(_, note)| text.push_str(&format!("\n       {note}")));
+    notes
+        .iter()
+        .filter(|(place, _)| *place >= at)
+        .for_each(|(_, note)| text.push_str(&format!("\n       {note}")));
     text
 }
 
 fn label(seen: &Seen) -> String {
     let mut label = seen.name.clone();
     if let Some(seq) = seen.seq {
-        let first = seen.first_seq.filter(|first| *first != seq).map(|first| format!("{first}-")).unwrap_or_default();
+        let first =
+            seen.first_seq.filter(|first| *first != seq).map(|first| format!("{first}-")).unwrap_or_default();
         label.push_str(&format!(" #{first}{seq}"));
     }
     if let Some(call) = &seen.call {

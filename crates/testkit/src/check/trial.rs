@@ -78,11 +78,6 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// The check that it is of.
-    pub fn id(&self) -> &'static str {
-        self.id
-    }
-
     /// A number below `end`, by the seed.
     pub fn chance(&self, end: u64) -> u64 {
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -144,8 +144,9 @@ impl<'a> Court<'a> {
         self.sequence.decide(ops, &mut self.findings);
         let numbered = self.sequence.in_order();
         self.order.decide(&numbered, ops, &self.kinds, &self.runs_by_name, &self.runs, &mut self.findings);
-        isolation::decide(&self.runs, header, &self.runs_by_name, &self.users, &mut self.findings);
-        cause::decide(&self.runs, header, &mut self.findings);
+        let (answered, whole) = (header.rules.answered, |user| self.liveness.is_whole(user));
+        isolation::decide(&self.runs, answered, whole, &self.runs_by_name, &self.users, &mut self.findings);
+        cause::decide(&self.runs, answered, whole, &mut self.findings);
         self.liveness.decide(&self.runs, &self.runs_by_name, &mut self.findings);
         let unjudged = verdict::unjudged(header, &self);
         let (findings, connections) = (self.findings, &self.connections_by_name);

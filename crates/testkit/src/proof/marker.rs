@@ -35,7 +35,7 @@ impl Mint {
         let mut marker = String::with_capacity(LENGTH);
         marker.push_str(PREFIX);
         let (mut bits, mut held) = (0u32, 0u32);
-        for byte in tag.as_ref() {
+        for byte in &tag.as_ref()[..(TAIL * 5).div_ceil(8)] {
             (bits, held) = ((bits << 8) | u32::from(*byte), held + 8);
             while held >= 5 && marker.len() < LENGTH {
                 held -= 5;

@@ -70,7 +70,7 @@ pub async fn play(trial: &Trial<'_>, size: Size) -> Result<Header, Fault> {
     each(&mut players, |player| Box::pin(player.drain())).await?;
     drop(players);
     trial.recorder.settle();
-    Ok(Header::of(trial.target.url(), &trial.profile, trial.seed).complete())
+    Ok(Header::of(trial.target.url(), &trial.profile, trial.seed))
 }
 
 fn phase(trial: &Trial<'_>, name: &str) {

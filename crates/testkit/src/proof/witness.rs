@@ -125,7 +125,7 @@ const SHOWN: usize = 150;
 
 impl Violation {
     /// It in words, with the ops.
-    pub fn tell(&self, header: &Header, ops: &[Op], replay: &str) -> String {
+    pub fn tell(&self, header: &Header, ops: &[Op]) -> String {
         let mut text = format!("{} {}", self.invariant.id(), self.invariant.name());
         let _ = write!(text, "   seed={:#x}   profile={}", header.seed, header.profile);
         let conn = if self.conn.is_empty() { String::new() } else { format!(" (connection {})", self.conn) };
@@ -141,9 +141,6 @@ impl Violation {
             let _ = write!(text, "\n  between  {}", find(ops, *i).map_or_else(|| format!("i={i}"), tell_op));
         }
         let _ = write!(text, "\n  not this {}", self.not_this);
-        if !replay.is_empty() {
-            let _ = write!(text, "\n  replay   {replay}");
-        }
         text
     }
 

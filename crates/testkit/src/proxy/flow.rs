@@ -8,8 +8,9 @@ use rand::RngExt;
 
 use super::{
     armed::{Active, Armed, Stream, rearm},
+    fault::{Afterwards, Cut, Fault},
     journal::{Note, Phase},
-    toxic::{Afterwards, Cut, Fault, Trigger},
+    toxic::Trigger,
 };
 
 /// Most bytes of one read.
@@ -199,6 +200,11 @@ impl Flow {
         if !self.over {
             self.end(Act::Shutdown, now);
         }
+        self.end_lasting();
+    }
+
+    /// Takes everything that lasts out of force, as the connection ends.
+    pub(crate) fn end_lasting(&mut self) {
         for armed in std::mem::take(&mut self.armed) {
             self.note_end(&armed);
         }
@@ -348,16 +354,5 @@ impl Armed {
 
     fn stalls(&self, now: Duration) -> bool {
         matches!(self.toxic.fault, Fault::Stall { .. }) && self.stall_ends().is_none_or(|ends| now < ends)
-    }
-}
-
-impl Cut {
-    /// Its name, as in JSON.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Cut::Reset => "reset",
-            Cut::Fin => "fin",
-            Cut::BlackHole => "black_hole",
-        }
     }
 }

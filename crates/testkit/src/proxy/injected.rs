@@ -1,8 +1,14 @@
 //! Control frames that the proxy itself puts between messages, masked on the way to a server as RFC 6455 asks. Pure.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use bytes::Bytes;
 
 use super::{
+    armed::mix,
     frames::{FrameHead, mask},
     toxic::Direction,
 };
@@ -13,6 +19,30 @@ const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 /// Any mask will do.
 const MASK: [u8; 4] = [0x35, 0x9c, 0x62, 0xd1];
+
+/// What both directions of a connection know of each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Marks {
+    /// How the payload of the proxy's own pings begins.
+    pub(crate) pings: [u8; 8],
+    /// Pings were sent to the server, or to the client.
+    sent: [Arc<AtomicBool>; 2],
+}
+
+impl Marks {
+    pub(crate) fn new(seed: u64, connection: u64) -> Self {
+        Self { pings: mix(&[seed, connection, 0x7069_6e67]).to_be_bytes(), sent: Default::default() }
+    }
+
+    pub(crate) fn note_sent(&self, to: Direction) {
+        self.sent[to as usize].store(true, Ordering::Relaxed);
+    }
+
+    /// True when answers to the proxy's pings may come in this direction.
+    pub(crate) fn expected(&self, direction: Direction) -> bool {
+        self.sent[1 - direction as usize].load(Ordering::Relaxed)
+    }
+}
 
 /// Pings whose payloads begin with the mark and go on with a number.
 pub(crate) fn pings(to: Direction, mark: &[u8; 8], count: u32, numbered: &mut u64) -> Bytes {

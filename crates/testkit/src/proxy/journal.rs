@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::toxic::{Direction, Fault};
+use super::{fault::Fault, toxic::Direction};
 
 /// Most entries that are kept; older ones go first.
 const MOST_ENTRIES: usize = 200_000;
@@ -41,7 +41,8 @@ pub struct Entry {
     /// The toxic by its number; absent for what was ordered with `cut` or happened to the proxy itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub toxic: Option<u64>,
-    /// What was done: the name of a fault, or `upstream_unreachable`.
+    /// What was done: the name of a fault; `ordered_reset`, `ordered_fin` or `ordered_black_hole` for a cut on order;
+    /// `upstream_unreachable`; or `too_large_to_hold` for a message that passed without being looked at.
     pub what: String,
     /// Whether that is an act, a begin or an end.
     pub phase: Phase,

@@ -11,11 +11,12 @@ use tokio::{
 
 use super::{
     armed::{InForce, Stream},
+    fault::{Afterwards, Cut, Fault},
+    injected::Marks,
     journal::{Journal, Note, Phase},
-    messages::Marks,
     plan::Plan,
     pump::{Pump, Tally},
-    toxic::{Afterwards, Cut, Direction, Fault},
+    toxic::Direction,
 };
 
 /// How long the server may take to accept.

@@ -1,52 +1,23 @@
 //! What is done to the messages of one direction: found by number, text, place or time; dropped, doubled, swapped, held,
 //! fragmented or cut inside. Pure. A message that is looked at is held until it is whole; others pass as they come.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    armed::{Active, Armed, Stream, mix, rearm},
+    armed::{Active, Armed, Stream, rearm},
+    fault::{Cut, Fault},
     flow::Out,
     frames::{Follower, FrameHead, Segment},
     held::{Held, HeldFrame},
-    injected,
+    injected::{self, Marks},
     journal::Note,
-    toxic::{Cut, Direction, Fault, Trigger},
+    toxic::{Direction, Trigger},
 };
 
 /// Largest message that is held; a larger one passes untouched, and the journal says so.
 const MOST_HELD: usize = 16 << 20;
-
-/// What both directions of a connection know of each other.
-#[derive(Debug, Clone)]
-pub(crate) struct Marks {
-    /// How the payload of the proxy's own pings begins.
-    pub(crate) pings: [u8; 8],
-    /// Pings were sent to the server, or to the client.
-    sent: [Arc<AtomicBool>; 2],
-}
-
-impl Marks {
-    pub(crate) fn new(seed: u64, connection: u64) -> Self {
-        Self { pings: mix(&[seed, connection, 0x7069_6e67]).to_be_bytes(), sent: Default::default() }
-    }
-
-    fn note_sent(&self, to: Direction) {
-        self.sent[to as usize].store(true, Ordering::Relaxed);
-    }
-
-    /// True when answers to the proxy's pings may come in this direction.
-    fn expected(&self, direction: Direction) -> bool {
-        self.sent[1 - direction as usize].load(Ordering::Relaxed)
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Messages {

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::{
     armed::{Active, Stream},
     flow::{Act, Flow},
+    injected::Marks,
     journal::Note,
-    messages::{Marks, Messages},
+    messages::Messages,
 };
 
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Plan {
         self.messages.finish();
         self.hand_on(now);
         self.flow.finish(now);
+    }
+
+    /// Takes everything that lasts out of force, as the connection ends.
+    pub(crate) fn end_lasting(&mut self) {
+        self.flow.end_lasting();
     }
 
     /// What time alone brings about.

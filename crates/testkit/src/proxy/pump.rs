@@ -24,7 +24,7 @@ use super::{
     journal::Journal,
     link::Order,
     plan::Plan,
-    toxic::{Cut, Direction},
+    toxic::Direction,
 };
 
 /// What went through in one direction.
@@ -94,6 +94,10 @@ impl Pump<'_> {
         if !self.plan.is_idle() {
             self.plan.tick(now);
         }
+        self.note();
+    }
+
+    fn note(&mut self) {
         for note in self.plan.notes() {
             self.journal.write(self.connection, Some(self.direction), note);
         }
@@ -130,13 +134,10 @@ impl Pump<'_> {
     }
 }
 
-impl Cut {
-    /// What an order to cut is written down as.
-    pub(crate) fn ordered(self) -> &'static str {
-        match self {
-            Cut::Reset => "ordered_reset",
-            Cut::Fin => "ordered_fin",
-            Cut::BlackHole => "ordered_black_hole",
-        }
+impl Drop for Pump<'_> {
+    /// However the connection ends, what lasted until then is written down.
+    fn drop(&mut self) {
+        self.plan.end_lasting();
+        self.note();
     }
 }

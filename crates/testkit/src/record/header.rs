@@ -23,8 +23,6 @@ pub struct Header {
     pub profile: String,
     /// What chance was made of.
     pub seed: u64,
-    /// True when all that the users of the history asked for is in it: then a run that nobody asked for is wrong.
-    pub complete: bool,
     /// What of the profile the judge needs.
     pub rules: Rules,
 }
@@ -56,14 +54,8 @@ impl Header {
             target: target.to_owned(),
             profile: profile.name.clone(),
             seed,
-            complete: false,
             rules: Rules::of(profile),
         }
-    }
-
-    /// The header of a history with all that its users asked for.
-    pub fn complete(self) -> Self {
-        Self { complete: true, ..self }
     }
 }
 

@@ -31,6 +31,7 @@ mod origins;
 mod permissions;
 mod positions;
 mod profiles;
+mod proof;
 mod proxy;
 mod resets;
 mod resume;

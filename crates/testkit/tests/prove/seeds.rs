@@ -12,6 +12,8 @@ pub struct Seeds {
     asked: u64,
     sound: u64,
     caught: u64,
+    /// What it said of the sound server, the first time.
+    passed_with: Option<String>,
     /// What the check said of the broken server, the first time that it caught the bug.
     caught_by: Option<String>,
     /// What it said where it should have said something else, with the seed.
@@ -42,7 +44,10 @@ impl Seeds {
             format!("seed {seed}, {with}: {:?}: {}", result.verdict, result.what)
         };
         match sound.verdict {
-            Verdict::Pass => self.sound += 1,
+            Verdict::Pass => {
+                self.sound += 1;
+                self.passed_with.get_or_insert_with(|| sound.what.clone());
+            }
             _ => self.wrong.push(tell("as it is", sound)),
         }
         match broken.verdict {
@@ -54,6 +59,11 @@ impl Seeds {
         }
     }
 
+    /// True when neither server could be put to the test, however often.
+    pub fn not_done(&self) -> bool {
+        self.sound + self.caught == 0 && self.wrong.iter().all(|wrong| wrong.contains(": NotDone: "))
+    }
+
     /// A sound server never fails; a bug is caught with every seed, or where there are many with 99 in 100.
     pub fn hold(&self) -> bool {
         self.sound == self.asked && self.caught * 100 >= self.asked * 99
@@ -62,8 +72,11 @@ impl Seeds {
 
 impl std::fmt::Display for Seeds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { asked, sound, caught, caught_by, wrong } = self;
+        let Self { asked, sound, caught, passed_with, caught_by, wrong } = self;
         writeln!(f, "{sound} of {asked} sound servers passed, {caught} of {asked} bugs were caught")?;
+        if let Some(what) = passed_with {
+            writeln!(f, "  passed with: {what}")?;
+        }
         if let Some(what) = caught_by {
             writeln!(f, "  caught by: {what}")?;
         }

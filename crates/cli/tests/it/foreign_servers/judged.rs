@@ -29,7 +29,11 @@ pub(crate) async fn judge(url: &str, flags: &[&str]) -> Result<Judged> {
 impl Judged {
     /// The verdicts on one check.
     pub(crate) fn of(&self, id: &str) -> Result<&CheckResult> {
-        self.report.checks.iter().find(|check| check.id == id).with_context(|| format!("there is no check {id}"))
+        self.report
+            .checks
+            .iter()
+            .find(|check| check.id == id)
+            .with_context(|| format!("there is no check {id}"))
     }
 
     /// The checks of a group.
@@ -44,8 +48,12 @@ impl Judged {
         ensure!(broken.is_empty(), "a sound server failed:\n{}", broken.join("\n"));
         ensure!(self.code == Some(0), "exit code {:?}", self.code);
         ensure!(self.report.count(Verdict::Pass) >= passed, "only {}", self.report.summary());
-        let mute: Vec<&str> =
-            self.report.of(Verdict::NotDone).filter(|check| check.what.is_empty()).map(|check| check.id.as_str()).collect();
+        let mute: Vec<&str> = self
+            .report
+            .of(Verdict::NotDone)
+            .filter(|check| check.what.is_empty())
+            .map(|check| check.id.as_str())
+            .collect();
         ensure!(mute.is_empty(), "not done and no reason: {mute:?}");
         Ok(())
     }
@@ -60,12 +68,11 @@ impl Judged {
         Ok(())
     }
 
-    /// All of these failed, and the program says so with its exit code.
-    pub(crate) fn failed(&self, ids: &[&str]) -> Result<()> {
-        for id in ids {
-            let check = self.of(id)?;
-            ensure!(check.verdict == Verdict::Fail, "{id}: {:?} {}", check.verdict, check.what);
-        }
+    /// This check failed and says so in these words, and the program with its exit code.
+    pub(crate) fn failed(&self, id: &str, words: &str) -> Result<()> {
+        let check = self.of(id)?;
+        let said = (check.verdict, check.what.contains(words));
+        ensure!(said == (Verdict::Fail, true), "{id}: {:?} {}", check.verdict, check.what);
         ensure!(self.code == Some(1), "exit code {:?}", self.code);
         Ok(())
     }

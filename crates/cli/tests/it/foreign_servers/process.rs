@@ -68,7 +68,8 @@ impl Foreign {
             let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
             let mut command = command(port);
             let child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn();
-            let mut child = child.with_context(|| format!("{:?} cannot be started: {SET_UP}", command.as_std()))?;
+            let mut child =
+                child.with_context(|| format!("{:?} cannot be started: {SET_UP}", command.as_std()))?;
             if accepts(&mut child, port).await? {
                 return Ok(Self { url: format!("ws://127.0.0.1:{port}/"), _child: child });
             }

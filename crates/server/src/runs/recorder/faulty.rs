@@ -1,23 +1,24 @@
 //! What a recorder with a bug writes down: behind the rules, which would not let it pass.
 
-use wireproof_protocol::{Event, EventBody, EventId, RunId};
+use wireproof_protocol::{Event, EventBody, EventId, RunId, ThreadId, Timestamp};
 
 use super::Recorder;
 use crate::sabotage::{Bug, Bugs};
 
-/// Gives another run of the same user that is alive, if there is one.
-pub type Other = Box<dyn Fn() -> Option<RunId> + Send + Sync>;
+/// Gives what is another run's: its id, and the thread that the user wrote in last.
+pub type Others = Box<dyn Fn() -> (Option<RunId>, Option<ThreadId>) + Send + Sync>;
 
 /// The mistakes of one run's recorder, and what it has to remember for them.
 #[derive(Default)]
 pub struct Faults {
     bugs: Bugs,
-    other: Option<Other>,
+    others: Option<Others>,
     greeting: String,
     /// Numbers that the rules counted and nobody is told of.
     skipped: u64,
     /// The last number that was told.
     last: u64,
+    began: Option<Timestamp>,
     started: bool,
     deltas: u64,
     open_tools: u64,
@@ -27,12 +28,17 @@ pub struct Faults {
 
 impl Recorder {
     /// Has the recorder make the mistakes that are switched on.
-    pub fn make_mistakes(&mut self, bugs: Bugs, greeting: String, other: Other) {
-        self.faults = Faults { bugs, greeting, other: Some(other), last: 1, ..Faults::default() };
+    pub fn make_mistakes(&mut self, bugs: Bugs, greeting: String, others: Others) {
+        self.faults = Faults { bugs, greeting, others: Some(others), last: 1, ..Faults::default() };
     }
 }
 
 impl Faults {
+    /// Whether pieces of an answer wait for its end.
+    pub fn hold_back(&self) -> bool {
+        self.bugs.on(Bug::PiecesHeldBack)
+    }
+
     /// Spoils the event that was written down last.
     pub fn strike(&mut self, events: &mut Vec<Event>) {
         let Some(mut event) = events.pop() else { return };
@@ -69,13 +75,29 @@ impl Faults {
     }
 
     fn change(&mut self, event: &mut Event) {
+        let began = *self.began.get_or_insert(event.timestamp);
+        if matches!(event.body, EventBody::MessageDelta { .. } | EventBody::AgentCompleted { .. }) {
+            let (run, thread) = self.others.as_ref().map(|others| others()).unwrap_or_default();
+            if let (Some(part), Some(run)) = (&mut event.run, run)
+                && !matches!(event.body, EventBody::AgentCompleted { .. })
+                && self.bugs.on(Bug::RunsMixed)
+            {
+                part.run_id = run;
+            }
+            if let Some(thread) = thread.filter(|_| self.bugs.on(Bug::WrongThread)) {
+                event.thread_id = thread;
+            }
+        }
         match &mut event.body {
             EventBody::AgentStarted { .. } => self.started = true,
+            EventBody::AgentCompleted { .. } if self.bugs.on(Bug::TimeGoesBack) => event.timestamp = began,
             EventBody::AgentThinking { .. } if !self.started && self.bugs.on(Bug::ThinkingBeforeStarted) => {
                 self.started = true;
                 event.body = EventBody::AgentStarted { message: self.greeting.clone() };
             }
-            EventBody::AgentThinking { reasoning, .. } if self.bugs.on(Bug::ReasoningEmpty) => reasoning.clear(),
+            EventBody::AgentThinking { reasoning, .. } if self.bugs.on(Bug::ReasoningEmpty) => {
+                reasoning.clear()
+            }
             EventBody::ToolExecuting { parameters, .. } if self.bugs.on(Bug::EventWithoutParameters) => {
                 *parameters = serde_json::Value::Null;
             }
@@ -85,12 +107,6 @@ impl Faults {
                 if error.is_some() && self.bugs.on(Bug::FailedToolHidden) =>
             {
                 (*error, *result) = (None, Some("done".into()));
-            }
-            EventBody::MessageDelta { .. } if self.bugs.on(Bug::RunsMixed) => {
-                let other = self.other.as_ref().and_then(|other| other());
-                if let (Some(run), Some(other)) = (&mut event.run, other) {
-                    run.run_id = other;
-                }
             }
             _ => {}
         }

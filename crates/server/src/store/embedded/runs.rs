@@ -20,7 +20,9 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     }
     let mut events = Vec::with_capacity(3);
     let (thread, thread_id) = match run.thread_id {
-        Some(thread_id) => (thread_number(tx.connection, tx.writer(&entry, thread_id)?, thread_id)?, thread_id),
+        Some(thread_id) => {
+            (thread_number(tx.connection, tx.writer(&entry, thread_id)?, thread_id)?, thread_id)
+        }
         None => {
             let (number, event) = new_thread(tx, &entry, &run.user_id, &run.title, &Map::new(), run.now)?;
             let thread_id = event.thread_id;

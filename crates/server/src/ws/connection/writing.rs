@@ -54,6 +54,8 @@ impl Connection {
                     put.live(stored, &self.context.metrics);
                     event.json
                 }
+                #[cfg(feature = "sabotage")]
+                Item::Replayed(event) if self.registration.counts_as_delivered(event.seq) => continue,
                 Item::Replayed(event) => {
                     put.replayed += 1;
                     event.json

@@ -1,11 +1,15 @@
 //! Who gets in, and as whom: nobody without good credentials, and nobody as somebody else.
 
 use super::check;
-use crate::check::{Check, Need};
+use crate::{
+    check::{Check, Need},
+    profile::Kind,
+};
 
 mod bypass;
 mod http;
 mod identity;
+mod rights;
 mod taken;
 mod tokens;
 
@@ -172,6 +176,48 @@ pub(super) const CHECKS: &[Check] = &[
         "expired_connection_stays",
         "A connection ends with its token, at most the grace later.",
         taken::expiry_ends
+    ),
+    check!(
+        "auth.renewal_counts",
+        Major,
+        Full,
+        [
+            Need::WebSocket,
+            Need::Auth,
+            Need::SigningKey,
+            Need::Message("authenticate"),
+            Need::Limit("token_grace_seconds")
+        ],
+        "renewal_forgotten",
+        "A connection that was renewed with a token of its user lives as long as that one.",
+        taken::renewal_counts
+    ),
+    check!(
+        "auth.user_exact",
+        Critical,
+        Quick,
+        [Need::WebSocket, Need::Auth, Need::SigningKey, Need::Agent],
+        "user_case_folded",
+        "Users whose names differ are different users, be it by capitals or a space: none gets what is another's.",
+        identity::exact
+    ),
+    check!(
+        "auth.permissions",
+        Critical,
+        Quick,
+        [Need::WebSocket, Need::Auth, Need::SigningKey, Need::Agent, Need::Event(Kind::Error), Need::Reader],
+        "permissions_ignored",
+        "Who connects with a token that does not allow to ask is refused when asking.",
+        rights::permissions
+    ),
+    check!(
+        "auth.admin_only",
+        Critical,
+        Quick,
+        [Need::Auth, Need::Admin, Need::Http("admin")],
+        "admin_for_all",
+        "What is for administrators answers 401, 403 or 404 to everybody else.",
+        rights::admin_only
     ),
     check!(
         "auth.ticket_once",

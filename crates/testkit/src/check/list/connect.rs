@@ -1,8 +1,9 @@
 //! What a client may count on when it connects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::try_join_all;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::shake::shake};
 use crate::{
@@ -12,6 +13,10 @@ use crate::{
 
 /// Connections that each of two users opens at once.
 const AT_ONCE: usize = 4;
+/// Connections that say nothing.
+const SILENT: usize = 16;
+/// How long a connection may take to be made.
+const REACH: Duration = Duration::from_secs(10);
 /// A subprotocol that no server speaks.
 const UNHEARD_OF: &str = "no-such-protocol.v9";
 /// The site of another page.
@@ -65,6 +70,15 @@ pub(super) const CHECKS: &[Check] = &[
         plain_get
     ),
     check!(
+        "connect.silent_clients",
+        Critical,
+        Quick,
+        [Need::WebSocket],
+        "silent_blocks_others",
+        "Connections on which nothing is said, or half a handshake, keep nobody else from connecting.",
+        silent_clients
+    ),
+    check!(
         "connect.foreign_origin",
         Critical,
         Quick,
@@ -98,7 +112,10 @@ async fn unique_ids(trial: &Trial<'_>) -> Outcome {
         let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome);
         let id = welcome.and_then(|welcome| trial.profile.fields.connection.text(&welcome.json));
         let Some(id) = id.filter(|id| !id.is_empty()) else {
-            return Err(Fault::Broken(format!("{}: the welcome tells no id of the connection", session.name)));
+            return Err(Fault::Broken(format!(
+                "{}: the welcome tells no id of the connection",
+                session.name
+            )));
         };
         if let Some(other) = known.insert(id.clone(), &session.name) {
             return Err(Fault::Broken(format!("{other} and {} both have the id {id}", session.name)));
@@ -110,7 +127,9 @@ async fn unique_ids(trial: &Trial<'_>) -> Outcome {
 async fn paths(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     let mut served = Vec::new();
-    for path in std::iter::once(trial.target.path()).chain(trial.profile.endpoint.aliases.iter().map(String::as_str)) {
+    for path in
+        std::iter::once(trial.target.path()).chain(trial.profile.endpoint.aliases.iter().map(String::as_str))
+    {
         let session = trial.enter(&ada, &trial.target.url_at(path), trial.profile.auth.place).await;
         let at_path = |fault| match fault {
             Fault::Broken(why) => Fault::Broken(format!("at {path}: {why}")),
@@ -174,12 +193,51 @@ async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     trial.connect(&ada).await?;
     let mut told = Vec::new();
-    let alike = format!("http://{}.elsewhere.example", trial.target.authority().split(':').next().unwrap_or_default());
+    let alike = format!(
+        "http://{}.elsewhere.example",
+        trial.target.authority().split(':').next().unwrap_or_default()
+    );
     for origin in [ELSEWHERE, &alike, "null"] {
-        let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+        let connect =
+            trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
         let shown = ada.token.as_deref();
-        let how = trial.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
+        let how =
+            trial.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
         told.push(format!("{origin}: {how}"));
     }
     pass(told.join("; "))
+}
+
+async fn silent_clients(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    trial.connect(&ada).await?;
+    let mut silent = Vec::new();
+    for number in 0..SILENT {
+        let mut stream = dial(trial).await?;
+        if number % 2 == 1 {
+            // Gone already: then it is in nobody's way.
+            let _ =
+                stream.write_all(format!("GET {} HTTP/1.1\r\nHost:", trial.target.path()).as_bytes()).await;
+        }
+        silent.push(stream);
+    }
+    let session = trial.connect(&ada).await.map_err(|fault| match fault {
+        Fault::Broken(why) | Fault::Gone(why) => {
+            Fault::Broken(format!("while {SILENT} connections say nothing or half a handshake: {why}"))
+        }
+        other => other,
+    })?;
+    session.barrier().await?;
+    drop(silent);
+    pass(format!("{SILENT} connections say nothing or half a handshake, and another one is served"))
+}
+
+async fn dial(trial: &Trial<'_>) -> Result<TcpStream, Fault> {
+    let authority = trial.target.authority();
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let port = if trial.target.is_encrypted() { 443 } else { 80 };
+    let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
+    let dialled = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
+    let gone = |why: String| Fault::Gone(format!("{address} cannot be reached: {why}"));
+    dialled.map_err(|_| gone(format!("no answer within {REACH:?}")))?.map_err(|error| gone(error.to_string()))
 }

@@ -8,6 +8,8 @@ use crate::{
 
 mod answers;
 mod ends;
+mod kept;
+mod many;
 mod shape;
 mod tools;
 
@@ -138,5 +140,59 @@ pub(super) const CHECKS: &[Check] = &[
         "non_ascii_mangled",
         "Text outside ASCII comes back as it was sent.",
         answers::unicode
+    ),
+    check!(
+        "events.long_text",
+        Major,
+        Quick,
+        [Need::Agent, Need::Limit("message_bytes")],
+        "long_text_cut",
+        "A message that is as long as allowed comes back whole.",
+        kept::long_text
+    ),
+    check!(
+        "events.right_thread",
+        Critical,
+        Quick,
+        [Need::Tool, Need::Message("ask_in"), Need::Field("thread")],
+        "wrong_thread",
+        "An answer is told in the thread that it was asked in, whatever is asked elsewhere meanwhile.",
+        kept::right_thread
+    ),
+    check!(
+        "events.kept",
+        Critical,
+        Quick,
+        [Need::Tool, Need::Message("history"), Need::Field("thread"), Need::Field("request")],
+        "answer_not_kept",
+        "A question and its answer can be read again in their thread.",
+        kept::kept
+    ),
+    check!(
+        "events.times",
+        Minor,
+        Quick,
+        [Need::Agent, Need::Field("timestamp")],
+        "time_goes_back",
+        "The times of a run's events do not go back.",
+        shape::times
+    ),
+    check!(
+        "events.cancelled",
+        Major,
+        Quick,
+        [Need::Prompt("slow"), Need::Message("cancel"), Need::Field("run"), Need::Event(Kind::Delta)],
+        "cancel_ignored",
+        "A run that is cancelled ends soon, and its tools with it.",
+        many::cancelled
+    ),
+    check!(
+        "events.every_question",
+        Critical,
+        Full,
+        [Need::Tool],
+        "queue_forgotten",
+        "Of many questions at once each is answered, those that have to wait included.",
+        many::every_question
     ),
 ];

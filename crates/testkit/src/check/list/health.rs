@@ -63,7 +63,9 @@ async fn answers(trial: &Trial<'_>) -> Outcome {
     let (ada, path) = (trial.visitor("ada")?, health(trial)?);
     for turn in 1..=ASKED {
         let answer = trial.http("GET", path, ada.token.as_deref(), None).await?;
-        ensure(answer.status == 200, || format!("{path} answered {} at try {turn}: {}", answer.status, answer.body))?;
+        ensure(answer.status == 200, || {
+            format!("{path} answered {} at try {turn}: {}", answer.status, answer.body)
+        })?;
     }
     pass(format!("{path} answered 200, {ASKED} times"))
 }
@@ -71,12 +73,19 @@ async fn answers(trial: &Trial<'_>) -> Outcome {
 async fn open(trial: &Trial<'_>) -> Outcome {
     let path = health(trial)?;
     let answer = trial.http("GET", path, None, None).await?;
-    ensure(!matches!(answer.status, 401 | 403), || format!("{path} answers {} to who shows no credentials", answer.status))?;
+    ensure(!matches!(answer.status, 401 | 403), || {
+        format!("{path} answers {} to who shows no credentials", answer.status)
+    })?;
     pass(format!("{path} answered {} without credentials", answer.status))
 }
 
 fn health<'t>(trial: &'t Trial<'_>) -> Result<&'t str, Fault> {
-    trial.profile.http.health.as_deref().ok_or_else(|| Fault::NotDone("the profile has no http.health".to_owned()))
+    trial
+        .profile
+        .http
+        .health
+        .as_deref()
+        .ok_or_else(|| Fault::NotDone("the profile has no http.health".to_owned()))
 }
 
 async fn honest(trial: &Trial<'_>) -> Outcome {
@@ -94,7 +103,9 @@ async fn honest(trial: &Trial<'_>) -> Outcome {
         }
         let down = count_until(trial, |now| now + OPENED as u64 <= up).await?;
         if down + OPENED as u64 <= up {
-            return pass(format!("{before} connections were told, {up} with {OPENED} more, {down} when these were gone"));
+            return pass(format!(
+                "{before} connections were told, {up} with {OPENED} more, {down} when these were gone"
+            ));
         }
         told.push(format!("{before}, then {up} with {OPENED} more, then {down} without these"));
     }
@@ -113,7 +124,9 @@ async fn count(trial: &Trial<'_>) -> Result<u64, Fault> {
     let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.status".to_owned()))?;
     let answer = trial.http("GET", path, None, None).await?;
     let count = trial.profile.http.connections.number(&answer.json);
-    count.ok_or_else(|| Fault::Broken(format!("{path} tells no number of connections: {} {}", answer.status, answer.body)))
+    count.ok_or_else(|| {
+        Fault::Broken(format!("{path} tells no number of connections: {} {}", answer.status, answer.body))
+    })
 }
 
 /// The count as soon as it fits, or the last one that was told.
@@ -137,7 +150,11 @@ async fn discreet(trial: &Trial<'_>) -> Outcome {
     let mut read = Vec::new();
     for path in [&http.health, &http.status].into_iter().flatten() {
         let answer = trial.http("GET", path, None, None).await?;
-        let secrets = [("the user", Some(&ada.user)), ("the connection", connection.as_ref()), ("the token", ada.token.as_ref())];
+        let secrets = [
+            ("the user", Some(&ada.user)),
+            ("the connection", connection.as_ref()),
+            ("the token", ada.token.as_ref()),
+        ];
         for (what, secret) in secrets {
             ensure(!secret.is_some_and(|secret| answer.body.contains(secret.as_str())), || {
                 format!("{path} tells {what} of {} to anybody: {}", session.name, answer.body)

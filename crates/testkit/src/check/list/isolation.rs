@@ -58,7 +58,14 @@ pub(super) const CHECKS: &[Check] = &[
         "isolation.foreign_cancel",
         Critical,
         Quick,
-        [Need::WebSocket, Need::TwoUsers, Need::Prompt("slow"), Need::Field("run"), Need::Field("outcome"), Need::Message("cancel")],
+        [
+            Need::WebSocket,
+            Need::TwoUsers,
+            Need::Prompt("slow"),
+            Need::Field("run"),
+            Need::Field("outcome"),
+            Need::Message("cancel")
+        ],
         "foreign_run_cancelled",
         "Nobody can cancel another user's run.",
         foreign::cancel

@@ -34,7 +34,13 @@ pub(super) const CHECKS: &[Check] = &[
         "limits.rate",
         Major,
         Quick,
-        [Need::WebSocket, Need::Agent, Need::Event(Kind::Error), Need::Field("request"), Need::Limit("burst")],
+        [
+            Need::WebSocket,
+            Need::Agent,
+            Need::Event(Kind::Error),
+            Need::Field("request"),
+            Need::Limit("burst")
+        ],
         "rate_limit_not_enforced",
         "Of messages sent at once the burst is taken, others are refused with an error that says when to come back, and none is dropped.",
         rates::rate
@@ -56,6 +62,22 @@ pub(super) const CHECKS: &[Check] = &[
         rates::per_user
     ),
     check!(
+        "limits.retry_after",
+        Major,
+        Full,
+        [
+            Need::WebSocket,
+            Need::Agent,
+            Need::Event(Kind::Error),
+            Need::Field("request"),
+            Need::Field("retry_after_ms"),
+            Need::Limit("burst")
+        ],
+        "retry_after_lies",
+        "A message that was refused for the rate is taken when it comes again at the time that the refusal told.",
+        rates::retry_after
+    ),
+    check!(
         "limits.connections",
         Major,
         Quick,
@@ -63,6 +85,15 @@ pub(super) const CHECKS: &[Check] = &[
         "connection_limit_ignored",
         "A user has as many connections as allowed; one more is refused, those before go on, and a place that is left can be taken.",
         crowds::connections
+    ),
+    check!(
+        "limits.places_freed",
+        Critical,
+        Quick,
+        [Need::WebSocket, Need::Auth, Need::Limit("connections")],
+        "place_leaked",
+        "A connection that breaks without a goodbye counts no longer: its user can have as many as before.",
+        crowds::places_freed
     ),
     check!(
         "limits.runs",

@@ -21,7 +21,9 @@ pub(super) fn ranges_of<'a>(frames: impl Iterator<Item = &'a Arc<Seen>>) -> Vec<
 
 /// The numbers after one and up to another that are not among those that came.
 pub(super) fn missing(came: &[(u64, u64)], after: u64, to: u64) -> Vec<u64> {
-    (after + 1..=to).filter(|number| !came.iter().any(|(first, last)| (first..=last).contains(&number))).collect()
+    (after + 1..=to)
+        .filter(|number| !came.iter().any(|(first, last)| (first..=last).contains(&number)))
+        .collect()
 }
 
 /// The last number that a connection got.
@@ -81,7 +83,8 @@ pub(super) async fn resume_here(
     let (from, id) = (session.count(), new_id());
     session.send(frame.fill(&[("epoch", json!(epoch)), ("after", json!(after)), ("id", json!(id))])).await?;
     let answers = |seen: &Seen| {
-        matches!(seen.kind, Kind::CaughtUp | Kind::Snapshot | Kind::Error) || seen.request.as_deref() == Some(&id)
+        matches!(seen.kind, Kind::CaughtUp | Kind::Snapshot | Kind::Error)
+            || seen.request.as_deref() == Some(&id)
     };
     session.wait("answer to a resume", from, session.patience(), answers).await?;
     session.barrier().await?;
@@ -95,10 +98,15 @@ pub(super) fn complete(session: &Session, from: usize, after: u64, to: u64) -> R
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = session.seen().iter().skip(from).map(|seen| match seen.seq {
-        Some(seq) => format!("{} {seq}", seen.name),
-        None => seen.name.clone(),
-    }).collect();
+    let names: Vec<String> = session
+        .seen()
+        .iter()
+        .skip(from)
+        .map(|seen| match seen.seq {
+            Some(seq) => format!("{} {seq}", seen.name),
+            None => seen.name.clone(),
+        })
+        .collect();
     broken(format!(
         "{}: resumed after {after} of a log that goes to {to}, and {} of the {} events did not come: {missing:?}; there came {}",
         session.name,

@@ -48,4 +48,13 @@ pub(super) const CHECKS: &[Check] = &[
         "A client that does not read slows nobody else.",
         apart::slow_reader
     ),
+    check!(
+        "performance.streamed",
+        Major,
+        Alone,
+        [Need::Prompt("slow"), Need::Event(Kind::Delta), Need::Event(Kind::Completed)],
+        "pieces_held_back",
+        "The pieces of an answer come as they are made, not all at its end.",
+        times::streamed
+    ),
 ];

@@ -12,7 +12,7 @@ pub(super) const CHECKS: &[Check] = &[
         "isolation.proof",
         Critical,
         FullAlone,
-        [Need::Agent, Need::TwoUsers],
+        [Need::PlainWebSocket, Need::Agent, Need::TwoUsers],
         "leak_rarely",
         "Of many users at once, in each other's way on purpose, none gets a byte or a run of another.",
         proof
@@ -21,7 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
         "delivery.proof",
         Critical,
         FullAlone,
-        [Need::Agent],
+        [Need::PlainWebSocket, Need::Agent],
         "lost_rarely",
         "Over connections that are cut, slowed and opened again, every event comes once, in order, and to an end.",
         proof
@@ -35,16 +35,10 @@ async fn proof(trial: &Trial<'_>) -> Outcome {
     let header = play(trial, Size::of(users)).await?;
     let ops = trial.recorder.snapshot();
     let judgement = judge(&header, &ops);
-    let replay = format!(
-        "wireproof check {} --only {} --seed {:#x} --users {users}",
-        trial.target.url(),
-        trial.id(),
-        trial.seed
-    );
     match judgement.violations.first() {
         None => Ok(Evidence { what: judgement.tell(), ..Evidence::default() }),
         Some(first) => {
-            let told = first.tell(&header, &ops, &replay);
+            let told = first.tell(&header, &ops);
             Err(Fault::Broken(format!("{}\n{told}", judgement.tell())))
         }
     }

@@ -6,7 +6,7 @@ mod closing;
 mod forbidden;
 pub(super) mod hand;
 mod handshake;
-mod question;
+pub(super) mod question;
 pub(super) mod shake;
 
 use super::check;

@@ -76,7 +76,14 @@ pub(super) const CHECKS: &[Check] = &[
         "resume.resent_request",
         Critical,
         Quick,
-        [Need::WebSocket, Need::Agent, Need::Resume, Need::Event(crate::profile::Kind::Accepted), Need::Field("request"), Need::Field("run")],
+        [
+            Need::WebSocket,
+            Need::Agent,
+            Need::Resume,
+            Need::Event(crate::profile::Kind::Accepted),
+            Need::Field("request"),
+            Need::Field("run")
+        ],
         "resent_request_runs_twice",
         "A request that is sent again under its id, because its answer was lost, is carried out once.",
         asked::resent_request

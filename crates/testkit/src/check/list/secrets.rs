@@ -1,9 +1,6 @@
 //! What only one user can know, and looking for it in everything that another one gets.
 
-use crate::{
-    check::{Fault, Session, Trial, broken, session::RunSeen},
-    profile::Template,
-};
+use crate::check::{Fault, Session, Trial, broken, session::RunSeen};
 
 /// Letters and digits alone: no way of escaping hides them.
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -37,7 +34,9 @@ impl Secrets {
         if prompt.contains(&marker) {
             return Ok(prompt);
         }
-        Err(Fault::NotDone("prompts.plain has no {marker}: what a user says cannot be told from what others say".to_owned()))
+        Err(Fault::NotDone(
+            "prompts.plain has no {marker}: what a user says cannot be told from what others say".to_owned(),
+        ))
     }
 
     /// Adds the run's name and its thread's.
@@ -79,15 +78,4 @@ impl Secrets {
         let shown: String = text.chars().take(300).collect();
         broken(format!("{whom} got a {kind} of {} ({secret}) in {what}: {shown}", self.owner))
     }
-}
-
-/// Waits until what was on its way to a connection is there, what the server queues behind an answer included.
-pub(super) async fn settle(session: &Session) -> Result<(), Fault> {
-    session.barrier().await?;
-    session.barrier().await
-}
-
-/// A message of the profile that a check cannot do without.
-pub(super) fn message<'t>(message: &'t Option<Template>, name: &str) -> Result<&'t Template, Fault> {
-    message.as_ref().ok_or_else(|| Fault::NotDone(format!("the profile has no messages.{name}")))
 }

@@ -44,7 +44,11 @@ pub(super) fn prompts(trial: &Trial<'_>) -> Result<Vec<(&'static str, String)>, 
 }
 
 /// Holds that a run breaks none of the rules that are picked; what it breaks is told beside its events.
-pub(super) fn lawful(trial: &Trial<'_>, run: &RunSeen, picked: impl Fn(&Violation) -> bool) -> Result<(), Fault> {
+pub(super) fn lawful(
+    trial: &Trial<'_>,
+    run: &RunSeen,
+    picked: impl Fn(&Violation) -> bool,
+) -> Result<(), Fault> {
     let profile = &trial.profile;
     let found = violations(&profile.order, run.frames.iter().map(|seen| RunEvent::of(&profile.fields, seen)));
     let found: Vec<Violation> = found.into_iter().filter(picked).collect();

@@ -45,29 +45,31 @@ fn edges(run: &[Told]) -> Vec<&'static str> {
 
 /// A legal run with at least one tool: the steps say what comes next.
 fn legal() -> impl Strategy<Value = Vec<Told>> {
-    (any::<bool>(), prop::collection::vec((0..5u8, any::<prop::sample::Index>()), 0..40)).prop_map(|(queued, steps)| {
-        let mut run = if queued { vec![told(Kind::BeforeStart)] } else { Vec::new() };
-        run.push(told(Kind::Started));
-        let (mut next, mut open) = (1, vec![0]);
-        run.push(tool(Kind::ToolStarted, 0));
-        for (step, which) in steps {
-            match step {
-                0 => run.push(told(Kind::Thinking)),
-                1 => run.push(told(Kind::Delta)),
-                2 => run.push(told(Kind::Other)),
-                3 => {
-                    run.push(tool(Kind::ToolStarted, next));
-                    open.push(next);
-                    next += 1;
+    (any::<bool>(), prop::collection::vec((0..5u8, any::<prop::sample::Index>()), 0..40)).prop_map(
+        |(queued, steps)| {
+            let mut run = if queued { vec![told(Kind::BeforeStart)] } else { Vec::new() };
+            run.push(told(Kind::Started));
+            let (mut next, mut open) = (1, vec![0]);
+            run.push(tool(Kind::ToolStarted, 0));
+            for (step, which) in steps {
+                match step {
+                    0 => run.push(told(Kind::Thinking)),
+                    1 => run.push(told(Kind::Delta)),
+                    2 => run.push(told(Kind::Other)),
+                    3 => {
+                        run.push(tool(Kind::ToolStarted, next));
+                        open.push(next);
+                        next += 1;
+                    }
+                    _ if open.is_empty() => {}
+                    _ => run.push(tool(Kind::ToolCompleted, open.swap_remove(which.index(open.len())))),
                 }
-                _ if open.is_empty() => {}
-                _ => run.push(tool(Kind::ToolCompleted, open.swap_remove(which.index(open.len())))),
             }
-        }
-        run.extend(open.into_iter().map(|call| tool(Kind::ToolCompleted, call)));
-        run.push(told(Kind::Completed));
-        numbered(run)
-    })
+            run.extend(open.into_iter().map(|call| tool(Kind::ToolCompleted, call)));
+            run.push(told(Kind::Completed));
+            numbered(run)
+        },
+    )
 }
 
 fn place(run: &[Told], fits: impl Fn(&Told) -> bool) -> usize {
@@ -78,44 +80,89 @@ fn place(run: &[Told], fits: impl Fn(&Told) -> bool) -> usize {
 type Spoil = (&'static str, fn(Vec<Told>) -> Vec<Told>, &'static str);
 
 const SPOILS: &[Spoil] = &[
-    ("something before the start", |run| spoiled(run, |run| {
-        let at = place(run, |event| event.kind == Kind::Started);
-        run.swap(at, at + 1);
-    }), "started < *"),
+    (
+        "something before the start",
+        |run| {
+            spoiled(run, |run| {
+                let at = place(run, |event| event.kind == Kind::Started);
+                run.swap(at, at + 1);
+            })
+        },
+        "started < *",
+    ),
     ("no start", |run| spoiled(run, |run| run.retain(|event| event.kind != Kind::Started)), "started < *"),
-    ("two starts", |run| spoiled(run, |run| {
-        let at = run.len() - 1;
-        run.insert(at, told(Kind::Started));
-    }), "started once"),
+    (
+        "two starts",
+        |run| {
+            spoiled(run, |run| {
+                let at = run.len() - 1;
+                run.insert(at, told(Kind::Started));
+            })
+        },
+        "started once",
+    ),
     ("something after the end", |run| spoiled(run, |run| run.push(told(Kind::Delta))), "* < completed"),
     ("two ends", |run| spoiled(run, |run| run.push(told(Kind::Completed))), "completed once"),
     ("no end", |run| spoiled(run, |run| drop(run.pop())), "completed once"),
-    ("a tool without its end", |run| spoiled(run, |run| {
-        let at = place(run, |event| event.kind == Kind::ToolCompleted);
-        run.remove(at);
-    }), "tool_completed(call) < completed"),
-    ("a tool that ends after its run", |run| spoiled(run, |run| {
-        let at = place(run, |event| event.kind == Kind::ToolCompleted);
-        let event = run.remove(at);
-        run.push(event);
-    }), "* < completed"),
-    ("a tool that ends first", |run| spoiled(run, |run| {
-        let ends = place(run, |event| event.kind == Kind::ToolCompleted);
-        let starts = place(run, |event| event.kind == Kind::ToolStarted && event.call == run[ends].call);
-        run.swap(starts, ends);
-    }), "tool_started(call) < tool_completed(call)"),
-    ("a tool that ends twice", |run| spoiled(run, |run| {
-        let at = place(run, |event| event.kind == Kind::ToolCompleted);
-        run.insert(at, run[at].clone());
-    }), "tool_started(call) < tool_completed(call)"),
-    ("a number twice", |mut run| {
-        run[1].number = 1;
-        run
-    }, "run_seq + 1"),
-    ("a number left out", |mut run| {
-        run.iter_mut().skip(1).for_each(|event| event.number += 1);
-        run
-    }, "run_seq + 1"),
+    (
+        "a tool without its end",
+        |run| {
+            spoiled(run, |run| {
+                let at = place(run, |event| event.kind == Kind::ToolCompleted);
+                run.remove(at);
+            })
+        },
+        "tool_completed(call) < completed",
+    ),
+    (
+        "a tool that ends after its run",
+        |run| {
+            spoiled(run, |run| {
+                let at = place(run, |event| event.kind == Kind::ToolCompleted);
+                let event = run.remove(at);
+                run.push(event);
+            })
+        },
+        "* < completed",
+    ),
+    (
+        "a tool that ends first",
+        |run| {
+            spoiled(run, |run| {
+                let ends = place(run, |event| event.kind == Kind::ToolCompleted);
+                let starts =
+                    place(run, |event| event.kind == Kind::ToolStarted && event.call == run[ends].call);
+                run.swap(starts, ends);
+            })
+        },
+        "tool_started(call) < tool_completed(call)",
+    ),
+    (
+        "a tool that ends twice",
+        |run| {
+            spoiled(run, |run| {
+                let at = place(run, |event| event.kind == Kind::ToolCompleted);
+                run.insert(at, run[at].clone());
+            })
+        },
+        "tool_started(call) < tool_completed(call)",
+    ),
+    (
+        "a number twice",
+        |mut run| {
+            run[1].number = 1;
+            run
+        },
+        "run_seq + 1",
+    ),
+    (
+        "a number left out",
+        |mut run| {
+            run.iter_mut().skip(1).for_each(|event| event.number += 1);
+            run
+        },
+        "run_seq + 1",
+    ),
 ];
 
 fn spoiled(mut run: Vec<Told>, spoil: impl Fn(&mut Vec<Told>)) -> Vec<Told> {
@@ -163,7 +210,14 @@ fn the_violated_edge_stands_in_the_sentence() {
 #[test]
 fn tools_without_ids_are_counted() {
     let nameless = |kind| Told { kind, call: None, number: 0 };
-    let run = [Kind::Started, Kind::ToolStarted, Kind::ToolStarted, Kind::ToolCompleted, Kind::ToolCompleted, Kind::Completed];
+    let run = [
+        Kind::Started,
+        Kind::ToolStarted,
+        Kind::ToolStarted,
+        Kind::ToolCompleted,
+        Kind::ToolCompleted,
+        Kind::Completed,
+    ];
     assert_eq!(judged(&numbered(run.map(nameless).to_vec())), vec![]);
     let run = [Kind::Started, Kind::ToolStarted, Kind::ToolStarted, Kind::ToolCompleted, Kind::Completed];
     assert_eq!(edges(&numbered(run.map(nameless).to_vec())), ["tool_completed(call) < completed"]);
@@ -171,7 +225,8 @@ fn tools_without_ids_are_counted() {
 
 #[test]
 fn a_profile_can_take_a_rule_back() {
-    let order = Order { started_first: false, completed_last: false, tools_paired: false, ..Order::default() };
+    let order =
+        Order { started_first: false, completed_last: false, tools_paired: false, ..Order::default() };
     let kinds = [Kind::Thinking, Kind::ToolCompleted, Kind::Started, Kind::Completed, Kind::Delta];
     let event = |kind| RunEvent { kind, name: "event", call: None, numbers: None };
     assert_eq!(violations(&order, kinds.map(event)), vec![]);

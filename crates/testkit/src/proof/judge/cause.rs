@@ -1,10 +1,10 @@
 //! CAU-1: a run's first event comes after the request for it, and an answer after what it answers.
 
 use super::{Findings, runs::Runs};
-use crate::{proof::witness::Invariant, record::Header};
+use crate::proof::witness::Invariant;
 
 /// What came before its cause.
-pub(super) fn decide(runs: &Runs<'_>, header: &Header, findings: &mut Findings) {
+pub(super) fn decide(runs: &Runs<'_>, answered: bool, whole: impl Fn(u32) -> bool, findings: &mut Findings) {
     for (_, run) in runs.all() {
         for (user, at, _) in &run.seen {
             let asked = run.accepted.iter().find(|(asker, ..)| asker == user);
@@ -15,8 +15,8 @@ pub(super) fn decide(runs: &Runs<'_>, header: &Header, findings: &mut Findings) 
         }
     }
     // Only where answers carry ids that clients give is an unknown one the server's doing.
-    if header.rules.answered && header.complete {
-        for (at, _) in &runs.unasked {
+    if answered {
+        for (at, _) in runs.unasked.iter().filter(|(_, user)| whole(*user)) {
             let what = "an answer came to a request that the user had not made".to_owned();
             findings.add(Invariant::EffectBeforeCause, *at, None, what, [*at]);
         }

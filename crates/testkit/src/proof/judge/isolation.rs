@@ -7,7 +7,7 @@ use crate::{
         marker::{Found, Scanner},
         witness::Invariant,
     },
-    record::{Header, Op},
+    record::Op,
 };
 
 /// The markers of all users, and where they were said.
@@ -79,7 +79,8 @@ impl Isolation {
 /// Whose runs were seen by whom.
 pub(super) fn decide(
     runs: &Runs<'_>,
-    header: &Header,
+    answered: bool,
+    whole: impl Fn(u32) -> bool,
     names: &Names<'_>,
     users: &Names<'_>,
     findings: &mut Findings,
@@ -99,12 +100,12 @@ pub(super) fn decide(
                 let owner = users.name(*owner);
                 let what = format!("the run {name} is {owner}'s by the answer to {owner}'s request");
                 findings.add(Invariant::PhantomStream, *at, Some(owner), what, [*sent, *answer, *at]);
-            } else if header.complete && header.rules.answered && runs.unanswered(*user) == 0 {
+            } else if answered && whole(*user) && runs.unanswered(*user) == 0 {
                 let what = format!("nobody asked for the run {name}: every request was answered, with other runs");
                 findings.add(Invariant::PhantomStream, *at, None, what, [*at]);
             }
         }
-        if !header.rules.answered && run.seen.len() > 1 {
+        if !answered && run.seen.len() > 1 {
             shared(run, runs, name, users, findings);
         }
     }

@@ -20,6 +20,11 @@ impl Liveness {
         self.healed.is_empty()
     }
 
+    /// True when all that the user asked for is in the history.
+    pub(super) fn is_whole(&self, user: u32) -> bool {
+        self.healed.contains_key(&user)
+    }
+
     /// Runs that did not end.
     pub(super) fn decide(&self, runs: &Runs<'_>, names: &Names<'_>, findings: &mut Findings) {
         for (number, run) in runs.all() {

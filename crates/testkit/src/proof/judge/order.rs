@@ -59,16 +59,17 @@ impl<'a> Orders<'a> {
         runs: &Runs<'a>,
         findings: &mut Findings,
     ) {
-        let (mut open, mut log, mut due) = (Map::<u32, (RunOrder, usize)>::default(), None, None);
+        let (mut open, mut log, mut due) = (Map::<u32, (RunOrder, usize)>::default(), None, None::<u64>);
         for event in numbered {
             let op = &ops[event.at];
-            let hole = log != Some(event.log) || due != Some(event.first);
-            if hole && log == Some(event.log) {
+            if log != Some(event.log) {
+                open.clear();
+                due = None;
+            }
+            let expected = due.unwrap_or(event.first);
+            if event.first > expected {
                 // What is missing may have been of any of them.
                 self.torn += open.values().filter(|(order, _)| !order.is_over()).count() as u64;
-                open.clear();
-            }
-            if log != Some(event.log) {
                 open.clear();
             }
             (log, due) = (Some(event.log), Some(event.seq + 1));
@@ -77,6 +78,11 @@ impl<'a> Orders<'a> {
             // A run is seen from its first event on if it was asked for here, and no hole is before it.
             let asked = runs.get(run).is_some_and(|run| !run.accepted.is_empty());
             let begin = || (if asked && !event.torn { RunOrder::new() } else { RunOrder::midway() }, event.at);
+            if event.first < expected {
+                // Pieces were put together of which some came on their own: the rest of the run is judged.
+                open.insert(run, (RunOrder::midway(), event.at));
+                continue;
+            }
             let (order, before) = open.entry(run).or_insert_with(begin);
             take(order, self.rules, kind, op, *before, event.at, findings);
             *before = event.at;

@@ -8,7 +8,7 @@ use crate::profile::Kind;
 pub(super) struct Runs<'a> {
     requests: Map<(u32, &'a str), Request>,
     runs: Map<u32, Run>,
-    /// Answers to requests that their receiver had not made: where they came.
+    /// Answers to requests that their receiver had not made: where they came, and to whom.
     pub(super) unasked: Vec<(usize, u32)>,
     /// Requests of each user that no answer came to.
     unanswered: Map<u32, u64>,
@@ -69,7 +69,7 @@ impl<'a> Runs<'a> {
     /// Where the request was made that a frame answers.
     fn answered(&mut self, frame: &Frame<'a>, request: &'a str) -> Option<usize> {
         let Some(made) = self.requests.get_mut(&(frame.user, request)) else {
-            self.unasked.push((frame.at, frame.conn));
+            self.unasked.push((frame.at, frame.user));
             return None;
         };
         if !std::mem::replace(&mut made.answered, true)

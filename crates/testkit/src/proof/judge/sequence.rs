@@ -243,8 +243,8 @@ impl<'a> Sequence<'a> {
         // A merged event and the last of its parts have the same number and are not the same.
         if slot.at != at && slot.first == first && slot.hash != hash {
             findings.differs(slot.at, at, seq);
-        } else if first < slot.first {
-            // The wider one stands for more; the narrower ones have their own numbers.
+        } else if first > slot.first {
+            // The narrower one says more: what else the wider one stands for has numbers of its own.
             log.slots.insert(seq, Slot { first, hash, at });
         }
     }

@@ -216,7 +216,7 @@ pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
     );
     tell(!rules.named, "ISO-2", text("events do not say of which run they are"));
     tell(
-        rules.named && !(rules.answered && header.complete),
+        rules.named && !(rules.answered && !court.liveness.is_open()),
         "ISO-2",
         text("not all requests or no answers are in the history: only runs that are known to be another's are told"),
     );

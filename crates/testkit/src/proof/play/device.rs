@@ -27,7 +27,8 @@ pub(super) struct Device<'a> {
     /// Its name in the history.
     name: String,
     way: Option<Way>,
-    tried: u64,
+    /// Connections that it opened or tried to.
+    pub(super) tried: u64,
     pub(super) session: Option<Session>,
     /// Where it began.
     pub(super) began: Option<(String, u64)>,

@@ -44,6 +44,8 @@ struct Asked {
     text: String,
     device: usize,
     run: Option<String>,
+    /// On which connection of the device it was sent last.
+    sent_on: u64,
     /// It was refused, or waited for long enough.
     given_up: bool,
     over: bool,
@@ -121,7 +123,7 @@ impl<'a> Player<'a> {
         };
         self.own(&marker);
         self.devices[device].ensure(false).await?;
-        self.asked.push(Asked { id, text, device, run: None, given_up: false, over: false });
+        self.asked.push(Asked { id, text, device, run: None, sent_on: 0, given_up: false, over: false });
         self.say(self.asked.len() - 1).await;
         GO_ON
     }
@@ -134,7 +136,9 @@ impl<'a> Player<'a> {
 
     async fn say(&mut self, place: usize) {
         let asked = &mut self.asked[place];
-        let Some(session) = &self.devices[asked.device].session else { return };
+        let device = &self.devices[asked.device];
+        let Some(session) = &device.session else { return };
+        asked.sent_on = device.tried;
         // One that is lost on the way is asked again once the device is back.
         let sent = session.ask_as(&asked.id, &asked.text).await;
         if matches!(sent, Err(Fault::NotDone(_))) {
@@ -203,11 +207,8 @@ impl<'a> Player<'a> {
                 self.asked.iter_mut().for_each(|asked| asked.given_up = true);
                 break;
             }
-            for number in 0..self.devices.len() {
-                if resumes && !self.devices[number].is_open() {
-                    self.devices[number].ensure(true).await?;
-                    self.ask_again(number).await;
-                }
+            if resumes {
+                self.come_back().await?;
             }
             self.wait(left.min(LOOK)).await;
         }
@@ -216,15 +217,21 @@ impl<'a> Player<'a> {
         GO_ON
     }
 
-    /// Sends the requests of a device again to which no answer came: under the same ids they are the same requests.
-    async fn ask_again(&mut self, device: usize) {
+    /// Opens what was lost, and sends the requests again to which no answer came on a connection that is gone: under the
+    /// same ids they are the same requests.
+    async fn come_back(&mut self) -> Result<(), Fault> {
+        for device in &mut self.devices {
+            device.ensure(true).await?;
+        }
         self.look();
         for place in 0..self.asked.len() {
             let asked = &self.asked[place];
-            if asked.device == device && asked.run.is_none() && !asked.over && !asked.given_up {
+            let open = asked.run.is_none() && !asked.over && !asked.given_up;
+            if open && asked.sent_on != self.devices[asked.device].tried {
                 self.say(place).await;
             }
         }
+        GO_ON
     }
 
     /// Waits until something comes on any of its connections.
@@ -286,11 +293,8 @@ impl<'a> Player<'a> {
     pub(super) async fn drain(&mut self) -> Result<(), Fault> {
         let trial = self.stage.trial;
         self.devices.iter_mut().for_each(Device::heal);
-        for number in 0..self.devices.len() {
-            if trial.profile.resume.is_some() && !self.devices[number].is_open() {
-                self.devices[number].ensure(true).await?;
-                self.ask_again(number).await;
-            }
+        if trial.profile.resume.is_some() {
+            self.come_back().await?;
         }
         // What was given up is waited for once more: only now nothing is in its way.
         self.asked.iter_mut().for_each(|asked| asked.given_up &= asked.run.is_none());

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    super::{journal::Phase, toxic::{Afterwards, Cut, Direction, Fault, Toxic, Trigger}},
+    super::{
+        fault::{Afterwards, Cut, Fault},
+        journal::Phase,
+        toxic::{Direction, Toxic, Trigger},
+    },
     *,
 };
 

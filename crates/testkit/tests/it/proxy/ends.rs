@@ -56,6 +56,18 @@ async fn a_cut_on_order_hits_the_connection_it_names_or_all() {
 }
 
 #[tokio::test]
+async fn what_lasts_until_a_cut_is_written_down_with_all_that_it_touched() {
+    let site = Site::with(Toxic::to_client(Fault::Latency { ms: 1, jitter_ms: 0 })).await;
+    let Ends { mut client, mut server } = site.connect().await;
+    write(&mut server, b"twelve bytes").await;
+    read(&mut client, 12).await;
+    site.proxy.cut(1, Cut::Reset);
+    site.end_of(1).await;
+    let ended = site.proxy.journal().pop().unwrap();
+    assert_eq!((ended.what.as_str(), ended.phase, ended.bytes), ("latency", Phase::Ended, 12));
+}
+
+#[tokio::test]
 async fn a_cut_by_time_needs_no_bytes() {
     let site = Site::with(Toxic::new(Fault::Cut(Cut::Reset)).when(Trigger::AfterMs(30))).await;
     let Ends { mut client, mut server } = site.connect().await;

@@ -236,3 +236,25 @@ async fn control_frames_inside_of_a_held_message_pass_it() {
     let got: Vec<String> = frames(&got).iter().map(RawFrame::text).collect();
     assert_eq!(got, ["hello", "kept"]);
 }
+
+/// Bounded memory: what is too large to be held goes through untouched, and the journal does not keep silent about it.
+#[tokio::test]
+async fn a_message_too_large_to_hold_passes_and_the_next_one_is_looked_at_again() {
+    let large = "x".repeat(17 << 20);
+    let drop = Toxic::to_client(Fault::Drop).when(Trigger::AtText("x".into()));
+    let site = Site::with(drop).await;
+    let Ends { mut client, mut server } = site.upgraded().await;
+    let bytes = said(&[&large, "x", "kept"]);
+    let (_, got) = tokio::join!(
+        async {
+            write(&mut server, &bytes).await;
+            std::mem::drop(server);
+        },
+        read_out(&mut client)
+    );
+    let whole = said(&[&large, "kept"]);
+    assert!(got.0 == whole, "{} bytes in place of {}", got.0.len(), whole.len());
+    let journal: Vec<_> =
+        site.proxy.journal().into_iter().map(|entry| (entry.what, entry.message.unwrap_or(0))).collect();
+    assert_eq!(journal, [("too_large_to_hold".to_owned(), 1), ("drop".to_owned(), 2)]);
+}

@@ -25,6 +25,9 @@ impl Wrong {
         loop {
             let item = outbox.feed().take()?;
             let Item::Live(event, _) = &item else { return Some(item) };
+            if bugs.on(Bug::LostRarely) {
+                continue;
+            }
             match event.seq % UNLUCKY {
                 0 if bugs.on(Bug::LostEvent) => continue,
                 3 if bugs.on(Bug::EventDoubled) => self.next = Some(item.clone()),

@@ -27,7 +27,9 @@ pub(super) async fn headers(trial: &Trial<'_>) -> Outcome {
 
 pub(super) async fn query_token(trial: &Trial<'_>) -> Outcome {
     if trial.places().contains(&Place::Query) {
-        return Err(Fault::NotDone("this server takes tokens in the address, as its profile says".to_owned()));
+        return Err(Fault::NotDone(
+            "this server takes tokens in the address, as its profile says".to_owned(),
+        ));
     }
     let ada = trial.visitor("ada")?;
     trial.connect(&ada).await?;
@@ -51,7 +53,8 @@ pub(super) async fn refusal_silent(trial: &Trial<'_>) -> Outcome {
     let mut refusals = 0;
     for (kind, token) in kinds.iter().filter_map(|kind| Some((kind, kind.forge(issuer, &claims)?))) {
         for answer in answers(trial, &token).await? {
-            let repeated = token.split('.').filter(|part| part.len() >= TELLING).find(|part| answer.contains(part));
+            let repeated =
+                token.split('.').filter(|part| part.len() >= TELLING).find(|part| answer.contains(part));
             ensure(repeated.is_none(), || format!("the refusal of a token ({kind}) repeats it: {answer}"))?;
             refusals += 1;
         }

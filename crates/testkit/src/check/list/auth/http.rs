@@ -16,7 +16,9 @@ pub(super) async fn protected(trial: &Trial<'_>) -> Outcome {
     for path in &trial.profile.http.protected {
         let good = trial.http("GET", path, ada.token.as_deref(), None).await?;
         if good.status == 404 {
-            return Err(Fault::NotDone(format!("{path} answers 404 to a good token: the profile names what is not there")));
+            return Err(Fault::NotDone(format!(
+                "{path} answers 404 to a good token: the profile names what is not there"
+            )));
         }
         ensure(good.status != 401, || format!("{path} answers 401 to a good token: {}", good.body))?;
         for (what, token) in &shown {
@@ -28,5 +30,8 @@ pub(super) async fn protected(trial: &Trial<'_>) -> Outcome {
             refused += 1;
         }
     }
-    pass(format!("{refused} requests without good credentials refused, at {} addresses", trial.profile.http.protected.len()))
+    pass(format!(
+        "{refused} requests without good credentials refused, at {} addresses",
+        trial.profile.http.protected.len()
+    ))
 }

@@ -28,7 +28,12 @@ fn whose(trial: &Trial<'_>, session: &Session, visitor: &Visitor) -> Result<usiz
     for seen in session.seen() {
         let Some(user) = trial.profile.fields.user.text(&seen.json) else { continue };
         ensure(user == visitor.user, || {
-            format!("{}: a frame on the connection of {} names {user}: {}", session.name, visitor.user, seen.brief())
+            format!(
+                "{}: a frame on the connection of {} names {user}: {}",
+                session.name,
+                visitor.user,
+                seen.brief()
+            )
         })?;
         named += 1;
     }
@@ -48,7 +53,9 @@ pub(super) async fn message_user(trial: &Trial<'_>) -> Outcome {
     hers.send(naming(&message, &bob.user)?).await?;
     // Whatever comes of it is hers: its end, or a refusal. What comes to him meanwhile ends the wait at once.
     let his_from = his.count();
-    let leaked = his.wait("event", his_from, hers.patience() * 2, |seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
+    let leaked = his.wait("event", his_from, hers.patience() * 2, |seen| {
+        is_of_a_run(seen.kind) || seen.text.contains(&marker)
+    });
     let finished = hers.finish(&asked);
     let what = tokio::select! {
         biased;
@@ -72,7 +79,15 @@ pub(super) async fn message_user(trial: &Trial<'_>) -> Outcome {
 }
 
 fn is_of_a_run(kind: Kind) -> bool {
-    matches!(kind, Kind::Started | Kind::Thinking | Kind::ToolStarted | Kind::ToolCompleted | Kind::Delta | Kind::Completed)
+    matches!(
+        kind,
+        Kind::Started
+            | Kind::Thinking
+            | Kind::ToolStarted
+            | Kind::ToolCompleted
+            | Kind::Delta
+            | Kind::Completed
+    )
 }
 
 fn refusal(session: &Session, from: usize) -> Option<String> {
@@ -105,11 +120,17 @@ pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
     let (id, from) = (new_id(), hers.count());
     let token = bob.token.clone().unwrap_or_default();
     hers.send(authenticate.fill(&[("token", json!(token)), ("id", json!(id))])).await?;
-    let answers = |seen: &crate::check::Seen| seen.kind == Kind::Error || seen.request.as_deref() == Some(&id);
+    let answers =
+        |seen: &crate::check::Seen| seen.kind == Kind::Error || seen.request.as_deref() == Some(&id);
     let how = match (hers.wait("answer", from, hers.patience(), answers).await, hers.end()) {
         (Ok(told), _) if told.kind == Kind::Error => format!("it was refused: {}", told.brief()),
         (Ok(told), _) => {
-            return broken(format!("the token of {} was taken on the connection of {}: {}", bob.user, ada.user, told.brief()));
+            return broken(format!(
+                "the token of {} was taken on the connection of {}: {}",
+                bob.user,
+                ada.user,
+                told.brief()
+            ));
         }
         (Err(_), Some(ended)) => return pass(format!("another user's token ended the connection: {ended}")),
         (Err(fault), None) => return Err(fault),
@@ -124,9 +145,50 @@ pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
     }
     whose(trial, &hers, &ada)?;
     his.barrier().await?;
-    let taken = his.seen().into_iter().skip(his_from).find(|seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
+    let taken = his
+        .seen()
+        .into_iter()
+        .skip(his_from)
+        .find(|seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
     ensure(taken.is_none(), || {
-        format!("after the token of {} on the connection of {}, {} got what was asked on it", bob.user, ada.user, bob.user)
+        format!(
+            "after the token of {} on the connection of {}, {} got what was asked on it",
+            bob.user, ada.user, bob.user
+        )
     })?;
     pass(format!("{how}; the connection stayed its user's"))
+}
+
+pub(super) async fn exact(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    let mut told = Vec::new();
+    for alike in [ada.user.to_uppercase(), format!("{} ", ada.user), format!("{}\u{301}", ada.user)] {
+        let token = trial.target.sign(&alike);
+        let hers = trial.connect(&ada).await?;
+        let other = Visitor { user: alike.clone(), token };
+        let his = match trial.connect(&other).await {
+            Ok(his) => his,
+            // A name that a server does not take is nobody's.
+            Err(Fault::Broken(why)) => {
+                told.push(format!("{alike:?} is refused: {why}"));
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        };
+        let (marker, from) = (new_id(), his.count());
+        hers.run(&trial.plain(&marker)?).await?;
+        his.barrier().await?;
+        whose(trial, &his, &other)?;
+        let leaked = his
+            .seen()
+            .into_iter()
+            .skip(from)
+            .find(|seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
+        ensure(leaked.is_none(), || {
+            let told = leaked.as_ref().map(|seen| seen.brief()).unwrap_or_default();
+            format!("{alike:?} got what {:?} asked for: {told}", ada.user)
+        })?;
+        told.push(format!("{alike:?} is somebody else"));
+    }
+    pass(told.join("; "))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, with_query},
+    check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id, with_query},
     profile::Kind,
 };
 
@@ -30,11 +30,15 @@ pub(super) async fn places(trial: &Trial<'_>) -> Outcome {
 pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
     let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
     let (Some(revoke), Some(admin)) = (&trial.profile.http.revoke, trial.target.admin_token()) else {
-        return Err(Fault::NotDone("the profile has no http.revoke, or the judge is no administrator".to_owned()));
+        return Err(Fault::NotDone(
+            "the profile has no http.revoke, or the judge is no administrator".to_owned(),
+        ));
     };
-    let (hers, again, his) = (trial.connect(&ada).await?, trial.connect(&ada).await?, trial.connect(&bob).await?);
+    let (hers, again, his) =
+        (trial.connect(&ada).await?, trial.connect(&ada).await?, trial.connect(&bob).await?);
     let body = revoke.body.fill(&[("user", json!(ada.user))]);
-    let body = serde_json::from_str(&body).map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
+    let body = serde_json::from_str(&body)
+        .map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
     let answer = trial.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
     if matches!(answer.status, 401 | 403) {
         return Err(Fault::NotDone(format!(
@@ -51,13 +55,15 @@ pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
         })?;
     }
     let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
-    let shown = ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(crate::profile::Place::Frame));
+    let shown =
+        ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(crate::profile::Place::Frame));
     let how = trial.kept_out(connect, shown, "a revoked token").await?;
     his.barrier().await?;
     pass(format!("both connections ended, a new one was refused ({how}), another user's went on"))
 }
 
-pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
+/// A visitor whose token ends under the eyes of the check, and by how many seconds a connection may outlive it.
+fn short_lived(trial: &Trial<'_>) -> Result<(Visitor, f64), Fault> {
     let (ada, Some(grace)) = (trial.visitor("ada")?, trial.profile.limits.token_grace_seconds) else {
         return Err(Fault::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
     };
@@ -67,7 +73,11 @@ pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
     let mut claims = trial.target.claims(&ada.user);
     let made = claims["iat"].as_u64().unwrap_or_default();
     claims["exp"] = json!(made + LIFE);
-    let short = Visitor { token: Some(issuer.sign_claims(&claims)), ..ada };
+    Ok((Visitor { token: Some(issuer.sign_claims(&claims)), ..ada }, grace))
+}
+
+pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
+    let (short, grace) = short_lived(trial)?;
     let session = trial.connect(&short).await?;
     session.barrier().await?;
     let within = Duration::from_secs_f64(LIFE as f64 + grace) + session.patience();
@@ -77,23 +87,57 @@ pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
     pass(format!("the connection ended with its token: {ended}"))
 }
 
+pub(super) async fn renewal_counts(trial: &Trial<'_>) -> Outcome {
+    let (short, grace) = short_lived(trial)?;
+    let session = trial.connect(&short).await?;
+    let long = trial.target.sign(&short.user).unwrap_or_default();
+    let Some(authenticate) = &trial.profile.messages.authenticate else {
+        return Err(Fault::NotDone("the profile has no messages.authenticate".to_owned()));
+    };
+    let from = session.count();
+    session.send(authenticate.fill(&[("token", json!(long)), ("id", json!(new_id()))])).await?;
+    session.barrier().await?;
+    let refusal = session.seen().into_iter().skip(from).find(|seen| seen.kind == Kind::Error);
+    ensure(refusal.is_none(), || {
+        let told = refusal.as_ref().map(|seen| seen.brief()).unwrap_or_default();
+        format!("a new token of the connection's own user was refused: {told}")
+    })?;
+    // Past the end of the first token and all that it may be outlived by.
+    let past = Duration::from_secs_f64(LIFE as f64 + grace + 1.0);
+    if let Ok(ended) = session.ended(past).await {
+        return broken(format!("a connection that was renewed ended with its first token: {ended}"));
+    }
+    session.barrier().await?;
+    pass(format!("the connection answers {past:?} later, as its second token lives"))
+}
+
 pub(super) async fn ticket_once(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     let path = trial.profile.http.ticket.as_deref();
     let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.ticket".to_owned()))?;
     let nobody = trial.http("POST", path, None, None).await?;
     ensure(matches!(nobody.status, 401 | 403), || {
-        format!("a ticket was asked for without credentials, and the answer was {}: {}", nobody.status, nobody.body)
+        format!(
+            "a ticket was asked for without credentials, and the answer was {}: {}",
+            nobody.status, nobody.body
+        )
     })?;
     let sold = trial.http("POST", path, ada.token.as_deref(), None).await?;
     let Some(ticket) = sold.json.get("ticket").and_then(|ticket| ticket.as_str()) else {
-        return broken(format!("a ticket was asked for with a good token, and the answer was {}: {}", sold.status, sold.body));
+        return broken(format!(
+            "a ticket was asked for with a good token, and the answer was {}: {}",
+            sold.status, sold.body
+        ));
     };
     let url = with_query(trial.target.url(), &format!("ticket={ticket}"));
     let bearer = Visitor { user: ada.user.clone(), token: None };
     let session = trial.enter(&bearer, &url, None).await?;
     session.barrier().await?;
-    let named = session.seen().iter().find(|seen| seen.kind == Kind::Welcome).and_then(|seen| trial.profile.fields.user.text(&seen.json));
+    let named = session
+        .seen()
+        .iter()
+        .find(|seen| seen.kind == Kind::Welcome)
+        .and_then(|seen| trial.profile.fields.user.text(&seen.json));
     ensure(named.as_ref().is_none_or(|named| *named == ada.user), || {
         format!("the ticket of {} opened a connection of {}", ada.user, named.unwrap_or_default())
     })?;

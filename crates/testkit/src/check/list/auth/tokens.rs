@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    TokenKind, Issuer,
+    Issuer, TokenKind,
     check::{Fault, Outcome, Trial, pass},
     profile::Place,
     unsigned,
@@ -15,13 +15,15 @@ async fn good<'t>(trial: &'t Trial<'_>) -> Result<(&'t Issuer, Value), Fault> {
     let ada = trial.visitor("ada")?;
     trial.connect(&ada).await?;
     let issuer = trial.target.issuer();
-    let issuer = issuer.ok_or_else(|| Fault::NotDone("the judge has no key to make tokens with".to_owned()))?;
+    let issuer =
+        issuer.ok_or_else(|| Fault::NotDone("the judge has no key to make tokens with".to_owned()))?;
     Ok((issuer, trial.target.claims(&ada.user)))
 }
 
 async fn refuses(trial: &Trial<'_>, kinds: &[TokenKind]) -> Outcome {
     let (issuer, claims) = good(trial).await?;
-    let forged = |kind: &TokenKind| Some((format!("a token of the kind \"{kind}\""), kind.forge(issuer, &claims)?));
+    let forged =
+        |kind: &TokenKind| Some((format!("a token of the kind \"{kind}\""), kind.forge(issuer, &claims)?));
     let tokens: Vec<_> = kinds.iter().filter_map(forged).collect();
     pass(trial.shut_to(&tokens).await?)
 }
@@ -31,7 +33,9 @@ pub(super) async fn none(trial: &Trial<'_>) -> Outcome {
     let connect = trial.target.connect(trial.target.url(), None, None);
     let how = trial.kept_out(connect, None, "who shows no token").await?;
     let mut told = vec![format!("no token: {how}")];
-    for (what, place, token) in [("an empty token", Place::Header, ""), ("a token of spaces", Place::Header, "   ")] {
+    for (what, place, token) in
+        [("an empty token", Place::Header, ""), ("a token of spaces", Place::Header, "   ")]
+    {
         let connect = trial.target.connect(trial.target.url(), Some(token), Some(place));
         told.push(format!("{what}: {}", trial.kept_out(connect, None, what).await?));
     }
@@ -93,6 +97,7 @@ async fn refuses_without(trial: &Trial<'_>, kind: TokenKind, claim: &str) -> Out
     let mut without = claims.clone();
     without.as_object_mut().and_then(|claims| claims.remove(claim));
     let mut tokens = vec![(format!("a token without {claim}"), issuer.sign_claims(&without))];
-    tokens.extend(kind.forge(issuer, &claims).map(|token| (format!("a token of the kind \"{kind}\""), token)));
+    tokens
+        .extend(kind.forge(issuer, &claims).map(|token| (format!("a token of the kind \"{kind}\""), token)));
     pass(trial.shut_to(&tokens).await?)
 }

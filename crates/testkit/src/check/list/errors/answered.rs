@@ -23,8 +23,11 @@ const DEPTH: usize = 20_000;
 /// A frame of each kind that the profile knows to be bad, with what it is.
 pub(super) fn bad_frames(profile: &Profile) -> Vec<(&'static str, String)> {
     let filled = |template: &Template| template.fill(&[("id", json!(new_id()))]);
-    let mut frames = vec![("a text that is no JSON", NO_JSON[0].to_owned()), ("an array", NO_OBJECT[1].to_owned())];
-    frames.extend(profile.messages.unknown.as_ref().map(|unknown| ("a frame of an unknown type", filled(unknown))));
+    let mut frames =
+        vec![("a text that is no JSON", NO_JSON[0].to_owned()), ("an array", NO_OBJECT[1].to_owned())];
+    frames.extend(
+        profile.messages.unknown.as_ref().map(|unknown| ("a frame of an unknown type", filled(unknown))),
+    );
     frames.extend(profile.messages.incomplete.as_ref().map(|frame| ("an incomplete frame", filled(frame))));
     frames
 }
@@ -50,7 +53,11 @@ async fn each_refused(trial: &Trial<'_>, what: &str, frames: &[String]) -> Outco
         refused(&session, what, frame).await?;
     }
     session.barrier().await?;
-    pass(format!("{} answered with an error: {}", frames.len(), frames.iter().map(|frame| short(frame)).collect::<Vec<_>>().join(" ")))
+    pass(format!(
+        "{} answered with an error: {}",
+        frames.len(),
+        frames.iter().map(|frame| short(frame)).collect::<Vec<_>>().join(" ")
+    ))
 }
 
 pub(super) async fn invalid_json(trial: &Trial<'_>) -> Outcome {
@@ -80,13 +87,16 @@ pub(super) async fn binary(trial: &Trial<'_>) -> Outcome {
     session.barrier().await?;
     let from = session.count();
     session.send_binary(vec![0xff, 0x00, 0xfe, 0x01, 0x80]).await?;
-    let error = session.wait("error or close", from, session.patience(), |seen| seen.kind == Kind::Error).await;
+    let error =
+        session.wait("error or close", from, session.patience(), |seen| seen.kind == Kind::Error).await;
     match (error, session.end()) {
         (Ok(error), _) => pass(format!("a binary frame was answered with {}", error.brief())),
         (Err(_), Some(ended)) if ended.code.is_some_and(|code| SAYS_SO.contains(&code)) => {
             pass(format!("a binary frame was answered with a close: {ended}"))
         }
-        (Err(_), Some(ended)) => broken(format!("a binary frame ended the connection without saying why: {ended}")),
+        (Err(_), Some(ended)) => {
+            broken(format!("a binary frame ended the connection without saying why: {ended}"))
+        }
         (Err(fault), None) => Err(fault),
     }
 }
@@ -96,26 +106,37 @@ pub(super) async fn one_each(trial: &Trial<'_>) -> Outcome {
     session.barrier().await?;
     // With ids, where errors name what they refuse: their order can be seen.
     let profile = &trial.profile;
-    let named = [&profile.messages.unknown, &profile.messages.incomplete].into_iter().flatten().find(|frame| frame.names("id"));
+    let named = [&profile.messages.unknown, &profile.messages.incomplete]
+        .into_iter()
+        .flatten()
+        .find(|frame| frame.names("id"));
     let ids: Vec<String> = (0..ROW).map(|_| new_id()).collect();
     let (from, row) = (session.count(), ids.iter().enumerate());
     for (index, id) in row {
-        let frame = named.map_or_else(|| format!("{{\"row\": {index}"), |frame| frame.fill(&[("id", json!(id))]));
+        let frame =
+            named.map_or_else(|| format!("{{\"row\": {index}"), |frame| frame.fill(&[("id", json!(id))]));
         session.send(frame).await?;
     }
     let mut next = from;
     for index in 0..ROW {
         let error = session.wait("error", next, session.patience(), |seen| seen.kind == Kind::Error).await;
-        let error = error.map_err(|fault| Fault::Broken(format!("{ROW} bad frames in a row, {index} answers: {fault}")))?;
+        let error = error
+            .map_err(|fault| Fault::Broken(format!("{ROW} bad frames in a row, {index} answers: {fault}")))?;
         next = error.index + 1;
     }
     session.barrier().await?;
-    let errors: Vec<_> = session.seen().into_iter().skip(from).filter(|seen| seen.kind == Kind::Error).collect();
-    ensure(errors.len() == ROW, || format!("{ROW} bad frames in a row were answered with {} errors", errors.len()))?;
+    let errors: Vec<_> =
+        session.seen().into_iter().skip(from).filter(|seen| seen.kind == Kind::Error).collect();
+    ensure(errors.len() == ROW, || {
+        format!("{ROW} bad frames in a row were answered with {} errors", errors.len())
+    })?;
     let answered: Vec<&String> = errors.iter().filter_map(|error| error.request.as_ref()).collect();
     let in_order = answered.len() < ROW || answered.iter().zip(&ids).all(|(answered, id)| *answered == id);
     ensure(in_order, || format!("bad frames {} were answered in the order {answered:?}", ids.join(", ")))?;
-    pass(format!("{ROW} bad frames in a row, {ROW} errors{}", if answered.len() == ROW { ", in their order" } else { "" }))
+    pass(format!(
+        "{ROW} bad frames in a row, {ROW} errors{}",
+        if answered.len() == ROW { ", in their order" } else { "" }
+    ))
 }
 
 pub(super) async fn connection_survives(trial: &Trial<'_>) -> Outcome {
@@ -123,7 +144,10 @@ pub(super) async fn connection_survives(trial: &Trial<'_>) -> Outcome {
     let frames = bad_frames(&trial.profile);
     for (what, frame) in &frames {
         refused(&session, what, frame).await?;
-        session.barrier().await.map_err(|fault| Fault::Broken(format!("after {what} was refused: {fault}")))?;
+        session
+            .barrier()
+            .await
+            .map_err(|fault| Fault::Broken(format!("after {what} was refused: {fault}")))?;
     }
     pass(format!("the connection answered after each of {} errors", frames.len()))
 }
@@ -139,7 +163,10 @@ pub(super) async fn deep_json(trial: &Trial<'_>) -> Outcome {
     let open = "[".repeat(flat);
     for (what, frame) in [("arrays", arrays), ("objects", objects), ("arrays that never close", open)] {
         session.send(frame).await?;
-        session.barrier().await.map_err(|fault| Fault::Broken(format!("after {what}, nested deep: {fault}")))?;
+        session
+            .barrier()
+            .await
+            .map_err(|fault| Fault::Broken(format!("after {what}, nested deep: {fault}")))?;
     }
     other.barrier().await?;
     pass(format!("arrays nested {flat} deep and objects nested {keyed} deep: both connections answer"))

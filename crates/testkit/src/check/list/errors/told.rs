@@ -13,13 +13,66 @@ const CODE: usize = 64;
 
 /// What only the inside of a server says: paths, stacks, queries, types of its languages.
 const INTERNALS: &[&str] = &[
-    "/usr/", "/home/", "/app/", "/src/", "/opt/", "/var/", "/root/", "/tmp/", "C:\\", "src/", "node_modules", "site-packages",
-    ".rs:", ".py\"", ".py:", ".js:", ".ts:", ".go:", ".java:", ".rb:", ".php",
-    "Traceback (most recent", "stack backtrace", "panicked at", "    at ", "goroutine ", "RUST_BACKTRACE",
-    "SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM", "sqlite", "SQLSTATE", "psycopg", "asyncpg", "sqlalchemy", "rusqlite",
-    "std::", "core::", "alloc::", "serde_json::", "tokio::", "<class '", "NoneType", "object has no attribute",
-    "KeyError", "TypeError", "ValueError", "AttributeError", "IndexError", "RuntimeError", "JSONDecodeError", "RecursionError",
-    "ReferenceError", "SyntaxError", "NullPointerException", "java.lang.", "System.Exception", "[object Object]", "0x7f",
+    "/usr/",
+    "/home/",
+    "/app/",
+    "/src/",
+    "/opt/",
+    "/var/",
+    "/root/",
+    "/tmp/",
+    "C:\\",
+    "src/",
+    "node_modules",
+    "site-packages",
+    ".rs:",
+    ".py\"",
+    ".py:",
+    ".js:",
+    ".ts:",
+    ".go:",
+    ".java:",
+    ".rb:",
+    ".php",
+    "Traceback (most recent",
+    "stack backtrace",
+    "panicked at",
+    "    at ",
+    "goroutine ",
+    "RUST_BACKTRACE",
+    "SELECT ",
+    "INSERT INTO",
+    "UPDATE ",
+    "DELETE FROM",
+    "sqlite",
+    "SQLSTATE",
+    "psycopg",
+    "asyncpg",
+    "sqlalchemy",
+    "rusqlite",
+    "std::",
+    "core::",
+    "alloc::",
+    "serde_json::",
+    "tokio::",
+    "<class '",
+    "NoneType",
+    "object has no attribute",
+    "KeyError",
+    "TypeError",
+    "ValueError",
+    "AttributeError",
+    "IndexError",
+    "RuntimeError",
+    "JSONDecodeError",
+    "RecursionError",
+    "ReferenceError",
+    "SyntaxError",
+    "NullPointerException",
+    "java.lang.",
+    "System.Exception",
+    "[object Object]",
+    "0x7f",
 ];
 
 pub(super) async fn coded(trial: &Trial<'_>) -> Outcome {
@@ -31,13 +84,17 @@ pub(super) async fn coded(trial: &Trial<'_>) -> Outcome {
         for _ in 0..2 {
             let error = refused(&session, what, &frame).await?;
             let code = fields.error_code.text(&error.json).unwrap_or_default();
-            ensure(is_code(&code), || format!("{what} was answered with an error whose code is {code:?}: {}", error.brief()))?;
+            ensure(is_code(&code), || {
+                format!("{what} was answered with an error whose code is {code:?}: {}", error.brief())
+            })?;
             let text = fields.error_text.text(&error.json).unwrap_or_default();
             ensure(!fields.error_text.is_known() || !text.trim().is_empty(), || {
                 format!("{what} was answered with an error without a sentence: {}", error.brief())
             })?;
             let before = first.get_or_insert_with(|| code.clone());
-            ensure(*before == code, || format!("{what} was answered with {before:?}, and then with {code:?}"))?;
+            ensure(*before == code, || {
+                format!("{what} was answered with {before:?}, and then with {code:?}")
+            })?;
         }
         codes.push(format!("{what}: {}", first.unwrap_or_default()));
     }
@@ -55,7 +112,9 @@ pub(super) async fn request_named(trial: &Trial<'_>) -> Outcome {
     let named: Vec<_> = named.into_iter().filter_map(|(what, frame)| Some((what, frame.as_ref()?))).collect();
     let named: Vec<_> = named.into_iter().filter(|(_, frame)| frame.names("id")).collect();
     if named.is_empty() {
-        return Err(Fault::NotDone("no bad frame of the profile has an id (messages.unknown, messages.incomplete)".to_owned()));
+        return Err(Fault::NotDone(
+            "no bad frame of the profile has an id (messages.unknown, messages.incomplete)".to_owned(),
+        ));
     }
     let session = trial.connect(&trial.visitor("ada")?).await?;
     for (what, frame) in &named {
@@ -78,19 +137,23 @@ pub(super) async fn no_internals(trial: &Trial<'_>) -> Outcome {
         session.send(frame).await?;
     }
     session.barrier().await?;
-    let errors: Vec<_> = session.seen().into_iter().skip(from).filter(|seen| seen.kind == Kind::Error).collect();
+    let errors: Vec<_> =
+        session.seen().into_iter().skip(from).filter(|seen| seen.kind == Kind::Error).collect();
     for error in &errors {
         // As people read it: with what JSON escapes unescaped.
         let text = strings(&error.json).join("\n");
         let told = INTERNALS.iter().find(|inside| text.contains(**inside));
-        ensure(told.is_none(), || format!("an error tells of the inside ({:?}): {}", told.unwrap_or(&""), error.brief()))?;
+        ensure(told.is_none(), || {
+            format!("an error tells of the inside ({:?}): {}", told.unwrap_or(&""), error.brief())
+        })?;
     }
     pass(format!("{} errors tell nothing of the inside", errors.len()))
 }
 
 /// Messages of the profile with values in them that nobody sends: what a server did not think of fails deep inside.
 fn odd_frames(trial: &Trial<'_>) -> Vec<String> {
-    let odd = [json!(null), json!(7.5e300), json!(["a"]), json!({ "a": {} }), json!(true), json!("\u{0}'\";--")];
+    let odd =
+        [json!(null), json!(7.5e300), json!(["a"]), json!({ "a": {} }), json!(true), json!("\u{0}'\";--")];
     let messages = &trial.profile.messages;
     let ids = ["thread", "run", "approval"];
     let mut frames = Vec::new();

@@ -18,7 +18,8 @@ const QUESTIONS: usize = 3;
 /// Requests at once.
 const REQUESTS: usize = 3;
 /// Texts that come back as they were sent, or some step on the way takes bytes for letters.
-const TEXTS: &[&str] = &["Grüße-señor", "Привет-мир", "日本語テスト", "שלום-مرحبا", "👩‍👩‍👧🇪🇺🙂", "e\u{301}-A\u{30a}-\u{1d11e}"];
+const TEXTS: &[&str] =
+    &["Grüße-señor", "Привет-мир", "日本語テスト", "שלום-مرحبا", "👩‍👩‍👧🇪🇺🙂", "e\u{301}-A\u{30a}-\u{1d11e}"];
 
 pub(super) async fn answer(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
@@ -89,7 +90,9 @@ pub(super) async fn request_answered(trial: &Trial<'_>) -> Outcome {
         let answer = |seen: &crate::check::Seen| {
             [answered_by, Kind::Error].contains(&seen.kind) && seen.request.as_deref() == Some(&request.id)
         };
-        session.wait(&format!("answer under the id {:?}", request.id), from, session.patience(), answer).await?;
+        session
+            .wait(&format!("answer under the id {:?}", request.id), from, session.patience(), answer)
+            .await?;
     }
     for request in &asked {
         session.finish(request).await?;
@@ -109,7 +112,8 @@ pub(super) async fn request_answered(trial: &Trial<'_>) -> Outcome {
 /// A refusal says what it refuses, where frames have ids.
 async fn refused_by_id(trial: &Trial<'_>, session: &crate::check::Session) -> Result<&'static str, Fault> {
     let incomplete = trial.profile.messages.incomplete.as_ref().filter(|message| message.names("id"));
-    let Some(incomplete) = incomplete.filter(|_| trial.profile.endpoint.transport == Transport::WebSocket) else {
+    let Some(incomplete) = incomplete.filter(|_| trial.profile.endpoint.transport == Transport::WebSocket)
+    else {
         return Ok("");
     };
     let (id, from) = (new_id(), session.count());
@@ -137,7 +141,8 @@ pub(super) async fn unicode(trial: &Trial<'_>) -> Outcome {
             let echo = seen.iter().skip(from).find(|seen| {
                 matches!(seen.kind, Kind::Message | Kind::ToolStarted | Kind::Thinking | Kind::Completed)
             });
-            let got = echo.map(|seen| format!(": {}", seen.brief())).unwrap_or_default();
+            let got =
+                echo.map(|seen| format!("; what should hold it may be\n  {}", seen.text)).unwrap_or_default();
             format!("{text:?} was sent and came back nowhere{got}")
         })?;
     }

@@ -38,7 +38,12 @@ pub(super) async fn an_end(trial: &Trial<'_>) -> Outcome {
         longest = longest.max(end.unwrap_or_default());
     }
     let names: Vec<_> = prompts.iter().map(|(name, _)| *name).collect();
-    pass(format!("{} runs ended ({}), the slowest after {} ms", names.len(), names.join(", "), longest.as_millis()))
+    pass(format!(
+        "{} runs ended ({}), the slowest after {} ms",
+        names.len(),
+        names.join(", "),
+        longest.as_millis()
+    ))
 }
 
 pub(super) async fn all_devices(trial: &Trial<'_>) -> Outcome {
@@ -60,11 +65,18 @@ pub(super) async fn all_devices(trial: &Trial<'_>) -> Outcome {
         // A device that was behind may have got pieces merged.
         let without = |names: &[&String]| {
             let deltas = &trial.profile.events.delta;
-            names.iter().filter(|name| !deltas.contains(name)).map(|name| name.to_string()).collect::<Vec<_>>()
+            names
+                .iter()
+                .filter(|name| !deltas.contains(name))
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
         };
         ensure(without(&seen) == without(&events), || {
             let (there, here) = (story(&run.frames, &[]), story(&frames, &[]));
-            format!("{} saw another run than the device that asked for it:{here}\n  in place of{there}", device.name)
+            format!(
+                "{} saw another run than the device that asked for it:{here}\n  in place of{there}",
+                device.name
+            )
         })?;
     }
     pass(format!("{DEVICES} connections, {} events each", events.len()))

@@ -2,11 +2,7 @@
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, broken, ensure,
-        list::whole::whole,
-        pass,
-        rules::missing,
-        session::RunSeen,
+        Fault, Outcome, Trial, broken, ensure, list::whole::whole, pass, rules::missing, session::RunSeen,
         story,
     },
     profile::{Kind, at},
@@ -28,15 +24,20 @@ pub(super) async fn critical(trial: &Trial<'_>) -> Outcome {
 pub(super) async fn run_named(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     whole(trial, &session, &trial.sum()?.prompt).await?;
-    let of_a_run = [
-        Kind::Started, Kind::Thinking, Kind::ToolStarted, Kind::ToolCompleted, Kind::Delta, Kind::Completed,
-    ];
+    let of_a_run =
+        [Kind::Started, Kind::Thinking, Kind::ToolStarted, Kind::ToolCompleted, Kind::Delta, Kind::Completed];
     let seen = session.seen();
     let events: Vec<_> = seen.into_iter().filter(|seen| of_a_run.contains(&seen.kind)).collect();
     let nameless = |seen: &crate::check::Seen| seen.run.is_none().then(|| "says no run".to_owned());
-    let notes: Vec<_> = events.iter().enumerate().filter_map(|(at, seen)| Some((at, nameless(seen)?))).collect();
+    let notes: Vec<_> =
+        events.iter().enumerate().filter_map(|(at, seen)| Some((at, nameless(seen)?))).collect();
     ensure(notes.is_empty(), || {
-        format!("{} of {} events of a run do not say which:{}", notes.len(), events.len(), story(&events, &notes))
+        format!(
+            "{} of {} events of a run do not say which:{}",
+            notes.len(),
+            events.len(),
+            story(&events, &notes)
+        )
     })?;
     pass(format!("{} events, each with its run", events.len()))
 }
@@ -52,7 +53,7 @@ pub(super) async fn required_fields(trial: &Trial<'_>) -> Outcome {
     for seen in session.seen() {
         let Some(paths) = required.get(&seen.name) else { continue };
         let absent: Vec<_> = paths.iter().filter(|path| at(&seen.json, path).is_none()).collect();
-        ensure(absent.is_empty(), || format!("{} lacks {absent:?}: {}", seen.name, seen.brief()))?;
+        ensure(absent.is_empty(), || format!("{} lacks {absent:?}\n  it is  {}", seen.name, seen.text))?;
         looked_at += paths.len();
         types.insert(seen.name.clone());
     }
@@ -67,7 +68,13 @@ pub(super) async fn reasoning(trial: &Trial<'_>) -> Outcome {
     let mut thoughts = 0;
     for seen in run.of(Kind::Thinking) {
         let text = trial.profile.fields.reasoning.text(&seen.json).unwrap_or_default();
-        ensure(!text.trim().is_empty(), || format!("{} has no text: {}", seen.name, seen.brief()))?;
+        ensure(!text.trim().is_empty(), || {
+            format!(
+                "{} comes with {text:?} in place of what the agent thinks:{}",
+                seen.name,
+                story(&run.frames, &[])
+            )
+        })?;
         thoughts += 1;
     }
     if thoughts == 0 {
@@ -79,4 +86,48 @@ pub(super) async fn reasoning(trial: &Trial<'_>) -> Outcome {
 async fn tool_run(trial: &Trial<'_>) -> Result<RunSeen, Fault> {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     whole(trial, &session, &trial.sum()?.prompt).await
+}
+
+pub(super) async fn times(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let mut prompts = vec![trial.plain("wk1times")?];
+    prompts.extend(trial.profile.prompts.slow.clone());
+    let mut told = 0;
+    for prompt in &prompts {
+        let run = whole(trial, &session, prompt).await?;
+        let mut latest = f64::MIN;
+        for (at, seen) in run.frames.iter().enumerate() {
+            let Some(value) = trial.profile.fields.timestamp.of(&seen.json) else { continue };
+            let Some(time) = seconds(value) else {
+                return broken(format!("{} has a time that is none: {value}", seen.name));
+            };
+            ensure(time >= latest, || {
+                let note = format!("{:.6} s before the time of an earlier event", latest - time);
+                format!(
+                    "the time of {} goes back; the run was{}",
+                    seen.name,
+                    story(&run.frames, &[(at, note)])
+                )
+            })?;
+            latest = time;
+            told += 1;
+        }
+    }
+    if told == 0 {
+        return Err(Fault::NotDone("no event of a run says its time".to_owned()));
+    }
+    pass(format!("{told} times of {} runs, none before an earlier one", prompts.len()))
+}
+
+/// A time as a number, of whatever unit, or as a date.
+fn seconds(value: &serde_json::Value) -> Option<f64> {
+    let text = match value {
+        serde_json::Value::String(text) => text,
+        other => return other.as_f64(),
+    };
+    let exact = text.parse::<jiff::Timestamp>().ok();
+    // Some leave the zone out.
+    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let exact = exact.or_else(|| civil().map(|zoned| zoned.timestamp()));
+    exact.map(|time| time.as_nanosecond() as f64 / 1e9).or_else(|| text.parse().ok())
 }

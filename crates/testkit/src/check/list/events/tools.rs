@@ -19,7 +19,9 @@ pub(super) async fn paired(trial: &Trial<'_>) -> Outcome {
     ensure(started > 1, || {
         format!("{started} tools were used where several are needed:{}", story(&run.frames, &[]))
     })?;
-    lawful(trial, &run, |violation| matches!(violation.rule, Rule::ToolNotOpen { .. } | Rule::ToolOpen { .. }))?;
+    lawful(trial, &run, |violation| {
+        matches!(violation.rule, Rule::ToolNotOpen { .. } | Rule::ToolOpen { .. })
+    })?;
     // Where the profile asks for no order of tools, their number is still the same.
     ensure(started == ended, || {
         format!("{started} tools started and {ended} ended:{}", story(&run.frames, &[]))
@@ -32,10 +34,14 @@ pub(super) async fn result(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     let run = whole(trial, &session, &trial.sum()?.prompt).await?;
     let ended: Vec<_> = run.of(Kind::ToolCompleted).collect();
-    ensure(!ended.is_empty(), || format!("no tool ended in a run that needs one:{}", story(&run.frames, &[])))?;
+    ensure(!ended.is_empty(), || {
+        format!("no tool ended in a run that needs one:{}", story(&run.frames, &[]))
+    })?;
     for seen in &ended {
         let says = fields.result.of(&seen.json).or_else(|| fields.tool_error.of(&seen.json));
-        ensure(says.is_some(), || format!("{} says nothing of what came of it: {}", seen.name, seen.brief()))?;
+        ensure(says.is_some(), || {
+            format!("{} says nothing of what came of it:\n  {}", seen.name, seen.text)
+        })?;
     }
     pass(format!("{} tools ended, each with a result", ended.len()))
 }
@@ -48,7 +54,9 @@ pub(super) async fn failed(trial: &Trial<'_>) -> Outcome {
     let ended: Vec<_> = run.of(Kind::ToolCompleted).collect();
     let failed = ended.iter().filter(|seen| fields.tool_error.of(&seen.json).is_some()).count();
     ensure(failed > 0, || match ended.first() {
-        Some(seen) => format!("no tool is told to have failed, but one ended as if it had gone well: {}", seen.brief()),
+        Some(seen) => {
+            format!("no tool is told to have failed, but one ended as if it had gone well:\n  {}", seen.text)
+        }
         None => format!("no tool is told to have ended:{}", story(&run.frames, &[])),
     })?;
     pass(format!("{failed} of {} tools failed and said so, and the run ended", ended.len()))

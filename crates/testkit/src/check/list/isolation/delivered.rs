@@ -5,11 +5,13 @@ use tokio::sync::Barrier;
 
 use crate::{
     check::{
-        Outcome, Session, Trial, ensure, pass,
+        Outcome, Session, Trial, ensure,
         list::{
             log::{epoch_of, missing, ranges},
-            secrets::{Secrets, settle},
+            requests::settle,
+            secrets::Secrets,
         },
+        pass,
     },
     profile::Kind,
 };
@@ -26,13 +28,26 @@ pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
         secrets.push(Secrets::of(&user.user));
     }
     for _ in 0..2 {
+        let mut missed = None;
         let prompts = [secrets[0].prompt(trial)?, secrets[1].prompt(trial)?];
         let both = prompts.iter().zip(&devices).map(async |(prompt, devices)| {
             start.wait().await;
             devices[0].run(prompt).await
         });
         for (run, secrets) in join_all(both).await.into_iter().zip(&mut secrets) {
-            secrets.add(trial, &run?);
+            match run {
+                Ok(run) => secrets.add(trial, &run),
+                Err(fault) => missed = Some(fault),
+            }
+        }
+        if let Some(missed) = missed {
+            // What reached another user says more than what did not reach its own.
+            for (own, other) in [(0, 1), (1, 0)] {
+                for session in &devices[other] {
+                    secrets[own].hidden_from(session)?;
+                }
+            }
+            return Err(missed);
         }
     }
     let mut frames = 0;
@@ -45,7 +60,9 @@ pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
             frames += secrets[own].hidden_from(session)?;
         }
     }
-    pass(format!("two users ran side by side on two connections each; none of {frames} frames had anything of the other"))
+    pass(format!(
+        "two users ran side by side on two connections each; none of {frames} frames had anything of the other"
+    ))
 }
 
 pub(super) async fn reconnect(trial: &Trial<'_>) -> Outcome {
@@ -89,7 +106,9 @@ pub(super) async fn reconnect(trial: &Trial<'_>) -> Outcome {
         settle(&back).await?;
         frames += secrets.hidden_from(&back)?;
     }
-    pass(format!("a user resumed {ROUNDS} times as another left; none of {frames} frames had anything of the other"))
+    pass(format!(
+        "a user resumed {ROUNDS} times as another left; none of {frames} frames had anything of the other"
+    ))
 }
 
 pub(super) async fn own_log(trial: &Trial<'_>) -> Outcome {
@@ -115,9 +134,12 @@ pub(super) async fn own_log(trial: &Trial<'_>) -> Outcome {
     if trial.profile.endpoint.shared {
         no_gap(&his)?;
     }
-    let replayed = again.seen().iter().filter(|seen| seen.seq.is_some() || seen.kind == Kind::Snapshot).count();
+    let replayed =
+        again.seen().iter().filter(|seen| seen.seq.is_some() || seen.kind == Kind::Snapshot).count();
     ensure(replayed > 0, || format!("{}: nothing came from the beginning of the user's log", again.name))?;
-    pass(format!("{replayed} events from the beginning of a user's log; none of {frames} frames had anything of another user"))
+    pass(format!(
+        "{replayed} events from the beginning of a user's log; none of {frames} frames had anything of another user"
+    ))
 }
 
 /// What others do takes no numbers of a user's log.
@@ -125,5 +147,10 @@ fn no_gap(session: &Session) -> Result<(), crate::check::Fault> {
     let ranges = ranges(session, 0);
     let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last()) else { return Ok(()) };
     let missing = missing(&ranges, first.saturating_sub(1), *last);
-    ensure(missing.is_empty(), || format!("{}: the numbers {missing:?} are not the user's own: other users' events took them", session.name))
+    ensure(missing.is_empty(), || {
+        format!(
+            "{}: the numbers {missing:?} are not the user's own: other users' events took them",
+            session.name
+        )
+    })
 }

@@ -6,11 +6,13 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Session, Trial, Visitor, broken, ensure, pass,
+        Fault, Outcome, Seen, Session, Trial, Visitor, broken, ensure,
         list::{
             log::{epoch_of, last, resume_here},
-            secrets::{Secrets, message, settle},
+            requests::{message, settle},
+            secrets::Secrets,
         },
+        pass,
         session::{Asked, RunSeen, new_id},
     },
     profile::{Kind, Template},
@@ -38,6 +40,13 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// True when a text tells something of the thread.
+    fn shown_in(&self, text: &str) -> bool {
+        text.contains(&self.thread) || self.secrets.hidden_in("", "", text).is_err()
+    }
+}
+
 /// What a user gets who asks for a thread, by each way that the profile knows: how, whether it is a refusal, and the text.
 async fn read(
     trial: &Trial<'_>,
@@ -58,7 +67,11 @@ async fn read(
     if let Some(path) = &trial.profile.http.thread {
         let path = Template::new(path.clone()).fill_plain(&[("thread", json!(thread))]);
         let answer = trial.http("GET", &path, user.token.as_deref(), None).await?;
-        answers.push(("over HTTP", (400..500).contains(&answer.status), format!("{} {}", answer.status, answer.body)));
+        answers.push((
+            "over HTTP",
+            (400..500).contains(&answer.status),
+            format!("{} {}", answer.status, answer.body),
+        ));
     }
     Ok(answers)
 }
@@ -68,14 +81,21 @@ pub(super) async fn thread(trial: &Trial<'_>) -> Outcome {
     let bob = trial.visitor("bob")?;
     let session = trial.connect(&bob).await?;
     let own = read(trial, &owner.user, &owner.session, &owner.thread).await?;
-    let shown = |(_, refused, text): &&(&str, bool, String)| !refused && text.contains(&owner.thread);
     if own.is_empty() {
-        return Err(Fault::NotDone("the profile does not say how a thread is read (messages.history, http.thread)".to_owned()));
+        let why = "the profile does not say how a thread is read (messages.history, http.thread)";
+        return Err(Fault::NotDone(why.to_owned()));
     }
-    ensure(own.iter().filter(shown).count() == own.len(), || format!("a user does not get the user's own thread: {own:?}"))?;
+    if let Some((how, _, text)) = own.iter().find(|(_, refused, text)| *refused || !owner.shown_in(text)) {
+        let why = format!("a user does not get the user's own thread {how}: {text}");
+        return Err(Fault::NotDone(why));
+    }
     let foreign = read(trial, &bob, &session, &owner.thread).await?;
     for (how, refused, text) in &foreign {
-        owner.secrets.hidden_in(&session.name, &format!("the answer {how} for another user's thread"), text)?;
+        owner.secrets.hidden_in(
+            &session.name,
+            &format!("the answer {how} for another user's thread"),
+            text,
+        )?;
         // Over a socket there may be other ways to say that there is nothing.
         ensure(*refused || *how == "over the socket", || {
             format!("{}: another user's thread was not refused {how}: {text}", session.name)
@@ -85,14 +105,11 @@ pub(super) async fn thread(trial: &Trial<'_>) -> Outcome {
     pass(format!("a thread was shown to its user and not to another one, {}", ways.join(" and ")))
 }
 
-/// Waits for what becomes of a request: its run, or nothing when it is refused.
+/// Waits for what becomes of a request: its run, or nothing when it is refused or passed over.
 async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Fault> {
     match session.finish(asked).await {
         Ok(run) => Ok(Some(run)),
-        Err(Fault::Broken(why)) => {
-            let refused = session.seen().iter().skip(asked.from).any(|seen| seen.kind == Kind::Error);
-            if refused || session.end().is_some() { Ok(None) } else { broken(why) }
-        }
+        Err(Fault::Broken(_)) => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -117,10 +134,16 @@ pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
         his.hidden_in(&owner.session.name, &format!("the user's own thread {how}"), text)?;
     }
     match (run, thread.is_empty()) {
+        (None, true) if !trial.profile.endpoint.shared => Err(Fault::NotDone(
+            "the profile does not say how to look at a thread (messages.history, http.thread)".to_owned(),
+        )),
         (None, _) => pass("a message into another user's thread was refused, and nothing of it is there"),
-        (Some(_), false) => pass("a message that names another user's thread went somewhere else: nothing of it is there"),
+        (Some(_), false) => {
+            pass("a message that names another user's thread went somewhere else: nothing of it is there")
+        }
         (Some(_), true) => Err(Fault::NotDone(
-            "the message was taken, and the profile does not say how to look at a thread (messages.history)".to_owned(),
+            "the message was taken, and the profile does not say how to look at a thread (messages.history)"
+                .to_owned(),
         )),
     }
 }
@@ -129,7 +152,8 @@ pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
 async fn outcome(trial: &Trial<'_>, session: &Session, asked: &Asked) -> Result<String, Fault> {
     let run = session.finish(asked).await?;
     let end = run.of(Kind::Completed).next().map(|seen| trial.profile.fields.outcome.text(&seen.json));
-    end.flatten().ok_or_else(|| Fault::Broken(format!("{}: the end of a run does not say how it ended", session.name)))
+    end.flatten()
+        .ok_or_else(|| Fault::Broken(format!("{}: the end of a run does not say how it ended", session.name)))
 }
 
 pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
@@ -137,6 +161,9 @@ pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
     let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
     let cancel = message(&trial.profile.messages.cancel, "cancel")?;
     let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
+    if trial.profile.limits.runs.is_some_and(|runs| runs < 3) {
+        return Err(Fault::NotDone("it takes three runs of a user at once (limits.runs)".to_owned()));
+    }
     // The same three times: one that nobody touches, one that its user cancels, and one that somebody else would like to.
     let (untouched, stopped, wanted) = (hers.ask(slow).await?, hers.ask(slow).await?, hers.ask(slow).await?);
     let run = hers.run_of(&wanted).await?.unwrap_or_default();
@@ -146,17 +173,24 @@ pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
     let over = hers.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
     hers.send(cancel.fill(&[("run", json!(own)), ("id", json!(new_id()))])).await?;
     let stopped = outcome(trial, &hers, &stopped).await?;
-    let (untouched, wanted) = (outcome(trial, &hers, &untouched).await?, outcome(trial, &hers, &wanted).await?);
+    let (untouched, wanted) =
+        (outcome(trial, &hers, &untouched).await?, outcome(trial, &hers, &wanted).await?);
     ensure(wanted == untouched, || {
-        format!("the run that another user asked to cancel ended as {wanted:?}, the same that nobody touched as {untouched:?}")
+        format!(
+            "the run that another user asked to cancel ended as {wanted:?}, the same that nobody touched as {untouched:?}"
+        )
     })?;
     if over {
         return Err(Fault::NotDone("prompts.slow was over before anybody could cancel it".to_owned()));
     }
     if stopped == untouched {
-        return Err(Fault::NotDone(format!("a cancel by the run's own user changes nothing either: {stopped:?}")));
+        return Err(Fault::NotDone(format!(
+            "a cancel by the run's own user changes nothing either: {stopped:?}"
+        )));
     }
-    pass(format!("another user's cancel left a run as it was ({wanted:?}); its own user's ended one as {stopped:?}"))
+    pass(format!(
+        "another user's cancel left a run as it was ({wanted:?}); its own user's ended one as {stopped:?}"
+    ))
 }
 
 pub(super) async fn position(trial: &Trial<'_>) -> Outcome {

@@ -5,8 +5,12 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, ensure, pass,
-        list::secrets::{Secrets, settle},
+        Fault, Outcome, Trial, ensure,
+        list::{
+            requests::{ask_with_id, settle},
+            secrets::Secrets,
+        },
+        pass,
         session::new_id,
     },
     profile::Kind,
@@ -15,10 +19,7 @@ use crate::{
 pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
     let users = [trial.visitor("ada")?, trial.visitor("bob")?];
     let sessions = try_join_all(users.iter().map(|user| trial.connect(user))).await?;
-    let names_id = trial.profile.messages.ask.as_ref().is_some_and(|ask| ask.names("id"));
-    if !names_id {
-        return Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned()));
-    }
+    ask_with_id(trial)?;
     let mut runs = 0;
     for (same_text, at_once) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut secrets = Secrets::of(&users[0].user);
@@ -26,7 +27,9 @@ pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
         let his = if same_text { hers.clone() } else { Secrets::of(&users[1].user).prompt(trial)? };
         let id = new_id();
         let told = |fault| match fault {
-            Fault::Broken(why) => Fault::Broken(format!("a request under an id that another user has used as well: {why}")),
+            Fault::Broken(why) => {
+                Fault::Broken(format!("a request under an id that another user has used as well: {why}"))
+            }
             other => other,
         };
         let mut asked = vec![sessions[0].ask_as(&id, &hers).await?];
@@ -38,11 +41,15 @@ pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
         for (session, asked) in sessions.iter().zip(&asked).skip(ended.len()) {
             // Known before its end is waited for: another user's run never ends here.
             let run = session.run_of(asked).await.map_err(told)?;
-            let foreign = ended.first().is_some_and(|first| first.run == run);
-            ensure(!foreign, || format!("{}: the answer names the run of the other user who used the id", session.name))?;
+            let foreign = ended.first().is_some_and(|first| first.run.is_some() && first.run == run);
+            ensure(!foreign, || {
+                format!("{}: the answer names the run of the other user who used the id", session.name)
+            })?;
             ended.push(session.finish(asked).await.map_err(told)?);
         }
-        ensure(ended[0].run != ended[1].run, || format!("two users' requests of one id became one run: {:?}", ended[0].run))?;
+        ensure(ended[0].run.is_none() || ended[0].run != ended[1].run, || {
+            format!("two users' requests of one id became one run: {:?}", ended[0].run)
+        })?;
         for session in &sessions {
             settle(session).await?;
         }
@@ -52,12 +59,14 @@ pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
         }
         runs += ended.len();
     }
-    pass(format!("4 ids were used by two users each, with the same text and others: {runs} runs, each its user's own"))
+    pass(format!(
+        "4 ids were used by two users each, with the same text and others: {runs} runs, each its user's own"
+    ))
 }
 
 pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
     let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
+    let (hers, mut his) = (trial.connect(&ada).await?, Vec::new());
     let messages = &trial.profile.messages;
     let mut secrets = Secrets::of(&ada.user);
     let mut frames = Vec::new();
@@ -79,20 +88,33 @@ pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
         // Whatever was asked last is another user's, and still at work.
         let asked = hers.ask(&secrets.prompt(trial)?).await?;
         hers.run_of(&asked).await?;
-        his.send(frame.clone()).await?;
-        settle(&his).await?;
+        // A connection of its own: an error may end it.
+        let session = trial.connect(&bob).await?;
+        session.send(frame.clone()).await?;
+        match settle(&session).await {
+            Ok(()) | Err(Fault::Broken(_)) => his.push(session),
+            Err(other) => return Err(other),
+        }
         let run = hers.finish(&asked).await?;
         secrets.add(trial, &run);
     }
     if let Some(failing) = &trial.profile.prompts.failing_tool {
-        let (his, hers) = tokio::join!(his.run(failing), async { hers.run(&secrets.prompt(trial)?).await });
-        (his?, hers?);
+        let session = trial.connect(&bob).await?;
+        let (bobs, adas) =
+            tokio::join!(session.run(failing), async { hers.run(&secrets.prompt(trial)?).await });
+        (bobs?, adas?);
+        his.push(session);
     }
     secrets.reach(&hers)?;
-    let errors = his.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
-    secrets.hidden_from(&his)?;
+    let mut errors = 0;
+    for session in &his {
+        secrets.hidden_from(session)?;
+        errors += session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
+    }
     if errors == 0 {
-        return Err(Fault::NotDone("nothing that was sent is answered with an error (events.error)".to_owned()));
+        return Err(Fault::NotDone(
+            "nothing that was sent is answered with an error (events.error)".to_owned(),
+        ));
     }
     pass(format!("{errors} errors of one user told nothing of another one who was at work"))
 }

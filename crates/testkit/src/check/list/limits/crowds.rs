@@ -42,10 +42,41 @@ pub(super) async fn connections(trial: &Trial<'_>) -> Outcome {
             Ok(_) => break,
             // The server may notice the end a moment after the client.
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            Err(fault) => return broken(format!("a connection of {most} was left, and no other is let in: {fault}")),
+            Err(fault) => {
+                return broken(format!("a connection of {most} was left, and no other is let in: {fault}"));
+            }
         }
     }
     pass(format!("{most} connections, one more refused ({how}), and let in when one had left"))
+}
+
+pub(super) async fn places_freed(trial: &Trial<'_>) -> Outcome {
+    let most = trial.profile.limits.connections.unwrap_or_default();
+    let ada = trial.visitor("ada")?;
+    let mut sessions = Vec::with_capacity(most);
+    for _ in 0..most {
+        sessions.push(trial.connect(&ada).await?);
+    }
+    for session in &sessions {
+        session.cut().await;
+        session.ended(session.patience()).await?;
+    }
+    let deadline = Instant::now() + Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+    let mut again = Vec::with_capacity(most);
+    while again.len() < most {
+        match trial.connect(&ada).await {
+            Ok(session) => again.push(session),
+            // The server may notice the end a moment after the client.
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(fault) => {
+                let open = again.len();
+                return broken(format!(
+                    "{most} connections broke, and with {open} new ones no other is let in: {fault}"
+                ));
+            }
+        }
+    }
+    pass(format!("{most} connections broke, and {most} others were let in"))
 }
 
 pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
@@ -56,7 +87,9 @@ pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
         let answer = ask(trial, &session, prompt).await?;
         let over = session.seen().iter().filter(|seen| seen.kind == Kind::Completed).count();
         if over > 0 {
-            return Err(Fault::NotDone(format!("runs end faster than {most} can be asked for: {over} of {number} are over")));
+            return Err(Fault::NotDone(format!(
+                "runs end faster than {most} can be asked for: {over} of {number} are over"
+            )));
         }
         ensure(answer.kind == Kind::Accepted, || {
             format!("run {number} was refused, and {most} are allowed: {}", answer.brief())
@@ -80,11 +113,16 @@ async fn ask(trial: &Trial<'_>, session: &Session, prompt: &str) -> Result<Arc<S
     let mut tries = 0;
     loop {
         let asked = session.ask(prompt).await?;
-        let ours = |seen: &Seen| seen.request.as_deref() == Some(&asked.id) && matches!(seen.kind, Kind::Error | Kind::Accepted);
+        let ours = |seen: &Seen| {
+            seen.request.as_deref() == Some(&asked.id) && matches!(seen.kind, Kind::Error | Kind::Accepted)
+        };
         let answer = session.wait("answer", asked.from, session.patience(), ours).await?;
-        let wait = trial.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
+        let wait =
+            trial.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
         match wait {
-            Some(wait) if tries < BELIEVED => tokio::time::sleep(Duration::from_millis(wait).min(LATER)).await,
+            Some(wait) if tries < BELIEVED => {
+                tokio::time::sleep(Duration::from_millis(wait).min(LATER)).await
+            }
             _ => return Ok(answer),
         }
         tries += 1;
@@ -96,14 +134,21 @@ pub(super) async fn stranger(trial: &Trial<'_>) -> Outcome {
     let connect = trial.target.connect(trial.target.url(), None, None);
     let session = match trial.open(connect, "a stranger").await {
         Ok(session) => session,
-        Err(error @ wireproof_client::OpenError::Refused { .. }) => return pass(format!("a stranger is refused at once: {error}")),
+        Err(error @ wireproof_client::OpenError::Refused { .. }) => {
+            return pass(format!("a stranger is refused at once: {error}"));
+        }
         Err(error) => return Err(Fault::Gone(error.to_string())),
     };
     let within = Duration::from_secs_f64(seconds) + session.patience();
     let ended = session.ended(within).await.map_err(|fault| {
         Fault::Broken(format!("who never says who it is has {seconds} s to do so: {fault}"))
     })?;
-    let told = session.seen().into_iter().find(|seen| seen.kind != Kind::Error && !trial.profile.events.other.contains(&seen.name));
-    ensure(told.is_none(), || format!("a stranger was told {}", told.map(|seen| seen.brief()).unwrap_or_default()))?;
+    let told = session
+        .seen()
+        .into_iter()
+        .find(|seen| seen.kind != Kind::Error && !trial.profile.events.other.contains(&seen.name));
+    ensure(told.is_none(), || {
+        format!("a stranger was told {}", told.map(|seen| seen.brief()).unwrap_or_default())
+    })?;
     pass(format!("a stranger's connection ended: {ended}"))
 }

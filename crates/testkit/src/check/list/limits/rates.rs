@@ -1,5 +1,7 @@
 //! How fast a user may be.
 
+use std::time::Duration;
+
 use crate::{
     check::{Fault, Outcome, Session, Trial, ensure, pass, session::Asked},
     profile::Kind,
@@ -9,13 +11,12 @@ use crate::{
 #[derive(Default)]
 struct Sent {
     taken: usize,
-    /// The refusals, and those of them that say when to come back.
+    /// Refused for the rate: where errors say when to come back, those that do.
     refused: usize,
-    dated: usize,
-    /// The number of the first that was refused, from 1.
-    first_refused: Option<usize>,
-    /// A refusal that does not say when to come back.
-    undated: Option<String>,
+    /// The number of the first of those, from 1.
+    first_refused: usize,
+    /// Refused without a time to come back, where errors have one.
+    undated: Vec<String>,
 }
 
 /// Sends so many questions without waiting, then waits for what becomes of each.
@@ -31,20 +32,30 @@ async fn send(trial: &Trial<'_>, session: &Session, count: usize) -> Result<Sent
     Ok(sent)
 }
 
-async fn became(trial: &Trial<'_>, session: &Session, asked: &Asked, number: usize, sent: &mut Sent) -> Result<(), Fault> {
+async fn became(
+    trial: &Trial<'_>,
+    session: &Session,
+    asked: &Asked,
+    number: usize,
+    sent: &mut Sent,
+) -> Result<(), Fault> {
     let ours = |seen: &crate::check::Seen| seen.request.as_deref() == Some(&asked.id);
     let answer = session.wait("answer", asked.from, session.patience(), ours).await;
-    let answer = answer.map_err(|fault| Fault::Broken(format!("message {number} ({}) was dropped: {fault}", asked.id)))?;
+    let answer = answer
+        .map_err(|fault| Fault::Broken(format!("message {number} ({}) was dropped: {fault}", asked.id)))?;
     if answer.kind != Kind::Error {
         sent.taken += 1;
         return Ok(());
     }
-    sent.refused += 1;
-    sent.first_refused.get_or_insert(number);
-    match trial.profile.fields.retry_after_ms.number(&answer.json) {
-        Some(1..) => sent.dated += 1,
-        _ => drop(sent.undated.get_or_insert_with(|| answer.brief())),
+    let later = &trial.profile.fields.retry_after_ms;
+    if later.is_known() && !matches!(later.number(&answer.json), Some(1..)) {
+        sent.undated.push(answer.brief());
+        return Ok(());
     }
+    if sent.refused == 0 {
+        sent.first_refused = number;
+    }
+    sent.refused += 1;
     Ok(())
 }
 
@@ -53,38 +64,84 @@ pub(super) async fn rate(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     // Twice as many: what comes back to a user in the meantime is far less.
     let sent = send(trial, &session, 2 * burst).await?;
-    ensure(sent.first_refused.is_none_or(|first| first > burst), || {
-        format!("message {} of {} was refused, and {burst} may be sent at once", sent.first_refused.unwrap_or_default(), 2 * burst)
+    ensure(sent.refused == 0 || sent.first_refused > burst, || {
+        format!(
+            "message {} of {} was refused, and {burst} may be sent at once",
+            sent.first_refused,
+            2 * burst
+        )
     })?;
-    ensure(sent.refused > 0, || {
+    ensure(sent.refused > 0 || !sent.undated.is_empty(), || {
         format!("{} messages sent at once were taken, all of them, where {burst} are allowed", sent.taken)
     })?;
-    let dates = trial.profile.fields.retry_after_ms.is_known();
-    ensure(!dates || sent.dated > 0, || {
-        let refusal = sent.undated.clone().unwrap_or_default();
-        format!("of {} messages sent at once {} were refused, and none for the rate, with a time to come back: {refusal}", 2 * burst, sent.refused)
+    ensure(sent.refused > 0, || {
+        let (all, others, first) = (2 * burst, sent.undated.len(), &sent.undated[0]);
+        format!(
+            "of {all} messages sent at once {others} were refused, none of them with a time to come back: {first}"
+        )
     })?;
     // The connection serves on, at a pace.
     session.barrier().await?;
-    pass(format!("of {} messages sent at once {} were taken and {} refused, none dropped", 2 * burst, sent.taken, sent.refused))
+    pass(format!(
+        "of {} messages sent at once {} were taken and {} refused, none dropped",
+        2 * burst,
+        sent.taken,
+        sent.refused
+    ))
 }
 
 pub(super) async fn per_user(trial: &Trial<'_>) -> Outcome {
     let burst = trial.profile.limits.burst.unwrap_or_default();
-    let (hers, his) = (trial.connect(&trial.visitor("ada")?).await?, trial.connect(&trial.visitor("bob")?).await?);
+    let (hers, his) =
+        (trial.connect(&trial.visitor("ada")?).await?, trial.connect(&trial.visitor("bob")?).await?);
     let greedy = send(trial, &hers, 2 * burst).await?;
     if greedy.refused == 0 {
-        return Err(Fault::NotDone(format!("nobody is too fast here: {} messages at once were taken", greedy.taken)));
+        return Err(Fault::NotDone(format!(
+            "nobody is too fast here: {} messages at once were taken",
+            greedy.taken
+        )));
     }
     let modest = send(trial, &his, burst).await?;
     ensure(modest.refused == 0, || {
         format!(
-            "{} was too fast, and message {} of {burst} of {} was refused: {}",
-            hers.user,
-            modest.first_refused.unwrap_or_default(),
-            his.user,
-            modest.undated.clone().unwrap_or("for the rate".to_owned())
+            "{} was too fast, and message {} of {burst} of {} was refused for the rate",
+            hers.user, modest.first_refused, his.user
         )
     })?;
     pass(format!("{} was refused {} messages, and {} none of {burst}", hers.user, greedy.refused, his.user))
+}
+
+/// The longest wait that is worth a check.
+const WORTH: Duration = Duration::from_secs(20);
+
+pub(super) async fn retry_after(trial: &Trial<'_>) -> Outcome {
+    let burst = trial.profile.limits.burst.unwrap_or_default();
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let sent = send(trial, &session, 2 * burst).await?;
+    if sent.refused == 0 {
+        return Err(Fault::NotDone(format!(
+            "nobody is too fast here: {} messages at once were taken",
+            sent.taken
+        )));
+    }
+    // The last one tells how it is now.
+    let asked = session.ask(&trial.plain("one more")?).await?;
+    let ours = |id: String| move |seen: &crate::check::Seen| seen.request.as_deref() == Some(&id);
+    let refusal = session.wait("answer", asked.from, session.patience(), ours(asked.id)).await?;
+    let Some(wait) = trial.profile.fields.retry_after_ms.number(&refusal.json) else {
+        return Err(Fault::NotDone("the rate is back before it can be asked about".to_owned()));
+    };
+    let wait = Duration::from_millis(wait);
+    if wait > WORTH {
+        return Err(Fault::NotDone(format!(
+            "the server says to come back in {wait:?}, which is too long for a check"
+        )));
+    }
+    tokio::time::sleep_until((refusal.at + wait).into()).await;
+    let again = session.ask(&trial.plain("again, in time")?).await?;
+    let answer = session.wait("answer", again.from, session.patience(), ours(again.id)).await?;
+    ensure(answer.kind != Kind::Error, || {
+        format!("a message was refused that came when the refusal said, {wait:?} later: {}", answer.brief())
+    })?;
+    pass(format!("refused, and taken {wait:?} later as the refusal said"))
 }

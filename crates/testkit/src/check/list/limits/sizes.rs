@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Outcome, Session, Trial, broken, ensure, pass, session::{Asked, new_id}},
+    check::{
+        Fault, Outcome, Session, Trial, broken, ensure, pass,
+        session::{Asked, new_id},
+    },
     profile::Kind,
 };
 
@@ -33,17 +36,22 @@ pub(super) async fn message(trial: &Trial<'_>) -> Outcome {
     session.send(under).await?;
     let asked = Asked { id, from, at: std::time::Instant::now() };
     session.finish(&asked).await.map_err(|fault| {
-        Fault::Broken(format!("a message of {bytes} bytes, where {limit} are allowed, was not answered: {fault}"))
+        Fault::Broken(format!(
+            "a message of {bytes} bytes, where {limit} are allowed, was not answered: {fault}"
+        ))
     })?;
     let from = session.count();
     // Over the limit however it is counted, and under the one that ends connections.
     let over = question(trial, &new_id(), limit + 2 * MARGIN)?;
     let bytes = over.len();
     session.send(over).await?;
-    let answers = |kind| matches!(kind, Kind::Error | Kind::Accepted | Kind::Started | Kind::Completed | Kind::Message);
+    let answers =
+        |kind| matches!(kind, Kind::Error | Kind::Accepted | Kind::Started | Kind::Completed | Kind::Message);
     let told = session.wait("answer", from, session.patience(), |seen| answers(seen.kind)).await;
     let told = told.map_err(|fault| {
-        Fault::Broken(format!("a message of {bytes} bytes, where {limit} are allowed, was not refused: {fault}"))
+        Fault::Broken(format!(
+            "a message of {bytes} bytes, where {limit} are allowed, was not refused: {fault}"
+        ))
     })?;
     ensure(told.kind == Kind::Error, || {
         format!("a message of {bytes} bytes was taken, where {limit} are allowed: {}", told.brief())
@@ -62,7 +70,9 @@ pub(super) async fn hard(trial: &Trial<'_>) -> Outcome {
     let _ = session.send(over).await;
     let ended = ended(&session, bytes, limit).await?;
     other.barrier().await?;
-    pass(format!("{bytes} bytes, where {limit} are allowed, ended the connection: {ended}; another one answers"))
+    pass(format!(
+        "{bytes} bytes, where {limit} are allowed, ended the connection: {ended}; another one answers"
+    ))
 }
 
 async fn ended(session: &Session, bytes: usize, limit: usize) -> Result<String, Fault> {

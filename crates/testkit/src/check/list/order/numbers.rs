@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde_json::Value;
+
 use crate::{
     check::{
         Fault, Outcome, Seen, Session, Trial, broken, ensure,
@@ -44,17 +46,24 @@ async fn judged(trial: &Trial<'_>, judge: Judge) -> Outcome {
     // Only a user of our own is quiet while we look at one connection after the other.
     let is_quiet = trial.target.given().is_empty();
     let look = || {
-        let highest = |session: &Session| numbered(session).iter().filter_map(|seen| seen.seq).max().unwrap_or(0);
+        let highest =
+            |session: &Session| numbered(session).iter().filter_map(|seen| seen.seq).max().unwrap_or(0);
         let end = if is_quiet { sessions.iter().map(highest).max().unwrap_or(0) } else { 0 };
         for session in &sessions {
             let events = numbered(session);
             let notes = judge(&events, Known { begin: position(trial, session), end });
-            let (Some((_, first)), Some(at)) = (notes.first(), notes.first().map(|(at, _)| *at)) else { continue };
+            let (Some((_, first)), Some(at)) = (notes.first(), notes.first().map(|(at, _)| *at)) else {
+                continue;
+            };
             // What is wrong is told with its neighbours.
             let (from, to) = (at.saturating_sub(6), (at + 6).min(events.len()));
             let near: Vec<_> = notes.iter().filter(|(at, _)| (from..to).contains(at)).collect();
             let near: Vec<_> = near.into_iter().map(|(at, note)| (at - from, note.clone())).collect();
-            return broken(format!("{}: {first}; there came{}", session.name, story(&events[from..to], &near)));
+            return broken(format!(
+                "{}: {first}; there came{}",
+                session.name,
+                story(&events[from..to], &near)
+            ));
         }
         Ok(())
     };
@@ -123,7 +132,8 @@ fn gaps(events: &[Arc<Seen>], known: Known) -> Vec<(usize, String)> {
     let mut to = known.begin.unwrap_or(lowest);
     for (first, last, at) in by_number {
         if first > to + 1 {
-            let lost = if first == to + 2 { format!("{}", to + 1) } else { format!("{} to {}", to + 1, first - 1) };
+            let lost =
+                if first == to + 2 { format!("{}", to + 1) } else { format!("{} to {}", to + 1, first - 1) };
             notes.push((at, format!("number {lost} never came")));
         }
         to = to.max(last);
@@ -182,7 +192,9 @@ pub(super) async fn devices_agree(trial: &Trial<'_>) -> Outcome {
     for other in numbered(&sessions[1]) {
         let Some(one) = here.get(&range(&other)) else { continue };
         ensure(one.json == other.json, || {
-            format!("number {} is\n  {}\n  on {} and\n  {}\n  on {}", range(&other).1, one.brief(), sessions[0].name, other.brief(), sessions[1].name)
+            let (here, there) = (&sessions[0].name, &sessions[1].name);
+            let differences = differences(&one.json, &other.json);
+            format!("number {} is not the same on {here} and on {there}:{differences}", range(&other).1)
         })?;
         compared += 1;
     }
@@ -192,9 +204,26 @@ pub(super) async fn devices_agree(trial: &Trial<'_>) -> Outcome {
         let there = sessions[1].frames_of(from[1], &run.run);
         let there = RunSeen { run: run.run.clone(), frames: there, asked_at: run.asked_at };
         let (one, other) = (pieces(&trial.profile, &run), pieces(&trial.profile, &there));
-        ensure(one == other, || format!("one answer is\n  {one:?}\n  on one connection and\n  {other:?}\n  on another"))?;
+        ensure(one == other, || {
+            format!("one answer is\n  {one:?}\n  on one connection and\n  {other:?}\n  on another")
+        })?;
         let ends = there.of(Kind::Completed).count();
-        ensure(ends == 1, || format!("a run has {ends} ends on another connection:{}", story(&there.frames, &[])))?;
+        ensure(ends == 1, || {
+            format!("a run has {ends} ends on another connection:{}", story(&there.frames, &[]))
+        })?;
     }
     pass(format!("{compared} events the same on both connections, under the same numbers"))
+}
+
+/// The fields that two frames do not have in common, side by side.
+fn differences(one: &Value, other: &Value) -> String {
+    let (Value::Object(here), Value::Object(there)) = (one, other) else {
+        return format!("\n  {one}\n  {other}");
+    };
+    let names: std::collections::BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+    let differing = names.into_iter().filter(|name| here.get(*name) != there.get(*name));
+    let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    differing
+        .map(|name| format!("\n  {name}: {} and {}", shown(here.get(name)), shown(there.get(name))))
+        .collect()
 }

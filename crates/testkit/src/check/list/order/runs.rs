@@ -5,7 +5,7 @@ use crate::{
         Fault, Outcome, Trial, broken, ensure,
         list::whole::{answer_of, lawful, pieces, prompts, settled, whole},
         pass,
-        rules::{RunEvent, Rule},
+        rules::{Rule, RunEvent},
         story,
     },
     profile::Kind,
@@ -16,14 +16,18 @@ const AT_ONCE: usize = 3;
 
 pub(super) async fn started_first(trial: &Trial<'_>) -> Outcome {
     if !trial.profile.order.started_first {
-        return Err(Fault::NotDone("the profile lets runs begin with anything (order.started_first)".to_owned()));
+        return Err(Fault::NotDone(
+            "the profile lets runs begin with anything (order.started_first)".to_owned(),
+        ));
     }
     every_run(trial, |rule| matches!(rule, Rule::BeforeStart | Rule::StartedTwice)).await
 }
 
 pub(super) async fn completed_last(trial: &Trial<'_>) -> Outcome {
     if !trial.profile.order.completed_last {
-        return Err(Fault::NotDone("the profile lets runs end with anything (order.completed_last)".to_owned()));
+        return Err(Fault::NotDone(
+            "the profile lets runs end with anything (order.completed_last)".to_owned(),
+        ));
     }
     every_run(trial, |rule| matches!(rule, Rule::AfterEnd | Rule::ToolOpen { .. } | Rule::NoEnd)).await
 }
@@ -63,7 +67,8 @@ pub(super) async fn run_seq(trial: &Trial<'_>) -> Outcome {
     let (prompts, mut numbers) = (prompts(trial)?, 0);
     for (_, prompt) in &prompts {
         let run = whole(trial, &session, prompt).await?;
-        let numberless = |seen: &crate::check::Seen| RunEvent::of(&trial.profile.fields, seen).numbers.is_none();
+        let numberless =
+            |seen: &crate::check::Seen| RunEvent::of(&trial.profile.fields, seen).numbers.is_none();
         if let Some(seen) = run.frames.iter().find(|seen| numberless(seen)) {
             return broken(format!("{} has no number in its run: {}", seen.name, seen.brief()));
         }
@@ -95,7 +100,9 @@ pub(super) async fn runs_apart(trial: &Trial<'_>) -> Outcome {
         let answer = answer_of(&trial.profile, &run).unwrap_or_default();
         let plain = answer.replace([',', '\u{a0}', '\u{202f}'], "");
         ensure(expected.as_ref().is_none_or(|expected| plain.contains(expected)), || {
-            format!("asked   {question:?} beside others\n  expected an answer with {expected:?}\n  got     {answer:?}")
+            format!(
+                "asked   {question:?} beside others\n  expected an answer with {expected:?}\n  got     {answer:?}"
+            )
         })?;
         let joined = pieces(&trial.profile, &run);
         ensure(joined.is_empty() || joined == answer, || {

@@ -6,11 +6,8 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Evidence, Fault, Measure, Outcome, Session, Trial, broken, ensure,
-        list::protocol::hand::Hand,
-        pass,
-        session::new_id,
-        story,
+        Evidence, Fault, Measure, Outcome, Session, Trial, broken, ensure, list::protocol::hand::Hand, pass,
+        session::new_id, story,
     },
     profile::Kind,
     wire::{FIN, TEXT, masked},
@@ -35,16 +32,21 @@ pub(super) async fn not_one_at_a_time(trial: &Trial<'_>) -> Outcome {
     let id = new_id();
     session.send(ping.fill(&[("id", json!(id))])).await?;
     let run_seconds = Duration::from_secs_f64(trial.profile.timing.run_seconds);
-    let pong = session.wait("answer to a ping", asked.from, run_seconds, |seen| seen.kind == Kind::Pong).await?;
+    let pong =
+        session.wait("answer to a ping", asked.from, run_seconds, |seen| seen.kind == Kind::Pong).await?;
     let run = session.finish(&asked).await?;
     let Some(end) = run.of(Kind::Completed).next() else {
         return broken(format!("a run has no end:{}", story(&run.frames, &[])));
     };
     let (waited, took) = (pong.at - asked.at, end.at.saturating_duration_since(asked.at));
     ensure(pong.index < end.index, || {
-        format!("a ping behind a question was answered after the run of {took:.1?} had ended, {waited:.1?} after the question")
+        format!(
+            "a ping behind a question was answered after the run of {took:.1?} had ended, {waited:.1?} after the question"
+        )
     })?;
-    pass(format!("a ping was answered {waited:.1?} after a question, before the end of its run at {took:.1?} ({asked_for})"))
+    pass(format!(
+        "a ping was answered {waited:.1?} after a question, before the end of its run at {took:.1?} ({asked_for})"
+    ))
 }
 
 /// A prompt whose run is long; where the profile knows none, any whose run is shown to be.
@@ -60,7 +62,9 @@ async fn long_prompt(trial: &Trial<'_>, session: &Session) -> Result<(String, &'
     let end = run.of(Kind::Completed).next().map(|seen| seen.at.saturating_duration_since(run.asked_at));
     match end {
         Some(took) if took >= LONG => Ok((plain, "prompts.plain")),
-        _ => Err(Fault::NotDone("the profile has no prompts.slow, and a run of prompts.plain is too short".to_owned())),
+        _ => Err(Fault::NotDone(
+            "the profile has no prompts.slow, and a run of prompts.plain is too short".to_owned(),
+        )),
     }
 }
 
@@ -74,19 +78,23 @@ pub(super) async fn slow_reader(trial: &Trial<'_>) -> Outcome {
     let mut unread = Hand::open(trial, &ada).await?;
     // With room for the rest of the frame.
     let bytes = UNREAD_BYTES.min(profile.limits.message_bytes.map_or(4_000, |most| most.saturating_sub(500)));
-    let messages = UNREAD.min(profile.limits.burst.unwrap_or(UNREAD)).min(profile.limits.runs.unwrap_or(UNREAD));
+    let messages =
+        UNREAD.min(profile.limits.burst.unwrap_or(UNREAD)).min(profile.limits.runs.unwrap_or(UNREAD));
     let filler = "unread ".repeat(bytes / 7);
     for _ in 0..messages {
         let frame = ask.fill(&[("text", json!(trial.plain(&filler)?)), ("id", json!(new_id()))]);
         let frame: String = frame;
-        unread.send(&masked(FIN | TEXT, frame.as_bytes()), &format!("a question of {bytes} bytes, never read")).await?;
+        unread
+            .send(&masked(FIN | TEXT, frame.as_bytes()), &format!("a question of {bytes} bytes, never read"))
+            .await?;
     }
     let prompt = trial.plain("wk1beside")?;
     let mut ms = Vec::new();
     for number in 1..=RUNS {
         let asked = session.ask(&prompt).await?;
         let run = session.run_of(&asked).await?;
-        let ours = |seen: &crate::check::Seen| seen.kind == Kind::Completed && (run.is_none() || seen.run == run);
+        let ours =
+            |seen: &crate::check::Seen| seen.kind == Kind::Completed && (run.is_none() || seen.run == run);
         let end = session.wait("end of the run", asked.from, session.patience(), ours).await;
         let end = end.or_else(|fault| {
             broken(format!("run {number} beside a client that does not read {messages} answers: {fault}"))

@@ -39,21 +39,21 @@ fn credentials(trial: &Trial<'_>, visitor: &Visitor) -> (String, Vec<String>) {
 
 /// Dials the server and shakes hands, the text of the request changed by `change`. Gives what the server answered;
 /// one that says "later" is asked again.
-pub async fn shake<'a>(
+pub async fn shake<'a, B: Into<Vec<u8>>>(
     trial: &'a Trial<'a>,
     visitor: &Visitor,
-    change: impl Fn(String) -> String,
+    change: impl Fn(String) -> B,
 ) -> Result<(Hand<'a>, Head), Fault> {
     let authority = trial.target.authority();
     let (path, lines) = credentials(trial, visitor);
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let request = change(handshake_at(authority, &path, &lines));
+    let request: Vec<u8> = change(handshake_at(authority, &path, &lines)).into();
     let within = Duration::from_secs_f64(trial.profile.timing.answer_seconds);
     let mut tries = 0;
     loop {
         tries += 1;
         let mut wire = dial(authority, within).await?;
-        wire.write(request.as_bytes()).await.map_err(fault)?;
+        wire.write(&request).await.map_err(fault)?;
         let head = wire.head().await.map_err(fault)?;
         if !matches!(head.status, 429 | 503) || tries == TRIES {
             return Ok((Hand::on(trial, wire, visitor), head));

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Session, Trial, broken, ensure, pass,
+        Fault, Outcome, Seen, Trial, ensure,
         list::{
             log::{epoch_of, last},
-            secrets::{message, settle},
+            requests::{accepted, ask_with_id, settle},
         },
+        pass,
         session::{Asked, new_id},
     },
     profile::Kind,
@@ -29,7 +30,9 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
     let quiet = witness.run(&trial.plain("wk1quiet")?).await?;
     let usual = quiet.of(Kind::Completed).next().map(|end| end_of(trial, end)).unwrap_or_default();
     if usual == (None, false) {
-        return Err(Fault::NotDone("the end of a run does not say how it ended (fields.outcome, fields.answer)".to_owned()));
+        return Err(Fault::NotDone(
+            "the end of a run does not say how it ended (fields.outcome, fields.answer)".to_owned(),
+        ));
     }
     let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
     let (from, mut runs) = (witness.count(), Vec::new());
@@ -49,39 +52,31 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
         session.ended(session.patience()).await?;
         let over = witness.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
         if over {
-            return Err(Fault::NotDone("prompts.slow was over before its connection could be lost".to_owned()));
+            return Err(Fault::NotDone(
+                "prompts.slow was over before its connection could be lost".to_owned(),
+            ));
         }
         runs.push(run);
     }
     let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
     for run in &runs {
-        let end = witness.wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
+        let end = witness
+            .wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
         let end = end.await?;
         ensure(end_of(trial, &end) == usual, || {
-            format!("a run whose connection was lost did not end as others do ({:?}): {}", usual.0, end.brief())
+            format!(
+                "a run whose connection was lost did not end as others do ({:?}): {}",
+                usual.0,
+                end.brief()
+            )
         })?;
     }
     pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
 }
 
-/// The run that a request was accepted as, by the answer to it.
-async fn accepted(session: &Session, asked: &Asked) -> Result<String, Fault> {
-    let answers = |seen: &Seen| {
-        matches!(seen.kind, Kind::Accepted | Kind::Error) && seen.request.as_deref() == Some(&asked.id)
-    };
-    let answer = session.wait("answer to a request that was sent again", asked.from, session.patience(), answers).await?;
-    match (&answer.run, answer.kind) {
-        (Some(run), Kind::Accepted) => Ok(run.clone()),
-        _ => broken(format!("{}: a request that was sent again was not accepted: {}", session.name, answer.brief())),
-    }
-}
-
 pub(super) async fn resent_request(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
-    let ask = message(&trial.profile.messages.ask, "ask")?;
-    if !ask.names("id") {
-        return Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned()));
-    }
+    let ask = ask_with_id(trial)?;
     let mut sent_again = 0;
     for wait in [true, false, true] {
         let session = trial.connect(&ada).await?;
@@ -109,9 +104,20 @@ pub(super) async fn resent_request(trial: &Trial<'_>) -> Outcome {
         let third = Asked { id: id.clone(), from: again.from + 1, at: again.at };
         settle(&back).await?;
         let later = accepted(&back, &third).await?;
-        ensure(later == run, || format!("a request that was sent again after its run became another one: {later}, not {run}"))?;
-        let said = back.seen().iter().filter(|seen| seen.kind == Kind::Message && seen.text.contains(&marker)).count();
-        ensure(said <= 1, || format!("{}: a message that was sent three times under one id stands {said} times in the log", back.name))?;
+        ensure(later == run, || {
+            format!("a request that was sent again after its run became another one: {later}, not {run}")
+        })?;
+        let said = back
+            .seen()
+            .iter()
+            .filter(|seen| seen.kind == Kind::Message && seen.text.contains(&marker))
+            .count();
+        ensure(said <= 1, || {
+            format!(
+                "{}: a message that was sent three times under one id stands {said} times in the log",
+                back.name
+            )
+        })?;
         sent_again += 2;
     }
     pass(format!("{sent_again} requests that were sent again became no run of their own"))

@@ -2,8 +2,9 @@
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, broken, ensure, pass,
+        Fault, Outcome, Session, Trial, broken, ensure,
         list::log::{self, complete as holds_all, epoch_of, last, ranges},
+        pass,
         session::Asked,
     },
     profile::Kind,
@@ -38,7 +39,9 @@ async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Fau
     let seen = std::sync::atomic::AtomicUsize::new(0);
     let fits = |frame: &crate::check::Seen| {
         let numbered = usize::from(frame.seq.is_some());
-        seen.fetch_add(numbered, std::sync::atomic::Ordering::Relaxed) + numbered >= count
+        let enough = seen.fetch_add(numbered, std::sync::atomic::Ordering::Relaxed) + numbered >= count;
+        // A short run is over before.
+        enough || frame.kind == Kind::Completed
     };
     session.wait("numbered event of a run", asked.from, session.patience(), fits).await.map(drop)
 }
@@ -99,7 +102,10 @@ pub(super) async fn once(trial: &Trial<'_>) -> Outcome {
         for (first, seq) in ranges(&back.session, 0) {
             ensure(first > reached, || {
                 let name = &back.session.name;
-                format!("{name}: {seq} came, and up to {reached} all had come; the connection resumed after {}", back.after)
+                format!(
+                    "{name}: {seq} came, and up to {reached} all had come; the connection resumed after {}",
+                    back.after
+                )
             })?;
             reached = seq;
         }
@@ -115,12 +121,18 @@ pub(super) async fn caught_up(trial: &Trial<'_>) -> Outcome {
     let backs = cut_and_back(trial).await?;
     for Back { session, head, .. } in &backs {
         let seen = session.seen();
-        let ends: Vec<usize> = seen.iter().filter(|seen| seen.kind == Kind::CaughtUp).map(|seen| seen.index).collect();
-        ensure(ends.len() == 1, || format!("{}: the end of the replay was told {} times", session.name, ends.len()))?;
+        let ends: Vec<usize> =
+            seen.iter().filter(|seen| seen.kind == Kind::CaughtUp).map(|seen| seen.index).collect();
+        ensure(ends.len() == 1, || {
+            format!("{}: the end of the replay was told {} times", session.name, ends.len())
+        })?;
         let late = seen.iter().skip(ends[0]).find(|seen| seen.seq.is_some_and(|seq| seq <= *head));
         ensure(late.is_none(), || {
             let late = late.map(|seen| seen.brief()).unwrap_or_default();
-            format!("{}: the end of the replay was told before an event that was missed: {late}", session.name)
+            format!(
+                "{}: the end of the replay was told before an event that was missed: {late}",
+                session.name
+            )
         })?;
     }
     pass(format!("{}, and the end of the replay was told behind them", told(&backs)))

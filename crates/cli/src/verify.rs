@@ -1,0 +1,68 @@
+//! `wireproof verify`: judges a history that was written before, by the same function that judges one that just happened.
+
+use std::{io::Write, path::PathBuf, time::Instant};
+
+use clap::Args;
+use serde_json::json;
+use wireproof_testkit::{
+    proof::{Judgement, judge},
+    record::{HistoryError, Read, read_file},
+};
+
+use crate::{
+    exit::Stop,
+    transcript::{BOLD, DIM, NOTE},
+};
+
+/// Judge a history: whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history.")]
+pub(crate) struct Verify {
+    /// The history, as `wireproof check --record` and `wireproof load --record` write it.
+    file: PathBuf,
+    /// Print the judgement as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let history = read_file(&self.file).map_err(|error| match error {
+            HistoryError::File { .. } => Stop::Usage(error.to_string()),
+            error => Stop::Usage(format!("{} is no history: {error}", self.file.display())),
+        })?;
+        let began = Instant::now();
+        let judgement = judge(&history.header, &history.ops);
+        let seconds = began.elapsed().as_secs_f64();
+        let mut out = anstream::stdout();
+        if self.json {
+            let judged = json!({ "header": &history.header, "torn": history.torn, "judgement": &judgement });
+            writeln!(out, "{judged}")?;
+        } else {
+            tell(&mut out, &history, &judgement, seconds)?;
+        }
+        if judgement.is_clean() { Ok(()) } else { Err(Stop::Failed.into()) }
+    }
+}
+
+fn tell(out: &mut impl Write, history: &Read, judgement: &Judgement, seconds: f64) -> std::io::Result<()> {
+    let header = &history.header;
+    writeln!(
+        out,
+        "{DIM}a history of {} by the profile {}, seed {:#x}, wireproof {}: {} ops, judged in {seconds:.3} s{DIM:#}",
+        header.target, header.profile, header.seed, header.version, judgement.counts.ops
+    )?;
+    if history.torn {
+        writeln!(out, "{NOTE}the last line is torn and was left out: whoever wrote it died{NOTE:#}")?;
+    }
+    for violation in &judgement.violations {
+        writeln!(out, "\n{BOLD}FAIL{BOLD:#} {}", violation.tell(header, &history.ops))?;
+    }
+    for excused in &judgement.excused {
+        writeln!(out, "\nnot counted: {}", excused.tell(header, &history.ops))?;
+    }
+    if !judgement.violations.is_empty() || !judgement.excused.is_empty() {
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", judgement.tell())
+}

@@ -1,0 +1,131 @@
+//! Where a conversation is told and kept: in its thread, whole, and to be read again.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::{
+    check::{
+        Fault, Outcome, Session, Trial, broken, ensure,
+        list::whole::{answer_of, holds, settled, whole},
+        pass,
+        session::{Asked, RunSeen, new_id},
+        story,
+    },
+    profile::Kind,
+};
+
+pub(super) async fn right_thread(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        let run = whole(trial, &session, &trial.plain("wk1thread")?).await?;
+        threads.push(thread_of(trial, &run)?);
+    }
+    ensure(threads[0] != threads[1], || format!("two conversations have one thread: {:?}", threads[0]))?;
+    // The first is still at work when the second is asked.
+    let first = trial.profile.prompts.slow.clone().unwrap_or(trial.sum()?.prompt);
+    let asked = [
+        ask_in(trial, &session, &threads[0], &first).await?,
+        ask_in(trial, &session, &threads[1], &trial.sum()?.prompt).await?,
+    ];
+    let mut events = 0;
+    for (asked, thread) in asked.iter().zip(&threads) {
+        let run = settled(trial, &session, asked).await?;
+        let said = |seen: &crate::check::Seen| trial.profile.fields.thread.text(&seen.json);
+        let strays = run.frames.iter().enumerate().filter_map(|(at, seen)| Some((at, said(seen)?)));
+        let strays = strays.filter(|(_, said)| said != thread);
+        let strays: Vec<_> = strays.map(|(at, said)| (at, format!("in the thread {said:?}"))).collect();
+        ensure(strays.is_empty(), || {
+            let story = story(&run.frames, &strays);
+            format!(
+                "{} events of an answer in the thread {thread:?} are told in another:{story}",
+                strays.len()
+            )
+        })?;
+        events += run.frames.len();
+    }
+    pass(format!("{events} events of answers in two threads at once, each in its own"))
+}
+
+fn thread_of(trial: &Trial<'_>, run: &RunSeen) -> Result<String, Fault> {
+    let found = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
+    found.ok_or_else(|| {
+        Fault::Broken(format!("no event of a run says its thread:{}", story(&run.frames, &[])))
+    })
+}
+
+async fn ask_in(trial: &Trial<'_>, session: &Session, thread: &str, text: &str) -> Result<Asked, Fault> {
+    let Some(ask) = &trial.profile.messages.ask_in else {
+        return Err(Fault::NotDone(
+            "the profile does not say how to ask in a thread (messages.ask_in)".to_owned(),
+        ));
+    };
+    // Where requests have no ids, answers are known by their thread.
+    let id = if ask.names("id") { new_id() } else { thread.to_owned() };
+    let asked = Asked { id: id.clone(), from: session.count(), at: Instant::now() };
+    session.send(ask.fill(&[("text", json!(text)), ("id", json!(id)), ("thread", json!(thread))])).await?;
+    Ok(asked)
+}
+
+pub(super) async fn kept(trial: &Trial<'_>) -> Outcome {
+    let Some(history) = &trial.profile.messages.history else {
+        return Err(Fault::NotDone(
+            "the profile does not say how to ask for a thread (messages.history)".to_owned(),
+        ));
+    };
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let question = trial.sum()?.prompt;
+    let run = whole(trial, &session, &question).await?;
+    let thread = thread_of(trial, &run)?;
+    let Some(answer) = answer_of(&trial.profile, &run) else {
+        return broken(format!("{question:?} got no answer:{}", story(&run.frames, &[])));
+    };
+    let kept = session.request(history, &[("thread", json!(thread))]).await?;
+    ensure(kept.kind != Kind::Error, || format!("the thread cannot be read: {}", kept.brief()))?;
+    for (what, text) in [("question", &question), ("answer", &answer)] {
+        ensure(holds(&kept.json, text), || {
+            format!("the {what} {text:?} is not in its thread, which is\n  {}", kept.text)
+        })?;
+    }
+    pass("a question and its answer stand in their thread as they were told")
+}
+
+pub(super) async fn long_text(trial: &Trial<'_>) -> Outcome {
+    let (limit, echoes) = (trial.profile.limits.message_bytes, trial.profile.prompts.echoes);
+    let (Some(limit), true) = (limit, echoes) else {
+        return Err(Fault::NotDone("no event or answer repeats what was asked (prompts.echoes)".to_owned()));
+    };
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    // With room for the rest of the frame. Words of their own, so that a piece left out anywhere is missed.
+    let words = (1..).map(|word| format!("w{word}"));
+    let mut text = new_id();
+    for word in words.take_while(|word| word.len() < 8) {
+        if text.len() + word.len() + 1 > limit * 3 / 4 {
+            break;
+        }
+        text.push('-');
+        text.push_str(&word);
+    }
+    let from = session.count();
+    session.run(&trial.plain(&text)?).await?;
+    session.barrier().await?;
+    let seen = session.seen();
+    let came_back = seen.iter().skip(from).any(|seen| holds(&seen.json, &text));
+    ensure(came_back, || {
+        let begin = &text[..60.min(text.len())];
+        let longest =
+            seen.iter().skip(from).filter(|seen| holds(&seen.json, begin)).max_by_key(|seen| seen.text.len());
+        let got = match longest {
+            Some(seen) => {
+                format!("the most that came back of it is a {} of {} bytes", seen.name, seen.text.len())
+            }
+            None => "not even its beginning came back".to_owned(),
+        };
+        format!(
+            "a message of {} bytes, where {limit} are allowed, did not come back whole: {got}",
+            text.len()
+        )
+    })?;
+    pass(format!("a message of {} bytes came back whole", text.len()))
+}

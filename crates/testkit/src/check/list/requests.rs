@@ -1,0 +1,56 @@
+//! Requests: the profile's messages, what a request became, and whom a check has for how many of them.
+
+use crate::{
+    check::{Fault, Seen, Session, Trial, Visitor, broken, session::Asked},
+    profile::{Kind, Template},
+};
+
+/// Messages that a user may send at once where the profile does not say how many.
+const BURST: usize = 20;
+
+/// A message of the profile that a check cannot do without.
+pub(super) fn message<'t>(message: &'t Option<Template>, name: &str) -> Result<&'t Template, Fault> {
+    message.as_ref().ok_or_else(|| Fault::NotDone(format!("the profile has no messages.{name}")))
+}
+
+/// The message that asks the agent, if it carries an id.
+pub(super) fn ask_with_id<'t>(trial: &'t Trial<'_>) -> Result<&'t Template, Fault> {
+    let ask = message(&trial.profile.messages.ask, "ask")?;
+    match ask.names("id") {
+        true => Ok(ask),
+        false => Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned())),
+    }
+}
+
+/// Waits until what was on its way to a connection is there, what the server queues behind an answer included.
+pub(super) async fn settle(session: &Session) -> Result<(), Fault> {
+    session.barrier().await?;
+    session.barrier().await
+}
+
+/// The run that a request was accepted as, by the answer to it.
+pub(super) async fn accepted(session: &Session, asked: &Asked) -> Result<String, Fault> {
+    let answers = |seen: &Seen| {
+        matches!(seen.kind, Kind::Accepted | Kind::Error) && seen.request.as_deref() == Some(&asked.id)
+    };
+    let answer = session.wait("answer to a request", asked.from, session.patience(), answers).await?;
+    match (&answer.run, answer.kind) {
+        (Some(run), Kind::Accepted) => Ok(run.clone()),
+        _ => broken(format!("{}: the request was not accepted: {}", session.name, answer.brief())),
+    }
+}
+
+/// How often a check may do what takes some messages of a user: `most` where every round can have a user of its own
+/// ([`user_of`]), and else what a user may say at once, with room for other checks.
+pub(super) fn rounds(trial: &Trial<'_>, most: usize, messages: usize) -> usize {
+    let burst = trial.profile.limits.burst.unwrap_or(BURST);
+    if trial.target.issuer().is_some() { most } else { most.min(burst / 2 / messages.max(1)).max(1) }
+}
+
+/// The user of a round: one of its own where the judge can make users.
+pub(super) fn user_of(trial: &Trial<'_>, round: usize) -> Result<Visitor, Fault> {
+    match trial.target.issuer() {
+        Some(_) => trial.visitor(&format!("ada{round}")),
+        None => trial.visitor("ada"),
+    }
+}
