@@ -25,7 +25,7 @@ use whom::Whom;
 #[derive(Args)]
 pub(crate) struct Check {
     /// The server's address: ws://, wss://, http:// or https://; the profile gives the path that it lacks.
-    #[arg(required_unless_present_any = ["embedded", "list", "prove"], conflicts_with = "embedded")]
+    #[arg(conflicts_with = "embedded")]
     url: Option<String>,
     /// Judge the server of this program, started for it on a free port.
     #[arg(long)]
@@ -97,6 +97,10 @@ impl Check {
         }
         if self.prove {
             return runtime::run(or_stop(prove::run(self.judge(), self.seeds, self.matrix)));
+        }
+        if self.url.is_none() && !self.embedded {
+            let why = "say what to judge: an address such as ws://127.0.0.1:8787/ws, or --embedded for this program's own";
+            return Err(Stop::Usage(why.into()).into());
         }
         runtime::run(or_stop(self.judged()))
     }

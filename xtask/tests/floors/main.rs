@@ -5,6 +5,7 @@ mod crates;
 mod paths;
 mod pure;
 mod server;
+mod shipped;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::Seen;
-use crate::profile::{Fields, Kind, Order};
+use crate::profile::{Fields, Kind, Order, Profile};
 
 #[cfg(test)]
 mod tests;
@@ -223,6 +223,17 @@ impl RunOrder {
             }
             _ => None,
         }
+    }
+}
+
+/// The order that a profile asks for, without what it has no names for.
+pub fn order_of(profile: &Profile) -> Order {
+    let (order, events) = (&profile.order, &profile.events);
+    Order {
+        required: order.required.clone(),
+        started_first: order.started_first && !events.started.is_empty(),
+        completed_last: order.completed_last && !events.completed.is_empty(),
+        tools_paired: order.tools_paired && !events.tool_started.is_empty() && !events.tool_completed.is_empty(),
     }
 }
 

@@ -163,7 +163,14 @@ impl Session {
     async fn order(&self, order: Order, sent: oneshot::Receiver<bool>) -> Result<(), Fault> {
         let over = || Fault::Broken(format!("{}: nothing can be sent, {}", self.name, self.state()));
         self.orders.send(order).await.map_err(|_| over())?;
-        if sent.await.unwrap_or(false) { Ok(()) } else { Err(over()) }
+        // An order that was given as the task ended may be heard by nobody, and is then never answered.
+        let ended = self.watch(self.patience(), |_, ended| ended.is_some().then_some(()));
+        let taken = tokio::select! {
+            biased;
+            taken = sent => taken.unwrap_or(false),
+            _ = ended => false,
+        };
+        if taken { Ok(()) } else { Err(over()) }
     }
 
     /// Says goodbye; [`Session::ended`] tells how it is answered.

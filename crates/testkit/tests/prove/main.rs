@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
+#[allow(clippy::print_stdout)] // the figures are what it is run for
 fn holds(check: &'static Check) -> Result<(), Failed> {
     let seeds = seeds::Seeds::of(check, seeds::asked())?;
     print!("{}: {seeds}", check.id);

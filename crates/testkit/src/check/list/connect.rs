@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::shake::shake};
 use crate::{
-    check::{Check, Fault, Need, Outcome, Trial, ensure, pass},
+    check::{Check, Fault, Need, Outcome, Trial, Visitor, ensure, pass},
     profile::Kind,
 };
 
@@ -192,7 +192,7 @@ async fn plain_get(trial: &Trial<'_>) -> Outcome {
 async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     trial.connect(&ada).await?;
-    let mut told = Vec::new();
+    let mut told = vec![own_origin(trial, &ada).await?];
     let alike = format!(
         "http://{}.elsewhere.example",
         trial.target.authority().split(':').next().unwrap_or_default()
@@ -206,6 +206,17 @@ async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
         told.push(format!("{origin}: {how}"));
     }
     pass(told.join("; "))
+}
+
+/// A page that the server itself shows is let in: what is refused next is refused for where it is from.
+async fn own_origin(trial: &Trial<'_>, visitor: &Visitor) -> Result<String, Fault> {
+    let scheme = if trial.target.is_encrypted() { "https" } else { "http" };
+    let own = format!("{scheme}://{}", trial.target.authority());
+    let connect = trial.target.connect(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
+    match trial.open(connect.header("origin", &own), &visitor.user).await {
+        Ok(_) => Ok(format!("{own} is let in")),
+        Err(error) => Err(Fault::Broken(format!("a page of the server's own, {own}, is refused: {error}"))),
+    }
 }
 
 async fn silent_clients(trial: &Trial<'_>) -> Outcome {

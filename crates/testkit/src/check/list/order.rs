@@ -87,7 +87,7 @@ pub(super) const CHECKS: &[Check] = &[
         "order.runs_apart",
         Critical,
         Quick,
-        [Need::Tool, Need::Prompt("tool_answer"), Need::Field("run")],
+        [Need::Tool, Need::Field("run")],
         "runs_mixed",
         "Runs of one user at the same time do not get into each other.",
         runs::runs_apart

@@ -237,3 +237,10 @@ fn what_is_required_and_absent_is_named() {
     let order = Order { required: vec![Kind::Started, Kind::Thinking, Kind::Completed], ..Order::default() };
     assert_eq!(missing(&order, [Kind::Started, Kind::Completed]), [Kind::Thinking]);
 }
+
+#[test]
+fn what_a_profile_has_no_name_for_is_no_rule() {
+    let profile = Profile::parse("p", "name = \"p\"\nabout = \"\"\n[events]\ncompleted = [\"end\"]").unwrap();
+    let order = order_of(&profile);
+    assert!(!order.started_first && !order.tools_paired && order.completed_last);
+}

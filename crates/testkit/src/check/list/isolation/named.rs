@@ -102,7 +102,8 @@ pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
         let session = trial.connect(&bob).await?;
         let (bobs, adas) =
             tokio::join!(session.run(failing), async { hers.run(&secrets.prompt(trial)?).await });
-        (bobs?, adas?);
+        bobs?;
+        adas?;
         his.push(session);
     }
     secrets.reach(&hers)?;

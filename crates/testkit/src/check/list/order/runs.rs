@@ -85,7 +85,7 @@ pub(super) async fn runs_apart(trial: &Trial<'_>) -> Outcome {
     questions.extend(trial.profile.prompts.slow.iter().map(|slow| (slow.clone(), None)));
     while questions.len() < AT_ONCE + usize::from(trial.profile.prompts.slow.is_some()) {
         let sum = trial.sum()?;
-        if !questions.iter().any(|(_, answer)| *answer == sum.answer) {
+        if !questions.iter().any(|(prompt, _)| *prompt == sum.prompt) {
             questions.push((sum.prompt, sum.answer));
         }
     }

@@ -87,7 +87,7 @@ pub(super) async fn nodelay(trial: &Trial<'_>) -> Outcome {
     let (ada, prompt) = (trial.visitor("ada")?, trial.sum()?.prompt);
     let mut hand = Hand::open(trial, &ada).await?;
     let (mut at_once, mut late) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
+    for _ in 0..PAIRS.min(trial.profile.limits.burst.map_or(PAIRS, |burst| burst / 2)).max(1) {
         at_once.push(timed(trial, &mut hand, &prompt, true).await?);
         late.push(timed(trial, &mut hand, &prompt, false).await?);
     }

@@ -119,7 +119,7 @@ impl<'a> Canceller<'a> {
     /// Asks for a run and cancels it; true when the cancel went before the end was seen.
     async fn cancel(&mut self, session: &Session, place: usize) -> Result<bool, Fault> {
         let cancel = message(&self.trial.profile.messages.cancel, "cancel")?;
-        let aim = if place % 2 == 0 { self.decided } else { self.seen };
+        let aim = if place.is_multiple_of(2) { self.decided } else { self.seen };
         let asked = session.ask(&self.trial.plain("wk1cancel")?).await?;
         let run = session.run_of(&asked).await?;
         sleep_until((asked.at + aim.about(self.trial)).into()).await;
@@ -130,7 +130,7 @@ impl<'a> Canceller<'a> {
         let end = run.of(Kind::Completed).next();
         let in_time = end.is_some_and(|end| end.at > sent);
         let outcome = end.and_then(|end| self.trial.profile.fields.outcome.text(&end.json));
-        if place % 2 == 0 {
+        if place.is_multiple_of(2) {
             // Where no outcome is told the two moments are one.
             self.decided.was(in_time && (outcome.is_none() || outcome != self.usual));
         } else {
@@ -249,7 +249,8 @@ pub(super) async fn one_approval(trial: &Trial<'_>) -> Outcome {
             device.send(approve.fill(&[("approval", json!(approval)), ("id", json!(new_id()))])).await
         };
         let (one, other) = tokio::join!(send(&devices[0]), send(&devices[1]));
-        (one?, other?);
+        one?;
+        other?;
         let run = devices[0].finish(&asked).await?;
         settle(&devices[0]).await?;
         let resolved = devices[0].seen().into_iter().filter(|seen| {

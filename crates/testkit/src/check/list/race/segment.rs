@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, broken,
+        Fault, Outcome, Trial, broken, ensure,
         list::protocol::{
             hand::{Came, Hand},
             question::Question,
