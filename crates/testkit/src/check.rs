@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 mod door;
 pub mod embedded;
 pub mod judge;
+mod later;
 pub mod list;
 mod need;
 #[cfg(feature = "sabotage")]
@@ -25,6 +26,7 @@ pub mod session;
 mod story;
 mod target;
 mod trial;
+mod unsaid;
 
 pub use embedded::{Embedded, EmbeddedError};
 pub use judge::{Judge, Progress};

@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+/// Bytes that are kept for what is read next: a whole frame of the largest size, and some. What sends more is not waited for.
+const KEPT: usize = 65 << 20;
 /// Bytes of a kernel buffer that is soon full.
 const NARROW: u32 = 4096;
 
@@ -195,6 +197,9 @@ impl Wire {
     pub async fn ends_within(&mut self, time: Duration) -> bool {
         let deadline = Instant::now() + time;
         while let Ok(came) = timeout_at(deadline, self.stream.read_buf(&mut self.read)).await {
+            if self.read.len() > KEPT {
+                return false;
+            }
             if !matches!(came, Ok(1..)) {
                 return true;
             }
@@ -232,6 +237,9 @@ impl Wire {
 
     /// Reads more; false when the connection is over, in order or not.
     async fn more(&mut self, what: &'static str, deadline: Instant) -> Result<bool, WireError> {
+        if self.read.len() > KEPT {
+            return Err(WireError::Malformed { what, why: "it has no end in 65 MiB", seen: seen(&self.read) });
+        }
         match timeout_at(deadline, self.stream.read_buf(&mut self.read)).await {
             Ok(came) => Ok(matches!(came, Ok(1..))),
             Err(_) => Err(self.late(what)),

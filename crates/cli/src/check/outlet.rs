@@ -37,14 +37,25 @@ impl Outlet {
     /// Writes the report wherever it was asked for.
     pub(super) fn write(&self, report: &Report, profile: &Profile) -> anyhow::Result<()> {
         let mut out = anstream::stdout();
-        match &self.json {
-            Some(path) if path == Path::new("-") => writeln!(out, "{}", json::write(report))?,
-            _ => terminal::write(report, &mut out)?,
+        let as_json = self.json.as_deref() == Some(Path::new("-"));
+        // The runner takes orders from every line: what the judged server said must not give any.
+        let quiet = format!("wireproof-{:032x}", rand::random::<u128>());
+        let guarded = self.github && !as_json;
+        if guarded {
+            writeln!(out, "::stop-commands::{quiet}")?;
         }
-        if self.github {
-            github::write(report, &mut out)?;
+        match as_json {
+            true => writeln!(out, "{}", json::write(report))?,
+            false => terminal::write(report, &mut out)?,
+        }
+        if guarded {
+            writeln!(out, "::{quiet}::")?;
         }
         out.flush()?;
+        if self.github {
+            // Where the lines are a program's, the annotations go where the runner looks as well.
+            if as_json { github::write(report, &mut anstream::stderr())? } else { github::write(report, &mut out)? }
+        }
         if let Some(path) = self.json.as_deref().filter(|path| *path != Path::new("-")) {
             file(path, &json::write(report))?;
         }

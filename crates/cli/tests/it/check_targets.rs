@@ -14,6 +14,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use wireproof_testkit::{
+    FaultProxy,
+    proxy::{Connections, Cut, Fault, Toxic},
+    report::{Report, Verdict},
+};
+
 use crate::{
     clients::tool,
     http::request,
@@ -153,6 +159,23 @@ async fn heavy_a_server_that_dies_in_the_middle() -> Result<()> {
     let ended = ended?;
     ensure!(ended.code == Some(3), "exit code {:?}: {}{}", ended.code, ended.stdout, ended.stderr);
     ensure!(ended.stderr.contains("went away"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A server that is there for the first look and then takes every connection only to close it: nothing of that passes.
+#[tokio::test]
+async fn a_server_that_only_hangs_up_once_the_checks_begin() -> Result<()> {
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let proxy = FaultProxy::start(server.address().parse()?, 7).await?;
+    let later = Connections::Range { first: 2, last: u64::MAX };
+    proxy.add(Toxic::new(Fault::AcceptThenClose(Cut::Fin)).on(later));
+    let data = folder.path().to_str().context("a path")?;
+    let ended = check(&proxy.url("/ws"), &["--data-dir", data, "--users", "10", "--json", "-"]).await?;
+    let report: Report = serde_json::from_str(&ended.stdout)?;
+    ensure!(report.count(Verdict::Gone) > 0 && report.count(Verdict::Pass) == 0, "{}", report.summary());
+    ensure!(ended.code == Some(3) && ended.stderr.contains("went away"), "{:?} {}", ended.code, ended.stderr);
+    proxy.stop().await;
     Ok(())
 }
 

@@ -233,7 +233,9 @@ pub fn order_of(profile: &Profile) -> Order {
         required: order.required.clone(),
         started_first: order.started_first && !events.started.is_empty(),
         completed_last: order.completed_last && !events.completed.is_empty(),
-        tools_paired: order.tools_paired && !events.tool_started.is_empty() && !events.tool_completed.is_empty(),
+        tools_paired: order.tools_paired
+            && !events.tool_started.is_empty()
+            && !events.tool_completed.is_empty(),
     }
 }
 

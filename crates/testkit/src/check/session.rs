@@ -2,7 +2,10 @@
 //! for what it needs. Nothing is ever missed by looking late, and every wait has a deadline.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +24,10 @@ pub(super) mod sse;
 
 /// Orders that may wait for the connection's task.
 const ORDERS: usize = 256;
+/// Frames that are taken on one connection, and the bytes of all of them: a server that never stops talking is left.
+const FRAMES: usize = 50_000;
+/// See [`FRAMES`].
+const BYTES: usize = 16 << 20;
 
 /// What a check tells the connection.
 enum Order {
@@ -132,6 +139,7 @@ impl Session {
             recorder: recorder.clone(),
             user: user.to_owned(),
             name: name.clone(),
+            bytes: AtomicUsize::new(0),
         };
         (Self { name, user: user.to_owned(), profile, recorder, log, orders }, book, given)
     }
@@ -395,16 +403,20 @@ struct Book {
     recorder: Recorder,
     user: String,
     name: String,
+    /// Bytes of all frames so far.
+    bytes: AtomicUsize,
 }
 
 impl Book {
-    fn came(&self, text: &str) {
-        self.write_down(text, |_| {});
+    /// Writes down a frame that came; gives how the connection ends when it is one too many.
+    fn came(&self, text: &str) -> Result<(), Ended> {
+        self.write_down(text, |_| {})
     }
 
-    /// Writes down a frame that came, with what is known of it besides its text.
-    fn write_down(&self, text: &str, amend: impl FnOnce(&mut Seen)) {
+    /// The same, with what is known of the frame besides its text.
+    fn write_down(&self, text: &str, amend: impl FnOnce(&mut Seen)) -> Result<(), Ended> {
         let at = Instant::now();
+        let bytes = self.bytes.fetch_add(text.len(), Ordering::Relaxed) + text.len();
         let seen = {
             let mut log = self.log.lock();
             let mut seen = Seen::read(&self.profile, log.0.len(), at, text);
@@ -413,6 +425,7 @@ impl Book {
             log.0.push(seen.clone());
             seen
         };
+        let frames = seen.index + 1;
         let op = Op::frame(&self.profile, &seen.json, text);
         let (conn, user) = (self.name.clone(), self.user.clone());
         // What a transport knows of a frame besides its text is in `seen`.
@@ -420,6 +433,11 @@ impl Book {
         let (stream, seq, call, request) = (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
         self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
         self.log.changes.send_modify(|changes| *changes += 1);
+        if frames < FRAMES && bytes < BYTES {
+            return Ok(());
+        }
+        let cause = format!("cut by the judge, which takes no more on one connection than {frames} frames of {bytes} bytes");
+        Err(Ended { cause: Some(cause), ..Ended::default() })
     }
 
     fn over(&self, ended: Ended) {
@@ -460,7 +478,12 @@ async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receive
                 Some(Order::Binary(bytes, done)) => drop(done.send(connection.send_binary(bytes).await.is_ok())),
             },
             received = connection.recv_text(Duration::from_secs(3600)), if reads => match received {
-                Ok(text) => book.came(&text),
+                Ok(text) => {
+                    if let Err(ended) = book.came(&text) {
+                        connection.cut();
+                        return book.over(ended);
+                    }
+                }
                 Err(RecvError::Ended(ended)) => return book.over(*ended),
                 Err(RecvError::Timeout(_) | RecvError::Unreadable { .. }) => {}
             }

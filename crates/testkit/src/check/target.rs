@@ -32,6 +32,8 @@ pub struct Target {
     trust: Trust,
     http: reqwest::Client,
     issuer: Option<Issuer>,
+    /// Tells the users of this visit from those of any other: who came before them left a log and used up what may be said.
+    visit: String,
 }
 
 /// Why a server cannot be judged at all.
@@ -109,6 +111,7 @@ impl Target {
             trust: Trust::default(),
             http: reqwest::Client::builder().timeout(REACH).build()?,
             issuer,
+            visit: format!("{:08x}", rand::random::<u32>()),
         })
     }
 
@@ -198,6 +201,11 @@ impl Target {
         (!admin.is_empty()).then(|| Some(self.issuer.as_ref()?.sign_claims(&claims)))?
     }
 
+    /// What the names of users whom the judge makes up end with: nobody had them before, under no seed.
+    pub(super) fn visit(&self) -> &str {
+        &self.visit
+    }
+
     /// The users whose tokens were given.
     pub fn given(&self) -> &[(String, String)] {
         match &self.credentials {
@@ -216,7 +224,7 @@ impl Target {
             Credentials::Tokens(tokens) => {
                 let wanted = if users == usize::MAX { "any number".to_owned() } else { users.to_string() };
                 Some(format!(
-                    "it takes {wanted} of users and tokens of {} were given (--token, or the key by --data-dir or --secret)",
+                    "it takes {wanted} of users and tokens of {} were given (--token-file, or the key by --data-dir or --secret-file)",
                     tokens.len()
                 ))
             }
@@ -315,10 +323,25 @@ impl Target {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = answer.text().await?;
+        let body = beginning(answer).await?;
         let json = serde_json::from_str(&body).unwrap_or(Value::Null);
         Ok(HttpAnswer { status, headers, body, json })
     }
+}
+
+/// The most bytes of a body that are read: what a server says without an end is not followed.
+const BODY: usize = 4 << 20;
+
+async fn beginning(mut answer: reqwest::Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.chunk().await? {
+        body.extend_from_slice(&bytes);
+        if body.len() > BODY {
+            body.truncate(BODY);
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// True when the failure says that nobody is there, rather than that somebody says no.

@@ -96,12 +96,12 @@ impl<'a> Trial<'a> {
         let index = usize::from(name != "ada");
         match given.get(index) {
             Some((user, token)) => Ok(Visitor { user: user.clone(), token: Some(token.clone()) }),
-            None => Err(Fault::NotDone("it takes the tokens of two users (--token)".to_owned())),
+            None => Err(Fault::NotDone("it takes the tokens of two users (--token-file)".to_owned())),
         }
     }
 
     fn issued(&self, name: &str) -> Option<Visitor> {
-        let user = format!("{}-{name}-{:x}", self.id.replace(['.', '_'], "-"), self.seed & 0xffff_ffff);
+        let user = format!("{}-{name}-{}", self.id.replace(['.', '_'], "-"), self.target.visit());
         let token = self.target.sign(&user)?;
         Some(Visitor { user, token: Some(token) })
     }
@@ -307,9 +307,15 @@ pub(super) async fn reach(target: &Target, seed: u64) -> Result<(), TargetError>
     let welcome = session.wait("welcome", 0, session.patience(), |seen| seen.kind == Kind::Welcome).await;
     match (welcome, session.end()) {
         (Ok(_), _) => Ok(()),
-        (Err(fault), Some(ended)) if ended.code == Some(1008) => Err(TargetError::Refused(fault.to_string())),
+        (Err(fault), Some(ended)) if ended.code.is_some_and(says_no) => Err(TargetError::Refused(fault.to_string())),
         (Err(fault), _) => Err(TargetError::Unreachable(fault.to_string())),
     }
+}
+
+/// Closes that refuse who comes: a policy, "unauthorized" and "forbidden" as they are registered, and what applications
+/// make of 401 and 403.
+fn says_no(code: u16) -> bool {
+    matches!(code, 1008 | 3000 | 3003 | 4001 | 4003 | 4401 | 4403)
 }
 
 async fn reach_by_post(trial: &Trial<'_>, visitor: &Visitor) -> Result<(), TargetError> {

@@ -69,6 +69,8 @@ fn failure(report: &Report, check: &CheckResult, out: &mut impl Write) -> io::Re
     )?;
     writeln!(out, "  promise  {}", check.sentence)?;
     for (number, text) in check.what.lines().enumerate() {
+        // What a server sent may hold signs that move the cursor or worse.
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         writeln!(out, "  {}  {text}", if number == 0 { "seen   " } else { "       " })?;
     }
     let hidden = check.history.len().saturating_sub(SHOWN);

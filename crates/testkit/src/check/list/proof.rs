@@ -21,7 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
         "delivery.proof",
         Critical,
         FullAlone,
-        [Need::PlainWebSocket, Need::Agent],
+        [Need::PlainWebSocket, Need::Agent, Need::Resume],
         "lost_rarely",
         "Over connections that are cut, slowed and opened again, every event comes once, in order, and to an end.",
         proof

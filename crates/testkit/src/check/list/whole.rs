@@ -50,7 +50,8 @@ pub(super) fn lawful(
     picked: impl Fn(&Violation) -> bool,
 ) -> Result<(), Fault> {
     let profile = &trial.profile;
-    let found = violations(&order_of(profile), run.frames.iter().map(|seen| RunEvent::of(&profile.fields, seen)));
+    let found =
+        violations(&order_of(profile), run.frames.iter().map(|seen| RunEvent::of(&profile.fields, seen)));
     let found: Vec<Violation> = found.into_iter().filter(picked).collect();
     let Some(first) = found.first() else { return Ok(()) };
     let notes: Vec<_> = found.iter().map(|violation| (violation.at, violation.to_string())).collect();

@@ -100,7 +100,7 @@ async fn follow(
         book.write_down(&text, |seen| {
             (seen.name, seen.kind) = (format!("HTTP {}", status.as_u16()), Kind::Error);
             of.stamp(seen);
-        });
+        })?;
         return Ok(());
     }
     if !kind.starts_with(EVENT_STREAM) {
@@ -112,7 +112,7 @@ async fn follow(
         while let Some(data) =
             events.next().map_err(|why| broke(format!("the answer is no event stream: {why}")))?
         {
-            book.write_down(&data, |seen| of.stamp(seen));
+            book.write_down(&data, |seen| of.stamp(seen))?;
         }
     }
     match (events.is_between(), of.open) {

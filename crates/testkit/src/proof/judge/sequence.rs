@@ -48,7 +48,10 @@ struct Hole {
 /// The log of a user in one epoch.
 #[derive(Default)]
 struct Log {
+    /// What stands under each number, or ends with it.
     slots: Map<u64, Slot>,
+    /// What was put together of several.
+    merged: Map<(u64, u64), Slot>,
     head: u64,
     head_at: usize,
     /// The first number that anybody was told to expect.
@@ -239,13 +242,22 @@ impl<'a> Sequence<'a> {
         if seq > log.head {
             (log.head, log.head_at) = (seq, at);
         }
-        let slot = *log.slots.entry(seq).or_insert(Slot { first, hash, at });
+        let here = Slot { first, hash, at };
         // A merged event and the last of its parts have the same number and are not the same.
-        if slot.at != at && slot.first == first && slot.hash != hash {
-            findings.differs(slot.at, at, seq);
-        } else if first > slot.first {
-            // The narrower one says more: what else the wider one stands for has numbers of its own.
-            log.slots.insert(seq, Slot { first, hash, at });
+        let known = if first == seq { log.slots.get(&seq) } else { log.merged.get(&(first, seq)) };
+        match known.filter(|known| known.first == first) {
+            Some(known) if known.hash != hash => findings.differs(known.at, at, seq),
+            Some(_) => {}
+            None => {
+                if first < seq {
+                    log.merged.insert((first, seq), here);
+                }
+                // The narrower one says more: what else the wider one stands for has numbers of its own.
+                let slot = log.slots.entry(seq).or_insert(here);
+                if first > slot.first {
+                    *slot = here;
+                }
+            }
         }
     }
 

@@ -197,8 +197,8 @@ proptest! {
             let before = ops.clone();
             prop_assume!(spoil(&mut ops, which).is_some());
             let touched = before.iter().zip(&ops).position(|(one, other)| one != other).unwrap();
-            let conn = before[touched].conn.clone();
-            let user = before[touched].user.clone();
+            let longer = if ops.len() > before.len() { &ops } else { &before };
+            let (conn, user) = (longer[touched].conn.clone(), longer[touched].user.clone());
             ops.insert(touched, Op { conn, user, f: Action::Fault, altered: true, ..Op::default() });
             renumber(&mut ops);
             let judgement = judge(&header, &ops);

@@ -15,6 +15,9 @@ use crate::{
     profile::Kind,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What is wrong with the numbers of a connection's events between two positions that are known: at which of them, and
 /// what.
 type Judge = fn(&[Arc<Seen>], Known) -> Vec<(usize, String)>;
