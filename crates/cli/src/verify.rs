@@ -16,7 +16,9 @@ use crate::{
 
 /// Judge a history: whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history.")]
+#[command(
+    after_help = "Exit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history."
+)]
 pub(crate) struct Verify {
     /// The history, as `wireproof check --record` and `wireproof load --record` write it.
     file: PathBuf,

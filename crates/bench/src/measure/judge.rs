@@ -25,7 +25,10 @@ pub fn judge() -> Result<Rows> {
         let began = Instant::now();
         let judgement = judge_history(&header, &ops);
         best = best.min(began.elapsed().as_secs_f64());
-        ensure!(judgement.is_clean() && judgement.counts.markers_seen > 0, "an honest history was not found clean");
+        ensure!(
+            judgement.is_clean() && judgement.counts.markers_seen > 0,
+            "an honest history was not found clean"
+        );
         events = judgement.counts.events;
     }
     ensure!(events >= 1_000_000, "only {events} events");

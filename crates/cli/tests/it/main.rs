@@ -25,3 +25,4 @@ mod store_files;
 mod tls;
 mod torn_log;
 mod user;
+mod verify;

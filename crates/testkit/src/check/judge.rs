@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 
-use super::{CHECKS, Check, Fault, Pace, Target, TargetError, Trial, trial, unsaid};
+use super::{CHECKS, Check, Fault, Pace, Target, TargetError, Trial, later, trial, unsaid};
 use crate::{
     record::Recorder,
     report::{CheckResult, Report, Verdict},

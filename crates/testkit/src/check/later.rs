@@ -40,7 +40,11 @@ mod tests {
             ..Op::default()
         };
         let later = [
-            op(Action::Recv, Outcome::Ok, r#"{"type":"error","error_code":"rate_limited","retry_after_ms":559}"#),
+            op(
+                Action::Recv,
+                Outcome::Ok,
+                r#"{"type":"error","error_code":"rate_limited","retry_after_ms":559}"#,
+            ),
             op(Action::Close, Outcome::Ok, "closed with 1013 (too many connections)"),
             op(Action::Connect, Outcome::Fail, "127.0.0.1:1 refused the handshake with HTTP 429"),
         ];

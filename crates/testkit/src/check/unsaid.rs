@@ -15,8 +15,12 @@ const MOST: usize = 16_000;
 
 /// Takes the tokens out of a result, and what a server said too much.
 pub(super) fn clean(target: &Target, result: &mut CheckResult) {
-    let given: Vec<&str> =
-        target.given().iter().map(|(_, token)| token.as_str()).filter(|token| token.len() >= TELLING).collect();
+    let given: Vec<&str> = target
+        .given()
+        .iter()
+        .map(|(_, token)| token.as_str())
+        .filter(|token| token.len() >= TELLING)
+        .collect();
     blank(&given, &mut result.what);
     if let Some((end, _)) = result.what.char_indices().nth(MOST) {
         result.what.truncate(end);
@@ -57,8 +61,14 @@ mod tests {
     #[test]
     fn tokens_are_taken_out_wherever_they_stand_and_nothing_else_is() {
         let cases = [
-            (r#"{"token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.a-_b","id":"1"}"#, r#"{"token":"[token]","id":"1"}"#),
-            ("?token=eyJh.eyJz. is no token, eyJh.eyJz neither", "?token=[token] is no token, [token] neither"),
+            (
+                r#"{"token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.a-_b","id":"1"}"#,
+                r#"{"token":"[token]","id":"1"}"#,
+            ),
+            (
+                "?token=eyJh.eyJz. is no token, eyJh.eyJz neither",
+                "?token=[token] is no token, [token] neither",
+            ),
             ("opaque-1234 and opaque-1234", "[token] and [token]"),
             ("eyJust a word", "eyJust a word"),
             ("é eyJ", "é eyJ"),

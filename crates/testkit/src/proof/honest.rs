@@ -142,7 +142,11 @@ impl User {
 
     fn run(&mut self, number: usize, rng: &mut SmallRng) {
         let marker = self.mint.marker(number, "text");
-        self.ops.push(Op { ev: Some(note::MARKER.to_owned()), text: marker.clone(), ..self.op(None, Action::Note) });
+        self.ops.push(Op {
+            ev: Some(note::MARKER.to_owned()),
+            text: marker.clone(),
+            ..self.op(None, Action::Note)
+        });
         let run = format!("0198c0de-{number:04x}-7000-8000-{}", &marker[3..15]);
         // Runs of one user have the same request ids as those of another.
         let (request, asker) = (Some(format!("same-{number}")), rng.random_range(0..self.devices.len()));
@@ -177,8 +181,12 @@ impl User {
 fn event(seq: u64, place: u64, name: &str, user: &str, run: &str, marker: &str) -> String {
     let said = match name {
         "agent_thinking" => format!("\"reasoning\":\"Count the words of {marker}.\",\"step_number\":1"),
-        "tool_executing" => format!("\"tool_call_id\":\"c\",\"tool_name\":\"count\",\"parameters\":{{\"text\":\"{marker}\"}}"),
-        "tool_completed" => "\"tool_call_id\":\"c\",\"tool_name\":\"count\",\"result\":{\"words\":6}".to_owned(),
+        "tool_executing" => {
+            format!("\"tool_call_id\":\"c\",\"tool_name\":\"count\",\"parameters\":{{\"text\":\"{marker}\"}}")
+        }
+        "tool_completed" => {
+            "\"tool_call_id\":\"c\",\"tool_name\":\"count\",\"result\":{\"words\":6}".to_owned()
+        }
         "message_delta" => format!("\"message_id\":\"m\",\"delta\":\"piece {place} \""),
         _ => format!("\"message\":\"{marker}\""),
     };

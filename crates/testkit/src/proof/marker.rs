@@ -148,7 +148,13 @@ fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let is_digit = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
     let length = text.iter().take_while(is_digit).count();
     let mut text: Vec<u8> = text[..length - usize::from(length % 4 == 1)].to_vec();
-    text.iter_mut().for_each(|byte| *byte = match *byte { b'-' => b'+', b'_' => b'/', other => other });
+    text.iter_mut().for_each(|byte| {
+        *byte = match *byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        }
+    });
     // The last group may stop within a byte: those bits are no part of a marker.
     text.truncate(text.len() / 4 * 4);
     STANDARD_NO_PAD.decode(&text).ok()
@@ -163,7 +169,8 @@ mod tests {
 
     fn scanner() -> (Scanner, Vec<String>) {
         let mut scanner = Scanner::default();
-        let markers: Vec<_> = (0..50).map(|user| Mint::new(7, &format!("u{user}")).marker(3, "text")).collect();
+        let markers: Vec<_> =
+            (0..50).map(|user| Mint::new(7, &format!("u{user}")).marker(3, "text")).collect();
         (0..).zip(&markers).for_each(|(owner, marker)| assert!(scanner.add(marker, owner)));
         (scanner, markers)
     }
@@ -181,7 +188,12 @@ mod tests {
         assert_eq!(one.len(), LENGTH);
         assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_eq!(one, marker(1, "ada", 0, "text"));
-        for other in [marker(2, "ada", 0, "text"), marker(1, "eve", 0, "text"), marker(1, "ada", 1, "text"), marker(1, "ada", 0, "id")] {
+        for other in [
+            marker(2, "ada", 0, "text"),
+            marker(1, "eve", 0, "text"),
+            marker(1, "ada", 1, "text"),
+            marker(1, "ada", 0, "id"),
+        ] {
             assert_ne!(one, other);
         }
     }

@@ -186,7 +186,13 @@ impl Abilities {
             (Prompt::Slow, prompts.slow.is_some()),
         ];
         let events = &profile.events;
-        let names = [&events.started, &events.thinking, &events.tool_started, &events.tool_completed, &events.completed];
+        let names = [
+            &events.started,
+            &events.thinking,
+            &events.tool_started,
+            &events.tool_completed,
+            &events.completed,
+        ];
         let ids = profile.fields.request.is_known() && !events.accepted.is_empty();
         let resumes = profile.resume.is_some() && profile.endpoint.transport == Transport::WebSocket;
         Self {

@@ -88,7 +88,12 @@ async fn each<'a>(
 }
 
 /// Everybody's turn, one after the other as the mode of the plan has it.
-async fn act(stage: &Stage<'_>, players: &mut [Player<'_>], number: usize, round: &Round) -> Result<(), Fault> {
+async fn act(
+    stage: &Stage<'_>,
+    players: &mut [Player<'_>],
+    number: usize,
+    round: &Round,
+) -> Result<(), Fault> {
     match stage.plan.mode {
         Mode::Lockstep => each(players, |player| Box::pin(player.turn(number, Duration::ZERO))).await,
         Mode::Random => {
@@ -111,7 +116,8 @@ async fn act(stage: &Stage<'_>, players: &mut [Player<'_>], number: usize, round
 fn visitors(trial: &Trial<'_>, users: usize) -> Result<Vec<Visitor>, Fault> {
     let given = trial.target.given();
     if !given.is_empty() {
-        let visitor = |(user, token): &(String, String)| Visitor { user: user.clone(), token: Some(token.clone()) };
+        let visitor =
+            |(user, token): &(String, String)| Visitor { user: user.clone(), token: Some(token.clone()) };
         return Ok(given.iter().take(users).map(visitor).collect());
     }
     (0..users).map(|index| trial.visitor(&format!("u{index:02}"))).collect()

@@ -19,7 +19,9 @@ pub fn of_clients<'a>(
 ) -> Result<Vec<Op>, ProfileError> {
     let profile = Profile::find("wireproof")?;
     let clients: Vec<_> = clients.into_iter().collect();
-    let Some(began) = clients.iter().map(|(_, client)| client.history().began).min() else { return Ok(Vec::new()) };
+    let Some(began) = clients.iter().map(|(_, client)| client.history().began).min() else {
+        return Ok(Vec::new());
+    };
     let mut ops = Vec::new();
     for (number, (user, client)) in clients.into_iter().enumerate() {
         let lineage = format!("{user}/{number}");

@@ -52,7 +52,11 @@ pub enum HistoryError {
 }
 
 /// Writes a history.
-pub fn write<'a>(mut to: impl Write, header: &Header, ops: impl IntoIterator<Item = &'a Op>) -> io::Result<()> {
+pub fn write<'a>(
+    mut to: impl Write,
+    header: &Header,
+    ops: impl IntoIterator<Item = &'a Op>,
+) -> io::Result<()> {
     line(&mut to, header)?;
     for op in ops {
         line(&mut to, op)?;
@@ -123,11 +127,12 @@ fn header(text: &[u8]) -> Result<Header, HistoryError> {
         .map_err(|error| wrong(format!("no header of a history: {}", without_line(&error))))?;
     match header["wireproof_history"].as_u64() {
         None => Err(wrong("no header of a history: it has no \"wireproof_history\"".to_owned())),
-        Some(schema) if schema != u64::from(SCHEMA) => {
-            Err(wrong(format!("a history of form {schema}, and form {SCHEMA} is known; use a wireproof of that form")))
+        Some(schema) if schema != u64::from(SCHEMA) => Err(wrong(format!(
+            "a history of form {schema}, and form {SCHEMA} is known; use a wireproof of that form"
+        ))),
+        Some(_) => {
+            serde_json::from_value(header).map_err(|error| wrong(format!("no header of a history: {error}")))
         }
-        Some(_) => serde_json::from_value(header)
-            .map_err(|error| wrong(format!("no header of a history: {error}"))),
     }
 }
 

@@ -97,11 +97,13 @@ async fn honest(trial: &Trial<'_>) -> Outcome {
         let sessions = try_join_all((0..OPENED).map(|_| trial.connect(&ada))).await?;
         let up = count_until(trial, |now| now >= before + OPENED as u64).await?;
         leave(sessions).await;
+        // Gone before the next round begins, or that would count them as others.
+        let most = up.max(OPENED as u64);
+        let down = count_until(trial, |now| now + OPENED as u64 <= most).await?;
         if up < before + OPENED as u64 {
             told.push(format!("{before}, then {up} with {OPENED} more"));
             continue;
         }
-        let down = count_until(trial, |now| now + OPENED as u64 <= up).await?;
         if down + OPENED as u64 <= up {
             return pass(format!(
                 "{before} connections were told, {up} with {OPENED} more, {down} when these were gone"

@@ -63,7 +63,9 @@ impl Isolation {
             }
         });
         self.seen += seen;
-        let Some(Found { owner: Some(owner), at: from, end, marker, encoded }) = foreign else { return false };
+        let Some(Found { owner: Some(owner), at: from, end, marker, encoded }) = foreign else {
+            return false;
+        };
         let (owner, said) = (users.name(owner), self.said.get(&marker).copied());
         let way = if encoded { ", in base64" } else { "" };
         let what = format!(
@@ -91,7 +93,8 @@ pub(super) fn decide(
         // An answer that names another user's run is as foreign as its events.
         for (_, sent, answer) in run.accepted.iter().skip(1) {
             let owner = first.map(|(owner, ..)| users.name(*owner));
-            let what = format!("a request was answered with the run {name}, which is of another user's request");
+            let what =
+                format!("a request was answered with the run {name}, which is of another user's request");
             let witness = first.into_iter().flat_map(|(_, sent, answer)| [*sent, *answer]);
             findings.add(Invariant::PhantomStream, *answer, owner, what, witness.chain([*sent, *answer]));
         }
@@ -101,7 +104,8 @@ pub(super) fn decide(
                 let what = format!("the run {name} is {owner}'s by the answer to {owner}'s request");
                 findings.add(Invariant::PhantomStream, *at, Some(owner), what, [*sent, *answer, *at]);
             } else if answered && whole(*user) && runs.unanswered(*user) == 0 {
-                let what = format!("nobody asked for the run {name}: every request was answered, with other runs");
+                let what =
+                    format!("nobody asked for the run {name}: every request was answered, with other runs");
                 findings.add(Invariant::PhantomStream, *at, None, what, [*at]);
             }
         }

@@ -31,7 +31,12 @@ impl Liveness {
             let ended = |user: &u32| run.ended.iter().any(|(who, _)| who == user);
             let known = run.accepted.iter().map(|(user, sent, answer)| (*user, vec![*sent, *answer]));
             let told: Vec<_> = known
-                .chain(run.seen.iter().filter(|(user, ..)| !run.is_of(*user)).map(|(user, at, _)| (*user, vec![*at])))
+                .chain(
+                    run.seen
+                        .iter()
+                        .filter(|(user, ..)| !run.is_of(*user))
+                        .map(|(user, at, _)| (*user, vec![*at])),
+                )
                 .filter(|(user, _)| !ended(user))
                 .collect();
             // Another user's run is told as that; its owner's word counts for its end.

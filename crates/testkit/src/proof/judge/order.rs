@@ -38,7 +38,8 @@ impl<'a> Orders<'a> {
         // Who comes while a run goes on has not seen its beginning.
         let opened = connections[frame.conn as usize].opened;
         let known = frame.run.and_then(|run| runs.get(run));
-        let midway = known.is_some_and(|run| run.seen.iter().any(|(_, at, conn)| *conn != frame.conn && *at < opened));
+        let midway =
+            known.is_some_and(|run| run.seen.iter().any(|(_, at, conn)| *conn != frame.conn && *at < opened));
         let begin = || (if midway { RunOrder::midway() } else { RunOrder::new() }, frame.at);
         let (order, before) = self.seen.entry((frame.conn, frame.run)).or_insert_with(begin);
         if !self.rules.named && order.is_over() {
@@ -77,7 +78,8 @@ impl<'a> Orders<'a> {
             let kind = op.ev.as_deref().and_then(|name| kinds.get(name)).copied().unwrap_or(Kind::Other);
             // A run is seen from its first event on if it was asked for here, and no hole is before it.
             let asked = runs.get(run).is_some_and(|run| !run.accepted.is_empty());
-            let begin = || (if asked && !event.torn { RunOrder::new() } else { RunOrder::midway() }, event.at);
+            let begin =
+                || (if asked && !event.torn { RunOrder::new() } else { RunOrder::midway() }, event.at);
             if event.first < expected {
                 // Pieces were put together of which some came on their own: the rest of the run is judged.
                 open.insert(run, (RunOrder::midway(), event.at));

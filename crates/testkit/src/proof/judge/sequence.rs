@@ -5,7 +5,11 @@ use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
 use super::{Findings, Frame, Map};
-use crate::{profile::Kind, proof::witness::Invariant, record::{Action, Op}};
+use crate::{
+    profile::Kind,
+    proof::witness::Invariant,
+    record::{Action, Op},
+};
 
 /// The numbers of a history.
 pub(super) struct Sequence<'a> {
@@ -85,7 +89,8 @@ impl<'a> Sequence<'a> {
     /// A connection is opened, or asks on its way to go on elsewhere.
     pub(super) fn opened(&mut self, conn: u32, at: usize, op: &'a Op) {
         let line = self.lines.entry(conn).or_insert_with(|| Line { opened: at, ..Line::default() });
-        let asked = (op.f == Action::Resume).then(|| op.seq.map(|after| (op.epoch.as_deref().unwrap_or_default(), after)));
+        let asked = (op.f == Action::Resume)
+            .then(|| op.seq.map(|after| (op.epoch.as_deref().unwrap_or_default(), after)));
         match asked.flatten() {
             Some((_, after)) if line.log.is_some() => line.moved = Some(after),
             Some(asked) => line.asked = Some(asked),
@@ -191,7 +196,13 @@ impl<'a> Sequence<'a> {
                 "the connection is said to have caught up to {head}, and {} did not come",
                 numbers(cursor + 1, head)
             );
-            findings.add(Invariant::SilentGap, frame.at, None, what, [line.opened, line.welcome, line.cursor_at, frame.at]);
+            findings.add(
+                Invariant::SilentGap,
+                frame.at,
+                None,
+                what,
+                [line.opened, line.welcome, line.cursor_at, frame.at],
+            );
             // Told; what comes later of it is not out of order for that.
             line.moved = Some(cursor);
         }
@@ -217,8 +228,14 @@ impl<'a> Sequence<'a> {
                 let seen = self.logs[log as usize].slots.get(&seq).map(|slot| slot.at);
                 let late = line.fill(first, seq);
                 let (invariant, what) = match late {
-                    Some(_) => (Invariant::Reordered, format!("{} came behind {}", numbers(first, seq), expected - 1)),
-                    None => (Invariant::Duplicate, format!("{} came although {} had come", numbers(first, seq), expected - 1)),
+                    Some(_) => (
+                        Invariant::Reordered,
+                        format!("{} came behind {}", numbers(first, seq), expected - 1),
+                    ),
+                    None => (
+                        Invariant::Duplicate,
+                        format!("{} came although {} had come", numbers(first, seq), expected - 1),
+                    ),
                 };
                 let earlier = if late.is_some() { late } else { seen.filter(|seen| *seen > line.opened) };
                 let opened = (line.resumed && late.is_none()).then_some(line.opened);
@@ -269,22 +286,43 @@ impl<'a> Sequence<'a> {
             let Some(log) = line.log.map(|log| &self.logs[log as usize]) else { continue };
             for hole in &line.holes {
                 let replayed = line.resumed && hole.last <= line.head;
-                let elsewhere = (hole.first..=hole.last.min(hole.first + 64)).find_map(|seq| log.slots.get(&seq));
+                let elsewhere =
+                    (hole.first..=hole.last.min(hole.first + 64)).find_map(|seq| log.slots.get(&seq));
                 let elsewhere = elsewhere.map(|slot| slot.at);
-                let known = elsewhere.map_or("nobody got", |at| if ops[at].conn.is_empty() { "nobody got" } else { "another connection got" });
-                let what = format!("{} did not come, which {known}, and what is behind came", numbers(hole.first, hole.last));
+                let known = elsewhere.map_or("nobody got", |at| {
+                    if ops[at].conn.is_empty() { "nobody got" } else { "another connection got" }
+                });
+                let what = format!(
+                    "{} did not come, which {known}, and what is behind came",
+                    numbers(hole.first, hole.last)
+                );
                 let (invariant, what) = if replayed {
                     (Invariant::SilentGap, format!("the connection is said to go on at its position; {what}"))
                 } else {
                     (Invariant::Lost, what)
                 };
                 let opened = replayed.then_some([line.opened, line.welcome]).into_iter().flatten();
-                findings.add(invariant, hole.behind, None, what, opened.chain(elsewhere).chain([hole.before, hole.behind]));
+                findings.add(
+                    invariant,
+                    hole.behind,
+                    None,
+                    what,
+                    opened.chain(elsewhere).chain([hole.before, hole.behind]),
+                );
             }
             let (Some(drained), Some(cursor)) = (line.drained, line.cursor) else { continue };
             if cursor < log.head {
-                let what = format!("{} did not come, and the connection had the time", numbers(cursor + 1, log.head));
-                findings.add(Invariant::UnseenTail, line.cursor_at, None, what, [line.cursor_at, log.head_at, drained]);
+                let what = format!(
+                    "{} did not come, and the connection had the time",
+                    numbers(cursor + 1, log.head)
+                );
+                findings.add(
+                    Invariant::UnseenTail,
+                    line.cursor_at,
+                    None,
+                    what,
+                    [line.cursor_at, log.head_at, drained],
+                );
             }
         }
     }

@@ -55,11 +55,16 @@ impl Judgement {
         if self.is_clean() {
             let _ = write!(text, "; violations: {}", self.bound);
         } else {
-            let total: Vec<String> = self.total.iter().map(|(name, n)| format!("{} {name}", grouped(*n))).collect();
+            let total: Vec<String> =
+                self.total.iter().map(|(name, n)| format!("{} {name}", grouped(*n))).collect();
             let _ = write!(text, "; violations: {}", total.join(", "));
         }
         if !self.excused.is_empty() {
-            let _ = write!(text, "; {} more are the doing of faults that changed what was said", self.excused.len());
+            let _ = write!(
+                text,
+                "; {} more are the doing of faults that changed what was said",
+                self.excused.len()
+            );
         }
         for Unjudged { id, why } in &self.unjudged {
             let _ = write!(text, "\n  not judged: {id}: {why}");
@@ -152,7 +157,8 @@ impl Findings {
             // The same in other words is the same.
             let json = |at: usize| serde_json::from_str::<serde_json::Value>(&ops[at].text).ok();
             if json(one).is_none_or(|value| Some(value) != json(other)) {
-                let what = format!("event {seq} is not the same on {} and {}", ops[one].conn, ops[other].conn);
+                let what =
+                    format!("event {seq} is not the same on {} and {}", ops[one].conn, ops[other].conn);
                 self.add(Invariant::Diverged, other, None, what, [one, other]);
             }
         }
@@ -162,7 +168,10 @@ impl Findings {
             witness.sort_unstable();
             witness.dedup();
             (violation.victim, violation.conn) = (ops[at].user.clone(), ops[at].conn.clone());
-            let fault = witness.iter().find_map(|at| altered(&ops[*at].conn)).filter(|_| !invariant.is_of_isolation());
+            let fault = witness
+                .iter()
+                .find_map(|at| altered(&ops[*at].conn))
+                .filter(|_| !invariant.is_of_isolation());
             violation.witness = witness.into_iter().map(|at| ops[at].i).collect();
             if let Some(fault) = fault {
                 violation.not_this = format!(
@@ -183,7 +192,8 @@ impl Findings {
             violations.push(violation);
         }
         violations.sort_by_key(|violation| (violation.invariant, violation.witness.last().copied()));
-        let total = self.total.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect();
+        let total =
+            self.total.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect();
         let bound = Bound { n: counts.frames };
         Judgement { counts, violations, total, excused, unjudged, bound }
     }
@@ -212,13 +222,17 @@ pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
     tell(
         court.counts.markers > 0 && court.counts.markers_seen == 0,
         "ISO-1",
-        text("no marker came back at all, not even to its owner: the server repeats nothing of what it is told"),
+        text(
+            "no marker came back at all, not even to its owner: the server repeats nothing of what it is told",
+        ),
     );
     tell(!rules.named, "ISO-2", text("events do not say of which run they are"));
     tell(
         rules.named && !(rules.answered && !court.liveness.is_open()),
         "ISO-2",
-        text("not all requests or no answers are in the history: only runs that are known to be another's are told"),
+        text(
+            "not all requests or no answers are in the history: only runs that are known to be another's are told",
+        ),
     );
     tell(
         !rules.numbered,
@@ -231,7 +245,11 @@ pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
         text("nothing in the history says that a connection was given the time to get everything"),
     );
     let torn = court.order.torn;
-    tell(torn > 0, "ORD-1", format!("{torn} runs miss events, which is told as that, and are not judged by their order"));
+    tell(
+        torn > 0,
+        "ORD-1",
+        format!("{torn} runs miss events, which is told as that, and are not judged by their order"),
+    );
     tell(court.liveness.is_open(), "LIV-1", text("nothing in the history says that a user's part was over"));
     tell(true, "CON-1", text("the profile names no counters of the server"));
     all

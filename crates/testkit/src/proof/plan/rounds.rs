@@ -22,7 +22,8 @@ impl<'a> Drafter<'a> {
     pub(super) fn rounds(mut self) -> Vec<Round> {
         let mut rounds = Vec::new();
         for calm in 0..self.size.runs.max(1) {
-            let turns = self.each(|draft, user| draft.ask(user, &[Prompt::Plain, Prompt::Tool, Prompt::Parallel]));
+            let turns =
+                self.each(|draft, user| draft.ask(user, &[Prompt::Plain, Prompt::Tool, Prompt::Parallel]));
             let name = if calm == 0 { "opening" } else { "calm" };
             rounds.push(self.round(name, turns));
         }
@@ -143,7 +144,8 @@ impl<'a> Drafter<'a> {
 
     fn toxic(&mut self) -> Toxic {
         let at = self.rng.random_range(0..self.abilities.cut_at.len().max(1));
-        let text = self.abilities.cut_at.get(at).map_or_else(|| "\"".to_owned(), |name| format!("\"{name}\""));
+        let text =
+            self.abilities.cut_at.get(at).map_or_else(|| "\"".to_owned(), |name| format!("\"{name}\""));
         let n = self.rng.random_range(2..9);
         match self.rng.random_range(0..13) {
             0 => Toxic::to_client(Fault::Cut(Cut::Reset)).when(Trigger::AfterText(text)),

@@ -119,7 +119,8 @@ impl<'a> Device<'a> {
                 Err(error) => self.again(error, deadline).await?,
             }
         }
-        let Some(session) = self.session.as_ref().filter(|_| welcomed && !self.trial.profile.events.welcome.is_empty())
+        let Some(session) =
+            self.session.as_ref().filter(|_| welcomed && !self.trial.profile.events.welcome.is_empty())
         else {
             return Ok(());
         };
@@ -140,7 +141,9 @@ impl<'a> Device<'a> {
                 tokio::time::sleep(retry_after.unwrap_or(LATER).min(LATER)).await;
             }
             error if is_unreachable(&error) => tokio::time::sleep(AGAIN).await,
-            error => return Err(Fault::Broken(format!("{} with good credentials: {error}", self.visitor.user))),
+            error => {
+                return Err(Fault::Broken(format!("{} with good credentials: {error}", self.visitor.user)));
+            }
         }
         Ok(())
     }
@@ -169,7 +172,9 @@ impl<'a> Device<'a> {
             (profile.auth.place, &self.visitor.token, &profile.messages.authenticate, &self.session)
         {
             // A connection that is lost already is opened again.
-            let _ = session.send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))])).await;
+            let _ = session
+                .send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]))
+                .await;
         }
         Ok(())
     }
@@ -230,7 +235,8 @@ impl<'a> Device<'a> {
     /// Writes down that its connection had the time to get everything.
     pub(super) fn drained(&self) {
         if let Some(session) = &self.session {
-            let (conn, user, ev) = (session.name.clone(), self.visitor.user.clone(), Some(note::DRAINED.to_owned()));
+            let (conn, user, ev) =
+                (session.name.clone(), self.visitor.user.clone(), Some(note::DRAINED.to_owned()));
             self.trial.recorder.note(Op { conn, user, f: Action::Note, ev, ..Op::default() });
         }
     }

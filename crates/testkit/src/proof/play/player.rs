@@ -87,7 +87,9 @@ impl<'a> Player<'a> {
 
     async fn act(&mut self, act: &Act) -> Result<(), Fault> {
         match act {
-            Act::Ask { device, request, prompt, number } => self.ask(*device, request, *prompt, *number).await,
+            Act::Ask { device, request, prompt, number } => {
+                self.ask(*device, request, *prompt, *number).await
+            }
             Act::Cancel => self.cancel().await,
             Act::Trespass(trespass, owner) => self.trespass(*trespass, *owner).await,
             Act::Leave { device, politely } => {
@@ -131,7 +133,13 @@ impl<'a> Player<'a> {
     /// From now on nobody else may have the marker.
     fn own(&self, marker: &str) {
         let (user, ev) = (self.visitor.user.clone(), Some(note::MARKER.to_owned()));
-        self.stage.trial.recorder.note(Op { user, f: Action::Note, ev, text: marker.to_owned(), ..Op::default() });
+        self.stage.trial.recorder.note(Op {
+            user,
+            f: Action::Note,
+            ev,
+            text: marker.to_owned(),
+            ..Op::default()
+        });
     }
 
     async fn say(&mut self, place: usize) {
@@ -149,7 +157,9 @@ impl<'a> Player<'a> {
     async fn cancel(&mut self) -> Result<(), Fault> {
         let (trial, Some(asked)) = (self.stage.trial, self.asked.last()) else { return GO_ON };
         let (id, device) = (asked.id.clone(), &self.devices[asked.device]);
-        let (Some(cancel), Some(session)) = (&trial.profile.messages.cancel, &device.session) else { return GO_ON };
+        let (Some(cancel), Some(session)) = (&trial.profile.messages.cancel, &device.session) else {
+            return GO_ON;
+        };
         let answers = |seen: &Seen| seen.request.as_deref() == Some(&id) && seen.run.is_some();
         if let Ok(accepted) = session.wait("answer", 0, session.patience(), answers).await {
             // Refused when it is over already.
@@ -171,7 +181,8 @@ impl<'a> Player<'a> {
             stranger.leave(true).await;
             return GO_ON;
         }
-        let Some(session) = self.devices.iter().find(|device| device.is_open()).and_then(|device| device.session.as_ref())
+        let Some(session) =
+            self.devices.iter().find(|device| device.is_open()).and_then(|device| device.session.as_ref())
         else {
             return GO_ON;
         };
@@ -254,7 +265,8 @@ impl<'a> Player<'a> {
         let fresh: Vec<_> = self.devices.iter_mut().flat_map(Device::look).collect();
         let named = self.stage.trial.profile.fields.run.is_known();
         for seen in &fresh {
-            let asked = seen.request.as_ref().and_then(|id| self.asked.iter_mut().find(|asked| asked.id == *id));
+            let asked =
+                seen.request.as_ref().and_then(|id| self.asked.iter_mut().find(|asked| asked.id == *id));
             match (seen.kind, asked) {
                 (Kind::Accepted, Some(asked)) => asked.run = seen.run.clone(),
                 (Kind::Error, Some(asked)) => asked.given_up = true,
@@ -319,12 +331,15 @@ impl<'a> Player<'a> {
     async fn catch_up(&mut self) {
         for device in &mut self.devices {
             // With a ping that is answered, all that was stored before is here.
-            if let Some(session) = device.session.as_ref().filter(|_| self.stage.trial.profile.messages.ping.is_some()) {
+            if let Some(session) =
+                device.session.as_ref().filter(|_| self.stage.trial.profile.messages.ping.is_some())
+            {
                 let _ = Session::barrier(session).await;
             }
         }
         self.look();
-        let head = self.devices.iter().filter_map(|device| device.position.as_ref()).map(|(_, seq)| *seq).max();
+        let head =
+            self.devices.iter().filter_map(|device| device.position.as_ref()).map(|(_, seq)| *seq).max();
         for device in &mut self.devices {
             if let Some(head) = head.filter(|_| device.is_open()) {
                 device.reach(head, TAIL).await;

@@ -107,7 +107,8 @@ async fn the_clients_of_a_test_write_a_history() {
     assert_eq!((judgement.counts.users, judgement.counts.connections, judgement.counts.runs), (2, 5, 3));
 
     // Somebody who gets what is ada's is told, also in a history of several that were put together.
-    let foreign = ops.iter().find(|op| op.user == "ada" && op.seq.is_some() && op.stream.is_some()).unwrap().clone();
+    let foreign =
+        ops.iter().find(|op| op.user == "ada" && op.seq.is_some() && op.stream.is_some()).unwrap().clone();
     let eves = ops.iter().find(|op| op.user == "eve").unwrap();
     let leak = Op { user: "eve".into(), conn: eves.conn.clone(), t_ns: u64::MAX, ..foreign };
     let joined = join([("one", &ops[..]), ("one", &[leak])]);

@@ -22,7 +22,8 @@ fn is_event(op: &Op) -> bool {
 
 /// Where events stand, each with the next event on its connection.
 fn neighbours(ops: &[Op]) -> Vec<(usize, usize)> {
-    let follows = |at: usize| (at + 1..ops.len()).find(|next| ops[*next].conn == ops[at].conn && is_event(&ops[*next]));
+    let follows =
+        |at: usize| (at + 1..ops.len()).find(|next| ops[*next].conn == ops[at].conn && is_event(&ops[*next]));
     (0..ops.len()).filter(|at| is_event(&ops[*at])).filter_map(|at| Some((at, follows(at)?))).collect()
 }
 
@@ -44,7 +45,8 @@ fn lose(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
 }
 
 fn cut_the_tail(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
-    let drained: Vec<_> = ops.iter().filter(|op| op.ev.as_deref() == Some("drained")).map(|op| op.conn.clone()).collect();
+    let drained: Vec<_> =
+        ops.iter().filter(|op| op.ev.as_deref() == Some("drained")).map(|op| op.conn.clone()).collect();
     let conn = &drained[which.index(drained.len())];
     let last = ops.iter().rposition(|op| op.conn == *conn && is_event(op))?;
     ops.remove(last);
@@ -86,7 +88,8 @@ fn hide_in_base64(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
     let at = pick(&places, which)?;
     let other = ops.iter().find(|op| op.user != ops[at].user && op.ev.as_deref() == Some("marker"))?;
     let shift = "xyz"[..which.index(3)].to_owned();
-    ops[at].text = format!("{{\"image\":\"{}\"}}", STANDARD.encode(format!("{shift}{} and more", other.text)));
+    ops[at].text =
+        format!("{{\"image\":\"{}\"}}", STANDARD.encode(format!("{shift}{} and more", other.text)));
     Some(vec![Invariant::ForeignMarker])
 }
 
@@ -94,7 +97,8 @@ fn diverge(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
     let twice: Vec<_> = (0..ops.len())
         .filter(|at| {
             let same = |op: &Op| is_event(op) && op.user == ops[*at].user && op.seq == ops[*at].seq;
-            is_event(&ops[*at]) && ops.iter().filter(|op| same(op) && op.first_seq == ops[*at].first_seq).count() > 1
+            is_event(&ops[*at])
+                && ops.iter().filter(|op| same(op) && op.first_seq == ops[*at].first_seq).count() > 1
         })
         .collect();
     let at = pick(&twice, which)?;
@@ -113,7 +117,8 @@ fn another_epoch(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
 
 /// The tool ends before it starts, by the numbers of the log and on all connections alike.
 fn end_first(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
-    let starts: Vec<_> = (0..ops.len()).filter(|at| ops[*at].ev.as_deref() == Some("tool_executing")).collect();
+    let starts: Vec<_> =
+        (0..ops.len()).filter(|at| ops[*at].ev.as_deref() == Some("tool_executing")).collect();
     let run = ops[pick(&starts, which)?].stream.clone();
     for op in ops.iter_mut().filter(|op| op.stream == run) {
         let other = match op.ev.as_deref() {
@@ -131,13 +136,15 @@ fn answer_first(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
     let at = pick(&sends, which)?;
     let send = ops.remove(at);
     let (user, request) = (send.user.clone(), send.request.clone());
-    let answer = ops.iter().position(|op| op.user == user && op.request == request && op.f == Action::Recv)?;
+    let answer =
+        ops.iter().position(|op| op.user == user && op.request == request && op.f == Action::Recv)?;
     ops.insert(answer + 1, send);
     Some(vec![Invariant::EffectBeforeCause])
 }
 
 fn never_end(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
-    let ends: Vec<_> = (0..ops.len()).filter(|at| ops[*at].ev.as_deref() == Some("agent_completed")).collect();
+    let ends: Vec<_> =
+        (0..ops.len()).filter(|at| ops[*at].ev.as_deref() == Some("agent_completed")).collect();
     let user = ops[pick(&ends, which)?].user.clone();
     let last = ops.iter().rev().find(|op| op.user == user && op.seq.is_some())?.stream.clone();
     ops.retain(|op| op.stream != last || op.ev.as_deref() != Some("agent_completed"));
@@ -221,7 +228,11 @@ fn every_spoil_has_its_place() {
             let Some(wanted) = spoil(&mut ops, which) else { continue };
             renumber(&mut ops);
             let judgement = judge(&header, &ops);
-            assert!(names(&judgement).iter().any(|name| wanted.contains(name)), "{what}: {}", judgement.tell());
+            assert!(
+                names(&judgement).iter().any(|name| wanted.contains(name)),
+                "{what}: {}",
+                judgement.tell()
+            );
             named += 1;
         }
         assert!(named >= 30, "{what}: only {named} histories had a place for it");

@@ -24,6 +24,16 @@ fn end_of(trial: &Trial<'_>, end: &Seen) -> (Option<String>, bool) {
     (fields.outcome.text(&end.json), fields.answer.of(&end.json).is_some())
 }
 
+/// Holds that a run ended as one does that nobody touched.
+fn lived(trial: &Trial<'_>, usual: &(Option<String>, bool), end: &Seen) -> Result<(), Fault> {
+    ensure(end_of(trial, end) == *usual, || {
+        let (outcome, told) = (&usual.0, end.brief());
+        format!(
+            "a run did not end as others do ({outcome:?}) after a connection of its user was lost: {told}"
+        )
+    })
+}
+
 pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     let witness = trial.connect(&ada).await?;
@@ -44,32 +54,28 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
             let next = session.count();
             session.wait("event of a run", next, session.patience(), |_| true).await?;
         }
+        // Looked at before: with the connection gone, the run may be over because of that.
+        let seen = session.seen();
+        let over = seen.iter().find(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
+        if let Some(end) = over {
+            lived(trial, &usual, end)?;
+            return Err(Fault::NotDone(
+                "prompts.slow was over before its connection could be lost".to_owned(),
+            ));
+        }
         if place % 2 == 0 {
             session.cut().await;
         } else {
             session.close(1000).await;
         }
         session.ended(session.patience()).await?;
-        let over = witness.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
-        if over {
-            return Err(Fault::NotDone(
-                "prompts.slow was over before its connection could be lost".to_owned(),
-            ));
-        }
         runs.push(run);
     }
     let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
     for run in &runs {
         let end = witness
             .wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
-        let end = end.await?;
-        ensure(end_of(trial, &end) == usual, || {
-            format!(
-                "a run whose connection was lost did not end as others do ({:?}): {}",
-                usual.0,
-                end.brief()
-            )
-        })?;
+        lived(trial, &usual, &end.await?)?;
     }
     pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
 }
