@@ -1,5 +1,6 @@
 //! `wireproof load`: many connections, messages by a schedule or in a closed loop, and what the server made of them.
 
+mod book;
 mod conductor;
 mod doubts;
 mod driver;
@@ -20,6 +21,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{exit::Stop, runtime, signals::or_stop, token::parse_duration};
+use book::Book;
 use conductor::Conductor;
 use expectation::Expectation;
 use report::Report;
@@ -88,6 +90,9 @@ pub(crate) struct Load {
     /// The server's process, to read its memory; found by itself when it listens on this machine.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// Write all that was sent and came as JSON lines, for `wireproof verify`; it is kept in memory until then.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -113,7 +118,8 @@ impl Load {
 
     async fn measure(self) -> anyhow::Result<()> {
         let target = Target::find(&self).await?;
-        let mut conductor = Conductor::new(&self, &target);
+        let book = self.record.as_ref().map(|_| Book::new()).transpose()?;
+        let mut conductor = Conductor::new(&self, &target, book.clone());
         conductor.open(&self, &target, &progress("opening", self.connections() as u64)).await?;
         let bar = progress("running", self.schedule().duration().as_millis() as u64);
         let pause = match self.self_check {
@@ -127,6 +133,9 @@ impl Load {
         let (course, tally) = conductor.end();
         let mut report = Report::new(&self, course, tally);
         report.self_check = pause.map(|pause| Finding::of(&report, self.duration, pause));
+        if let (Some(book), Some(path)) = (&book, &self.record) {
+            book.write(path, &target.url)?;
+        }
         target.close().await;
         let mut out = anstream::stdout();
         match self.json {

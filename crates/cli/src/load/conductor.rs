@@ -16,6 +16,7 @@ use wireproof_client::{Connect, OpenError};
 
 use super::{
     Load,
+    book::Book,
     driver::{Driver, Message, Shared},
     pacer::{Due, due_times},
     process,
@@ -59,11 +60,11 @@ pub(super) struct Course {
 }
 
 impl Conductor {
-    pub(super) fn new(load: &Load, target: &Target) -> Self {
+    pub(super) fn new(load: &Load, target: &Target, book: Option<Book>) -> Self {
         let message = if load.ping { Message::ping() } else { Message::chat(&load.message) };
         let in_flight = load.in_flight.unwrap_or(usize::MAX);
         let stages = load.schedule().stages().len();
-        let shared = Arc::new(Shared::new(message, load.closed, in_flight, stages));
+        let shared = Arc::new(Shared::new(message, load.closed, in_flight, stages, book));
         let course = Course::default();
         Self { shared, players: Vec::new(), drivers: JoinSet::new(), server: target.pid, course }
     }

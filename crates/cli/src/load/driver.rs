@@ -15,6 +15,7 @@ use tokio::sync::mpsc::Receiver;
 use wireproof_client::{Connection, RecvError, Welcome};
 
 use super::{
+    book::{Book, Pages},
     pacer::Due,
     tally::Tally,
     underway::{Sign, Underway},
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     /// How many messages a connection may have on their way; what is due waits for its turn.
     in_flight: usize,
     stopped: AtomicBool,
+    /// The history, if it is kept.
+    pub(super) book: Option<Book>,
 }
 
 /// What is sent: the frame after its id, the same for all.
@@ -51,9 +54,15 @@ impl Message {
 }
 
 impl Shared {
-    pub(super) fn new(message: Message, closed_loop: bool, in_flight: usize, stages: usize) -> Self {
+    pub(super) fn new(
+        message: Message,
+        closed_loop: bool,
+        in_flight: usize,
+        stages: usize,
+        book: Option<Book>,
+    ) -> Self {
         let tally = Mutex::new(Tally::new(stages));
-        Self { tally, message, closed_loop, in_flight, stopped: AtomicBool::new(false) }
+        Self { tally, message, closed_loop, in_flight, stopped: AtomicBool::new(false), book }
     }
 
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -90,6 +99,7 @@ pub(super) struct Driver {
     underway: Underway,
     /// Since when nothing but the generator itself kept the next message back.
     free_since: Instant,
+    pages: Option<Pages>,
 }
 
 impl Driver {
@@ -101,7 +111,8 @@ impl Driver {
     ) -> Self {
         let prefix = welcome.connection_id.to_string();
         let (underway, free_since) = (Underway::default(), Instant::now());
-        Self { connection, shared, prefix, counts_events, next_number: 0, underway, free_since }
+        let pages = shared.book.as_ref().map(|book| book.opened(welcome, connection.last_text()));
+        Self { connection, shared, prefix, counts_events, next_number: 0, underway, free_since, pages }
     }
 
     /// Runs until nothing more can become due, or the connection ends.
@@ -119,6 +130,9 @@ impl Driver {
                 },
             }
         }
+        if let Some(pages) = &self.pages {
+            pages.ended("cut: the measurement is over");
+        }
         // Ten thousand goodbyes at once are no part of the measurement.
         self.connection.cut();
     }
@@ -126,7 +140,11 @@ impl Driver {
     async fn send(&mut self, due: Due) {
         let number = self.next_number;
         self.next_number += 1;
-        let text = format!(r#"{{"id":"{}-{number}"{}"#, self.prefix, self.shared.message.0);
+        let id = format!("{}-{number}", self.prefix);
+        let text = format!(r#"{{"id":"{id}"{}"#, self.shared.message.0);
+        if let Some(pages) = &self.pages {
+            pages.sent(&id, &text);
+        }
         let began = Instant::now();
         let (sent, waited) = noting_waits(self.connection.send_text(text)).await;
         let mut tally = self.shared.tally();
@@ -162,6 +180,9 @@ impl Driver {
     /// Times what a frame says; true when it is the end of a message, but for a refusal.
     fn see(&mut self, text: &str) -> bool {
         let now = Instant::now();
+        if let Some(pages) = &self.pages {
+            pages.came(text);
+        }
         let mut tally = self.shared.tally();
         let Ok(seen) = serde_json::from_str::<Seen<'_>>(text) else {
             tally.error("unreadable frame");
@@ -192,6 +213,9 @@ impl Driver {
     }
 
     fn lost(&self, error: &RecvError, mut due: Receiver<Due>) {
+        if let Some(pages) = &self.pages {
+            pages.ended(&error.to_string());
+        }
         let mut tally = self.shared.tally();
         tally.counts.refused += self.underway.len() as u64;
         due.close();

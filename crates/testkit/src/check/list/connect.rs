@@ -212,7 +212,8 @@ async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
 async fn own_origin(trial: &Trial<'_>, visitor: &Visitor) -> Result<String, Fault> {
     let scheme = if trial.target.is_encrypted() { "https" } else { "http" };
     let own = format!("{scheme}://{}", trial.target.authority());
-    let connect = trial.target.connect(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
+    let connect =
+        trial.target.connect(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
     match trial.open(connect.header("origin", &own), &visitor.user).await {
         Ok(_) => Ok(format!("{own} is let in")),
         Err(error) => Err(Fault::Broken(format!("a page of the server's own, {own}, is refused: {error}"))),

@@ -75,7 +75,8 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
     for run in &runs {
         let end = witness
             .wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
-        lived(trial, &usual, &end.await?)?;
+        let end = end.await?;
+        lived(trial, &usual, &end)?;
     }
     pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
 }
