@@ -31,6 +31,8 @@ pub struct Row {
     pub sound: u64,
     /// Why it cannot be done on the kit's server.
     pub not_done: Option<String>,
+    /// What the check said the first time that it caught the bug.
+    pub caught_by: Option<String>,
     /// What the first seed said that showed something else: its number and its words.
     pub missed: Option<(u64, String)>,
     /// Other checks that the bug makes fail; only known where it was asked for.
@@ -56,6 +58,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
         caught: 0,
         sound: 0,
         not_done: None,
+        caught_by: None,
         missed: None,
         also: BTreeSet::new(),
     };
@@ -83,6 +86,9 @@ impl Row {
         let (sound, caught) = (proof.sound.verdict == Verdict::Pass, proof.broken.verdict == Verdict::Fail);
         self.sound += u64::from(sound);
         self.caught += u64::from(caught);
+        if caught {
+            self.caught_by.get_or_insert_with(|| proof.broken.what.clone());
+        }
         if !sound {
             self.missed.get_or_insert((seed, format!("without a bug: {}", proof.sound.what)));
         } else if !caught {
