@@ -26,7 +26,7 @@ pub(super) struct Outlet {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Print annotations for GitHub Actions; on by itself there.
-    #[arg(long, env = "GITHUB_ACTIONS")]
+    #[arg(long, env = "GITHUB_ACTIONS", value_parser = clap::builder::FalseyValueParser::new())]
     github: bool,
     /// Write all that happened as JSON lines, for `wireproof verify`.
     #[arg(long, value_name = "FILE")]

@@ -124,6 +124,29 @@ async fn annotations_are_lines_of_the_runner() -> Result<()> {
     Ok(())
 }
 
+/// A server whose error held a line break and a command gave orders to the runner; and only GITHUB_ACTIONS=true was
+/// understood, any other value ended the program.
+#[tokio::test]
+async fn the_runner_takes_no_orders_from_a_judged_server() -> Result<()> {
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    for (value, is_on) in [("true", true), ("1", true), ("", false), ("false", false)] {
+        let mut command = wireproof(["check", &server.url, "--only", "connect.welcome_first"]);
+        command.arg("--data-dir").arg(folder.path()).env("GITHUB_ACTIONS", value);
+        let ended = finish(command).await?;
+        assert_eq!(ended.code, Some(0), "{value:?}: {}", ended.stderr);
+        let lines: Vec<&str> = ended.stdout.lines().collect();
+        let quiet = lines[0].strip_prefix("::stop-commands::");
+        assert_eq!(quiet.is_some(), is_on, "{value:?}: {}", ended.stdout);
+        if let Some(quiet) = quiet {
+            let end = format!("::{quiet}::");
+            let end = lines.iter().position(|line| *line == end).context("commands are never taken again")?;
+            assert!(lines[..end].iter().any(|line| line.starts_with("1 checks")), "{}", ended.stdout);
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_wrong_call_is_told_what_is_wrong() -> Result<()> {
     for (arguments, sentence) in [

@@ -79,10 +79,14 @@ async fn what_is_no_history_is_exit_2_with_the_line() -> Result<()> {
     let mut lines: Vec<String> = std::fs::read_to_string(&file)?.lines().map(str::to_owned).collect();
     lines[6] = "{\"i\":6,".to_owned();
     std::fs::write(&file, lines.join("\n"))?;
+    let empty = folder.path().join("empty.jsonl");
+    write_file(&empty, &header, &[])?;
     let rows = [
         (file.clone(), "line 7"),
         (folder.path().join("none"), "none"),
         (folder.path().to_owned(), "directory"),
+        // A header alone was once judged and found clean.
+        (empty, "nothing to judge"),
     ];
     for (path, word) in rows {
         let ended = verify(&path, false).await?;

@@ -89,6 +89,10 @@ impl Trial<'_> {
                 return broken(format!("{whom} was answered with HTTP {status}, which is no refusal"));
             }
             Err(OpenError::Ended { .. }) => return Ok(Knock::Out("the connection was ended".to_owned())),
+            // Cut in the middle of the handshake. A server that is gone cannot be reached at the next try.
+            Err(OpenError::NotUnderstood { .. }) => {
+                return Ok(Knock::Out("the handshake was broken off".to_owned()));
+            }
             Err(error) => return Err(Fault::Gone(error.to_string())),
         };
         self.speak(&session, token).await;

@@ -28,6 +28,8 @@ const ORDERS: usize = 256;
 const FRAMES: usize = 50_000;
 /// See [`FRAMES`].
 const BYTES: usize = 16 << 20;
+/// How the end of such a connection is told.
+pub(super) const TOO_MUCH: &str = "cut by the judge";
 
 /// What a check tells the connection.
 enum Order {
@@ -436,7 +438,7 @@ impl Book {
         if frames < FRAMES && bytes < BYTES {
             return Ok(());
         }
-        let cause = format!("cut by the judge, which takes no more on one connection than {frames} frames of {bytes} bytes");
+        let cause = format!("{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes");
         Err(Ended { cause: Some(cause), ..Ended::default() })
     }
 

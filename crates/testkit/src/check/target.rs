@@ -109,7 +109,7 @@ impl Target {
             profile,
             credentials,
             trust: Trust::default(),
-            http: reqwest::Client::builder().timeout(REACH).build()?,
+            http: client().build()?,
             issuer,
             visit: format!("{:08x}", rand::random::<u32>()),
         })
@@ -119,7 +119,7 @@ impl Target {
     pub fn trusting(mut self, path: &Path) -> Result<Self, TargetError> {
         let failed = |cause| TargetError::Trust { path: path.display().to_string(), cause };
         let pem = std::fs::read(path).map_err(failed)?;
-        let mut http = reqwest::Client::builder().timeout(REACH);
+        let mut http = client();
         for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
             http = http.add_root_certificate(certificate);
         }
@@ -238,9 +238,9 @@ impl Target {
     }
 
     pub(super) fn lacks_admin(&self) -> Option<String> {
-        self.admin_token().is_none().then(|| {
-            "the judge cannot be an administrator (auth.jwt.admin and the key)".to_owned()
-        })
+        self.admin_token()
+            .is_none()
+            .then(|| "the judge cannot be an administrator (auth.jwt.admin and the key)".to_owned())
     }
 
     pub(super) fn has_kind(&self, kind: Kind) -> bool {
@@ -266,9 +266,14 @@ impl Target {
         let mut url = url.to_owned();
         let mut headers: Vec<(String, String)> = self.profile.endpoint.headers.clone().into_iter().collect();
         let mut offered: Vec<String> = Vec::new();
-        offered.extend((!self.profile.endpoint.subprotocol.is_empty()).then(|| self.profile.endpoint.subprotocol.clone()));
+        offered.extend(
+            (!self.profile.endpoint.subprotocol.is_empty())
+                .then(|| self.profile.endpoint.subprotocol.clone()),
+        );
         match (token, place) {
-            (Some(token), Some(Place::Header)) => headers.push(("authorization".into(), format!("Bearer {token}"))),
+            (Some(token), Some(Place::Header)) => {
+                headers.push(("authorization".into(), format!("Bearer {token}")))
+            }
             (Some(token), Some(Place::Subprotocol)) => offered.push(format!("jwt.{token}")),
             (Some(token), Some(Place::Query)) => {
                 url.push_str(if url.contains('?') { "&token=" } else { "?token=" });
@@ -327,6 +332,11 @@ impl Target {
         let json = serde_json::from_str(&body).unwrap_or(Value::Null);
         Ok(HttpAnswer { status, headers, body, json })
     }
+}
+
+/// What an address answers is what counts, and not what stands where it points to: a page to log in is no open door.
+fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().timeout(REACH).redirect(reqwest::redirect::Policy::none())
 }
 
 /// The most bytes of a body that are read: what a server says without an end is not followed.

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use wireproof_client::{Connect, OpenError};
 
 use super::{
-    Fault, HttpAnswer, Session, Target, TargetError, broken, session::new_id,
-    target::is_unreachable,
+    Fault, HttpAnswer, Session, Target, TargetError, broken, session::new_id, target::is_unreachable,
 };
 use crate::{
     profile::{Kind, Place, Profile, Template, Transport},
@@ -267,8 +266,31 @@ impl<'a> Trial<'a> {
         let tool = tool.ok_or_else(|| Fault::NotDone("the profile has no prompts.tool".to_owned()))?;
         Ok(Sum {
             prompt: Template::new(tool.clone()).fill_plain(&values),
-            answer: prompts.tool_answer.as_ref().map(|answer| Template::new(answer.clone()).fill_plain(&values)),
+            answer: prompts
+                .tool_answer
+                .as_ref()
+                .map(|answer| Template::new(answer.clone()).fill_plain(&values)),
         })
+    }
+
+    /// So many such questions, each with another answer.
+    pub fn sums(&self, count: usize) -> Result<Vec<Sum>, Fault> {
+        let mut sums: Vec<Sum> = Vec::new();
+        // Chance may pick one twice, and does so rarely; a prompt without numbers in it is the same every time.
+        for _ in 0..count * TRIES {
+            let sum = self.sum()?;
+            if !sums
+                .iter()
+                .any(|known| known.prompt == sum.prompt || sum.answer.is_some() && known.answer == sum.answer)
+            {
+                sums.push(sum);
+            }
+            if sums.len() == count {
+                return Ok(sums);
+            }
+        }
+        let why = "prompts.tool and prompts.tool_answer are the same every time: they need {a} and {b}, {product} or {sum}";
+        Err(Fault::NotDone(why.to_owned()))
     }
 
     /// A prompt that the profile has under a name.
@@ -307,7 +329,9 @@ pub(super) async fn reach(target: &Target, seed: u64) -> Result<(), TargetError>
     let welcome = session.wait("welcome", 0, session.patience(), |seen| seen.kind == Kind::Welcome).await;
     match (welcome, session.end()) {
         (Ok(_), _) => Ok(()),
-        (Err(fault), Some(ended)) if ended.code.is_some_and(says_no) => Err(TargetError::Refused(fault.to_string())),
+        (Err(fault), Some(ended)) if ended.code.is_some_and(says_no) => {
+            Err(TargetError::Refused(fault.to_string()))
+        }
         (Err(fault), _) => Err(TargetError::Unreachable(fault.to_string())),
     }
 }

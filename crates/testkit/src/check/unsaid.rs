@@ -1,8 +1,8 @@
 //! What no report may say: tokens. A check sends them, and a careless server repeats them; whoever reads a report, a history
 //! or a log of CI must not be able to come in with what stands there.
 
-use super::Target;
-use crate::report::CheckResult;
+use super::{Target, session::TOO_MUCH};
+use crate::{record::Action, report::CheckResult};
 
 /// What stands in the place of a token.
 const INSTEAD: &str = "[token]";
@@ -12,6 +12,8 @@ const TELLING: usize = 8;
 const BEGIN: &str = "eyJ";
 /// The most characters of what was seen; the rest is in the history.
 const MOST: usize = 16_000;
+/// The last ops that are kept of a check in which a server did not stop talking.
+const LAST: usize = 1000;
 
 /// Takes the tokens out of a result, and what a server said too much.
 pub(super) fn clean(target: &Target, result: &mut CheckResult) {
@@ -26,6 +28,9 @@ pub(super) fn clean(target: &Target, result: &mut CheckResult) {
         result.what.truncate(end);
         result.what.push('…');
     }
+    if result.history.iter().any(|op| op.f == Action::Close && op.text.contains(TOO_MUCH)) {
+        result.history.drain(..result.history.len().saturating_sub(LAST));
+    }
     result.history.iter_mut().for_each(|op| blank(&given, &mut op.text));
 }
 
@@ -35,22 +40,25 @@ fn blank(given: &[&str], text: &mut String) {
             *text = text.replace(token, INSTEAD);
         }
     }
-    let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find(BEGIN)).map(|at| from + at) {
-        from = at + BEGIN.len();
-        if let Some(length) = signed(&text[at..]) {
-            text.replace_range(at..at + length, INSTEAD);
-            from = at + INSTEAD.len();
-        }
+    let mut left = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, from_here) = rest.split_at(at);
+        left.push_str(before);
+        let (word, behind) = from_here.split_at(length_of_word(from_here));
+        left.push_str(if word.contains('.') { INSTEAD } else { word });
+        rest = behind;
+    }
+    if rest.len() < text.len() {
+        left.push_str(rest);
+        *text = left;
     }
 }
 
-/// How long the token is that a text begins with; nothing when it is none: three parts, of which the last may be empty or,
-/// in a token that was cut, absent.
-fn signed(text: &str) -> Option<usize> {
+/// How far the signs go of which tokens are made.
+fn length_of_word(text: &str) -> usize {
     let of_a_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
-    let length = text.bytes().take_while(|byte| of_a_token(byte)).count();
-    (text[..length].matches('.').count() >= 1).then_some(length)
+    text.bytes().take_while(|byte| of_a_token(byte)).count()
 }
 
 #[cfg(test)]
@@ -72,7 +80,12 @@ mod tests {
             ("opaque-1234 and opaque-1234", "[token] and [token]"),
             ("eyJust a word", "eyJust a word"),
             ("é eyJ", "é eyJ"),
+            ("eyJeyJ and eyJa.b.c", "eyJeyJ and [token]"),
         ];
+        // What is long is gone through once, whatever is in it.
+        let mut long = "eyJa.b ".repeat(200_000) + &"eyJ".repeat(400_000);
+        blank(&[], &mut long);
+        assert!(long.ends_with("eyJ") && !long.contains("eyJa"));
         for (said, left) in cases {
             let mut text = said.to_owned();
             blank(&["opaque-1234"], &mut text);

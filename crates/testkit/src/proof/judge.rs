@@ -45,6 +45,8 @@ struct Court<'a> {
     connections_by_name: Names<'a>,
     connections: Vec<Connection>,
     counts: Counts,
+    /// Frames of which nobody knows who got them.
+    nobodys: u64,
     findings: Findings,
     runs: runs::Runs<'a>,
     isolation: isolation::Isolation,
@@ -63,10 +65,11 @@ impl<'a> Court<'a> {
             connections_by_name: Names::default(),
             connections: Vec::new(),
             counts: Counts::default(),
+            nobodys: 0,
             findings: Findings::default(),
             runs: runs::Runs::default(),
             isolation: isolation::Isolation::default(),
-            sequence: sequence::Sequence::new(rules.numbered, rules.shared),
+            sequence: sequence::Sequence::new(rules),
             order: order::Orders::new(rules),
             liveness: liveness::Liveness::default(),
         }
@@ -82,9 +85,14 @@ impl<'a> Court<'a> {
             }
             conn
         });
+        // An op that names no user is of its connection's.
+        let user = user.or_else(|| conn.and_then(|conn| self.connections[conn as usize].user));
         match (op.f, conn) {
-            (Action::Recv, Some(conn)) => self.frame(at, op, conn),
-            (Action::Connect | Action::Resume, Some(conn)) => self.sequence.opened(conn, at, op),
+            (Action::Recv, Some(conn)) => self.frame(at, op, user, conn),
+            (Action::Connect | Action::Resume, Some(conn)) => {
+                self.sequence.opened(conn, at, op);
+                self.other_bytes(at, op, user);
+            }
             (Action::Send, Some(_)) => {
                 if let (Some(user), Some(request)) = (user, &op.request) {
                     self.runs.sent(user, request, at);
@@ -97,7 +105,7 @@ impl<'a> Court<'a> {
                     self.connections[conn as usize].altered.get_or_insert(at);
                 }
             }
-            (Action::Close | Action::Http, _) => self.other_bytes(at, op, user),
+            (Action::Recv | Action::Close | Action::Http, _) => self.other_bytes(at, op, user),
             (Action::Note, _) => self.note(at, op, user, conn),
             _ => {}
         }
@@ -112,14 +120,17 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// What came beside frames: why a connection ended, an answer over HTTP.
+    /// What came beside frames of a connection: why it ended or did not begin, an answer over HTTP.
     fn other_bytes(&mut self, at: usize, op: &'a Op, user: Option<u32>) {
         let Some(user) = user.filter(|_| op.outcome != crate::record::Outcome::Invoke) else { return };
         self.isolation.scan(user, at, op, &self.users, &mut self.findings);
     }
 
-    fn frame(&mut self, at: usize, op: &'a Op, conn: u32) {
-        let Some(user) = self.connections[conn as usize].user else { return };
+    fn frame(&mut self, at: usize, op: &'a Op, user: Option<u32>, conn: u32) {
+        let Some(user) = user else {
+            self.nobodys += 1;
+            return;
+        };
         let name = op.ev.as_deref().unwrap_or_default();
         let kind = self.kinds.get(name).copied().unwrap_or(Kind::Other);
         let run = op.stream.as_deref().map(|run| self.runs_by_name.number(run));

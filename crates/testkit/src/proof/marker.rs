@@ -1,10 +1,13 @@
 //! Strings that only one user can have said, and finding them in whatever a server sends: `wk1` and twenty characters of
-//! a keyed hash, letters and digits alone, so that no way of escaping hides one.
+//! a keyed hash, letters and digits alone, which nothing needs to escape.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::hmac;
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD_NO_PAD},
+};
 use foldhash::fast::FixedState;
 use memchr::memmem::Finder;
 
@@ -16,6 +19,8 @@ const TAIL: usize = 20;
 const LENGTH: usize = PREFIX.len() + TAIL;
 /// The fewest characters behind the prefix by which a marker that was cut off is still told.
 const SHORTEST: usize = 8;
+/// What JSON's escapes of letters and digits begin with.
+const ESCAPE: &str = "\\u00";
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Makes the markers of one user.
@@ -58,16 +63,17 @@ pub struct Found {
     pub end: usize,
     /// The marker, or what was left of it.
     pub marker: String,
-    /// True when it was in base64.
-    pub encoded: bool,
+    /// How it was written, if not as it is: words to put behind the place.
+    pub way: &'static str,
 }
 
-/// Finds markers, in the plain and in base64 at each of its three alignments, in one pass each.
+/// Finds markers, in the plain, in the escapes of JSON, and in base64 at each of its three alignments, in one pass each.
 pub struct Scanner {
     owners: HashMap<[u8; TAIL], u32, FixedState>,
     /// The same in order, for markers that were cut off; made when it is needed first.
     sorted: BTreeMap<[u8; TAIL], u32>,
     plain: Finder<'static>,
+    escape: Finder<'static>,
     /// What the prefix looks like in base64, and how many characters of the group stand before it.
     encoded: [(Finder<'static>, usize); 3],
 }
@@ -83,7 +89,7 @@ impl Default for Scanner {
             (Finder::new(&text[first..last]).into_owned(), first)
         });
         let (owners, sorted) = (HashMap::default(), BTreeMap::new());
-        Self { owners, sorted, plain: Finder::new(PREFIX), encoded }
+        Self { owners, sorted, plain: Finder::new(PREFIX), escape: Finder::new(ESCAPE), encoded }
     }
 }
 
@@ -103,12 +109,11 @@ impl Scanner {
         if self.owners.is_empty() {
             return;
         }
-        let bytes = text.as_bytes();
-        for at in self.plain.find_iter(bytes) {
-            if let Some((owner, marker)) = self.read(&bytes[at..]) {
-                found(Found { owner, at, end: at + marker.len(), marker, encoded: false });
-            }
+        self.scan_as_it_is(text, "", &mut found);
+        if let Some(text) = self.unescaped(text) {
+            self.scan_as_it_is(&text, " without its escapes", &mut found);
         }
+        let bytes = text.as_bytes();
         for (finder, before) in &self.encoded {
             for place in finder.find_iter(bytes) {
                 let Some(at) = place.checked_sub(*before) else { continue };
@@ -117,10 +122,42 @@ impl Scanner {
                     let start = self.plain.find(&plain)?;
                     self.read(&plain[start..])
                 }) {
-                    found(Found { owner, at, end: at + group.len(), marker, encoded: true });
+                    found(Found { owner, at, end: at + group.len(), marker, way: ", in base64" });
                 }
             }
         }
+    }
+
+    fn scan_as_it_is(&self, text: &str, way: &'static str, found: &mut impl FnMut(Found)) {
+        let bytes = text.as_bytes();
+        for at in self.plain.find_iter(bytes) {
+            if let Some((owner, marker)) = self.read(&bytes[at..]) {
+                found(Found { owner, at, end: at + marker.len(), marker, way });
+            }
+        }
+    }
+
+    /// The text with the letters and digits that JSON's escapes stand for, if there are such escapes: none needs one,
+    /// and whoever writes one all the same hides what it says.
+    fn unescaped(&self, text: &str) -> Option<String> {
+        let mut at = self.escape.find(text.as_bytes())?;
+        let (mut plain, mut rest, mut undone) = (String::with_capacity(text.len()), text, false);
+        loop {
+            let code = rest.get(at + ESCAPE.len()..at + ESCAPE.len() + 2);
+            let byte =
+                code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(u8::is_ascii_alphanumeric);
+            plain.push_str(&rest[..at]);
+            plain.push_str(if byte.is_some() { "" } else { ESCAPE });
+            plain.extend(byte.map(char::from));
+            undone |= byte.is_some();
+            rest = &rest[at + ESCAPE.len() + if byte.is_some() { 2 } else { 0 }..];
+            match self.escape.find(rest.as_bytes()) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        plain.push_str(rest);
+        undone.then_some(plain)
     }
 
     /// The marker that a text begins with, and whose it is.
@@ -156,8 +193,10 @@ fn decoded(text: &[u8]) -> Option<Vec<u8>> {
         }
     });
     // The last group may stop within a byte: those bits are no part of a marker.
-    text.truncate(text.len() / 4 * 4);
-    STANDARD_NO_PAD.decode(&text).ok()
+    let lax = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone);
+    GeneralPurpose::new(&alphabet::STANDARD, lax).decode(&text).ok()
 }
 
 #[cfg(test)]
@@ -220,6 +259,24 @@ mod tests {
             let (scanner, _) = scanner();
             prop_assert!(found(&scanner, &text).iter().all(|found| found.owner.is_none()));
         }
+    }
+
+    /// The module once said that no escaping hides a marker, and the escapes of JSON did.
+    #[test]
+    fn a_marker_in_the_escapes_of_json_is_found() {
+        let (scanner, markers) = scanner();
+        let escaped = |marker: &str, every: usize| -> String {
+            let escape = |(at, c): (usize, char)| match at % every {
+                0 => format!("\\u{:04x}", u32::from(c)),
+                _ => c.to_string(),
+            };
+            marker.chars().enumerate().map(escape).collect()
+        };
+        for every in [1, 5, 40] {
+            let all = found(&scanner, &format!("{{\"a\":\"\\u00e4 {}\\u0\"}}", escaped(&markers[6], every)));
+            assert!(matches!(&all[..], [one] if one.owner == Some(6) && one.marker == markers[6]), "{all:?}");
+        }
+        assert_eq!(found(&scanner, "\\u00"), vec![]);
     }
 
     #[test]

@@ -171,7 +171,11 @@ impl Messages {
     }
 
     fn frame_held(&mut self, frame: HeldFrame, now: Duration) {
-        let Some(head) = frame.head else { return self.emit(frame.raw.freeze()) };
+        let Some(head) = frame.head else {
+            // No frame begins so, and none will be followed any more: what was held goes before it.
+            self.frame = Some(frame);
+            return self.finish();
+        };
         if head.is_control() {
             return self.control(head, frame);
         }

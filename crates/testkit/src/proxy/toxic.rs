@@ -158,6 +158,20 @@ impl Toxic {
         self.times.unwrap_or(if once || !self.fault.is_of_messages() { 1 } else { u64::MAX })
     }
 
+    /// All times in it.
+    fn times_ms(&self) -> [u64; 3] {
+        let (one, other) = match self.fault {
+            Fault::Latency { ms, jitter_ms } => (ms, jitter_ms),
+            Fault::Slice { pause_ms, .. } => (pause_ms, 0),
+            Fault::Coalesce { within_ms, .. } => (within_ms, 0),
+            Fault::Stall { for_ms } | Fault::BlackHole { for_ms, .. } => (for_ms.unwrap_or_default(), 0),
+            Fault::DelayMessage { ms } => (ms, 0),
+            _ => (0, 0),
+        };
+        let after = if let Trigger::AfterMs(ms) = self.when { ms } else { 0 };
+        [one, other, after]
+    }
+
     /// Why it makes no sense, if it does not.
     pub fn check(&self) -> Result<(), Invalid> {
         let wrong = |field, why| Err(Invalid { field, why });
@@ -189,6 +203,9 @@ impl Toxic {
             }
             _ => {}
         }
+        if self.times_ms().into_iter().any(|ms| ms > LONGEST_MS) {
+            return wrong("fault", "a time must be a day (86400000 ms) or less");
+        }
         if !(0.0..=1.0).contains(&self.share) {
             return wrong("share", "must be between 0 and 1");
         }
@@ -210,6 +227,8 @@ impl Toxic {
     }
 }
 
+/// The longest time of a fault.
+const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
 const MOST_COALESCED: usize = 1 << 20;
 const MOST_FRAMES: usize = 4096;
 const MOST_PINGS: u32 = 100_000;

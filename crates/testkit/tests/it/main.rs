@@ -18,6 +18,7 @@ mod http;
 mod idempotency;
 mod insecure;
 mod isolation;
+mod judge;
 mod kit;
 mod kit_leaks;
 mod kit_readme;

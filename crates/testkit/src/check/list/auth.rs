@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
         "auth.bad_signature",
         Critical,
         Quick,
-        [Need::WebSocket, Need::Auth, Need::SigningKey],
+        [Need::WebSocket, Need::Auth],
         "signature_unchecked",
         "A token that was signed with another key, changed after it was signed, or has no signature is refused.",
         tokens::bad_signature

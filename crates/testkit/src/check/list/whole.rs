@@ -1,6 +1,6 @@
 //! Whole runs: asked for, waited for to their end and past it, and held against the rules of order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -29,6 +29,18 @@ pub(super) async fn settled(trial: &Trial<'_>, session: &Session, asked: &Asked)
         run.frames = session.frames_of(asked.from, &run.run);
     }
     Ok(run)
+}
+
+/// How long is listened when all runs are over: what is told too late comes behind the answer to a ping as well.
+const LATE: Duration = Duration::from_millis(500);
+
+/// Adds to runs what comes late. What is of a run without a name cannot be told from another's.
+pub(super) async fn listen(session: &Session, runs: &mut [RunSeen]) {
+    // That the connection goes on is what is expected.
+    let _ = session.ended(LATE).await;
+    for run in runs.iter_mut().filter(|run| run.run.is_some()) {
+        run.frames = session.frames_of(0, &run.run);
+    }
 }
 
 /// The prompts of the profile that are answered without waiting, by their names.

@@ -63,11 +63,10 @@ impl Isolation {
             }
         });
         self.seen += seen;
-        let Some(Found { owner: Some(owner), at: from, end, marker, encoded }) = foreign else {
+        let Some(Found { owner: Some(owner), at: from, end, marker, way }) = foreign else {
             return false;
         };
         let (owner, said) = (users.name(owner), self.said.get(&marker).copied());
-        let way = if encoded { ", in base64" } else { "" };
         let what = format!(
             "{owner}'s marker {marker} stands in what {} got{}, at bytes {from}..{end}{way}",
             users.name(user),

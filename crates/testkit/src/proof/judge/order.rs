@@ -73,7 +73,7 @@ impl<'a> Orders<'a> {
                 self.torn += open.values().filter(|(order, _)| !order.is_over()).count() as u64;
                 open.clear();
             }
-            (log, due) = (Some(event.log), Some(event.seq + 1));
+            (log, due) = (Some(event.log), Some(event.seq.saturating_add(1)));
             let Some(run) = op.stream.as_deref().and_then(|run| names.find(run)) else { continue };
             let kind = op.ev.as_deref().and_then(|name| kinds.get(name)).copied().unwrap_or(Kind::Other);
             // A run is seen from its first event on if it was asked for here, and no hole is before it.

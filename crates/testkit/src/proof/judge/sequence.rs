@@ -8,13 +8,15 @@ use super::{Findings, Frame, Map};
 use crate::{
     profile::Kind,
     proof::witness::Invariant,
-    record::{Action, Op},
+    record::{Action, Op, Rules},
 };
 
 /// The numbers of a history.
 pub(super) struct Sequence<'a> {
     numbered: bool,
     shared: bool,
+    /// Every connection is welcomed.
+    welcomes: bool,
     hasher: FixedState,
     lines: Map<u32, Line<'a>>,
     logs: Vec<Log>,
@@ -27,7 +29,7 @@ pub(super) struct Sequence<'a> {
 #[derive(Default)]
 struct Line<'a> {
     opened: usize,
-    welcome: usize,
+    welcome: Option<usize>,
     asked: Option<(&'a str, u64)>,
     resumed: bool,
     /// The end of the log when it said that it goes on there.
@@ -81,9 +83,11 @@ pub(super) struct Numbered {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(numbered: bool, shared: bool) -> Self {
+    pub(super) fn new(rules: &Rules) -> Self {
         let (lines, logs, logs_by_name) = (Map::default(), Vec::new(), Map::default());
-        Self { numbered, shared, hasher: FixedState::default(), lines, logs, logs_by_name, drained: 0 }
+        let (numbered, shared, hasher) = (rules.numbered, rules.shared, FixedState::default());
+        let welcomes = rules.kinds.values().any(|kind| *kind == Kind::Welcome);
+        Self { numbered, shared, welcomes, hasher, lines, logs, logs_by_name, drained: 0 }
     }
 
     /// A connection is opened, or asks on its way to go on elsewhere.
@@ -155,7 +159,7 @@ impl<'a> Sequence<'a> {
         let log = self.place(frame);
         let (op, at) = (frame.op, frame.at);
         let line = self.lines.entry(frame.conn).or_default();
-        (line.log, line.welcome, line.cursor_at) = (Some(log), at, at);
+        (line.log, line.welcome, line.cursor_at) = (Some(log), Some(at), at);
         line.resumed = op.resumed == Some(true);
         line.head = op.head.unwrap_or_default();
         line.cursor = op.head;
@@ -177,7 +181,7 @@ impl<'a> Sequence<'a> {
             }
             line.cursor = line.asked.filter(|_| wrong.is_none()).map(|(_, after)| after);
         }
-        let begins = line.cursor.map(|cursor| cursor + 1);
+        let begins = line.cursor.map(|cursor| cursor.saturating_add(1));
         let log = &mut self.logs[log as usize];
         log.begins = [log.begins, begins].into_iter().flatten().min();
     }
@@ -201,7 +205,7 @@ impl<'a> Sequence<'a> {
                 frame.at,
                 None,
                 what,
-                [line.opened, line.welcome, line.cursor_at, frame.at],
+                line.welcome.into_iter().chain([line.opened, line.cursor_at, frame.at]),
             );
             // Told; what comes later of it is not out of order for that.
             line.moved = Some(cursor);
@@ -214,8 +218,8 @@ impl<'a> Sequence<'a> {
         let log = known.unwrap_or_else(|| self.log(frame, ""));
         let line = self.lines.entry(frame.conn).or_default();
         line.log = Some(log);
-        let expected = line.cursor.map(|cursor| cursor + 1);
-        let moved = line.moved.filter(|after| first == after + 1);
+        let expected = line.cursor.map(|cursor| cursor.saturating_add(1));
+        let moved = line.moved.filter(|after| first == after.saturating_add(1));
         if moved.is_some() {
             line.moved = None;
         }
@@ -283,11 +287,17 @@ impl<'a> Sequence<'a> {
         let mut lines: Vec<_> = self.lines.values().collect();
         lines.sort_unstable_by_key(|line| line.opened);
         for line in lines {
+            if let Some(drained) = line.drained.filter(|_| self.numbered && self.welcomes)
+                && line.welcome.is_none()
+            {
+                let what = "the connection had the time, and was not even welcomed".to_owned();
+                findings.add(Invariant::UnseenTail, line.opened, None, what, [line.opened, drained]);
+            }
             let Some(log) = line.log.map(|log| &self.logs[log as usize]) else { continue };
             for hole in &line.holes {
                 let replayed = line.resumed && hole.last <= line.head;
-                let elsewhere =
-                    (hole.first..=hole.last.min(hole.first + 64)).find_map(|seq| log.slots.get(&seq));
+                let elsewhere = (hole.first..=hole.last.min(hole.first.saturating_add(64)))
+                    .find_map(|seq| log.slots.get(&seq));
                 let elsewhere = elsewhere.map(|slot| slot.at);
                 let known = elsewhere.map_or("nobody got", |at| {
                     if ops[at].conn.is_empty() { "nobody got" } else { "another connection got" }
@@ -301,7 +311,7 @@ impl<'a> Sequence<'a> {
                 } else {
                     (Invariant::Lost, what)
                 };
-                let opened = replayed.then_some([line.opened, line.welcome]).into_iter().flatten();
+                let opened = [Some(line.opened), line.welcome].into_iter().flatten().filter(|_| replayed);
                 findings.add(
                     invariant,
                     hole.behind,
@@ -346,7 +356,7 @@ impl<'a> Sequence<'a> {
             for event in &mut all[from..] {
                 torn |= due.is_some_and(|due| event.first > due);
                 event.torn = torn;
-                due = Some(event.seq + 1);
+                due = Some(event.seq.saturating_add(1));
             }
         }
         all

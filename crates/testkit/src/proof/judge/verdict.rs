@@ -124,21 +124,19 @@ impl Findings {
         what: String,
         witness: impl IntoIterator<Item = usize>,
     ) {
-        let total = self.total.entry(invariant.name()).or_default();
-        *total += 1;
-        if *total <= 10 * TOLD as u64 {
-            let violation = Violation {
-                invariant,
-                victim: String::new(),
-                conn: String::new(),
-                owner: owner.map(str::to_owned),
-                what,
-                witness: Vec::new(),
-                between: Vec::new(),
-                not_this: String::new(),
-            };
-            self.found.push((invariant, at, violation, witness.into_iter().collect()));
-        }
+        *self.total.entry(invariant.name()).or_default() += 1;
+        let violation = Violation {
+            invariant,
+            victim: String::new(),
+            conn: String::new(),
+            owner: owner.map(str::to_owned),
+            what,
+            witness: Vec::new(),
+            between: Vec::new(),
+            not_this: String::new(),
+        };
+        // All of them: which are a fault's doing is known at the end only.
+        self.found.push((invariant, at, violation, witness.into_iter().collect()));
     }
 
     /// Two texts under one number.
@@ -168,9 +166,11 @@ impl Findings {
             witness.sort_unstable();
             witness.dedup();
             (violation.victim, violation.conn) = (ops[at].user.clone(), ops[at].conn.clone());
+            // What was wrong before the fault is the server's doing.
             let fault = witness
                 .iter()
-                .find_map(|at| altered(&ops[*at].conn))
+                .filter_map(|at| altered(&ops[*at].conn))
+                .find(|fault| witness.last().is_some_and(|last| fault <= last))
                 .filter(|_| !invariant.is_of_isolation());
             violation.witness = witness.into_iter().map(|at| ops[at].i).collect();
             if let Some(fault) = fault {
@@ -201,8 +201,14 @@ impl Findings {
 
 /// What the journal of faults says of a connection.
 fn exonerate(ops: &[Op], conn: &str) -> String {
-    let faults = ops.iter().filter(|op| op.f == Action::Fault && op.conn == conn && !conn.is_empty()).count();
-    match faults {
+    let faults = || ops.iter().filter(|op| op.f == Action::Fault && op.conn == conn && !conn.is_empty());
+    if let Some(fault) = faults().find(|op| op.altered) {
+        return format!(
+            "a fault changed what was said on this connection (i={}), and that cannot have made this of it",
+            fault.i
+        );
+    }
+    match faults().count() {
         0 => "no fault was made on this connection: what came is what the server sent".to_owned(),
         n => format!("of {n} faults on this connection none changed, added or took out a message"),
     }
@@ -228,7 +234,7 @@ pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
     );
     tell(!rules.named, "ISO-2", text("events do not say of which run they are"));
     tell(
-        rules.named && !(rules.answered && !court.liveness.is_open()),
+        rules.named && (!rules.answered || court.liveness.is_open()),
         "ISO-2",
         text(
             "not all requests or no answers are in the history: only runs that are known to be another's are told",
@@ -251,6 +257,11 @@ pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
         format!("{torn} runs miss events, which is told as that, and are not judged by their order"),
     );
     tell(court.liveness.is_open(), "LIV-1", text("nothing in the history says that a user's part was over"));
+    tell(
+        court.nobodys > 0,
+        "all",
+        format!("nothing says who got {} frames, and they were not looked at", grouped(court.nobodys)),
+    );
     tell(true, "CON-1", text("the profile names no counters of the server"));
     all
 }

@@ -207,3 +207,40 @@ fn what_is_not_hit_passes_and_leaves_no_note() {
         assert_eq!(told(toxic), (all.clone(), vec![]));
     }
 }
+
+/// A fragment that was held once came behind the bytes that no frame begins with: the proxy changed the order and said
+/// nothing.
+#[test]
+fn what_was_held_goes_before_what_is_no_frame() {
+    let looks = Toxic::to_client(Fault::Drop).when(Trigger::AtText("never".into()));
+    let mut plan = plan(3, &[looks]);
+    let fragment = b"\x01\x03one".to_vec();
+    let no_frame = [&[0x80, 0x7f][..], &[0xff; 8], b"rest"].concat();
+    for bytes in [ANSWER, &fragment, &no_frame, b"more"] {
+        plan.take(&Bytes::copy_from_slice(bytes), ms(0));
+    }
+    plan.finish(ms(1));
+    let all = [ANSWER, &fragment, &no_frame, b"more"].concat();
+    assert_eq!(written(&acts(&mut plan, ms(1000))), all);
+    assert_eq!(plan.notes().count(), 0);
+}
+
+/// Pauses of the longest time once added up to more than a clock can hold, and ended the connection's task.
+#[test]
+fn no_fault_lasts_longer_than_a_day() {
+    let day = 24 * 3600 * 1000;
+    let faults: [fn(u64) -> Fault; 7] = [
+        |ms| Fault::Latency { ms, jitter_ms: 0 },
+        |ms| Fault::Latency { ms: 0, jitter_ms: ms },
+        |ms| Fault::Slice { bytes: 1, pause_ms: ms },
+        |ms| Fault::Coalesce { bytes: 1, within_ms: ms },
+        |ms| Fault::Stall { for_ms: Some(ms) },
+        |ms| Fault::BlackHole { for_ms: Some(ms), then: Afterwards::GoOn },
+        |ms| Fault::DelayMessage { ms },
+    ];
+    for fault in faults {
+        assert!(Toxic::new(fault(day)).check().is_ok());
+        assert!(Toxic::new(fault(day + 1)).check().is_err(), "{:?}", fault(day + 1));
+    }
+    assert!(Toxic::new(Fault::Drop).when(Trigger::AfterMs(u64::MAX)).check().is_err());
+}

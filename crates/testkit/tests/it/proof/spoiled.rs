@@ -1,5 +1,6 @@
 //! An honest history, and what becomes of it when somebody spoils it: the judge names the spoiling, and nothing else is
 //! needed for it than the history.
+#![allow(clippy::ptr_arg, reason = "all ways of spoiling have one signature, and some take ops out")]
 
 use proptest::{prelude::*, sample::Index, strategy::ValueTree};
 use wireproof_testkit::{
@@ -254,4 +255,101 @@ fn without_numbers_the_judgement_says_what_it_could_not_judge() {
     ops.swap(at, before);
     renumber(&mut ops);
     assert!(names(&judge(&header, &ops)).contains(&Invariant::Order));
+}
+
+/// A history of which the judge knows what must come of it, with what is put into it behind its end.
+fn with(extra: impl FnOnce(&[Op]) -> Vec<Op>) -> Judgement {
+    let (header, mut ops) = made(11, Shape { users: 2, devices: 2, runs: 2, cut_one_in: 0 });
+    ops.extend(extra(&ops));
+    renumber(&mut ops);
+    judge(&header, &ops)
+}
+
+/// The last event of each of two connections, and a fault on the first of them.
+fn two_and_a_fault(ops: &[Op]) -> (Op, Op, Op) {
+    let one = ops.iter().rfind(|op| is_event(op)).unwrap();
+    let other = ops.iter().rfind(|op| is_event(op) && op.conn != one.conn).unwrap();
+    let fault = Op { f: Action::Fault, altered: true, text: String::new(), seq: None, ..one.clone() };
+    (one.clone(), other.clone(), fault)
+}
+
+/// Two hundred violations that a fault had made once hid all that came behind them: the judgement was clean.
+#[test]
+fn many_excused_violations_hide_none_that_is_not() {
+    let judgement = with(|ops| {
+        let (one, other, fault) = two_and_a_fault(ops);
+        [vec![fault], vec![one; 250], vec![other]].concat()
+    });
+    assert_eq!((judgement.excused.len(), names(&judgement)), (250, vec![Invariant::Duplicate]));
+    assert_eq!(judgement.total["duplicate"], 1);
+}
+
+/// A fault once excused also what had been wrong before it was made.
+#[test]
+fn a_fault_excuses_nothing_that_was_wrong_before_it() {
+    let judgement = with(|ops| {
+        let (one, _, fault) = two_and_a_fault(ops);
+        vec![one, fault]
+    });
+    assert_eq!(names(&judgement), [Invariant::Duplicate]);
+    assert!(judgement.violations[0].not_this.contains("a fault changed"), "{:?}", judgement.violations);
+}
+
+/// What came under the name of another's connection, on none, without a user, or as the answer to a handshake was once
+/// not looked at.
+#[test]
+fn a_leak_is_found_wherever_it_is_written_down() {
+    let places: [fn(&mut Op); 5] = [
+        |_| (),
+        |op| op.conn = String::new(),
+        |op| op.f = Action::Close,
+        |op| op.f = Action::Connect,
+        |op| (op.user, op.f) = (String::new(), Action::Close),
+    ];
+    for (number, change) in places.iter().enumerate() {
+        let judgement = with(|ops| {
+            let marked = ops.iter().find(|op| op.ev.as_deref() == Some("marker")).unwrap();
+            let of_owner = |op: &&Op| (op.user == marked.user) == (number == 0) && !op.conn.is_empty();
+            let conn = ops.iter().find(of_owner).unwrap().conn.clone();
+            let user = ops.iter().find(|op| op.user != marked.user).unwrap().user.clone();
+            let mut leak = Op { conn, user, text: format!("so {}", marked.text), ..Op::default() };
+            change(&mut leak);
+            vec![leak]
+        });
+        assert_eq!(names(&judgement), [Invariant::ForeignMarker], "place {number}");
+    }
+    let judgement = with(|_| vec![Op { conn: "whose".into(), ..Op::default() }]);
+    assert!(judgement.unjudged.iter().any(|unjudged| unjudged.why.contains("who got 1 frames")));
+}
+
+/// A connection that got nothing at all was once taken for one that had nothing to get.
+#[test]
+fn a_connection_that_gets_nothing_is_told() {
+    let judgement = with(|ops| {
+        let user = ops[0].user.clone();
+        let op = |f, ev: Option<&str>| {
+            let (conn, ev) = (format!("{user}/silent#1"), ev.map(str::to_owned));
+            Op { conn, user: user.clone(), f, ev, ..Op::default() }
+        };
+        vec![op(Action::Connect, None), op(Action::Note, Some("drained"))]
+    });
+    assert_eq!(names(&judgement), [Invariant::UnseenTail]);
+}
+
+/// The largest numbers once ended the judge, where it should have told what is wrong with them.
+#[test]
+fn the_largest_numbers_are_judged() {
+    let (header, ops) = made(12, Shape { users: 2, devices: 2, runs: 2, cut_one_in: 5 });
+    for at in 0..ops.len() {
+        let fields: [fn(&mut Op) -> &mut Option<u64>; 3] =
+            [|op| &mut op.seq, |op| &mut op.first_seq, |op| &mut op.head];
+        for field in fields {
+            let mut ops = ops.clone();
+            if field(&mut ops[at]).is_some() {
+                *field(&mut ops[at]) = Some(u64::MAX);
+                let asks = ops[at].f == Action::Resume;
+                assert!(asks || !judge(&header, &ops).is_clean(), "{:?}", ops[at]);
+            }
+        }
+    }
 }

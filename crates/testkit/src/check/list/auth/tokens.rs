@@ -43,6 +43,9 @@ pub(super) async fn none(trial: &Trial<'_>) -> Outcome {
 }
 
 pub(super) async fn bad_signature(trial: &Trial<'_>) -> Outcome {
+    if trial.target.issuer().is_none() {
+        return spoiled(trial).await;
+    }
     let kinds = [
         TokenKind::WrongKey,
         TokenKind::NoSignature,
@@ -54,6 +57,25 @@ pub(super) async fn bad_signature(trial: &Trial<'_>) -> Outcome {
         TokenKind::Garbage,
     ];
     refuses(trial, &kinds).await
+}
+
+/// The same where tokens are given and the judge can sign none: a good one with a letter changed, cut short, and no token.
+async fn spoiled(trial: &Trial<'_>) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    trial.connect(&ada).await?;
+    let token: Vec<char> = ada.token.unwrap_or_default().chars().collect();
+    // Far enough from the end to change what it stands for.
+    let Some(at) = (token.len() * 3 / 4).checked_sub(1) else {
+        return Err(Fault::NotDone("the judge has neither a key nor a token".to_owned()));
+    };
+    let mut changed = token.clone();
+    changed[at] = if changed[at] == 'A' { 'B' } else { 'A' };
+    let shown = [
+        ("a good token with a letter changed", changed.into_iter().collect()),
+        ("a good token that is cut short", token[..at].iter().collect()),
+        ("what is no token", "not-a-token".to_owned()),
+    ];
+    pass(trial.shut_to(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
 }
 
 pub(super) async fn alg_none(trial: &Trial<'_>) -> Outcome {

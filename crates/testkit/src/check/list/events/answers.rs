@@ -24,15 +24,11 @@ const TEXTS: &[&str] =
 pub(super) async fn answer(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     let mut asked = BTreeMap::new();
-    while asked.len() < QUESTIONS {
-        let sum = trial.sum()?;
+    // Two questions with one answer would tell nothing.
+    for sum in trial.sums(QUESTIONS)? {
         let Some(expected) = sum.answer else {
             return Err(Fault::NotDone("the profile has no prompts.tool_answer".to_owned()));
         };
-        // Two questions with one answer would tell nothing.
-        if asked.contains_key(&expected) {
-            continue;
-        }
         let run = whole(trial, &session, &sum.prompt).await?;
         let Some(answer) = answer_of(&trial.profile, &run) else {
             return broken(format!("{:?} got no answer:{}", sum.prompt, story(&run.frames, &[])));

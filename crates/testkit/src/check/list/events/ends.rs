@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     check::{
         Outcome, Trial, ensure,
-        list::whole::{lawful, prompts, settled, whole},
+        list::whole::{lawful, listen, prompts, settled, whole},
         pass,
         rules::Rule,
         story,
@@ -19,9 +19,13 @@ const DEVICES: usize = 3;
 pub(super) async fn one_end(trial: &Trial<'_>) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
     let prompts = prompts(trial)?;
-    for (name, prompt) in &prompts {
-        let run = whole(trial, &session, prompt).await?;
-        lawful(trial, &run, |violation| violation.rule == Rule::EndedTwice)?;
+    let mut runs = Vec::new();
+    for (_, prompt) in &prompts {
+        runs.push(whole(trial, &session, prompt).await?);
+    }
+    listen(&session, &mut runs).await;
+    for ((name, _), run) in prompts.iter().zip(&runs) {
+        lawful(trial, run, |violation| violation.rule == Rule::EndedTwice)?;
         let ends = run.of(Kind::Completed).count();
         ensure(ends == 1, || format!("the run of {name} has {ends} ends:{}", story(&run.frames, &[])))?;
     }

@@ -3,7 +3,7 @@
 use crate::{
     check::{
         Fault, Outcome, Trial, broken, ensure,
-        list::whole::{answer_of, lawful, pieces, prompts, settled, whole},
+        list::whole::{answer_of, lawful, listen, pieces, prompts, settled, whole},
         pass,
         rules::{Rule, RunEvent},
         story,
@@ -35,12 +35,17 @@ pub(super) async fn completed_last(trial: &Trial<'_>) -> Outcome {
 /// Holds that no run of any prompt breaks the rules that are picked.
 async fn every_run(trial: &Trial<'_>, picked: impl Fn(&Rule) -> bool) -> Outcome {
     let session = trial.connect(&trial.visitor("ada")?).await?;
-    let (prompts, mut events) = (prompts(trial)?, 0);
+    let (prompts, mut runs) = (prompts(trial)?, Vec::new());
     for (_, prompt) in &prompts {
         let run = whole(trial, &session, prompt).await?;
         lawful(trial, &run, |violation| picked(&violation.rule))?;
-        events += run.frames.len();
+        runs.push(run);
     }
+    listen(&session, &mut runs).await;
+    for run in &runs {
+        lawful(trial, run, |violation| picked(&violation.rule))?;
+    }
+    let events: usize = runs.iter().map(|run| run.frames.len()).sum();
     pass(format!("{events} events of {} runs", prompts.len()))
 }
 
@@ -83,12 +88,7 @@ pub(super) async fn runs_apart(trial: &Trial<'_>) -> Outcome {
     // Slow ones first: they are still at work when the others ask, and the longer they are the more can get mixed.
     let mut questions: Vec<(String, Option<String>)> = Vec::new();
     questions.extend(trial.profile.prompts.slow.iter().map(|slow| (slow.clone(), None)));
-    while questions.len() < AT_ONCE + usize::from(trial.profile.prompts.slow.is_some()) {
-        let sum = trial.sum()?;
-        if !questions.iter().any(|(prompt, _)| *prompt == sum.prompt) {
-            questions.push((sum.prompt, sum.answer));
-        }
-    }
+    questions.extend(trial.sums(AT_ONCE)?.into_iter().map(|sum| (sum.prompt, sum.answer)));
     let mut asked = Vec::new();
     for (question, _) in &questions {
         asked.push(session.ask(question).await?);

@@ -12,6 +12,9 @@ use crate::{
     wire::{CLOSE, CONTINUATION, FIN, PING, PONG, RawFrame, TEXT, Wire, WireError, masked},
 };
 
+/// The most bytes of a message that are kept.
+const LARGEST: usize = 16 << 20;
+
 /// A WebSocket, its bytes, and where in a message of the server it is.
 pub struct Hand<'a> {
     trial: &'a Trial<'a>,
@@ -120,6 +123,8 @@ impl<'a> Hand<'a> {
             self.fragments.clear();
         }
         self.fragments.extend(&frame.payload);
+        // A message without an end is not kept whole; as none of its fragments is the last it is never looked at.
+        self.fragments.truncate(LARGEST);
         if !frame.fin {
             return None;
         }
