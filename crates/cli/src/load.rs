@@ -112,6 +112,11 @@ impl Load {
             return Err(Stop::Usage("--rate must be 0 to 1000000".into()).into());
         }
         raise_file_limit(self.connections())?;
+        if let Some(path) = &self.record {
+            // A measurement that cannot be written down shows it before it is made.
+            std::fs::File::create(path)
+                .map_err(|error| Stop::Usage(format!("--record {}: {error}", path.display())))?;
+        }
         // Stopped, it takes the server that it started along.
         runtime::run_single(or_stop(self.measure()))
     }

@@ -77,11 +77,12 @@ impl EventReport {
 
     /// Everything that is not as it must be, a sentence each: runs without an end or out of order, events that are missing,
     /// doubled or of somebody else. A run may need no tool: its tool events count as missing only when one of the pair
-    /// came. [`RunReport::missing`] tells of all five in any case.
+    /// came. [`RunReport::missing`] tells of all five in any case. That nobody saw a run is a problem as well.
     pub fn problems(&self) -> Vec<String> {
+        let nothing = self.runs.is_empty().then(|| "no client saw a run".to_owned());
         let clients = self.clients.iter().flat_map(ClientReport::problems);
         let runs = self.runs.iter().flat_map(RunReport::problems);
-        clients.chain(runs).chain(self.contradictions.iter().cloned()).collect()
+        nothing.into_iter().chain(clients).chain(runs).chain(self.contradictions.iter().cloned()).collect()
     }
 
     /// Panics when there is a problem, and shows the whole report.

@@ -552,7 +552,10 @@ impl Profile {
     /// What a frame is, by its type.
     pub fn kind_of(&self, name: &str) -> Kind {
         let lists = self.lists();
-        lists.iter().find(|(names, _)| names.iter().any(|known| known == name)).map_or(Kind::Other, |(_, kind)| *kind)
+        lists
+            .iter()
+            .find(|(names, _)| names.iter().any(|known| known == name))
+            .map_or(Kind::Other, |(_, kind)| *kind)
     }
 
     /// The types that it knows.

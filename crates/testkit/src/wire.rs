@@ -238,7 +238,11 @@ impl Wire {
     /// Reads more; false when the connection is over, in order or not.
     async fn more(&mut self, what: &'static str, deadline: Instant) -> Result<bool, WireError> {
         if self.read.len() > KEPT {
-            return Err(WireError::Malformed { what, why: "it has no end in 65 MiB", seen: seen(&self.read) });
+            return Err(WireError::Malformed {
+                what,
+                why: "it has no end in 65 MiB",
+                seen: seen(&self.read),
+            });
         }
         match timeout_at(deadline, self.stream.read_buf(&mut self.read)).await {
             Ok(came) => Ok(matches!(came, Ok(1..))),

@@ -54,7 +54,11 @@ impl Outlet {
         out.flush()?;
         if self.github {
             // Where the lines are a program's, the annotations go where the runner looks as well.
-            if as_json { github::write(report, &mut anstream::stderr())? } else { github::write(report, &mut out)? }
+            if as_json {
+                github::write(report, &mut anstream::stderr())?
+            } else {
+                github::write(report, &mut out)?
+            }
         }
         if let Some(path) = self.json.as_deref().filter(|path| *path != Path::new("-")) {
             file(path, &json::write(report))?;

@@ -19,6 +19,7 @@ const SLOW: f64 = 0.95;
 /// Each doubt in a sentence.
 pub(super) fn doubts(report: &Report, first_failure: Option<OpenError>) -> Vec<String> {
     let mut doubts = of_generator(&report.generator, &report.load);
+    doubts.extend(of_answers(&report.load));
     if let Some(error) = first_failure {
         doubts.push(format!("connections failed to open, the first one so: {error}"));
     }
@@ -26,6 +27,12 @@ pub(super) fn doubts(report: &Report, first_failure: Option<OpenError>) -> Vec<S
         doubts.push("the server's limits were reached: raise limits.* there, or spread over --users".into());
     }
     doubts
+}
+
+/// That times are of what came to an end only.
+fn of_answers(load: &Sent) -> Option<String> {
+    let never = load.runs_unfinished + load.unsent;
+    (never > 0).then(|| format!("{never} messages never came to an end, and the latencies are without them"))
 }
 
 /// What speaks for the generator as the bottleneck. Time in which a socket takes nothing, or an answer is awaited, is the
@@ -84,6 +91,13 @@ mod tests {
     fn generator(cores: f64, late: f64, lag: f64) -> GeneratorUse {
         let all = |ms| Some(Quantiles { p50: ms, p90: ms, p99: ms, p999: ms, max: ms });
         GeneratorUse { cores: Some(cores), late_ms: all(late), lag_ms: all(lag) }
+    }
+
+    #[test]
+    fn messages_that_never_came_to_an_end_are_told() {
+        assert_eq!(of_answers(&load(100.0, 100.0)), None);
+        let doubt = of_answers(&Sent { runs_unfinished: 3, unsent: 4, ..load(100.0, 100.0) });
+        assert!(doubt.is_some_and(|doubt| doubt.starts_with("7 messages never")));
     }
 
     #[test]

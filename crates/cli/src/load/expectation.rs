@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     report::{Quantiles, Report},
-    tally::STEPS,
+    tally::{Milestone, STEPS},
 };
 
 /// Every name that can stand on the left.
@@ -86,6 +86,14 @@ impl Measure {
     fn of(self, report: &Report) -> Option<f64> {
         match self {
             Measure::Latency { step, raw, quantile } => {
+                // What never came waited longest, and no clock has it: beyond its share no quantile is known.
+                let load = &report.load;
+                let never = load.runs_unfinished + load.unsent;
+                if STEPS[step].0 == Milestone::Completed
+                    && !quantile.is_known(load.messages + load.unsent, never)
+                {
+                    return None;
+                }
                 let clocks = report.latency_ms.steps()[step].1;
                 Some(quantile.of(if raw { clocks.raw } else { clocks.corrected }?))
             }
@@ -148,6 +156,18 @@ impl Quantile {
             "max" => Self::Max,
             _ => return None,
         })
+    }
+
+    /// True when it lies among those that came to an end, and not among those that never did.
+    fn is_known(self, all: u64, never: u64) -> bool {
+        let above = match self {
+            Self::P50 => 0.5,
+            Self::P90 => 0.1,
+            Self::P99 => 0.01,
+            Self::P999 => 0.001,
+            Self::Max => 0.0,
+        };
+        never as f64 <= all as f64 * above
     }
 
     fn of(self, quantiles: Quantiles) -> f64 {
@@ -236,6 +256,23 @@ mod tests {
             read("runs_per_second>=100"),
             (Measure::Count("runs_per_second"), Comparison::AtLeast, 100.0)
         );
+    }
+
+    /// A server that never answered a tenth of the messages once met every bound, by the nine tenths that it answered.
+    #[test]
+    fn a_quantile_beyond_what_came_is_not_known() {
+        for (quantile, all, never, known) in [
+            (Quantile::P99, 1000, 0, true),
+            (Quantile::P99, 1000, 10, true),
+            (Quantile::P99, 1000, 11, false),
+            (Quantile::P50, 1000, 400, true),
+            (Quantile::P90, 1000, 400, false),
+            (Quantile::P999, 1000, 2, false),
+            (Quantile::Max, 1000, 1, false),
+            (Quantile::Max, 1000, 0, true),
+        ] {
+            assert_eq!(quantile.is_known(all, never), known, "{quantile:?} {all} {never}");
+        }
     }
 
     #[test]

@@ -179,3 +179,15 @@ async fn heavy_a_server_that_stands_still_shows_in_the_corrected_latency() -> Re
     assert!(number(&report, "/generator/late_ms/p99") < corrected / 2.0, "{report:#}");
     Ok(())
 }
+
+/// The figures of a whole measurement were once lost to a file that could not be written.
+#[tokio::test]
+async fn a_history_that_cannot_be_written_is_said_before_the_measurement() -> Result<()> {
+    let folder = tempdir()?;
+    let mut command = wireproof(["load", "--duration", "600s", "--record"]);
+    command.arg(folder.path().join("none/history.jsonl"));
+    let ended = finish(command).await?;
+    assert_eq!(ended.code, Some(2), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("--record"), "{}", ended.stderr);
+    Ok(())
+}

@@ -53,7 +53,11 @@ impl Run {
         let mut recorder =
             Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
         #[cfg(feature = "sabotage")]
-        recorder.make_mistakes(runs.bugs.clone(), self.greeting.clone(), runs.others(&self.user_id, self.run_id));
+        recorder.make_mistakes(
+            runs.bugs.clone(),
+            self.greeting.clone(),
+            runs.others(&self.user_id, self.run_id),
+        );
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
         self.finish(&runs, recorder, end).await;
     }

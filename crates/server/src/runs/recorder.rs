@@ -102,7 +102,8 @@ impl Recorder {
     fn delta(&mut self, body: EventBody, at: Instant, now: Timestamp) -> Result<(), Violation> {
         let due = self.last_delta.map_or(at, |last| last + DELTA_INTERVAL);
         #[cfg(feature = "sabotage")]
-        let due = if self.faults.hold_back() && self.last_delta.is_some() { at + DELTA_INTERVAL } else { due };
+        let due =
+            if self.faults.hold_back() && self.last_delta.is_some() { at + DELTA_INTERVAL } else { due };
         if due <= at && self.pending.is_empty() {
             self.last_delta = Some(at);
             return self.push(body, now);

@@ -130,7 +130,9 @@ impl Judge {
             None => {
                 let trial = Trial::new(target, recorder.clone(), check.id, self.seed, self.users);
                 let run = tokio::time::timeout(DEADLINE, (check.run)(&trial)).await;
-                run.unwrap_or_else(|_| Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}"))))
+                run.unwrap_or_else(|_| {
+                    Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}")))
+                })
             }
         };
         let (verdict, what, measures) = match outcome {

@@ -71,11 +71,17 @@ impl Need {
     /// Why a check that needs it cannot be done; nothing when it can.
     pub fn missing(self, target: &Target) -> Option<String> {
         let profile = target.profile();
-        let says = |there: bool, what: &str| (!there).then(|| format!("the profile {:?} {what}", profile.name));
+        let says =
+            |there: bool, what: &str| (!there).then(|| format!("the profile {:?} {what}", profile.name));
         match self {
             Need::WebSocket => says(profile.endpoint.transport == Transport::WebSocket, "has no WebSocket"),
-            Need::PlainWebSocket => says(profile.endpoint.transport == Transport::WebSocket, "has no WebSocket")
-                .or_else(|| target.is_encrypted().then(|| "the address is wss://, and bytes cannot be written by hand under TLS".to_owned())),
+            Need::PlainWebSocket => {
+                says(profile.endpoint.transport == Transport::WebSocket, "has no WebSocket").or_else(|| {
+                    target.is_encrypted().then(|| {
+                        "the address is wss://, and bytes cannot be written by hand under TLS".to_owned()
+                    })
+                })
+            }
             Need::Welcome => says(!profile.events.welcome.is_empty(), "names no welcome (events.welcome)"),
             Need::Auth => says(profile.auth.place.is_some(), "asks for no credentials (auth.place)"),
             Need::TwoUsers => target.lacks_users(2),
@@ -84,25 +90,57 @@ impl Need {
                 profile.endpoint.early_frames,
                 "does not say that frames before the handshake's answer are taken (endpoint.early_frames)",
             ),
-            Need::Shared => says(profile.endpoint.shared, "does not say that all connections of a user get the same events (endpoint.shared)"),
+            Need::Shared => says(
+                profile.endpoint.shared,
+                "does not say that all connections of a user get the same events (endpoint.shared)",
+            ),
             Need::SigningKey => target.lacks_key(),
-            Need::Audience => says(profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.audience.is_empty()), "asks for no audience (auth.jwt.audience)"),
-            Need::Issuer => says(profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.issuer.is_empty()), "asks for no issuer (auth.jwt.issuer)"),
-            Need::Agent => says(profile.messages.ask.is_some() && profile.prompts.plain.is_some(), "does not say how to ask an agent (messages.ask, prompts.plain)"),
-            Need::Tool => says(profile.messages.ask.is_some() && profile.prompts.tool.is_some(), "does not say what makes the agent use a tool (prompts.tool)"),
+            Need::Audience => says(
+                profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.audience.is_empty()),
+                "asks for no audience (auth.jwt.audience)",
+            ),
+            Need::Issuer => says(
+                profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.issuer.is_empty()),
+                "asks for no issuer (auth.jwt.issuer)",
+            ),
+            Need::Agent => says(
+                profile.messages.ask.is_some() && profile.prompts.plain.is_some(),
+                "does not say how to ask an agent (messages.ask, prompts.plain)",
+            ),
+            Need::Tool => says(
+                profile.messages.ask.is_some() && profile.prompts.tool.is_some(),
+                "does not say what makes the agent use a tool (prompts.tool)",
+            ),
             Need::Prompt(name) => says(prompt(target, name).is_some(), &format!("has no prompts.{name}")),
             Need::Message(name) => says(message(target, name).is_some(), &format!("has no messages.{name}")),
-            Need::Field(name) => says(field(target, name).is_known(), &format!("does not say where fields.{name} is")),
+            Need::Field(name) => {
+                says(field(target, name).is_known(), &format!("does not say where fields.{name} is"))
+            }
             Need::Event(kind) => says(target.has_kind(kind), &format!("names no frame for {kind:?}")),
             Need::Seq => says(profile.fields.seq.is_known(), "has no numbers on events (fields.seq)"),
             Need::Resume => says(profile.resume.is_some(), "does not say how a client resumes (resume)"),
             Need::Http(name) => says(http(target, name), &format!("has no http.{name}")),
             Need::Limit(name) => says(limit(target, name), &format!("has no limits.{name}")),
-            Need::Alias => says(!profile.endpoint.aliases.is_empty(), "has no other address of the socket (endpoint.aliases)"),
-            Need::Places => says(!profile.auth.places.is_empty(), "names one place for tokens, no further ones (auth.places)"),
-            Need::BypassHeaders => says(!profile.auth.bypass_headers.is_empty(), "names no headers that might open (auth.bypass_headers)"),
-            Need::Reader => says(profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.reader.is_empty()), "has no claims of somebody who may not ask (auth.jwt.reader)"),
-            Need::OwnOrigin => says(profile.endpoint.own_origin, "does not say that pages of other sites are refused (endpoint.own_origin)"),
+            Need::Alias => says(
+                !profile.endpoint.aliases.is_empty(),
+                "has no other address of the socket (endpoint.aliases)",
+            ),
+            Need::Places => says(
+                !profile.auth.places.is_empty(),
+                "names one place for tokens, no further ones (auth.places)",
+            ),
+            Need::BypassHeaders => says(
+                !profile.auth.bypass_headers.is_empty(),
+                "names no headers that might open (auth.bypass_headers)",
+            ),
+            Need::Reader => says(
+                profile.auth.jwt.as_ref().is_some_and(|jwt| !jwt.reader.is_empty()),
+                "has no claims of somebody who may not ask (auth.jwt.reader)",
+            ),
+            Need::OwnOrigin => says(
+                profile.endpoint.own_origin,
+                "does not say that pages of other sites are refused (endpoint.own_origin)",
+            ),
             Need::Admin => target.lacks_admin(),
             Need::Timing(_) => says(profile.timing.started_ms.is_some(), "has no timing.started_ms"),
         }

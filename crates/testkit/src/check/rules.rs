@@ -164,7 +164,9 @@ impl RunOrder {
         let (first, last) = event.numbers?;
         let known = self.number.replace(last);
         match known {
-            Some(known) if first != known + 1 => Some(Rule::Number { expected: known + 1, found: first }),
+            Some(known) if first != known.saturating_add(1) => {
+                Some(Rule::Number { expected: known.saturating_add(1), found: first })
+            }
             // Some count from 0.
             None if first > 1 && !self.midway && self.taken == 0 => {
                 Some(Rule::Number { expected: 1, found: first })

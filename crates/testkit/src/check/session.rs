@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use wireproof_client::{Connection, Ended, RecvError};
 
 use super::{Fault, Seen, broken};
-use sse::Post;
 use crate::{
     profile::{Kind, Profile},
     record::{Action, Op, Outcome, Recorder},
 };
+use sse::Post;
 
 pub(super) mod sse;
 
@@ -121,7 +121,13 @@ impl Session {
     }
 
     /// A session whose messages are posted.
-    pub(super) fn posting(post: Post, profile: Arc<Profile>, recorder: Recorder, user: &str, name: String) -> Self {
+    pub(super) fn posting(
+        post: Post,
+        profile: Arc<Profile>,
+        recorder: Recorder,
+        user: &str,
+        name: String,
+    ) -> Self {
         let (session, book, orders) = Self::begin(profile, recorder, user, name);
         tokio::spawn(sse::serve(post, book, orders));
         session
@@ -157,6 +163,9 @@ impl Session {
         let json: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         let request = self.profile.fields.request.text(&json);
         let (conn, user) = (self.name.clone(), self.user.clone());
+        if let Some(op) = Op::resumes_here(&self.profile, &json) {
+            self.recorder.note(Op { conn: conn.clone(), user: user.clone(), ..op });
+        }
         let (f, outcome) = (Action::Send, Outcome::Invoke);
         self.recorder.note(Op { conn, user, outcome, f, request, text: text.clone(), ..Op::default() });
         let (done, sent) = oneshot::channel();
@@ -248,7 +257,11 @@ impl Session {
     fn missed(&self, what: &str, from: usize, within: Duration) -> String {
         let seen = self.seen();
         let names: Vec<&str> = seen.iter().skip(from).map(|frame| frame.name.as_str()).collect();
-        let came = if names.is_empty() { "nothing came".to_owned() } else { format!("there came {}", names.join(", ")) };
+        let came = if names.is_empty() {
+            "nothing came".to_owned()
+        } else {
+            format!("there came {}", names.join(", "))
+        };
         match self.end() {
             Some(ended) => format!("{}: no {what}: {came}, then {ended}", self.name),
             None => format!("{}: no {what} within {within:?}: {came}", self.name),
@@ -293,7 +306,9 @@ impl Session {
     /// Asks the agent something under an id.
     pub async fn ask_as(&self, id: &str, text: &str) -> Result<Asked, Fault> {
         let Some(ask) = &self.profile.messages.ask else {
-            return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+            return Err(Fault::NotDone(
+                "the profile does not say how to ask an agent (messages.ask)".to_owned(),
+            ));
         };
         let asked = Asked { id: id.to_owned(), from: self.count(), at: Instant::now() };
         self.send(ask.fill(&[("text", json!(text)), ("id", json!(id))])).await?;
@@ -310,7 +325,8 @@ impl Session {
         let mut values = values.to_vec();
         values.push(("id", json!(id)));
         self.send(message.fill(&values)).await?;
-        self.wait("answer to the request", from, self.patience(), |seen| seen.request.as_deref() == Some(&id)).await
+        self.wait("answer to the request", from, self.patience(), |seen| seen.request.as_deref() == Some(&id))
+            .await
     }
 
     /// The run that a request became: by the answer to it if the server gives one, else by the next that starts.
@@ -342,13 +358,22 @@ impl Session {
             Some(run) => seen.is_of_run(run),
             None => true,
         };
-        self.wait("end of the run", asked.from, within, |seen| seen.kind == Kind::Completed && is_ours(seen)).await?;
+        self.wait("end of the run", asked.from, within, |seen| seen.kind == Kind::Completed && is_ours(seen))
+            .await?;
         Ok(RunSeen { frames: self.frames_of(asked.from, &run), run, asked_at: asked.at })
     }
 
     /// The frames of a run so far; without a run, all that can be of one.
     pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<Seen>> {
-        let control = [Kind::Welcome, Kind::Error, Kind::Accepted, Kind::Pong, Kind::CaughtUp, Kind::Snapshot, Kind::Message];
+        let control = [
+            Kind::Welcome,
+            Kind::Error,
+            Kind::Accepted,
+            Kind::Pong,
+            Kind::CaughtUp,
+            Kind::Snapshot,
+            Kind::Message,
+        ];
         // An answer may name a run and is no event of it: it has no number where events have one.
         let numbered = self.profile.fields.seq.is_known();
         let is_answer = |seen: &Seen| {
@@ -378,11 +403,16 @@ impl Session {
         if let Some(ping) = &self.profile.messages.ping {
             let from = self.count();
             self.send(ping.fill(&[("id", json!(new_id()))])).await?;
-            return self.wait("answer to a ping", from, self.patience(), |seen| seen.kind == Kind::Pong).await.map(|_| ());
+            return self
+                .wait("answer to a ping", from, self.patience(), |seen| seen.kind == Kind::Pong)
+                .await
+                .map(|_| ());
         }
         match &self.profile.prompts.plain {
             Some(plain) => self.run(plain).await.map(|_| ()),
-            None => Err(Fault::NotDone("the profile has no message that is surely answered (messages.ping)".to_owned())),
+            None => Err(Fault::NotDone(
+                "the profile has no message that is surely answered (messages.ping)".to_owned(),
+            )),
         }
     }
 
@@ -411,12 +441,12 @@ struct Book {
 
 impl Book {
     /// Writes down a frame that came; gives how the connection ends when it is one too many.
-    fn came(&self, text: &str) -> Result<(), Ended> {
+    fn came(&self, text: &str) -> Result<(), Box<Ended>> {
         self.write_down(text, |_| {})
     }
 
     /// The same, with what is known of the frame besides its text.
-    fn write_down(&self, text: &str, amend: impl FnOnce(&mut Seen)) -> Result<(), Ended> {
+    fn write_down(&self, text: &str, amend: impl FnOnce(&mut Seen)) -> Result<(), Box<Ended>> {
         let at = Instant::now();
         let bytes = self.bytes.fetch_add(text.len(), Ordering::Relaxed) + text.len();
         let seen = {
@@ -432,14 +462,17 @@ impl Book {
         let (conn, user) = (self.name.clone(), self.user.clone());
         // What a transport knows of a frame besides its text is in `seen`.
         let first_seq = seen.first_seq.filter(|first| Some(*first) != seen.seq);
-        let (stream, seq, call, request) = (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
+        let (stream, seq, call, request) =
+            (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
         self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
         self.log.changes.send_modify(|changes| *changes += 1);
         if frames < FRAMES && bytes < BYTES {
             return Ok(());
         }
-        let cause = format!("{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes");
-        Err(Ended { cause: Some(cause), ..Ended::default() })
+        let cause = format!(
+            "{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes"
+        );
+        Err(Box::new(Ended { cause: Some(cause), ..Ended::default() }))
     }
 
     fn over(&self, ended: Ended) {
@@ -483,7 +516,7 @@ async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receive
                 Ok(text) => {
                     if let Err(ended) = book.came(&text) {
                         connection.cut();
-                        return book.over(ended);
+                        return book.over(*ended);
                     }
                 }
                 Err(RecvError::Ended(ended)) => return book.over(*ended),

@@ -88,6 +88,11 @@ impl Invariant {
         }
     }
 
+    /// True for what shows itself by what came on several connections, and not on the one that it is told of.
+    pub(super) fn is_of_several(self) -> bool {
+        matches!(self, Self::Diverged | Self::Order | Self::EffectBeforeCause | Self::StuckRun)
+    }
+
     /// True for what is about whose an event is, and not about whether it came.
     pub fn is_of_isolation(self) -> bool {
         matches!(self, Self::ForeignMarker | Self::PhantomStream)

@@ -56,6 +56,10 @@ fn of_client(
                 let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
                 let request = profile.fields.request.text(&json);
                 let (f, outcome) = (Action::Send, Outcome::Invoke);
+                if let Some(op) = Op::resumes_here(profile, &json) {
+                    let conn = format!("{lineage}#{connection}");
+                    ops.push(Op { t_ns: nanoseconds(since + *at), conn, user: user.to_owned(), ..op });
+                }
                 (*at, Op { f, outcome, request, text: text.clone(), ..Op::default() })
             }
             Entry::Arrived { arrival, .. } => (arrival.at, Op::frame(profile, &arrival.json, &arrival.text)),
@@ -73,6 +77,28 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 impl Op {
+    /// What a frame asks for that is to go on elsewhere on the connection that it is sent on: goes before the op that it
+    /// is sent with. Nothing for every other frame.
+    pub fn resumes_here(profile: &Profile, sent: &Value) -> Option<Self> {
+        let frame = profile.resume.as_ref()?.frame.as_ref()?;
+        // No frame that is sent has these values: where they stand in the template is what the frame says.
+        let [epoch, after, id] = ["\u{0}epoch", "\u{0}after", "\u{0}id"].map(Value::from);
+        let values = [("epoch", epoch.clone()), ("after", after.clone()), ("id", id.clone())];
+        let template: Value = serde_json::from_str(&frame.fill(&values)).ok()?;
+        let mut op = Self { f: Action::Resume, outcome: Outcome::Invoke, ..Self::default() };
+        for (name, wanted) in template.as_object()? {
+            let said = sent.get(name);
+            if *wanted == epoch {
+                op.epoch = Some(said?.as_str()?.to_owned());
+            } else if *wanted == after {
+                op.seq = Some(said?.as_u64()?);
+            } else if *wanted != id && said != Some(wanted) {
+                return None;
+            }
+        }
+        op.seq.is_some().then_some(op)
+    }
+
     /// A frame that came, as a profile reads it.
     pub fn frame(profile: &Profile, json: &Value, text: &str) -> Self {
         let fields = &profile.fields;

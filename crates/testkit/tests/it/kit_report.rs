@@ -70,6 +70,16 @@ async fn what_is_missing_is_named_and_an_open_run_is_no_finished_one() {
     assert!(words.contains("its end did not come") && words.contains("missing: agent_thinking"), "{words}");
 }
 
+/// A client that got nothing at all was once complete.
+#[tokio::test]
+async fn a_report_without_a_run_is_not_complete() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").connect().await;
+    let report = ada.event_report();
+    let words = panic_of(std::panic::AssertUnwindSafe(|| report.assert_complete()));
+    assert!(words.contains("no client saw a run"), "{words}");
+}
+
 #[tokio::test]
 async fn a_report_counts_what_came_over_several_connections_once() {
     let server = TestServer::start().await;

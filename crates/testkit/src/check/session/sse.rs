@@ -67,7 +67,7 @@ pub(super) async fn serve(post: Post, book: Book, mut orders: mpsc::Receiver<Ord
                 Some(Order::Hang(done)) => {
                     let _ = done.send(false);
                 }
-                Some(Order::Cut) => return book.over(broke("reset by the client")),
+                Some(Order::Cut) => return book.over(*broke("reset by the client")),
                 // Bytes are no message here.
                 Some(Order::Binary(_, done)) => drop(done.send(false)),
                 Some(Order::Text(message, done)) => match post.of(message.clone()) {
@@ -75,7 +75,7 @@ pub(super) async fn serve(post: Post, book: Book, mut orders: mpsc::Receiver<Ord
                     None => drop(done.send(false)),
                 },
             },
-            Some(Ok(Err(ended))) = streams.join_next() => return book.over(ended),
+            Some(Ok(Err(ended))) = streams.join_next() => return book.over(*ended),
         }
     }
 }
@@ -86,7 +86,7 @@ async fn follow(
     message: String,
     done: oneshot::Sender<bool>,
     book: Arc<Book>,
-) -> Result<(), Ended> {
+) -> Result<(), Box<Ended>> {
     let sent: Value = serde_json::from_str(&message).unwrap_or(Value::Null);
     let fields = &book.profile.fields;
     let mut of = Of { run: fields.run.text(&sent), request: fields.request.text(&sent), open: false };
@@ -150,8 +150,8 @@ fn content_type(answer: &Response) -> String {
     named.unwrap_or("no content type").to_owned()
 }
 
-fn broke(cause: impl Into<String>) -> Ended {
-    Ended { cause: Some(cause.into()), ..Ended::default() }
+fn broke(cause: impl Into<String>) -> Box<Ended> {
+    Box::new(Ended { cause: Some(cause.into()), ..Ended::default() })
 }
 
 /// The innermost cause: the outer ones say only that a request failed.

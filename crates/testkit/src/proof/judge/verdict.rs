@@ -166,9 +166,11 @@ impl Findings {
             witness.sort_unstable();
             witness.dedup();
             (violation.victim, violation.conn) = (ops[at].user.clone(), ops[at].conn.clone());
-            // What was wrong before the fault is the server's doing.
+            // What was wrong before the fault, or on another connection, is the server's doing.
+            let concerned = |at: &&usize| invariant.is_of_several() || ops[**at].conn == violation.conn;
             let fault = witness
                 .iter()
+                .filter(concerned)
                 .filter_map(|at| altered(&ops[*at].conn))
                 .find(|fault| witness.last().is_some_and(|last| fault <= last))
                 .filter(|_| !invariant.is_of_isolation());

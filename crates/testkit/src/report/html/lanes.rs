@@ -25,7 +25,9 @@ pub(super) fn svg(history: &[Op]) -> String {
     }
     let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return String::new() };
     let span = (last.t_ns.saturating_sub(first.t_ns)).max(1) as f64;
-    let x = |op: &Op| LABEL + 10.0 + (op.t_ns - first.t_ns) as f64 / span * (WIDTH - LABEL - 30.0);
+    // Two connections write down what came at nearly the same time in either order.
+    let x =
+        |op: &Op| LABEL + 10.0 + op.t_ns.saturating_sub(first.t_ns) as f64 / span * (WIDTH - LABEL - 30.0);
     let height = lanes.len() as f64 * LANE + 40.0;
     let mut svg = format!(
         r#"<svg class="lanes" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="what happened on each connection">"#
@@ -70,4 +72,16 @@ fn mark(op: &Op, x: f64, y: f64) -> String {
         _ => format!(r#"<rect x="{:.1}" y="{:.1}" width="6" height="12"/>"#, x - 3.0, y - 6.0),
     };
     format!(r#"<g class="{class}"><title>{title}</title>{shape}</g>"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time since the first op was taken as a difference that cannot be negative: a page was not written at all.
+    #[test]
+    fn an_op_that_was_written_down_late_is_no_reason_to_draw_nothing() {
+        let op = |t_ns| Op { t_ns, conn: "ada#0".to_owned(), ..Op::default() };
+        assert_eq!(svg(&[op(20), op(10), op(30)]).matches("<circle").count(), 3);
+    }
 }

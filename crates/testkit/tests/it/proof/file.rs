@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 
+use serde_json::json;
 use wireproof_testkit::{
     TestServer,
     profile::Profile,
@@ -10,7 +11,7 @@ use wireproof_testkit::{
         honest::{Shape, honest},
         judge,
     },
-    record::{Header, HistoryError, Op, join, of_clients, read, read_file, write, write_file},
+    record::{Action, Header, HistoryError, Op, join, of_clients, read, read_file, write, write_file},
 };
 
 fn small() -> (Header, Vec<Op>) {
@@ -81,6 +82,28 @@ fn what_is_no_history_is_refused_with_its_line() {
             other => panic!("{why}: {other:?}"),
         }
     }
+}
+
+/// Events that came again because the client had asked for them on the open connection were once told as doubled.
+#[tokio::test]
+async fn who_asks_again_on_an_open_connection_gets_again() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").connect().await;
+    let run = ada.chat("What is 17*23?").await;
+    ada.expect_run_completed(run.run_id).await;
+    let epoch = ada.expect("connection_established").await["epoch"].clone();
+    for after in [2, 0] {
+        ada.send(json!({ "type": "resume", "epoch": epoch, "after": after, "id": format!("from-{after}") }))
+            .await;
+        ada.expect("caught_up").await;
+    }
+    let ops = of_clients([("ada", &ada)]).unwrap();
+    let header = Header::of(&server.url(), &Profile::find("wireproof").unwrap(), 0);
+    let judgement = judge(&header, &ops);
+    assert!(judgement.is_clean(), "{}", judgement.tell());
+    // Who did not ask gets everything once.
+    let unasked: Vec<_> = ops.into_iter().filter(|op| op.f != Action::Resume).collect();
+    assert!(judge(&header, &unasked).total.contains_key("duplicate"));
 }
 
 /// The clients of any test have a history that can be written and judged.

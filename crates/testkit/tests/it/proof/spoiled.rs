@@ -87,7 +87,9 @@ fn hide_in_base64(ops: &mut Vec<Op>, which: Index) -> Option<Vec<Invariant>> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let places: Vec<_> = (0..ops.len()).filter(|at| is_event(&ops[*at])).collect();
     let at = pick(&places, which)?;
-    let other = ops.iter().find(|op| op.user != ops[at].user && op.ev.as_deref() == Some("marker"))?;
+    // Nobody can be told what was not said yet.
+    let said = |op: &&Op| op.user != ops[at].user && op.ev.as_deref() == Some("marker");
+    let other = ops[..at].iter().find(said)?;
     let shift = "xyz"[..which.index(3)].to_owned();
     ops[at].text =
         format!("{{\"image\":\"{}\"}}", STANDARD.encode(format!("{shift}{} and more", other.text)));
@@ -282,6 +284,19 @@ fn many_excused_violations_hide_none_that_is_not() {
     });
     assert_eq!((judgement.excused.len(), names(&judgement)), (250, vec![Invariant::Duplicate]));
     assert_eq!(judgement.total["duplicate"], 1);
+}
+
+/// A fault on one connection of a user once excused what was lost on another: both are needed to show it.
+#[test]
+fn a_fault_excuses_nothing_on_another_connection() {
+    let (header, mut ops) = made(13, Shape { users: 1, devices: 2, runs: 2, cut_one_in: 0 });
+    let (at, _) = neighbours(&ops)[0];
+    let lost = ops.remove(at);
+    let other = ops.iter().find(|op| is_event(op) && op.conn != lost.conn).unwrap();
+    let fault = Op { f: Action::Fault, altered: true, text: String::new(), seq: None, ..other.clone() };
+    ops.insert(0, fault);
+    renumber(&mut ops);
+    assert_eq!(names(&judge(&header, &ops)), [Invariant::Lost]);
 }
 
 /// A fault once excused also what had been wrong before it was made.

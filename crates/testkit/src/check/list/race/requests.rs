@@ -13,7 +13,7 @@ use crate::{
         Fault, Outcome, Session, Trial, Visitor, broken, ensure,
         list::requests::{accepted, ask_with_id, message, rounds, settle, user_of},
         pass,
-        session::new_id,
+        session::{Asked, new_id},
     },
     profile::Kind,
 };
@@ -210,7 +210,8 @@ pub(super) async fn one_request(trial: &Trial<'_>) -> Outcome {
         ensure(one == other, || {
             format!("one request that two devices sent at once became two runs: {one} and {other}")
         })?;
-        devices[0].finish(&asked).await?;
+        // The other device's request may be a run that is over before this one is sent: what came is of both.
+        devices[0].finish(&Asked { from, ..asked }).await?;
         settle(&devices[0]).await?;
         let begun = devices[0]
             .seen()
