@@ -183,3 +183,19 @@ async fn what_cannot_be_tested_is_explained_and_fails_only_when_strict() -> Resu
     assert_eq!(check(&["--strict"]).await?.code, Some(1));
     Ok(())
 }
+
+/// A resume on an open connection was once taken for events that came twice: what a check does on purpose is in its
+/// record.
+#[tokio::test]
+async fn the_record_of_a_sound_server_is_clean_offline_too() -> Result<()> {
+    let folder = tempdir()?;
+    let record = folder.path().join("history.jsonl").display().to_string();
+    let arguments =
+        ["check", "--embedded", "--quick", "--only", "events,order,resume,isolation", "--record", &record];
+    let judged = finish_within(wireproof(arguments), JUDGING).await?;
+    assert_eq!(judged.code, Some(0), "{}{}", judged.stdout, judged.stderr);
+    let verified = run(["verify", record.as_str()]).await?;
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.contains("violations: 0 of "), "{}", verified.stdout);
+    Ok(())
+}
