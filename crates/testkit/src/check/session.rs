@@ -2,15 +2,12 @@
 //! for what it needs. Nothing is ever missed by looking late, and every wait has a deadline.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use wireproof_client::{Connection, Ended, RecvError};
 
 use super::{Fault, Seen, broken};
@@ -18,16 +15,16 @@ use crate::{
     profile::{Kind, Profile},
     record::{Action, Op, Outcome, Recorder},
 };
-use sse::Post;
-
+mod book;
+mod run;
 pub(super) mod sse;
+
+use book::{Book, Log};
+pub use run::{Asked, RunSeen};
+use sse::Post;
 
 /// Orders that may wait for the connection's task.
 const ORDERS: usize = 256;
-/// Frames that are taken on one connection, and the bytes of all of them: a server that never stops talking is left.
-const FRAMES: usize = 50_000;
-/// See [`FRAMES`].
-const BYTES: usize = 16 << 20;
 /// How the end of such a connection is told.
 pub(super) const TOO_MUCH: &str = "cut by the judge";
 
@@ -41,19 +38,6 @@ enum Order {
     Cut,
 }
 
-/// All that came on a connection.
-#[derive(Default)]
-struct Log {
-    seen: Mutex<(Vec<Arc<Seen>>, Option<Ended>)>,
-    changes: watch::Sender<u64>,
-}
-
-impl Log {
-    fn lock(&self) -> MutexGuard<'_, (Vec<Arc<Seen>>, Option<Ended>)> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A connection of a visitor; dropped, it is cut.
 pub struct Session {
     /// Its name in the history: `user/device#number`.
@@ -64,46 +48,6 @@ pub struct Session {
     recorder: Recorder,
     log: Arc<Log>,
     orders: mpsc::Sender<Order>,
-}
-
-/// A request for a run on its way.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// The request's id; empty when it went without one.
-    pub id: String,
-    /// The first frame that can be of it.
-    pub from: usize,
-    /// When it was sent.
-    pub at: Instant,
-}
-
-/// A run as one connection saw it, from its request to its end.
-#[derive(Debug, Clone)]
-pub struct RunSeen {
-    /// The run, if the server names runs.
-    pub run: Option<String>,
-    /// The frames of it, in order.
-    pub frames: Vec<Arc<Seen>>,
-    /// When it was asked for.
-    pub asked_at: Instant,
-}
-
-impl RunSeen {
-    /// What its frames are.
-    pub fn kinds(&self) -> Vec<Kind> {
-        self.frames.iter().map(|seen| seen.kind).collect()
-    }
-
-    /// The frames of a kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Arc<Seen>> {
-        self.frames.iter().filter(move |seen| seen.kind == kind)
-    }
-
-    /// The types of its frames without pieces of the answer, for a sentence.
-    pub fn story(&self) -> String {
-        let names = self.frames.iter().filter(|seen| seen.kind != Kind::Delta).map(|seen| seen.name.as_str());
-        names.collect::<Vec<_>>().join(", ")
-    }
 }
 
 impl Session {
@@ -426,66 +370,6 @@ impl Session {
 /// An id that nobody used before.
 pub fn new_id() -> String {
     format!("judge-{}", uuid::Uuid::now_v7())
-}
-
-/// Where a connection's task writes down what comes.
-struct Book {
-    log: Arc<Log>,
-    profile: Arc<Profile>,
-    recorder: Recorder,
-    user: String,
-    name: String,
-    /// Bytes of all frames so far.
-    bytes: AtomicUsize,
-}
-
-impl Book {
-    /// Writes down a frame that came; gives how the connection ends when it is one too many.
-    fn came(&self, text: &str) -> Result<(), Box<Ended>> {
-        self.write_down(text, |_| {})
-    }
-
-    /// The same, with what is known of the frame besides its text.
-    fn write_down(&self, text: &str, amend: impl FnOnce(&mut Seen)) -> Result<(), Box<Ended>> {
-        let at = Instant::now();
-        let bytes = self.bytes.fetch_add(text.len(), Ordering::Relaxed) + text.len();
-        let seen = {
-            let mut log = self.log.lock();
-            let mut seen = Seen::read(&self.profile, log.0.len(), at, text);
-            amend(&mut seen);
-            let seen = Arc::new(seen);
-            log.0.push(seen.clone());
-            seen
-        };
-        let frames = seen.index + 1;
-        let op = Op::frame(&self.profile, &seen.json, text);
-        let (conn, user) = (self.name.clone(), self.user.clone());
-        // What a transport knows of a frame besides its text is in `seen`.
-        let first_seq = seen.first_seq.filter(|first| Some(*first) != seen.seq);
-        let (stream, seq, call, request) =
-            (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
-        self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
-        self.log.changes.send_modify(|changes| *changes += 1);
-        if frames < FRAMES && bytes < BYTES {
-            return Ok(());
-        }
-        let cause = format!(
-            "{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes"
-        );
-        Err(Box::new(Ended { cause: Some(cause), ..Ended::default() }))
-    }
-
-    fn over(&self, ended: Ended) {
-        self.recorder.note(Op {
-            conn: self.name.clone(),
-            user: self.user.clone(),
-            f: Action::Close,
-            text: ended.to_string(),
-            ..Op::default()
-        });
-        self.log.lock().1 = Some(ended);
-        self.log.changes.send_modify(|changes| *changes += 1);
-    }
 }
 
 async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receiver<Order>) {

@@ -2,7 +2,12 @@
 
 use wireproof_testkit::profile::{Profile, ProfileError};
 
-const SOURCE: &str = include_str!("../../src/profile.rs");
+/// Where the keys stand, with their sentences.
+const SOURCES: [&str; 3] = [
+    include_str!("../../src/profile.rs"),
+    include_str!("../../src/profile/sections.rs"),
+    include_str!("../../src/profile/frames.rs"),
+];
 const PAGE: &str = include_str!("../../../../docs/profiles.md");
 
 #[test]
@@ -25,7 +30,8 @@ fn the_examples_of_the_page_are_profiles() {
 /// Every key with its sentence, as the source has it: `(key, sentence)`.
 fn keys() -> Vec<(String, String)> {
     let (mut keys, mut sentence) = (Vec::new(), String::new());
-    let structs = SOURCE.split("\npub struct ").skip(1).map(|text| text.split("\n}").next().unwrap());
+    let structs = SOURCES.iter().flat_map(|source| source.split("\npub struct ").skip(1));
+    let structs = structs.map(|text| text.split("\n}").next().unwrap());
     for line in structs.flat_map(str::lines).map(str::trim) {
         if let Some(doc) = line.strip_prefix("///") {
             sentence = format!("{sentence} {}", doc.trim());
