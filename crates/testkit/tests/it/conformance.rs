@@ -56,7 +56,10 @@ async fn verdicts(judge: &mut Child, mut stdout: BufReader<ChildStdout>) -> Verd
         judge.wait().await.unwrap()
     });
     let status = ended.await.expect("the judge ends in time");
-    assert!(status.success(), "the judge failed (`cargo xtask setup` installs what it needs): {text}");
+    assert!(
+        status.success(),
+        "the judge ended with {status} (`cargo xtask setup` installs what it needs): {text}"
+    );
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

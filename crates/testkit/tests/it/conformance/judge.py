@@ -4,6 +4,7 @@ line of its own); prints every verdict as JSON. The further arguments choose cas
 
 import asyncio
 import json
+import os
 import sys
 
 from kosoku import FailureError, run_fuzzingclient, run_fuzzingserver
@@ -41,7 +42,9 @@ def main():
         }
         for case in found
     ]
-    print(json.dumps({"failed": failed, "cases": cases}))
+    print(json.dumps({"failed": failed, "cases": cases}), flush=True)
+    # All is said. What takes the interpreter down, with the judge's own threads in it, fails now and then.
+    os._exit(0)
 
 
 main()
