@@ -61,7 +61,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "prove",
         needs: &[Need::Nextest],
-        cargo: "nextest run -p wireproof-testkit --features sabotage --lib --test prove --profile ci +",
+        cargo: "nextest run --workspace --features wireproof-testkit/sabotage --test prove --profile ci +",
         counts: Counts::Nextest,
     },
     Step {

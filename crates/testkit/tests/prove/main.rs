@@ -1,17 +1,31 @@
 //! Every check of the list, one test each: it passes on the sound server and fails on the one with its bug. With
 //! `WIREPROOF_SEEDS=100` each does so with a hundred seeds, and tells with `--no-capture` how often and by what.
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use wireproof_server::sabotage::Bug;
 use wireproof_testkit::check::{CHECKS, Check, prove::row};
 
 /// What the kit's own server cannot be asked yet: these are not done, and once they can be this list is wrong.
 const NOT_YET: &[(&str, &str)] = &[("race.one_approval", "its agent asks for no approval")];
 
 fn main() -> ExitCode {
-    let trials = CHECKS.iter().map(|check| Trial::test(check.id, || holds(check))).collect();
+    let each = CHECKS.iter().map(|check| Trial::test(check.id, || holds(check)));
+    let trials = each.chain([Trial::test("every_bug_has_a_check", every_bug_has_a_check)]).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A check whose bug nobody can switch on is not shown to fail, and a bug that no check has proves nothing.
+fn every_bug_has_a_check() -> Result<(), Failed> {
+    let there: BTreeSet<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    let named: BTreeSet<&str> = CHECKS.iter().map(|check| check.bug).collect();
+    if there == named {
+        return Ok(());
+    }
+    let (unknown, unused): (Vec<_>, Vec<_>) =
+        (named.difference(&there).collect(), there.difference(&named).collect());
+    Err(format!("no such bugs: {unknown:?}; bugs without a check: {unused:?}").into())
 }
 
 /// The number of seeds: `WIREPROOF_SEEDS`, or one.
