@@ -13,8 +13,8 @@ use wireproof_testkit::{
 
 use super::Rows;
 
-/// 50 users with two connections and 800 runs of 13 events: somewhat over a million events come.
-const SHAPE: Shape = Shape { users: 50, devices: 2, runs: 800, cut_one_in: 2000 };
+/// 50 users with two connections and 1,050 runs each: somewhat over a million events come.
+const SHAPE: Shape = Shape { users: 50, devices: 2, runs: 1050, cut_one_in: 2000 };
 const ROUNDS: usize = 5;
 
 /// Events a second, the best of some rounds: the judge does no I/O, so what is slower is the machine's doing.

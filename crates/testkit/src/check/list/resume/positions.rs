@@ -31,7 +31,12 @@ impl Log {
         session.run(&trial.plain("wk1log")?).await?;
         let first = ranges(&session, 0).first().map(|(first, _)| *first);
         match (first, last(&session)) {
-            (Some(first), Some(head)) => Ok(Self { user, epoch: epoch_of(trial, &session), first, head }),
+            (Some(first), Some(head)) if (1..=head).contains(&first) => {
+                Ok(Self { user, epoch: epoch_of(trial, &session), first, head })
+            }
+            (Some(first), Some(head)) => {
+                broken(format!("the events of a run begin at {first}, in a log that ends at {head}"))
+            }
             _ => broken("the events of a run have no numbers (fields.seq)"),
         }
     }
