@@ -84,6 +84,13 @@ pub enum Pace {
     FullAlone,
 }
 
+impl Pace {
+    /// True when no other check may run meanwhile.
+    pub fn is_alone(self) -> bool {
+        matches!(self, Pace::Alone | Pace::FullAlone)
+    }
+}
+
 /// What came of a check.
 pub type Outcome = Result<Evidence, Fault>;
 

@@ -16,7 +16,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
     use std::{io::Write, time::Instant};
 
     use futures_util::{StreamExt, stream};
-    use wireproof_testkit::check::{Pace, prove::row};
+    use wireproof_testkit::check::prove::row;
 
     use crate::{
         exit::Stop,
@@ -27,7 +27,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
     let seeds = judge.seed..judge.seed + seeds.max(1);
     let mut out = anstream::stdout();
     let (beside, alone): (Vec<_>, Vec<_>) =
-        judge.chosen().into_iter().partition(|check| matches!(check.pace, Pace::Quick | Pace::Full));
+        judge.chosen().into_iter().partition(|check| !check.pace.is_alone());
     let row = |check| row(check, seeds.clone(), others);
     let beside = stream::iter(beside).map(row).buffered(if others { 1 } else { 4 });
     let mut rows = std::pin::pin!(beside.chain(stream::iter(alone).then(row)));

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use wireproof_client::{Connect, OpenError};
 
-use super::{Fault, Session, Trial, broken, session::new_id};
+use super::{
+    Fault, Session, Trial, broken,
+    session::new_id,
+    trial::{LATER, TRIES},
+};
 use crate::profile::{Kind, Place};
 
-/// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
-const TRIES: usize = 4;
-/// The longest wait that a server may ask for.
-const LATER: Duration = Duration::from_secs(5);
 /// The close that says "later" (RFC 6455, registered as Try Again Later).
 const TRY_LATER: u16 = 1013;
 

@@ -76,10 +76,7 @@ impl Judge {
         let (began, recorder) = (Instant::now(), Recorder::new());
         let (mut beside, mut alone) = (Vec::new(), Vec::new());
         for (place, check) in self.chosen().into_iter().enumerate() {
-            match check.pace {
-                Pace::Quick | Pace::Full => beside.push((place, check)),
-                Pace::Alone | Pace::FullAlone => alone.push((place, check)),
-            }
+            if check.pace.is_alone() { &mut alone } else { &mut beside }.push((place, check));
         }
         let one = |(place, check): (usize, &'static Check)| {
             let (progress, recorder) = (&progress, recorder.beside());

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, ops::Range};
 
 use futures_util::{StreamExt, stream};
 
-use super::{Check, Embedded, EmbeddedError, Judge, Pace, Progress};
+use super::{Check, Embedded, EmbeddedError, Judge, Progress};
 use crate::report::{CheckResult, Verdict};
 
 /// Seeds of one check at once, where it may run beside others.
@@ -68,7 +68,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
         return Ok(row);
     }
     row.take(first, proof);
-    let beside = if matches!(check.pace, Pace::Quick | Pace::Full) { BESIDE } else { 1 };
+    let beside = if check.pace.is_alone() { 1 } else { BESIDE };
     let mut proofs = stream::iter(first + 1..seeds.end)
         .map(|seed| async move { (seed, prove(check, seed).await) })
         .buffer_unordered(beside);

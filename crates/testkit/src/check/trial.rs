@@ -20,10 +20,10 @@ use crate::{
     record::{Action, Op, Outcome, Recorder},
 };
 
-/// How often a server that says "later" is asked again.
-const TRIES: usize = 4;
+/// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
+pub(super) const TRIES: usize = 4;
 /// The longest wait that a server may ask for.
-const LATER: Duration = Duration::from_secs(5);
+pub(super) const LATER: Duration = Duration::from_secs(5);
 
 /// One check at work.
 pub struct Trial<'a> {

@@ -83,7 +83,7 @@ impl<'a> Failed<'a> {
             last: check
                 .tail(SHOWN)
                 .iter()
-                .map(|op| super::terminal::short(&super::terminal::tell(op), 300))
+                .map(|op| crate::table::shorten(&super::terminal::tell(op), 300))
                 .collect(),
         }
     }

@@ -52,7 +52,7 @@ fn case(report: &Report, check: &CheckResult) -> TestCase {
 fn failed(report: &Report, check: &CheckResult, kind: NonSuccessKind) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(format!("{:?}", check.severity).to_lowercase());
-    status.set_message(terminal::short(&check.what, 200));
+    status.set_message(crate::table::shorten(&check.what, 200));
     status.set_description(format!(
         "{}\nseen: {}\nreplay: {}",
         check.sentence,

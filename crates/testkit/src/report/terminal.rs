@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{CheckResult, Report, Verdict};
-use crate::record::{Action, Op, Outcome};
+use crate::{
+    record::{Action, Op, Outcome},
+    table::shorten,
+};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -47,7 +50,7 @@ fn line(check: &CheckResult, out: &mut impl Write) -> io::Result<()> {
         check.verdict.word(),
         check.id,
         check.ms,
-        short(first, WIDTH)
+        shorten(first, WIDTH)
     )
 }
 
@@ -78,7 +81,7 @@ fn failure(report: &Report, check: &CheckResult, out: &mut impl Write) -> io::Re
         writeln!(out, "  before   {DIM}{hidden} earlier things that happened{DIM:#}")?;
     }
     for op in check.tail(SHOWN) {
-        writeln!(out, "           {DIM}{}{DIM:#}", short(&tell(op), WIDTH))?;
+        writeln!(out, "           {DIM}{}{DIM:#}", shorten(&tell(op), WIDTH))?;
     }
     writeln!(out, "  replay   {}", report.replay(check))
 }
@@ -93,13 +96,4 @@ pub fn tell(op: &Op) -> String {
         (f, _) => format!("{f:?}").to_lowercase(),
     };
     format!("{:>9.1} ms  {}  {what} {}", op.t_ns as f64 / 1e6, op.conn, op.text)
-}
-
-/// The text on one line of at most so many characters.
-pub fn short(text: &str, most: usize) -> String {
-    let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect();
-    if text.chars().nth(most).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -3,7 +3,7 @@
 use super::escape;
 use crate::{
     record::{Action, Op, Outcome},
-    report::terminal::short,
+    table::shorten,
 };
 
 const WIDTH: f64 = 1100.0;
@@ -38,7 +38,7 @@ pub(super) fn svg(history: &[Op]) -> String {
         svg.push_str(&format!(
             r#"<text x="4" y="{:.1}">{}</text><line x1="{LABEL}" x2="{WIDTH}" y1="{y:.1}" y2="{y:.1}"/>"#,
             y + 4.0,
-            escape(&short(name, 34))
+            escape(&shorten(name, 34))
         ));
     }
     for op in shown {
@@ -65,7 +65,7 @@ fn mark(op: &Op, x: f64, y: f64) -> String {
         (Action::Fault | Action::Close, _) => "cut",
         _ => "note",
     };
-    let title = escape(&short(&crate::report::terminal::tell(op), 220));
+    let title = escape(&shorten(&crate::report::terminal::tell(op), 220));
     let shape = match op.f {
         Action::Send => format!(r#"<path d="M{x:.1} {:.1}l5 8h-10z"/>"#, y - 4.0),
         Action::Recv => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="4"/>"#),
