@@ -8,9 +8,16 @@ use clap::{Args, Subcommand};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use wireproof_protocol::Address;
 use wireproof_server::{Config, Overrides};
 
-use crate::{exit::Stop, logging, running::Running, runtime};
+use crate::{
+    address::{self, Read},
+    exit::Stop,
+    logging,
+    running::Running,
+    runtime,
+};
 
 /// It asks the server that runs on the data folder, as its operator; or another one, with a token that may.
 #[derive(Args)]
@@ -24,8 +31,8 @@ pub(crate) struct Admin {
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// A server elsewhere, such as http://10.0.0.7:8787; its token comes from WIREPROOF_TOKEN.
-    #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["data_dir", "config"])]
-    url: Option<String>,
+    #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["data_dir", "config"], value_parser = Read(Address::base))]
+    url: Option<Address>,
 }
 
 #[derive(Subcommand)]
@@ -96,9 +103,7 @@ impl Admin {
 
     async fn server(&self) -> anyhow::Result<Running> {
         if let Some(url) = &self.url {
-            let token = std::env::var("WIREPROOF_TOKEN").ok().filter(|token| !token.is_empty());
-            let token = token.ok_or_else(|| Stop::Usage("--url needs a token in WIREPROOF_TOKEN".into()))?;
-            return Ok(Running::elsewhere(url, token));
+            return Ok(Running::elsewhere(url.clone(), address::token_of_environment()?));
         }
         let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
         let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;

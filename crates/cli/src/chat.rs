@@ -11,18 +11,23 @@ use anyhow::Context;
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use wireproof_client::{Backoff, Client, Connect, Trust};
+use wireproof_protocol::Address;
 
-use crate::{runtime, transcript::DIM};
+use crate::{
+    address::{self, Read},
+    runtime,
+    transcript::DIM,
+};
 use talk::Talk;
 
 /// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
 #[derive(Args)]
 pub(crate) struct Chat {
-    /// The server's socket.
-    #[arg(long, env = "WIREPROOF_URL", default_value = "ws://127.0.0.1:8787/ws")]
-    url: String,
+    /// The server's socket; at /ws when the address has no path.
+    #[arg(long, env = "WIREPROOF_URL", default_value = "ws://127.0.0.1:8787/ws", value_parser = Read(address::socket))]
+    url: Address,
     /// Who you are: a token as `wireproof token` prints it.
-    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::Token)]
     token: String,
     /// A PEM file with more certificates to trust, for a server with one of its own.
     #[arg(long, value_name = "FILE")]
@@ -43,7 +48,7 @@ impl Chat {
     }
 
     async fn talk(self) -> anyhow::Result<()> {
-        let mut connect = Connect::to(&self.url).token(&self.token);
+        let mut connect = Connect::to(self.url.to_string()).token(&self.token);
         if let Some(ca) = &self.ca {
             connect = connect.trust(Trust::with_pem_file(ca).context("reading --ca")?);
         }

@@ -95,7 +95,8 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
         }
         if let Some(open) = cause.downcast_ref::<OpenError>() {
             return match open {
-                OpenError::Url { .. } => (2, Some("an address looks like ws://127.0.0.1:8787/ws")),
+                OpenError::Url { .. } => (2, None),
+                OpenError::Token { .. } => (2, Some(ASK_FOR_TOKEN)),
                 refused if refused.is_refusal() => (4, Some(ASK_FOR_TOKEN)),
                 OpenError::Refused { status: 404, .. } => (3, Some("the socket is at /ws")),
                 _ => (3, Some(IS_IT_RUNNING)),

@@ -19,8 +19,15 @@ use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use wireproof_protocol::Address;
 
-use crate::{exit::Stop, runtime, signals::or_stop, token::parse_duration};
+use crate::{
+    address::{self, Read},
+    exit::Stop,
+    runtime,
+    signals::or_stop,
+    token::parse_duration,
+};
 use book::Book;
 use conductor::Conductor;
 use expectation::Expectation;
@@ -32,9 +39,9 @@ use target::Target;
 /// Without --url it starts a server of its own, as a second process with a temporary folder and no limits.
 #[derive(Args)]
 pub(crate) struct Load {
-    /// The server's socket.
-    #[arg(long)]
-    url: Option<String>,
+    /// The server's socket; at /ws when the address has no path.
+    #[arg(long, value_parser = Read(address::socket))]
+    url: Option<Address>,
     /// A PEM file with more certificates to trust.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -42,7 +49,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// One token for all connections; --data-dir goes before it.
-    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::Token)]
     token: Option<String>,
     /// The users are called by this name and a number.
     #[arg(long, value_name = "NAME", default_value = "load")]
@@ -139,7 +146,7 @@ impl Load {
         let mut report = Report::new(&self, course, tally);
         report.self_check = pause.map(|pause| Finding::of(&report, self.duration, pause));
         if let (Some(book), Some(path)) = (&book, &self.record) {
-            book.write(path, &target.url)?;
+            book.write(path, &target.url.to_string())?;
         }
         target.close().await;
         let mut out = anstream::stdout();

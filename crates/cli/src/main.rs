@@ -1,6 +1,7 @@
 //! The wireproof command. Each command has a file of its own; this one is their table of contents.
 #![forbid(unsafe_code)]
 
+mod address;
 mod admin;
 mod backup;
 mod chat;

@@ -15,12 +15,13 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
+use wireproof_protocol::listen_address;
 use wireproof_testkit::{
     FaultProxy,
     proxy::{Cut, Direction, Fault, Toxic, Trigger},
 };
 
-use crate::{exit::Stop, runtime, signals::Signals, token::parse_duration};
+use crate::{address::Read, exit::Stop, runtime, signals::Signals, token::parse_duration};
 use upstream::Upstream;
 
 /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control. Without any
@@ -28,16 +29,16 @@ use upstream::Upstream;
 #[derive(Args)]
 pub(crate) struct Proxy {
     /// The server: ws://HOST:PORT/PATH, wss://…, or HOST:PORT.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = Read(Upstream::parse))]
     upstream: Upstream,
     /// Where to listen; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = Read(listen_address))]
     listen: SocketAddr,
     /// Decides all that is left to chance; the same seed and the same traffic give the same faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Take orders over HTTP here; a loopback address, port 0 takes any free one.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = Read(listen_address))]
     control: Option<SocketAddr>,
     /// Write what it does to this file, a JSON object a line; what is in the file stays.
     #[arg(long, value_name = "FILE")]
@@ -85,7 +86,7 @@ enum Ends {
 
 impl Proxy {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        if let Some(control) = self.control.filter(|control| !control.ip().is_loopback()) {
+        if let Some(control) = self.control.filter(|control| !control.ip().to_canonical().is_loopback()) {
             let why = format!(
                 "--control {control}: whoever reaches it can cut connections; give 127.0.0.1 or [::1]"
             );

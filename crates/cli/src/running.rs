@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use wireproof_client::{Stream, Trust};
-use wireproof_protocol::UserId;
+use wireproof_protocol::{Address, UserId};
 use wireproof_server::{
     Config,
     auth::{Keys, Permissions},
@@ -33,7 +33,7 @@ const ANSWER_BYTES: usize = 16 << 20;
 
 /// A server that is asked with all permissions, or with those of a token.
 pub(crate) struct Running {
-    url: String,
+    address: Address,
     bearer: Bearer,
     trust: Trust,
 }
@@ -66,16 +66,13 @@ impl Running {
             true => Trust::pinned_to_pem_file(&config.tls.cert_file).context("reading the certificate")?,
             false => Trust::default(),
         };
-        Ok(Some(Self { url: presence.url, bearer: Bearer::Operator(Box::new(keys)), trust }))
+        let address = Address::base(&presence.url).context("reading where the server is (server.json)")?;
+        Ok(Some(Self { address, bearer: Bearer::Operator(Box::new(keys)), trust }))
     }
 
     /// A server at an address such as `http://10.0.0.7:8787`, asked with this token.
-    pub(crate) fn elsewhere(url: &str, token: String) -> Self {
-        Self {
-            url: url.trim_end_matches('/').to_owned(),
-            bearer: Bearer::Given(token),
-            trust: Trust::default(),
-        }
+    pub(crate) fn elsewhere(address: Address, token: String) -> Self {
+        Self { address, bearer: Bearer::Given(token), trust: Trust::default() }
     }
 
     /// Asks the server. What it answers, `null` for nothing; a refusal is an error.
@@ -110,26 +107,25 @@ impl Running {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let url = &self.url;
-        let (scheme, address) = url.split_once("://").with_context(|| format!("{url} cannot be asked"))?;
-        let unreachable = |why: String| Stop::Unreachable(format!("cannot reach the server at {url}: {why}"));
-        let stream = timeout(CONNECT, TcpStream::connect(address))
+        let address = &self.address;
+        let unreachable =
+            |why: String| Stop::Unreachable(format!("cannot reach the server at {address}: {why}"));
+        let stream = timeout(CONNECT, TcpStream::connect((address.host(), address.port())))
             .await
             .map_err(|_| unreachable("it does not accept".to_owned()))?
             .map_err(|e| unreachable(e.to_string()))?;
-        let stream = match scheme {
-            "https" => {
-                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-                self.trust.connect(host, stream).await.map_err(|e| unreachable(e.to_string()))?
+        let stream = match address.scheme().is_encrypted() {
+            true => {
+                self.trust.connect(address.host(), stream).await.map_err(|e| unreachable(e.to_string()))?
             }
-            _ => Stream::Plain(stream),
+            false => Stream::Plain(stream),
         };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, address)
+            .header(header::HOST, address.authority())
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token()?))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))?;

@@ -10,9 +10,11 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use wireproof_protocol::listen_address;
 use wireproof_server::{Config, ConfigError, Overrides, Server, shutdown::Ending};
 
 use crate::{
+    address::Read,
     logging, runtime,
     signals::{Hangups, Signals},
 };
@@ -20,8 +22,8 @@ use crate::{
 /// Settings come from flags, then from WIREPROOF_* in the environment, then from the file.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR")]
+    /// Where to listen; port 0 takes any free one, :8787 is this machine only, 0.0.0.0:8787 or [::]:8787 all addresses.
+    #[arg(long, value_name = "ADDR", value_parser = Read(listen_address))]
     listen: Option<SocketAddr>,
     /// Where the store and the key live; made when absent.
     #[arg(long, value_name = "DIR")]

@@ -9,12 +9,18 @@ use crate::{reconnect::GiveUp, resume::Break};
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address or the credentials cannot be put into a request.
+    /// The address or a header cannot be put into a request.
     #[error("{url:?} cannot be asked for a WebSocket: {why}")]
     Url {
         /// What was given.
         url: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// The token cannot be put into a request.
+    #[error("the token cannot be sent: {why}")]
+    Token {
+        /// What is wrong with it, without the token.
         why: String,
     },
     /// Nothing listens there, or no packet gets there.

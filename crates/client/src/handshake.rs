@@ -12,16 +12,17 @@ use tokio_tungstenite::{
         Error as WsError,
         client::IntoClientRequest,
         handshake::client::{Request, Response},
-        http::{HeaderName, HeaderValue, Uri},
+        http::{HeaderName, HeaderValue},
         protocol::WebSocketConfig,
     },
 };
-use wireproof_protocol::{ClientFrame, ErrorBody, Position, SUBPROTOCOL};
+use wireproof_protocol::{Address, ClientFrame, ErrorBody, Position, SUBPROTOCOL};
 
 use crate::{
     connection::Connection,
     error::{Ended, OpenError, SendError},
     stream::Stream,
+    token::token_fault,
 };
 
 /// How a client says who it is.
@@ -129,10 +130,10 @@ impl Connect {
 
     /// Opens the connection; the server's welcome is the first frame to receive.
     pub async fn open(&self) -> Result<Connection, OpenError> {
-        let request = self.request().map_err(|why| OpenError::Url { url: self.url.clone(), why })?;
-        let address =
-            authority(request.uri()).map_err(|why| OpenError::Url { url: self.url.clone(), why })?;
-        let opening = timeout(self.within, self.upgrade(request, &address));
+        let to = self.parse()?;
+        let request = self.request(&to)?;
+        let address = to.host_and_port();
+        let opening = timeout(self.within, self.upgrade(request, &to));
         let socket = opening
             .await
             .map_err(|_| OpenError::Timeout { address: address.clone(), within: self.within })??;
@@ -149,11 +150,22 @@ impl Connect {
 
     /// Host and port of the server, or the URL when it has none.
     pub(crate) fn address(&self) -> String {
-        self.url.parse().ok().and_then(|uri| authority(&uri).ok()).unwrap_or_else(|| self.url.clone())
+        Address::socket(&self.url).map_or_else(|error| error.shown().to_owned(), |to| to.host_and_port())
     }
 
-    fn request(&self) -> Result<Request, String> {
-        let mut url = self.url.clone();
+    fn parse(&self) -> Result<Address, OpenError> {
+        let to = Address::socket(&self.url)
+            .map_err(|error| OpenError::Url { url: error.shown().to_owned(), why: error.reason() })?;
+        if cfg!(not(feature = "tls")) && to.scheme().is_encrypted() {
+            let why = "this program was built without TLS".to_owned();
+            return Err(OpenError::Url { url: to.host_and_port(), why });
+        }
+        Ok(to)
+    }
+
+    fn request(&self, to: &Address) -> Result<Request, OpenError> {
+        let unusable = |why: String| OpenError::Url { url: to.host_and_port(), why };
+        let mut url = to.url();
         let mut ask = |name: &str, value: &str| {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.extend([name, "=", value]);
@@ -165,31 +177,38 @@ impl Connect {
         if let Credentials::Ticket(ticket) = &self.credentials {
             ask("ticket", ticket);
         }
-        let mut request = url.into_client_request().map_err(|error| error.to_string())?;
-        for (name, value) in self.credential_headers().iter().chain(&self.headers) {
-            let name = name.parse::<HeaderName>().map_err(|_| format!("{name:?} is no header's name"))?;
+        let mut request = url.into_client_request().map_err(|error| unusable(error.to_string()))?;
+        for (name, value) in self.credential_headers()?.iter().chain(&self.headers) {
+            let name =
+                name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is no header's name")))?;
             let value = HeaderValue::from_str(value)
-                .map_err(|_| format!("the header {name} cannot hold such a value"))?;
+                .map_err(|_| unusable(format!("the header {name} cannot hold such a value")))?;
             request.headers_mut().append(name, value);
         }
         Ok(request)
     }
 
-    fn credential_headers(&self) -> Vec<(String, String)> {
-        match &self.credentials {
-            Credentials::Header(token) => vec![("authorization".into(), format!("Bearer {token}"))],
+    fn credential_headers(&self) -> Result<Vec<(String, String)>, OpenError> {
+        let (token, header) = match &self.credentials {
+            Credentials::Header(token) => (token, ("authorization".into(), format!("Bearer {token}"))),
             Credentials::Subprotocol(token) => {
-                vec![("sec-websocket-protocol".into(), format!("{SUBPROTOCOL}, jwt.{token}"))]
+                (token, ("sec-websocket-protocol".into(), format!("{SUBPROTOCOL}, jwt.{token}")))
             }
-            Credentials::FirstFrame(_) | Credentials::Ticket(_) | Credentials::None => Vec::new(),
+            Credentials::FirstFrame(_) | Credentials::Ticket(_) | Credentials::None => return Ok(Vec::new()),
+        };
+        if HeaderValue::from_str(&header.1).is_err() {
+            let why = token_fault(token).unwrap_or_else(|| "no header can hold it".to_owned());
+            return Err(OpenError::Token { why });
         }
+        Ok(vec![header])
     }
 
-    async fn upgrade(&self, request: Request, address: &str) -> Result<WebSocketStream<Stream>, OpenError> {
+    async fn upgrade(&self, request: Request, to: &Address) -> Result<WebSocketStream<Stream>, OpenError> {
+        let address = &to.host_and_port();
         let unreachable = |cause| OpenError::Unreachable { address: address.to_owned(), cause };
-        let stream = self.dial(address).await.map_err(unreachable)?;
+        let stream = self.dial(to).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
-        let stream = self.encrypt(request.uri(), stream).await.map_err(|cause| OpenError::NotUnderstood {
+        let stream = self.encrypt(to, stream).await.map_err(|cause| OpenError::NotUnderstood {
             address: address.to_owned(),
             why: format!("no TLS connection: {cause}"),
         })?;
@@ -204,19 +223,20 @@ impl Connect {
     }
 
     #[cfg(feature = "tls")]
-    async fn encrypt(&self, uri: &Uri, stream: TcpStream) -> std::io::Result<Stream> {
-        match uri.scheme_str() {
-            Some("wss") => self.trust.connect(uri.host().unwrap_or_default(), stream).await,
-            _ => Ok(Stream::Plain(stream)),
+    async fn encrypt(&self, to: &Address, stream: TcpStream) -> std::io::Result<Stream> {
+        match to.scheme().is_encrypted() {
+            true => self.trust.connect(to.host(), stream).await,
+            false => Ok(Stream::Plain(stream)),
         }
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn encrypt(&self, _: &Uri, stream: TcpStream) -> std::io::Result<Stream> {
+    async fn encrypt(&self, _: &Address, stream: TcpStream) -> std::io::Result<Stream> {
         Ok(Stream::Plain(stream))
     }
 
-    async fn dial(&self, address: &str) -> std::io::Result<TcpStream> {
+    async fn dial(&self, to: &Address) -> std::io::Result<TcpStream> {
+        let address = (to.host(), to.port());
         let Some(from) = self.from else { return TcpStream::connect(address).await };
         let mut found = lookup_host(address).await?.filter(|to| to.is_ipv4() == from.is_ipv4());
         let to = found.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
@@ -224,17 +244,6 @@ impl Connect {
         socket.bind((from, 0).into())?;
         socket.connect(to).await
     }
-}
-
-fn authority(uri: &Uri) -> Result<String, String> {
-    let port = match uri.scheme_str() {
-        Some("ws") => 80,
-        Some("wss") if cfg!(feature = "tls") => 443,
-        Some("wss") => return Err("this program was built without TLS".into()),
-        _ => return Err("the address must begin with ws:// or wss://".into()),
-    };
-    let host = uri.host().ok_or("it names no host")?;
-    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(port)))
 }
 
 fn refused(address: &str, error: WsError) -> OpenError {

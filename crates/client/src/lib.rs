@@ -10,6 +10,7 @@ mod link;
 mod reconnect;
 mod resume;
 mod stream;
+mod token;
 #[cfg(feature = "tls")]
 mod trust;
 mod welcome;
@@ -21,6 +22,7 @@ pub use handshake::{Connect, Credentials};
 pub use reconnect::{Backoff, GiveUp, Step};
 pub use resume::{Break, Resume, Start};
 pub use stream::Stream;
+pub use token::token_fault;
 #[cfg(feature = "tls")]
 pub use trust::Trust;
 pub use welcome::Welcome;

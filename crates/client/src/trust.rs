@@ -47,7 +47,14 @@ impl Trust {
 
     /// Shakes hands with the server of this name or address.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<Stream> {
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        // A zone names an interface of this machine, and is in no certificate.
+        let name = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .split('%')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let connector = TlsConnector::from(self.config()?);
         Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))

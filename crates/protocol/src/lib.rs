@@ -1,6 +1,7 @@
 //! What travels on the wire of wireproof, and the pure rules of a run and of a log.
 //! No sockets, no clocks, no storage: everything here can be tested by calling it.
 
+mod address;
 mod client_frame;
 mod codes;
 mod event;
@@ -16,6 +17,7 @@ mod run;
 mod schema;
 mod server_frame;
 
+pub use address::{Address, AddressError, Authority, SOCKET_PATH, Scheme, listen_address};
 pub use client_frame::{
     ClientFrame, MAX_HISTORY_LIMIT, MAX_REQUEST_ID, MAX_TITLE, NOT_BLANK, Request, Retitle,
 };

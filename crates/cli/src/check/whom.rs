@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context;
+use wireproof_client::token_fault;
 use wireproof_server::auth::keys::KEY_FILE;
 use wireproof_testkit::{
     check::{Credentials, Embedded, Judge, Target, TargetError},
@@ -91,9 +92,19 @@ fn credentials(check: &Check) -> anyhow::Result<Credentials> {
 }
 
 fn tokens(text: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let read = lines.enumerate().map(|(number, line)| match line.split_once(char::is_whitespace) {
-        Some((user, token)) => Ok((user.to_owned(), token.trim().to_owned())),
+        Some((user, token)) => match token_fault(token.trim()) {
+            None => Ok((user.to_owned(), token.trim().to_owned())),
+            Some(fault) => {
+                let why = format!("the token in entry {} of the tokens cannot be used: {fault}", number + 1);
+                Err(Stop::Usage(why).into())
+            }
+        },
         // The line is not shown: it may be a token.
         None => Err(Stop::Usage(format!("entry {} of the tokens is not `USER TOKEN`", number + 1)).into()),
     });

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 use wireproof_client::{Connect, Trust};
-use wireproof_protocol::UserId;
+use wireproof_protocol::{Address, UserId};
 use wireproof_server::{Config, Overrides, auth::Keys};
 
 use super::{Load, process};
@@ -41,7 +41,7 @@ const UNLIMITED: [&str; 8] = [
 
 /// The server and the ways in.
 pub(super) struct Target {
-    pub(super) url: String,
+    pub(super) url: Address,
     pub(super) pid: Option<u32>,
     tokens: Tokens,
     trust: Trust,
@@ -86,7 +86,7 @@ impl Target {
         let ready = timeout(Duration::from_secs(20), lines.next_line());
         let line = ready.await.context("waiting for the server")??.unwrap_or_default();
         ensure!(line.starts_with("ready "), "the server did not start; its log says why");
-        let url = line.trim_start_matches("ready ").to_owned();
+        let url = Address::socket(line.trim_start_matches("ready "))?;
         let (pid, tokens) = (child.id(), Tokens::of(folder.path(), load)?);
         Ok(Self { url, pid, tokens, trust: Trust::default(), own: Some((child, folder)) })
     }
@@ -97,8 +97,10 @@ impl Target {
             Tokens::One(token) => token.clone(),
             Tokens::Each { keys, prefix } => keys.sign(&UserId::new(format!("{prefix}{user}"))?, TOKEN_TTL),
         };
-        let connect =
-            Connect::to(&self.url).token(token).trust(self.trust.clone()).within(Duration::from_secs(30));
+        let connect = Connect::to(self.url.to_string())
+            .token(token)
+            .trust(self.trust.clone())
+            .within(Duration::from_secs(30));
         // The whole of 127.0.0.0/8 is this machine: further addresses have further ports.
         let last =
             u8::try_from(1 + index / PER_ADDRESS).context("that many connections need more addresses")?;
@@ -132,16 +134,8 @@ impl Tokens {
 }
 
 /// The port, if the address is one of this machine's own.
-fn local_port(url: &str) -> Option<u16> {
-    let (authority, port) = match url.strip_prefix("wss://") {
-        Some(authority) => (authority, "443"),
-        None => (url.strip_prefix("ws://")?, "80"),
-    };
-    let authority = authority.split(['/', '?']).next()?;
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, port));
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    is_local.then(|| port.parse().ok())?
+fn local_port(url: &Address) -> Option<u16> {
+    url.is_loopback().then(|| url.port())
 }
 
 #[cfg(test)]
@@ -150,10 +144,10 @@ mod tests {
 
     #[test]
     fn a_local_port_is_that_of_this_machine_only() {
+        let local_port = |url| local_port(&Address::socket(url).unwrap());
         assert_eq!(local_port("ws://127.0.0.1:8787/ws"), Some(8787));
         assert_eq!(local_port("ws://[::1]:9/ws"), Some(9));
         assert_eq!(local_port("ws://localhost/ws"), Some(80));
         assert_eq!(local_port("ws://example.org:80/ws"), None);
-        assert_eq!(local_port("http://127.0.0.1:1"), None);
     }
 }

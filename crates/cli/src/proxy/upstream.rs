@@ -1,56 +1,35 @@
 //! The server behind the proxy, as it is named on the command line.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use http::Uri;
 use tokio::{net::lookup_host, time::timeout};
+use wireproof_protocol::{Address, AddressError, SOCKET_PATH, Scheme};
 
 use crate::exit::Stop;
 
 /// How long a name may take to be looked up.
 const LOOKUP: Duration = Duration::from_secs(10);
 
-/// An address with what stands around it.
+/// An address, or host and port alone.
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
-    /// `ws://`, or nothing.
-    scheme: String,
-    /// Host and port.
-    authority: String,
-    /// From the slash on.
-    path: String,
-}
-
-impl FromStr for Upstream {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((scheme, _)) = text.split_once("://") else {
-            return match text.rsplit_once(':') {
-                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                    Ok(Self { scheme: String::new(), authority: text.to_owned(), path: String::new() })
-                }
-                _ => Err("it looks like HOST:PORT or ws://HOST:PORT/PATH".to_owned()),
-            };
-        };
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-        let port = match scheme {
-            "ws" | "http" => 80,
-            "wss" | "https" => 443,
-            _ => return Err("it begins with ws://, wss://, http:// or https://, or is HOST:PORT".to_owned()),
-        };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("it names no host")?;
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(port));
-        let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        Ok(Self { scheme: format!("{scheme}://"), authority, path })
-    }
+    address: Address,
+    has_scheme: bool,
 }
 
 impl Upstream {
+    /// Reads `ws://HOST:PORT/PATH` or its like, or `HOST:PORT`.
+    pub(super) fn parse(text: &str) -> Result<Self, AddressError> {
+        let has_scheme = text.contains("://");
+        let address = if has_scheme { Address::any(text)? } else { Address::host_with_port(text)? };
+        let is_socket = matches!(address.scheme(), Scheme::Ws | Scheme::Wss);
+        let address = if is_socket { address.or_path(SOCKET_PATH) } else { address };
+        Ok(Self { address, has_scheme })
+    }
+
     /// Its address.
     pub(super) async fn resolve(&self) -> anyhow::Result<SocketAddr> {
-        let authority = &self.authority;
-        let found = timeout(LOOKUP, lookup_host(authority)).await;
+        let found = timeout(LOOKUP, lookup_host((self.address.host(), self.address.port()))).await;
         let why = match found {
             Ok(Ok(mut addresses)) => match addresses.next() {
                 Some(address) => return Ok(address),
@@ -59,12 +38,15 @@ impl Upstream {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the name was not looked up in time".to_owned(),
         };
-        Err(Stop::Unreachable(format!("--upstream {authority}: {why}")).into())
+        Err(Stop::Unreachable(format!("--upstream {}: {why}", self.address.host_and_port())).into())
     }
 
     /// The same with the proxy's address in the place of the server's.
     pub(super) fn at(&self, proxy: SocketAddr) -> String {
-        format!("{}{proxy}{}", self.scheme, self.path)
+        match self.has_scheme {
+            true => format!("{}://{proxy}{}", self.address.scheme().name(), self.address.path()),
+            false => proxy.to_string(),
+        }
     }
 }
 
@@ -77,15 +59,18 @@ mod tests {
         let proxy = SocketAddr::from(([127, 0, 0, 1], 9));
         for (text, shown) in [
             ("ws://127.0.0.1:8787/ws", "ws://127.0.0.1:9/ws"),
-            ("wss://a.example/socket?x=1", "wss://127.0.0.1:9/socket?x=1"),
+            ("WSS://a.example/socket?x=1", "wss://127.0.0.1:9/socket?x=1"),
+            ("ws://localhost:8787", "ws://127.0.0.1:9/ws"),
             ("localhost:8787", "127.0.0.1:9"),
             ("[::1]:8787", "127.0.0.1:9"),
         ] {
-            assert_eq!(Upstream::from_str(text).unwrap().at(proxy), shown);
+            assert_eq!(Upstream::parse(text).unwrap().at(proxy), shown);
         }
-        assert_eq!(Upstream::from_str("ws://a/x").unwrap().authority, "a:80");
-        for wrong in ["", "localhost", ":80", "a:b", "ftp://a:1", "ws://", "a:70000"] {
-            assert!(Upstream::from_str(wrong).is_err(), "{wrong:?}");
+        assert_eq!(Upstream::parse("ws://a/x").unwrap().address.host_and_port(), "a:80");
+        for wrong in
+            ["", "localhost", ":80", "a:b", "ftp://a:1", "ws://", "a:70000", "a:0", "ws://a:+80/", "a:80/x"]
+        {
+            assert!(Upstream::parse(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The program from outside: real processes, real sockets, real signals, and clients that are not ours.
 
+mod addresses;
 mod admin;
 mod backup;
 mod check;

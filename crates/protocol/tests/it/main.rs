@@ -1,6 +1,7 @@
 //! The wire, the rules of a run and the fold, each tested by calling it.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod fold;
 mod frames;
 mod ids;

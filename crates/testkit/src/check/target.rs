@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use wireproof_client::{Connect, OpenError, Trust};
+use wireproof_protocol::{Address, Scheme};
 
 use super::session::sse::Post;
 use crate::{
@@ -82,30 +83,22 @@ pub struct HttpAnswer {
 impl Target {
     /// A server at an address: `ws://`, `wss://`, `http://` or `https://`; the profile gives the path that it lacks.
     pub fn new(url: &str, profile: Profile, credentials: Credentials) -> Result<Self, TargetError> {
-        let wrong = |why: &str| TargetError::Url { url: url.to_owned(), why: why.to_owned() };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no ws:// or wss://"))?;
+        let address = Address::any(url)
+            .map_err(|error| TargetError::Url { url: error.shown().to_owned(), why: error.reason() })?;
         let posts = profile.endpoint.transport == Transport::Sse;
-        let scheme = match (scheme, posts) {
-            ("ws" | "http", false) => "ws",
-            ("wss" | "https", false) => "wss",
-            ("ws" | "http", true) => "http",
-            ("wss" | "https", true) => "https",
-            _ => return Err(wrong("it must begin with ws://, wss://, http:// or https://")),
+        let scheme = match (address.scheme().is_encrypted(), posts) {
+            (false, false) => Scheme::Ws,
+            (true, false) => Scheme::Wss,
+            (false, true) => Scheme::Http,
+            (true, true) => Scheme::Https,
         };
-        let (authority, path) = match rest.find('/') {
-            Some(slash) if rest.len() > slash + 1 => rest.split_at(slash),
-            Some(slash) => (&rest[..slash], profile.endpoint.path.as_str()),
-            None => (rest, profile.endpoint.path.as_str()),
-        };
-        if authority.is_empty() {
-            return Err(wrong("it names no host"));
-        }
+        let address = address.with_scheme(scheme).or_path(&profile.endpoint.path);
         let issuer = match &credentials {
             Credentials::Secret(secret) => Some(Issuer::hs256("", secret.clone()).nameless()),
             _ => None,
         };
         Ok(Self {
-            url: format!("{scheme}://{authority}{path}"),
+            url: address.to_string(),
             profile,
             credentials,
             trust: Trust::default(),
@@ -359,6 +352,6 @@ pub fn is_unreachable(error: &OpenError) -> bool {
     match error {
         OpenError::Unreachable { .. } | OpenError::Timeout { .. } | OpenError::NotUnderstood { .. } => true,
         OpenError::Ended { ended, .. } => ended.code.is_none(),
-        OpenError::Refused { .. } | OpenError::Url { .. } => false,
+        OpenError::Refused { .. } | OpenError::Url { .. } | OpenError::Token { .. } => false,
     }
 }
