@@ -1,23 +1,31 @@
 //! Settings: flags before environment before file before defaults. File `section.key` = `WIREPROOF_SECTION_KEY`.
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::{Table, Value};
+use wireproof_protocol::listen_address;
 
 use crate::{limits::Limits, sabotage::Bugs};
 
 mod accounts;
 mod environment;
+mod file;
 mod jwt;
+mod known;
+mod log;
 pub mod origins;
 mod sections;
 mod tls;
 
 pub use accounts::AccountsConfig;
+pub use environment::{UnknownVariable, unknown_variables};
 pub use jwt::JwtConfig;
+pub use log::{LogConfig, LogFormat, is_filter};
 pub use sections::*;
 pub use tls::TlsConfig;
 
@@ -25,7 +33,8 @@ pub use tls::TlsConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// Where to listen; port 0 takes a free one, `:8787` is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Where the store and the keys are.
     pub data_dir: PathBuf,
@@ -108,15 +117,17 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML, or holds what no setting is.
-    #[error("the configuration {path} cannot be used: {reason}")]
+    #[error("the configuration {path} cannot be used: {reason}{}", known::hint(key))]
     File {
         /// The file.
         path: PathBuf,
+        /// The setting; empty for a file that is not TOML.
+        key: String,
         /// What is wrong, and where.
         reason: String,
     },
     /// An environment variable cannot be used.
-    #[error("the environment variable {name} cannot be used: {reason}")]
+    #[error("the environment variable {name} cannot be used: {reason}{}", known::variable_hint(name))]
     Environment {
         /// The variable.
         name: String,
@@ -124,7 +135,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A value makes no sense.
-    #[error("{key} = {value} cannot be used: {reason}")]
+    #[error("{key} = {value} cannot be used: {reason}{}", known::hint(key))]
     Value {
         /// The setting.
         key: &'static str,
@@ -133,39 +144,88 @@ pub enum ConfigError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Several of them.
+    #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
+    Several(Vec<ConfigError>),
+}
+
+impl ConfigError {
+    /// Nothing of none, the one of one, and a list of more.
+    fn of(mut faults: Vec<Self>) -> Result<(), Self> {
+        match faults.len() {
+            0 => Ok(()),
+            1 => Err(faults.remove(0)),
+            _ => Err(Self::Several(faults)),
+        }
+    }
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    listen_address(&String::deserialize(deserializer)?)
+        .map_err(|error| serde::de::Error::custom(format!("{error}; {}", error.next())))
 }
 
 impl Config {
-    /// Reads file and environment; flags win.
+    /// Reads file and environment; flags win. The error names every setting that cannot be used.
     pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, ConfigError> {
-        Self::load_with(file, flags, |name| std::env::var(name).ok())
-    }
-
-    fn load_with(
-        file: Option<&Path>,
-        flags: Overrides,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
-        let mut config = match file {
-            None => Config::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
-                toml::from_str(&text).map_err(|e| ConfigError::File {
-                    path: path.to_owned(),
-                    reason: place(&text, &e).trim_end().to_owned(),
-                })?
-            }
-        };
-        config = environment::apply(&config, &environment)?;
-        config.listen = flags.listen.unwrap_or(config.listen);
-        config.data_dir = flags.data_dir.unwrap_or(config.data_dir);
-        config.insecure_no_auth = flags.insecure_no_auth;
-        config.check()?;
+        let (config, faults) = Self::read(file, flags);
+        ConfigError::of(faults)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// The same, with each fault by itself; a setting that cannot be used has its default.
+    pub fn read(file: Option<&Path>, flags: Overrides) -> (Self, Vec<ConfigError>) {
+        Self::read_with(file, flags, |name| std::env::var_os(name))
+    }
+
+    fn read_with(
+        file: Option<&Path>,
+        flags: Overrides,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> (Self, Vec<ConfigError>) {
+        let (mut settings, mut faults) = (known::defaults(), Vec::new());
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Io { path: path.to_owned(), source });
+            let read = text.and_then(|text| file::read(path, &text, &mut settings, &mut faults));
+            faults.extend(read.err());
+        }
+        environment::apply(&mut settings, &environment, &mut faults);
+        // Each value was tried when it was set.
+        let mut config: Self = settings.try_into().unwrap_or_default();
+        config.listen = flags.listen.unwrap_or(config.listen);
+        config.data_dir = flags.data_dir.unwrap_or(config.data_dir);
+        config.insecure_no_auth = flags.insecure_no_auth;
+        let senseless = config.check();
+        if !senseless.is_empty() {
+            config = config.without(&senseless);
+        }
+        faults.extend(senseless);
+        (config, faults)
+    }
+
+    /// The same with the defaults in the place of what these name.
+    fn without(self, faults: &[ConfigError]) -> Self {
+        let insecure_no_auth = self.insecure_no_auth;
+        let (mut settings, defaults) = (Table::try_from(&self).unwrap_or_default(), known::defaults());
+        for fault in faults {
+            let ConfigError::Value { key, .. } = fault else { continue };
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            match (settings.get_mut(section), defaults.get(section)) {
+                (Some(Value::Table(settings)), Some(Value::Table(defaults))) => {
+                    settings.insert(name.to_owned(), defaults[name].clone());
+                }
+                _ => {
+                    settings.insert(name.to_owned(), defaults[name].clone());
+                }
+            }
+        }
+        Self { insecure_no_auth, ..settings.try_into().unwrap_or_default() }
+    }
+
+    /// What makes no sense.
+    fn check(&self) -> Vec<ConfigError> {
+        let mut faults = Vec::new();
         let positive = [
             ("accounts.access_seconds", self.accounts.access_seconds),
             ("accounts.refresh_seconds", self.accounts.refresh_seconds),
@@ -186,7 +246,7 @@ impl Config {
         ];
         for (key, value) in positive {
             if !(1e-3..1e9).contains(&value) {
-                return Err(ConfigError::Value {
+                faults.push(ConfigError::Value {
                     key,
                     value: value.to_string(),
                     reason: "it must be from 0.001 to 1e9",
@@ -200,7 +260,7 @@ impl Config {
         ];
         for (key, value) in not_negative {
             if !(0.0..1e9).contains(&value) {
-                return Err(ConfigError::Value {
+                faults.push(ConfigError::Value {
                     key,
                     value: value.to_string(),
                     reason: "it must be from 0 to 1e9",
@@ -210,7 +270,7 @@ impl Config {
         let limits = &self.limits;
         if limits.dead_seconds <= limits.heartbeat_seconds {
             let (key, value) = ("limits.dead_seconds", limits.dead_seconds.to_string());
-            return Err(ConfigError::Value {
+            faults.push(ConfigError::Value {
                 key,
                 value,
                 reason: "it must be above limits.heartbeat_seconds",
@@ -218,32 +278,23 @@ impl Config {
         }
         if limits.message_hard_bytes > 0 && limits.message_bytes > limits.message_hard_bytes {
             let (key, value) = ("limits.message_bytes", limits.message_bytes.to_string());
-            return Err(ConfigError::Value {
+            faults.push(ConfigError::Value {
                 key,
                 value,
                 reason: "it must not be above limits.message_hard_bytes",
             });
         }
-        self.http.proxies()?;
-        self.metrics.watchers()?;
-        self.http.origins()?;
-        self.jwt.check()?;
-        Ok(())
-    }
-}
-
-/// What is wrong with a file and where, without the line itself: it may hold a secret.
-fn place(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let message = error.message();
-    // A text of the wrong type is told by its type alone.
-    let shown = match (message.find(": string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}: string{}", &message[..start], &message[end + 1..])
+        if self.data_dir.as_os_str().is_empty() {
+            let (key, value) = ("data_dir", "\"\"".to_owned());
+            faults.push(ConfigError::Value { key, value, reason: "it must name a folder" });
         }
-        _ => message.to_owned(),
-    };
-    format!("line {line}: {shown}")
+        let lists = [self.http.proxies().err(), self.metrics.watchers().err(), self.http.origins().err()];
+        faults.extend(lists.into_iter().flatten());
+        faults.extend(self.log.check().err());
+        faults.extend(self.otel.check().err());
+        self.jwt.check(&mut faults);
+        faults
+    }
 }
 
 #[cfg(test)]
@@ -254,8 +305,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wireproof.toml");
         std::fs::write(&path, file).unwrap();
-        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Config::load_with(Some(&path), flags, get)
+        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+        let (config, faults) = Config::read_with(Some(&path), flags, get);
+        ConfigError::of(faults).map(|()| config)
     }
 
     #[test]
@@ -293,5 +345,73 @@ mod tests {
             let error = load(file, &[], none()).unwrap_err().to_string();
             assert!(error.contains("line ") && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    /// Of a file with several faults only the first was named, and the next at the next start.
+    #[test]
+    fn all_faults_of_a_file_and_the_environment_are_named_at_once_with_examples() {
+        let file = "listen = \":99999\"\n[limit]\nrun_seconds = 1\n[limits]\nrun_seconds = nan\nqueud_runs = 7\n\
+                    concurrent_runs = \"many\"\nbody_seconds = -1\n[log]\nlevel = \"warning\"\nformat = \"xml\"\n\
+                    [jwt]\nsecret = 12345\nleeway_seconds = inf\n[metrics]\nallow = [\"10.0.0.0/33\"]\n\
+                    [otel]\nendpoint = \"localhost:4318\"\n[http]\nallowed_origins = [\"a.example\"]\n";
+        let variables = [("WIREPROOF_LIMITS_DEAD_SECONDS", "soon"), ("WIREPROOF_DATA_DIR", "")];
+        let error = load(file, &variables, Overrides::default()).unwrap_err();
+        let ConfigError::Several(faults) = &error else { panic!("{error}") };
+        let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for words in [
+            ["listen", "line 1", "from 1 to 65535"],
+            ["limit:", "line 2", "did you mean limits?"],
+            ["limits.run_seconds", "NaN", "such as limits.run_seconds = 300.0"],
+            ["limits.queud_runs", "line 6", "did you mean limits.queued_runs?"],
+            ["limits.concurrent_runs", "line 7", "such as limits.concurrent_runs = 4"],
+            ["limits.body_seconds", "-1", "such as limits.body_seconds = 30.0"],
+            ["log.level", "warning", "off, error, warn, info, debug or trace"],
+            ["log.format", "line 11", "`text` or `json`"],
+            ["jwt.secret", "line 13", "it must be a text"],
+            ["jwt.leeway_seconds", "inf", "such as jwt.leeway_seconds = 0.0"],
+            ["metrics.allow", "10.0.0.0/33", "such as metrics.allow = ["],
+            ["otel.endpoint", "localhost:4318", "such as otel.endpoint = \"http://127.0.0.1:4318\""],
+            [
+                "http.allowed_origins",
+                "a.example",
+                "such as http.allowed_origins = [\"https://app.example.com\"]",
+            ],
+            ["WIREPROOF_LIMITS_DEAD_SECONDS", "soon", "such as WIREPROOF_LIMITS_DEAD_SECONDS=60.0"],
+            ["data_dir", "name a folder", "such as data_dir = \"wireproof-data\""],
+        ] {
+            let of = |fault: &&String| words.iter().all(|word| fault.contains(word));
+            assert_eq!(shown.iter().filter(of).count(), 1, "{words:?} in:\n{}", shown.join("\n"));
+        }
+        assert_eq!(faults.len(), 15, "{error}");
+        assert!(!error.to_string().contains("12345"), "{error}");
+    }
+
+    /// A variable whose value is no text was passed over, and one that is near to a setting was not told.
+    #[test]
+    fn no_variable_is_passed_over() {
+        use std::os::unix::ffi::OsStringExt;
+        let no_text = |name: &str| (name == "WIREPROOF_LOG_LEVEL").then(|| OsString::from_vec(vec![0xff]));
+        let (_, faults) = Config::read_with(None, Overrides::default(), no_text);
+        assert!(
+            matches!(&faults[..], [ConfigError::Environment { name, .. }] if name == "WIREPROOF_LOG_LEVEL")
+        );
+        let names = || known::keys(&known::defaults()).into_iter().map(|key| known::variable(&key));
+        for (name, near) in [
+            ("WIREPROOF_LIMIT_CONNECTIONS", Some("WIREPROOF_LIMITS_CONNECTIONS")),
+            ("WIREPROOF_LISTN", Some("WIREPROOF_LISTEN")),
+            ("WIREPROOF_METRICS_ALOW", Some("WIREPROOF_METRICS_ALLOW")),
+            ("WIREPROOF_NOTHING_LIKE_IT", None),
+        ] {
+            assert_eq!(known::nearest(name, names()).as_deref(), near, "{name}");
+        }
+    }
+
+    /// A setting that makes no sense is its default for who only looks at the rest, so that no duration is NaN.
+    #[test]
+    fn what_makes_no_sense_has_its_default_for_whoever_looks_on() {
+        let environment =
+            |name: &str| (name == "WIREPROOF_TLS_HANDSHAKE_SECONDS").then(|| OsString::from("nan"));
+        let (config, faults) = Config::read_with(None, Overrides::default(), environment);
+        assert_eq!((config, faults.len()), (Config::default(), 1));
     }
 }

@@ -65,6 +65,9 @@ pub enum StartError {
     /// TLS cannot be spoken.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Several settings cannot be used.
+    #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
+    Several(Vec<StartError>),
     /// The file that says where the server is cannot be written.
     #[error("cannot write the server's address to {data_dir}: {source}")]
     Presence {
@@ -91,6 +94,18 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// True when a setting or a flag has to be changed before a start can succeed.
+    pub fn is_of_settings(&self) -> bool {
+        match self {
+            Self::Settings(_) | Self::Tls(_) | Self::Exposed { .. } | Self::Several(_) => true,
+            Self::Key(key) => key.is_of_settings(),
+            Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::AddrNotAvailable,
+            Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } => false,
+        }
+    }
 }
 
 /// Why settings were not taken in by a running server.
@@ -122,6 +137,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// What keeps a server from starting with these settings, as far as that can be known without the store, the port and
+    /// an issuer. It changes nothing; [`Server::start`] asks the same.
+    pub fn check(config: &Config) -> Vec<StartError> {
+        let mut faults: Vec<StartError> = Vec::new();
+        faults.extend(Traces::from_config(&config.otel).err().map(StartError::from));
+        faults.extend(Keys::faults(&config.jwt, &config.data_dir).into_iter().map(StartError::from));
+        faults.extend(Tls::from_config(&config.tls).err().map(StartError::from));
+        if config.insecure_no_auth && !config.listen.ip().to_canonical().is_loopback() {
+            faults.push(StartError::Exposed { address: config.listen });
+        }
+        faults
+    }
+
     /// Starts a server with the builtin agent; returns when it accepts connections.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
@@ -131,6 +159,12 @@ impl Server {
 
     /// Starts a server with these agents, the first of them for messages that name none.
     pub async fn start_with(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Self, StartError> {
+        let mut faults = Self::check(&config);
+        match faults.len() {
+            0 => {}
+            1 => return Err(faults.remove(0)),
+            _ => return Err(StartError::Several(faults)),
+        }
         let broker: Arc<dyn Broker> = Arc::new(Local::default());
         let metrics = Metrics::new(names(&agents));
         let traces = Arc::new(Traces::from_config(&config.otel)?);
@@ -283,9 +317,6 @@ impl Drop for Server {
 
 async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Auth, StartError> {
     if config.insecure_no_auth {
-        if !config.listen.ip().to_canonical().is_loopback() {
-            return Err(StartError::Exposed { address: config.listen });
-        }
         tracing::warn!(
             "AUTHENTICATION IS SWITCHED OFF: whoever reaches {} without a token is the user \"anonymous\"",
             config.listen

@@ -76,19 +76,41 @@ pub enum KeyError {
         reason: String,
     },
     /// An algorithm that there is not.
-    #[error("jwt.algorithms: {name:?} is none of HS256, EdDSA, ES256, RS256, or there is none at all")]
+    #[error(
+        "jwt.algorithms: {name:?} is none of HS256, EdDSA, ES256, RS256, or there is none at all; such as \
+         jwt.algorithms = [\"HS256\"]"
+    )]
     Algorithm {
         /// Its name.
         name: String,
     },
     /// A permission that there is not.
-    #[error("{key}: {name:?} is not a permission")]
+    #[error(
+        "{key}: {name:?} is not a permission; there are chat, threads:read, threads:write, runs:cancel, admin:read, \
+         admin:users, admin:server and admin:*"
+    )]
     Permission {
         /// The setting.
         key: &'static str,
         /// The name.
         name: String,
     },
+}
+
+impl KeyError {
+    /// True when a setting has to be changed, and not a file of the data directory.
+    pub fn is_of_settings(&self) -> bool {
+        match self {
+            Self::Io { path, .. } => {
+                let own = path.file_name().is_some_and(|name| name == KEY_FILE || name == PREVIOUS_KEY_FILE);
+                !own
+            }
+            Self::Damaged { .. } => false,
+            Self::PublicKey { .. } | Self::Jwks { .. } | Self::Algorithm { .. } | Self::Permission { .. } => {
+                true
+            }
+        }
+    }
 }
 
 /// Everything that settings decide about tokens; replaced as a whole by a reload.
@@ -168,6 +190,18 @@ impl Keys {
     /// The key of a data directory, made if there is none.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, KeyError> {
         Self::from_config(&JwtConfig::default(), data_dir)
+    }
+
+    /// What keeps these settings, or the keys that they name, from being used. It makes no key and asks no issuer.
+    pub fn faults(jwt: &JwtConfig, data_dir: &Path) -> Vec<KeyError> {
+        let mut faults = Rules::faults(jwt);
+        faults.extend(algorithms(jwt).err());
+        faults.extend(Remote::from_config(jwt, &KeyMetrics::default()).err());
+        if !jwt.public_key_file.as_os_str().is_empty() {
+            faults.extend(pem::load(&jwt.public_key_file).err());
+        }
+        faults.extend(local::faults(jwt, data_dir));
+        faults
     }
 
     fn sources(&self) -> Arc<Sources> {
@@ -317,16 +351,18 @@ fn same(one: &Option<Arc<Remote>>, other: &Option<Arc<Remote>>) -> bool {
     }
 }
 
+fn algorithms(jwt: &JwtConfig) -> Result<Vec<Algorithm>, KeyError> {
+    let unknown = |name: &str| KeyError::Algorithm { name: name.to_owned() };
+    if jwt.algorithms.is_empty() {
+        return Err(unknown(""));
+    }
+    jwt.algorithms.iter().map(|name| Algorithm::named(name).ok_or_else(|| unknown(name))).collect()
+}
+
 impl Sources {
     fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics, bugs: &Bugs) -> Result<Self, KeyError> {
         let rules = Rules::from_config(jwt)?.with_bugs(bugs.clone());
-        let unknown = |name: &str| KeyError::Algorithm { name: name.to_owned() };
-        let algorithms =
-            jwt.algorithms.iter().map(|name| Algorithm::named(name).ok_or_else(|| unknown(name)));
-        let algorithms = algorithms.collect::<Result<Vec<_>, _>>()?;
-        if algorithms.is_empty() {
-            return Err(unknown(""));
-        }
+        let algorithms = algorithms(jwt)?;
         let remote = Remote::from_config(jwt, metrics)?.map(Arc::new);
         let file = match jwt.public_key_file.as_os_str().is_empty() {
             true => Vec::new(),

@@ -85,6 +85,16 @@ impl Rules {
         })
     }
 
+    /// What the settings grant and there is not: the first of each setting.
+    pub fn faults(jwt: &JwtConfig) -> Vec<KeyError> {
+        let mapped = jwt
+            .permission_map
+            .values()
+            .try_for_each(|names| permissions("jwt.permission_map", names).map(drop));
+        let default = permissions("jwt.default_permissions", &jwt.default_permissions).map(drop);
+        [mapped, default].into_iter().filter_map(Result::err).collect()
+    }
+
     /// The same rules, broken on purpose.
     pub fn with_bugs(self, bugs: Bugs) -> Self {
         Self { bugs, ..self }

@@ -1,45 +1,69 @@
 //! What the environment says, by the type of the setting it replaces; a list is separated by commas.
 
+use std::ffi::OsString;
+
 use toml::{Table, Value};
 
-use super::{Config, ConfigError};
+use super::{ConfigError, known};
 
-/// Puts what the environment says in the place of what the config says, by the type of the setting.
-pub fn apply(config: &Config, environment: &impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-    let unusable = |name: &str, reason: String| ConfigError::Environment { name: name.to_owned(), reason };
-    let mut table = Table::try_from(config).map_err(|e| unusable("WIREPROOF_*", e.to_string()))?;
-    let mut last = String::from("WIREPROOF_*");
-    replace(&mut table, "WIREPROOF", environment, &mut last)?;
-    table.try_into().map_err(|e: toml::de::Error| unusable(&last, e.message().to_owned()))
+/// Variables that are ours and no setting of the server.
+const OTHERS: [&str; 4] = ["WIREPROOF_LOG", "WIREPROOF_URL", "WIREPROOF_TOKEN", "WIREPROOF_PASSWORD"];
+
+/// Puts what the environment says in the place of what the settings say, by the type of the setting. What cannot be used
+/// stays as it was, and is added to the faults.
+pub fn apply(
+    settings: &mut Table,
+    environment: &impl Fn(&str) -> Option<OsString>,
+    faults: &mut Vec<ConfigError>,
+) {
+    for key in known::keys(settings) {
+        let name = known::variable(&key);
+        let Some(text) = environment(&name) else { continue };
+        let read = text
+            .into_string()
+            .map_err(|_| "it is not UTF-8".to_owned())
+            .and_then(|text| value(&key, &text, settings))
+            .and_then(|value| known::set(settings, &key, value));
+        if let Err(reason) = read {
+            faults.push(ConfigError::Environment { name, reason });
+        }
+    }
 }
 
-fn replace(
-    table: &mut Table,
-    prefix: &str,
-    environment: &impl Fn(&str) -> Option<String>,
-    last: &mut String,
-) -> Result<(), ConfigError> {
-    for (key, value) in table.iter_mut() {
-        let name = format!("{prefix}_{}", key.to_uppercase());
-        if let Value::Table(section) = value {
-            replace(section, &name, environment, last)?;
-            continue;
-        }
-        let Some(text) = environment(&name) else { continue };
-        let reason = |what: &str| ConfigError::Environment {
-            name: name.clone(),
-            reason: format!("{text:?} is not {what}"),
-        };
-        *value = match value {
-            Value::Integer(_) => Value::Integer(text.parse().map_err(|_| reason("a whole number"))?),
-            Value::Float(_) => Value::Float(text.parse().map_err(|_| reason("a number"))?),
-            Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| reason("true or false"))?),
-            Value::Array(_) => Value::Array(
-                text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect(),
-            ),
-            _ => Value::String(text.clone()),
-        };
-        last.clone_from(&name);
-    }
-    Ok(())
+fn value(key: &str, text: &str, settings: &Table) -> Result<Value, String> {
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let table = settings.get(section).and_then(Value::as_table).unwrap_or(settings);
+    let not = |what: &str| format!("{text:?} is not {what}");
+    Ok(match table.get(name) {
+        Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| not("a whole number"))?),
+        Some(Value::Float(_)) => Value::Float(text.parse().map_err(|_| not("a number"))?),
+        Some(Value::Boolean(_)) => Value::Boolean(text.parse().map_err(|_| not("true or false"))?),
+        Some(Value::Array(_)) => Value::Array(
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect(),
+        ),
+        Some(Value::Table(_)) => return Err("a table can only be set in a file".to_owned()),
+        _ => Value::String(text.to_owned()),
+    })
+}
+
+/// A variable that begins as ours do and is none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The one that may be meant.
+    pub nearest: Option<String>,
+}
+
+/// The variables of this process that begin with `WIREPROOF_` and have no effect.
+pub fn unknown_variables() -> Vec<UnknownVariable> {
+    let settings = known::keys(&known::defaults()).into_iter().map(|key| known::variable(&key));
+    let names: Vec<String> = settings.chain(OTHERS.map(str::to_owned)).collect();
+    let set = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let mut unknown: Vec<UnknownVariable> = set
+        .filter(|name| name.starts_with("WIREPROOF_") && !names.contains(name))
+        .map(|name| UnknownVariable { nearest: known::nearest(&name, names.iter().cloned()), name })
+        .collect();
+    unknown.sort_by(|one, other| one.name.cmp(&other.name));
+    unknown
 }

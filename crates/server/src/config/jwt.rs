@@ -91,32 +91,28 @@ impl JwtConfig {
     }
 
     /// What makes no sense.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key, value: &dyn fmt::Display, reason| {
-            Err(ConfigError::Value { key, value: value.to_string(), reason })
+    pub(super) fn check(&self, faults: &mut Vec<ConfigError>) {
+        let mut refuse = |key, value: &dyn fmt::Display, reason| {
+            faults.push(ConfigError::Value { key, value: value.to_string(), reason });
         };
         for (key, secret) in [("jwt.secret", &self.secret), ("jwt.previous_secret", &self.previous_secret)] {
             if !secret.is_empty() && secret.len() < 32 {
-                return refuse(key, &"(hidden)", "it must have 32 bytes or more");
+                refuse(key, &"(hidden)", "it must have 32 bytes or more");
             }
         }
         if !(0.0..=300.0).contains(&self.leeway_seconds) {
-            return refuse("jwt.leeway_seconds", &self.leeway_seconds, "it must be from 0 to 300");
+            refuse("jwt.leeway_seconds", &self.leeway_seconds, "it must be from 0 to 300");
         }
         let minimum = self.jwks_min_seconds;
         if !(0.05..=3600.0).contains(&minimum) {
-            return refuse("jwt.jwks_min_seconds", &minimum, "it must be from 0.05 to 3600");
+            refuse("jwt.jwks_min_seconds", &minimum, "it must be from 0.05 to 3600");
         }
         let refresh = self.jwks_refresh_seconds;
         if !(minimum..=86_400.0).contains(&refresh) {
-            return refuse(
-                "jwt.jwks_refresh_seconds",
-                &refresh,
-                "it must be from jwt.jwks_min_seconds to 86400",
-            );
+            refuse("jwt.jwks_refresh_seconds", &refresh, "it must be from jwt.jwks_min_seconds to 86400");
         }
         if !(refresh..=1e9).contains(&self.jwks_keep_seconds) {
-            return refuse(
+            refuse(
                 "jwt.jwks_keep_seconds",
                 &self.jwks_keep_seconds,
                 "it must be from jwt.jwks_refresh_seconds to 1e9",
@@ -126,9 +122,8 @@ impl JwtConfig {
             [("jwt.user_claim", &self.user_claim), ("jwt.permissions_claim", &self.permissions_claim)]
         {
             if claim.is_empty() {
-                return refuse(key, &"\"\"", "it must name a claim");
+                refuse(key, &"\"\"", "it must name a claim");
             }
         }
-        Ok(())
     }
 }

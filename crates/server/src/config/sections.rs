@@ -1,6 +1,7 @@
 //! The sections of the settings, with their defaults.
 
 use serde::{Deserialize, Serialize};
+use wireproof_protocol::Address;
 
 use super::{ConfigError, origins::Origins};
 use crate::limits::{
@@ -90,39 +91,25 @@ impl MetricsConfig {
     }
 }
 
-/// How the program logs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// A line an event as text, or as a JSON object.
-    pub format: LogFormat,
-    /// How much: `error` to `trace`, or by module such as `info,wireproof_server=debug`.
-    pub level: String,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info,rmcp=warn".to_owned() }
-    }
-}
-
-/// How lines of the log look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs: one JSON object a line.
-    Json,
-}
-
 /// Where traces go; only in a build with the feature `otel`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtelConfig {
     /// The address of an OTLP receiver over HTTP, such as `http://127.0.0.1:4318`; none when empty.
     pub endpoint: String,
+}
+
+impl OtelConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.endpoint.is_empty() {
+            return Ok(());
+        }
+        Address::web(&self.endpoint).map(drop).map_err(|error| ConfigError::Value {
+            key: "otel.endpoint",
+            value: format!("{:?}", error.shown()),
+            reason: "it must be the address of an OTLP receiver over HTTP",
+        })
+    }
 }
 
 /// What stands before the server.

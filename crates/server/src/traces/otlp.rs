@@ -18,6 +18,8 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider, Span},
 };
 
+use wireproof_protocol::Address;
+
 use super::{RunFacts, TraceParent};
 
 /// How long the receiver may take for one batch.
@@ -39,10 +41,8 @@ pub struct RunSpan {
 impl Exporter {
     /// An exporter to the receiver at this address, such as `http://127.0.0.1:4318`.
     pub fn to(endpoint: &str) -> Result<Self, &'static str> {
-        if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-            return Err(
-                "it must be the address of an OTLP receiver over HTTP, such as http://127.0.0.1:4318",
-            );
+        if Address::web(endpoint).is_err() {
+            return Err("it must be the address of an OTLP receiver over HTTP");
         }
         let exporter = SpanExporter::builder()
             .with_http()

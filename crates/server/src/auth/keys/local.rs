@@ -2,7 +2,7 @@
 
 use std::{
     fs::OpenOptions,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
@@ -89,6 +89,22 @@ pub fn previous(jwt: &JwtConfig, data_dir: &Path) -> Result<Vec<Key>, KeyError> 
         Err(source) => return Err(KeyError::Io { path, source }),
     }
     Ok(keys)
+}
+
+/// What keeps the keys of the data directory from being used; one that is not there yet is made at the start.
+pub(super) fn faults(jwt: &JwtConfig, data_dir: &Path) -> Vec<KeyError> {
+    let path = data_dir.join(KEY_FILE);
+    let own = match OpenOptions::new().read(true).open(&path) {
+        _ if !jwt.secret.is_empty() => None,
+        Ok(mut file) => read_key(&mut file, &path).err(),
+        // A folder that is none is the store's to tell.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(source) => Some(KeyError::Io { path, source }),
+    };
+    let before = previous(jwt, data_dir).err().filter(
+        |error| !matches!(error, KeyError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory),
+    );
+    own.into_iter().chain(before).collect()
 }
 
 pub(super) fn load_or_create(data_dir: &Path) -> Result<Vec<u8>, KeyError> {

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Uri;
 use reqwest::{Client, redirect::Policy};
 use tokio::sync::{Notify, watch};
+use wireproof_protocol::Address;
 
 use super::{KeyError, jwks, key::Key};
 use crate::{config::JwtConfig, metrics::KeyMetrics};
@@ -59,11 +59,12 @@ impl Remote {
             return Ok(None);
         }
         let refuse = |reason: String| KeyError::Jwks { url: shown(&jwt.jwks_url), reason };
+        let address = Address::web(&jwt.jwks_url).map_err(|error| refuse(error.reason()))?;
         if !is_allowed(&jwt.jwks_url) {
             let rule = "it must be https://…, or http://… on this machine, without a user name";
             return Err(refuse(rule.to_owned()));
         }
-        let local = jwt.jwks_url.starts_with("http:");
+        let local = !address.scheme().is_encrypted();
         let policy = Policy::custom(move |attempt| {
             let (from, to) = (attempt.previous().first().map(|url| url.scheme()), attempt.url());
             if attempt.previous().len() > REDIRECTS || from != Some(to.scheme()) || !is_allowed(to.as_str()) {
@@ -254,31 +255,15 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// True for what keys may be taken from: over TLS, or from this very machine.
 fn is_allowed(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else { return false };
-    if authority.as_str().contains('@') || host.is_empty() {
-        return false;
-    }
-    let here = || {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    };
-    match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => here(),
-        _ => false,
-    }
+    Address::web(url).is_ok_and(|address| address.scheme().is_encrypted() || address.is_loopback())
 }
 
 /// An address without what may be secret in it.
 fn shown(url: &str) -> String {
-    url.parse::<Uri>().ok().map_or_else(
-        || "(no address)".to_owned(),
-        |uri| {
-            let scheme = uri.scheme_str().unwrap_or_default();
-            format!("{scheme}://{}{}", uri.host().unwrap_or_default(), uri.path())
-        },
-    )
+    match Address::web(url) {
+        Ok(address) => address.url().split('?').next().unwrap_or_default().to_owned(),
+        Err(error) => error.shown().to_owned(),
+    }
 }
 
 #[cfg(test)]
