@@ -1,13 +1,13 @@
 //! `wireproof admin`: what an administrator asks of a running server: who is connected, and sending them away.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use wireproof_client::Trust;
 use wireproof_protocol::Address;
 use wireproof_server::{Config, Overrides};
 
@@ -15,11 +15,13 @@ use crate::{
     address::{self, Read},
     exit::Stop,
     logging,
-    running::Running,
+    output::exact,
+    running::{ANSWER_SECONDS, Running},
     runtime,
+    token::parse_seconds,
 };
 
-/// It asks the server that runs on the data folder, as its operator; or another one, with a token that may.
+/// It asks the server that runs on the data folder over the operator's socket there; or another one, with a token that may.
 #[derive(Args)]
 pub(crate) struct Admin {
     #[command(subcommand)]
@@ -33,6 +35,12 @@ pub(crate) struct Admin {
     /// A server elsewhere, such as http://10.0.0.7:8787; its token comes from WIREPROOF_TOKEN.
     #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["data_dir", "config"], value_parser = Read(Address::base))]
     url: Option<Address>,
+    /// A PEM file with more certificates to trust, for --url.
+    #[arg(long, value_name = "FILE", global = true, requires = "url")]
+    ca: Option<PathBuf>,
+    /// How long the server may take to answer.
+    #[arg(long, value_name = "SECONDS", global = true, default_value = ANSWER_SECONDS, value_parser = parse_seconds)]
+    timeout: Duration,
 }
 
 #[derive(Subcommand)]
@@ -103,11 +111,16 @@ impl Admin {
 
     async fn server(&self) -> anyhow::Result<Running> {
         if let Some(url) = &self.url {
-            return Ok(Running::elsewhere(url.clone(), address::token_of_environment()?));
+            let token = address::token_of_environment()?;
+            let trust = match &self.ca {
+                Some(ca) => Trust::with_pem_file(ca).context("reading --ca")?,
+                None => Trust::default(),
+            };
+            return Ok(Running::elsewhere(url.clone(), token, trust, self.timeout));
         }
         let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
         let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
-        let found = Running::find(&config).await?;
+        let found = Running::find(&config, self.timeout).await?;
         let nobody = || Stop::Unreachable(format!("no server runs on {}", config.data_dir.display()));
         Ok(found.ok_or_else(nobody)?)
     }
@@ -145,24 +158,41 @@ impl Act {
             }
         };
         let answer = server.call(method, &path, body).await?;
-        self.tell(&answer).context("writing to stdout")
+        self.tell(server, &answer)
     }
 
-    fn tell(&self, answer: &Value) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        let ended = answer["disconnected"].as_u64().unwrap_or(1);
+    /// Says what was done, as the server says it.
+    fn tell(&self, server: &Running, answer: &Value) -> anyhow::Result<()> {
+        let mut out = exact().to_the_end();
         match self {
-            Act::Connections { json: true, .. } => writeln!(out, "{answer}"),
-            Act::Connections { .. } => {
-                for connection in answer["connections"].as_array().into_iter().flatten() {
+            Act::Connections { json, .. } => {
+                let connections = server.said(answer, "connections")?.as_array();
+                let total = server.said(answer, "total")?;
+                if *json {
+                    writeln!(out, "{answer}")?;
+                    return Ok(());
+                }
+                for connection in connections.into_iter().flatten() {
                     writeln!(out, "{}", line(connection))?;
                 }
-                writeln!(out, "{} connections", answer["total"])
+                writeln!(out, "{total} connections")?;
             }
-            Act::Disconnect(_) => writeln!(out, "ended {ended} connections"),
-            Act::Revoke(_) => writeln!(out, "revoked; ended {ended} connections"),
-            Act::Drain { .. } => writeln!(out, "the server goes away"),
+            Act::Disconnect(Whom { connection: Some(_), .. }) => {
+                server.said_nothing(answer)?;
+                writeln!(out, "ended 1 connections")?;
+            }
+            Act::Disconnect(_) => {
+                writeln!(out, "ended {} connections", server.said(answer, "disconnected")?)?
+            }
+            Act::Revoke(_) => {
+                writeln!(out, "revoked; ended {} connections", server.said(answer, "disconnected")?)?;
+            }
+            Act::Drain { .. } => {
+                server.said(answer, "draining")?;
+                writeln!(out, "the server goes away")?;
+            }
         }
+        Ok(())
     }
 }
 

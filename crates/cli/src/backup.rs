@@ -15,7 +15,7 @@ use wireproof_server::{
     store::embedded::backup::{self, Contents, Progress},
 };
 
-use crate::logging;
+use crate::{logging, output::exact};
 
 /// The server need not stop, and is not slowed down. The file is checked before it gets its name. It holds no key.
 #[derive(Args)]
@@ -43,16 +43,16 @@ impl Backup {
         let contents = backup::take(&config.data_dir, &self.to, self.force, &mut bar.watch())
             .context("taking the backup")?;
         bar.end();
-        tell(&self.to, &contents).context("writing to stdout")
+        tell(&mut exact(), &self.to, &contents).context("writing to stdout")
     }
 }
 
 /// One line on what a backup holds.
-pub(crate) fn tell(path: &Path, contents: &Contents) -> io::Result<()> {
+pub(crate) fn tell(out: &mut impl Write, path: &Path, contents: &Contents) -> io::Result<()> {
     let Contents { cut, holds, bytes } = contents;
     let cut = Timestamp::from_microsecond((cut * 1e6) as i64).unwrap_or_default();
     writeln!(
-        io::stdout(),
+        out,
         "{}: {} users, {} events, {} runs ({} under way), {} bytes, as of {cut:.3}",
         path.display(),
         holds.users,

@@ -5,6 +5,7 @@ mod talk;
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -16,6 +17,7 @@ use wireproof_protocol::Address;
 use crate::{
     address::{self, Read},
     runtime,
+    token::parse_seconds,
     transcript::DIM,
 };
 use talk::Talk;
@@ -38,6 +40,9 @@ pub(crate) struct Chat {
     /// Show each frame as it was on the wire, one a line.
     #[arg(long)]
     json: bool,
+    /// How long the server may take to let this client in, and to take a message; its run may take longer.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    timeout: Duration,
     /// Say this, show the answer, and end.
     text: Option<String>,
 }
@@ -48,12 +53,12 @@ impl Chat {
     }
 
     async fn talk(self) -> anyhow::Result<()> {
-        let mut connect = Connect::to(self.url.to_string()).token(&self.token);
+        let mut connect = Connect::to(self.url.to_string()).token(&self.token).within(self.timeout);
         if let Some(ca) = &self.ca {
             connect = connect.trust(Trust::with_pem_file(ca).context("reading --ca")?);
         }
         let client = Client::connect(connect, Backoff::default()).await?;
-        let mut talk = Talk::new(client, self.thread, self.json)?;
+        let mut talk = Talk::new(client, self.thread, self.json, self.timeout)?;
         match self.text {
             Some(text) => {
                 talk.say(&text).await?;

@@ -5,7 +5,7 @@ mod outlet;
 mod prove;
 mod whom;
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
 use wireproof_testkit::{
@@ -15,8 +15,11 @@ use wireproof_testkit::{
 
 use crate::{
     exit::Stop,
-    logging, runtime,
+    logging,
+    output::styled,
+    runtime,
     signals::or_stop,
+    token::parse_seconds,
     transcript::{BOLD, DIM, NOTE},
 };
 use whom::Whom;
@@ -45,6 +48,9 @@ pub(crate) struct Check {
     /// A PEM file with more certificates to trust.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// How long the server may take for a handshake, and for an answer over HTTP.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    timeout: Duration,
     /// Leave out the checks that take more than a second or so.
     #[arg(long)]
     quick: bool,
@@ -158,7 +164,7 @@ impl Check {
 }
 
 fn list(judge: &Judge) -> anyhow::Result<()> {
-    let mut out = anstream::stdout();
+    let mut out = styled().to_the_end();
     let checks = judge.chosen();
     for check in &checks {
         let severity = format!("{:?}", check.severity).to_lowercase();
@@ -169,7 +175,7 @@ fn list(judge: &Judge) -> anyhow::Result<()> {
 }
 
 fn explain(judge: &Judge, whom: &Whom) -> anyhow::Result<()> {
-    let mut out = anstream::stdout();
+    let mut out = styled().to_the_end();
     let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
     for check in &chosen {
         match missing.get(check.id) {

@@ -12,7 +12,9 @@ use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, Outcome};
 
 use crate::{
     exit::Stop,
-    logging, runtime,
+    logging,
+    output::styled,
+    runtime,
     signals::or_stop,
     transcript::{BAD, BOLD, DIM, GOOD, event_line, line, short},
 };
@@ -42,7 +44,7 @@ impl Demo {
     }
 
     async fn play(self) -> anyhow::Result<()> {
-        let mut out = anstream::stdout();
+        let mut out = styled();
         let mut stage = Stage::build().await?;
         writeln!(
             out,

@@ -10,6 +10,7 @@ mod tls;
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,7 +18,7 @@ use clap::Args;
 use serde::Serialize;
 use wireproof_server::{Config, Overrides};
 
-use crate::{exit::Stop, runtime};
+use crate::{exit::Stop, output, runtime, token::parse_seconds};
 
 /// The settings are those that `wireproof serve` would take. Ends with 1 when something is an error, with 0 when all is
 /// fine or only worth a thought.
@@ -35,6 +36,9 @@ pub(crate) struct Doctor {
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
+    /// How long an issuer of keys may take to answer.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    timeout: Duration,
 }
 
 /// How bad it is.
@@ -97,7 +101,7 @@ impl Doctor {
         };
         match Config::load(self.config.as_deref(), overrides) {
             Ok(config) => {
-                let checking = examine(&config, self.config.as_deref(), &mut findings);
+                let checking = examine(&config, self.config.as_deref(), self.timeout, &mut findings);
                 runtime::run_single(async {
                     checking.await;
                     Ok(())
@@ -119,16 +123,16 @@ impl Doctor {
     }
 }
 
-async fn examine(config: &Config, file: Option<&Path>, findings: &mut Findings) {
+async fn examine(config: &Config, file: Option<&Path>, within: Duration, findings: &mut Findings) {
     settings::examine(config, file, findings);
     let store = store::examine(config, findings);
-    keys::examine(config, findings).await;
+    keys::examine(config, within, findings).await;
     tls::examine(config, findings);
     machine::examine(config, store, findings);
 }
 
 fn print(findings: &[Finding], json: bool) -> io::Result<()> {
-    let mut out = anstream::stdout().lock();
+    let mut out = output::of(json).to_the_end();
     if json {
         return writeln!(out, "{}", serde_json::to_string_pretty(findings)?);
     }

@@ -1,10 +1,12 @@
 //! How a command ends: the exit code, and for an error what to do next.
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
 use anyhow::Error;
 use wireproof_client::{ClientError, GiveUp, OpenError};
-use wireproof_server::{ConfigError, store::embedded::backup::BackupError};
+use wireproof_server::{ConfigError, files::PlaceError, store::embedded::backup::BackupError};
+
+use crate::output;
 
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str =
@@ -41,8 +43,8 @@ pub(crate) fn code(done: Result<(), Error>) -> ExitCode {
     if error.downcast_ref() == Some(&Stop::Failed) {
         return ExitCode::from(1);
     }
-    // Whoever closed the pipe has seen enough.
-    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_broken_pipe)) {
+    // Whoever closed stdout has seen enough. A pipe that broke elsewhere, as to a server, is a failure.
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(output::is_closed)) {
         return ExitCode::SUCCESS;
     }
     let (code, next) = judge(&error);
@@ -69,14 +71,11 @@ fn tell(error: &Error) -> String {
     told
 }
 
-fn is_broken_pipe(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
-}
-
 const ASK_FOR_TOKEN: &str =
     "get a token with `wireproof token --user ID --data-dir DIR` (the server's own folder)";
 const CORRECT_IT: &str =
     "correct it or leave it out; flags win over WIREPROOF_*, and that over the file of --config";
+const IS_IT_WIREPROOF: &str = "check the address: what answers there speaks another protocol";
 const IS_IT_RUNNING: &str = "check the address, or start a server with `wireproof serve`";
 
 fn judge(error: &Error) -> (u8, Option<&'static str>) {
@@ -106,8 +105,14 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
             Some(ClientError::Over { why: GiveUp::Told(1008) | GiveUp::Refused(_), .. }) => {
                 return (4, Some(ASK_FOR_TOKEN));
             }
-            Some(ClientError::Over { .. }) => return (3, Some(IS_IT_RUNNING)),
+            Some(ClientError::Over { .. } | ClientError::NotConnected(_) | ClientError::Timeout(_)) => {
+                return (3, Some(IS_IT_RUNNING));
+            }
+            Some(ClientError::Unreadable(_)) => return (3, Some(IS_IT_WIREPROOF)),
             _ => {}
+        }
+        if cause.is::<PlaceError>() {
+            return (1, Some("give another place; nothing was written there"));
         }
     }
     (1, None)
@@ -116,8 +121,10 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
 fn of_backup(error: &BackupError) -> Option<&'static str> {
     Some(match error {
         BackupError::NoStore { .. } => "give the server's data folder with --data-dir",
-        BackupError::Exists { .. } => "give another --to, or replace it with --force",
-        BackupError::Busy { .. } => "wait for the other one, or give another place",
+        BackupError::Place(PlaceError::Exists { .. }) => "give another --to, or replace it with --force",
+        BackupError::Place(_) | BackupError::OwnPlace { .. } => {
+            "give another --to; nothing was written there"
+        }
         BackupError::Foreign { .. } | BackupError::Unsealed { .. } | BackupError::Damaged { .. } => {
             "give another backup with --from; nothing was changed"
         }
@@ -128,6 +135,8 @@ fn of_backup(error: &BackupError) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -149,5 +158,8 @@ mod tests {
         assert_eq!(coded(Error::new(Stop::Usage("no".into()))), 2);
         assert_eq!(coded(Error::new(Stop::Refused("no".into())).context("x")), 4);
         assert_eq!(coded(anyhow::anyhow!("else")), 1);
+        // Bug: a request that could not be sent, or was not answered, counted as a failed check.
+        assert_eq!(coded(Error::new(ClientError::NotConnected(Box::default())).context("x")), 3);
+        assert_eq!(coded(ClientError::Timeout(std::time::Duration::from_secs(1)).into()), 3);
     }
 }

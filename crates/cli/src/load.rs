@@ -20,13 +20,14 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use wireproof_protocol::Address;
+use wireproof_server::files::Draft;
 
 use crate::{
     address::{self, Read},
     exit::Stop,
-    runtime,
+    output, runtime,
     signals::or_stop,
-    token::parse_duration,
+    token::{parse_duration, parse_seconds},
 };
 use book::Book;
 use conductor::Conductor;
@@ -97,6 +98,9 @@ pub(crate) struct Load {
     /// The server's process, to read its memory; found by itself when it listens on this machine.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// How long the server may take to let a connection in.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    timeout: Duration,
     /// Write all that was sent and came as JSON lines, for `wireproof verify`; it is kept in memory until then.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -119,18 +123,16 @@ impl Load {
             return Err(Stop::Usage("--rate must be 0 to 1000000".into()).into());
         }
         raise_file_limit(self.connections())?;
-        if let Some(path) = &self.record {
-            // A measurement that cannot be written down shows it before it is made.
-            std::fs::File::create(path)
-                .map_err(|error| Stop::Usage(format!("--record {}: {error}", path.display())))?;
-        }
+        // A measurement that cannot be written down shows it before it is made.
+        let record = self.record.as_deref().map(Draft::private).transpose();
+        let record = record.map_err(|error| Stop::Usage(format!("--record: {error}")))?;
         // Stopped, it takes the server that it started along.
-        runtime::run_single(or_stop(self.measure()))
+        runtime::run_single(or_stop(self.measure(record)))
     }
 
-    async fn measure(self) -> anyhow::Result<()> {
+    async fn measure(self, record: Option<Draft>) -> anyhow::Result<()> {
         let target = Target::find(&self).await?;
-        let book = self.record.as_ref().map(|_| Book::new()).transpose()?;
+        let book = record.as_ref().map(|_| Book::new()).transpose()?;
         let mut conductor = Conductor::new(&self, &target, book.clone());
         conductor.open(&self, &target, &progress("opening", self.connections() as u64)).await?;
         let bar = progress("running", self.schedule().duration().as_millis() as u64);
@@ -145,11 +147,11 @@ impl Load {
         let (course, tally) = conductor.end();
         let mut report = Report::new(&self, course, tally);
         report.self_check = pause.map(|pause| Finding::of(&report, self.duration, pause));
-        if let (Some(book), Some(path)) = (&book, &self.record) {
-            book.write(path, &target.url.to_string())?;
+        if let (Some(book), Some(record)) = (&book, record) {
+            book.write(record, &target.url.to_string())?;
         }
         target.close().await;
-        let mut out = anstream::stdout();
+        let mut out = output::of(self.json).to_the_end();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
             false => report.write(&mut out)?,

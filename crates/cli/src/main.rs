@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod load;
 mod logging;
+mod output;
 mod proxy;
 mod restore;
 mod running;

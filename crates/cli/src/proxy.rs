@@ -21,7 +21,13 @@ use wireproof_testkit::{
     proxy::{Cut, Direction, Fault, Toxic, Trigger},
 };
 
-use crate::{address::Read, exit::Stop, runtime, signals::Signals, token::parse_duration};
+use crate::{
+    address::Read,
+    exit::Stop,
+    runtime,
+    signals::Signals,
+    token::{parse_duration, parse_seconds},
+};
 use upstream::Upstream;
 
 /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control. Without any
@@ -43,6 +49,9 @@ pub(crate) struct Proxy {
     /// Write what it does to this file, a JSON object a line; what is in the file stays.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// How long the server's name may take to be looked up, and the server to accept a connection.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    timeout: Duration,
     /// The flags below act only on the way to here.
     #[arg(long, value_name = "WAY")]
     to: Option<Way>,
@@ -101,8 +110,8 @@ impl Proxy {
     async fn serve(self) -> anyhow::Result<()> {
         // Before the ready line: who reads it may send a signal at once.
         let mut signals = Signals::listen().context("listening for signals")?;
-        let upstream = self.upstream.resolve().await?;
-        let proxy = FaultProxy::start_at(self.listen, upstream, self.seed).await;
+        let upstream = self.upstream.resolve(self.timeout).await?;
+        let proxy = FaultProxy::start_at(self.listen, upstream, self.seed, self.timeout).await;
         let proxy = Arc::new(proxy.with_context(|| format!("listening on {}", self.listen))?);
         proxy.set(self.asked());
         let journal = self.journal.as_deref().map(notes::open).transpose()?;

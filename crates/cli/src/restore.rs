@@ -1,7 +1,7 @@
 //! `wireproof restore`: puts a backup in the place of a store; a server that runs there is restarted in place.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,8 +19,10 @@ use crate::{
     backup::{Bar, tell},
     exit::Stop,
     logging,
-    running::Running,
+    output::exact,
+    running::{ANSWER_SECONDS, Running},
     runtime,
+    token::parse_seconds,
 };
 
 /// How long a running server may take beyond its own drain to come back with the restored store.
@@ -48,6 +50,9 @@ pub(crate) struct Restore {
     /// Go on taking the tokens and logins that are good now.
     #[arg(long)]
     keep_sessions: bool,
+    /// How long a running server may take to answer; its restart may take longer.
+    #[arg(long, value_name = "SECONDS", default_value = ANSWER_SECONDS, value_parser = parse_seconds)]
+    timeout: Duration,
 }
 
 impl Restore {
@@ -67,11 +72,11 @@ impl Restore {
         let contents = restore::stage(&self.from, folder, self.keep_sessions, &mut bar.watch())
             .context("restoring the backup")?;
         bar.end();
-        tell(&self.from, &contents).context("writing to stdout")?;
+        tell(&mut exact().to_the_end(), &self.from, &contents).context("writing to stdout")?;
         runtime::run_single(async {
-            match Running::find(&config).await {
+            match Running::find(&config, self.timeout).await {
                 Ok(None) => apply(folder),
-                Ok(Some(running)) => restart(&running, &config).await,
+                Ok(Some(running)) => restart(&running, &config, self.timeout).await,
                 Err(error) => Err(error),
             }
             .with_context(|| {
@@ -87,7 +92,7 @@ impl Restore {
 /// Nobody has the store open.
 fn apply(folder: &Path) -> anyhow::Result<()> {
     let applied = restore::apply_now(folder)?;
-    let mut out = io::stdout();
+    let mut out = exact().to_the_end();
     if let Some(aside) = applied.and_then(|applied| applied.aside) {
         writeln!(out, "the old store is now {}", aside.display())?;
     }
@@ -95,16 +100,20 @@ fn apply(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// A server has it open: it drains, and starts again with the restored store.
-async fn restart(running: &Running, config: &Config) -> anyhow::Result<()> {
+async fn restart(running: &Running, config: &Config, within: Duration) -> anyhow::Result<()> {
     let folder = &config.data_dir;
-    running.call(Method::POST, "/api/admin/restart", None).await?;
+    let answer = running.call(Method::POST, "/api/admin/restart", None).await?;
+    running.said(&answer, "restarting")?;
     let deadline = Instant::now() + Duration::from_secs_f64(config.drain.seconds) + RESTART_PATIENCE;
     // The staged file has its new place, and a server is there again.
-    while restore::is_staged(folder) || !Embedded::is_held(folder)? || Running::find(config).await.is_err() {
+    while restore::is_staged(folder)
+        || !Embedded::is_held(folder)?
+        || Running::find(config, within).await.is_err()
+    {
         if Instant::now() > deadline {
             bail!("the server did not come back in time; its log says why");
         }
         sleep(LOOK).await;
     }
-    Ok(writeln!(io::stdout(), "restored {}; the server was restarted", folder.display())?)
+    Ok(writeln!(exact().to_the_end(), "restored {}; the server was restarted", folder.display())?)
 }

@@ -1,10 +1,6 @@
 //! `wireproof token`: signs a token with the server's key; makes the key of a data folder that has none.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -12,8 +8,14 @@ use jiff::SignedDuration;
 use wireproof_protocol::UserId;
 use wireproof_server::{
     Config, Overrides,
-    auth::{Permission, Permissions, keys::Signer},
+    auth::{
+        Permission, Permissions,
+        keys::Signer,
+        reserved::{RESERVED, is_reserved},
+    },
 };
+
+use crate::{exit::Stop, output::exact};
 
 /// It is signed with the server's key: that of its settings, or of its data folder.
 #[derive(Args)]
@@ -39,10 +41,16 @@ impl Token {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
         let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        if is_reserved(self.user.as_str()) {
+            let why = format!(
+                "--user: names that begin with {RESERVED:?} are the server's own; no token of one is taken"
+            );
+            return Err(Stop::Usage(why).into());
+        }
         let signer = Signer::open(&config.jwt, &config.data_dir).context("opening the key")?;
         let mut claims = signer.claims(&self.user, self.ttl);
         claims.permissions = (!self.permissions.is_empty()).then_some(self.permissions);
-        writeln!(io::stdout(), "{}", signer.sign(&claims)).context("writing to stdout")
+        writeln!(exact(), "{}", signer.sign(&claims)).context("writing to stdout")
     }
 }
 
@@ -64,6 +72,15 @@ pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
     Ok(ttl)
 }
 
+/// Reads a number of seconds above 0, up to a day.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 2.5".to_owned())?;
+    match seconds > 0.0 && seconds <= 86400.0 {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err("more than 0 seconds, and at most 86400".to_owned()),
+    }
+}
+
 /// Reads a duration such as `1h 30m`, not negative.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
@@ -73,6 +90,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_a_number_above_none() {
+        assert_eq!(parse_seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for bad in ["0", "-1", "inf", "NaN", "1e9", "", "10s"] {
+            assert!(parse_seconds(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_ttl_is_a_duration_from_a_second_up() {

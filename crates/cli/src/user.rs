@@ -1,9 +1,6 @@
 //! `wireproof user`: the accounts of a data folder, whether a server runs on it or not.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
@@ -14,7 +11,12 @@ use wireproof_server::{
     auth::{Permission, Permissions},
 };
 
-use crate::{runtime, token::parse_permission};
+use crate::{
+    output::{Output, exact},
+    running::ANSWER_SECONDS,
+    runtime,
+    token::{parse_permission, parse_seconds},
+};
 
 mod desk;
 mod password;
@@ -32,6 +34,9 @@ pub(crate) struct User {
     /// The server's settings, if a file holds them.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// How long a running server may take to answer.
+    #[arg(long, value_name = "SECONDS", global = true, default_value = ANSWER_SECONDS, value_parser = parse_seconds)]
+    timeout: Duration,
     #[command(subcommand)]
     action: Action,
 }
@@ -106,7 +111,7 @@ impl User {
             _ => None,
         };
         runtime::run_single(async move {
-            let desk = Desk::open(&config, matches!(self.action, Action::Add { .. })).await?;
+            let desk = Desk::open(&config, matches!(self.action, Action::Add { .. }), self.timeout).await?;
             let done = self.action.carry_out(&desk, password).await;
             desk.close().await;
             done
@@ -116,9 +121,9 @@ impl User {
 
 impl Action {
     async fn carry_out(self, desk: &Desk, password: Option<Password>) -> anyhow::Result<()> {
-        let mut out = io::stdout();
+        let mut out = exact().to_the_end();
         match self {
-            Self::List { json } => return list(desk, json).await,
+            Self::List { json } => return list(desk, json, &mut out).await,
             Self::Add { name, admin, permissions, .. } => {
                 let granted = match (admin, permissions.as_slice()) {
                     (true, _) => Permissions::all(),
@@ -128,7 +133,7 @@ impl Action {
                 let password = password.context("a password")?;
                 desk.add(&name, &password.text, granted).await?;
                 writeln!(out, "added {name}: {}", granted.names().join(" "))?;
-                password.tell(&mut out)?;
+                password.tell()?;
             }
             Self::Disable { name } => {
                 desk.alter(&name, json!({ "disabled": true })).await?;
@@ -142,7 +147,7 @@ impl Action {
                 let password = password.context("a password")?;
                 desk.alter(&name, json!({ "password": password.text })).await?;
                 writeln!(out, "changed the password of {name}")?;
-                password.tell(&mut out)?;
+                password.tell()?;
             }
             Self::Grant { name, permissions } => {
                 let before = desk.permissions(&name).await?;
@@ -165,8 +170,7 @@ fn of(granted: impl Fn(Permission) -> bool) -> Permissions {
     Permission::ALL.into_iter().filter(|permission| granted(*permission)).collect()
 }
 
-async fn list(desk: &Desk, json: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+async fn list(desk: &Desk, json: bool, out: &mut Output) -> anyhow::Result<()> {
     let mut shown = 0;
     loop {
         let page = desk.page(shown).await?;

@@ -11,6 +11,7 @@ use wireproof_testkit::{
 
 use crate::{
     exit::Stop,
+    output,
     transcript::{BOLD, DIM, NOTE},
 };
 
@@ -45,7 +46,7 @@ impl Verify {
             return Err(Stop::Usage(why).into());
         }
         let seconds = began.elapsed().as_secs_f64();
-        let mut out = anstream::stdout();
+        let mut out = output::of(self.json).to_the_end();
         if self.json {
             let judged = json!({ "header": &history.header, "torn": history.torn, "judgement": &judgement });
             writeln!(out, "{judged}")?;

@@ -18,6 +18,7 @@ pub mod logins;
 pub mod passwords;
 pub mod permissions;
 mod refresh_token;
+pub mod reserved;
 pub mod revocations;
 pub mod rules;
 pub mod table;

@@ -24,6 +24,7 @@ mod extract;
 mod guard;
 mod numbers;
 mod openapi;
+mod operator;
 mod pace;
 mod restart;
 mod runs;
@@ -35,6 +36,7 @@ pub use accept::accept;
 pub use asyncapi::document as asyncapi_document;
 pub use numbers::told;
 pub use openapi::document as openapi_document;
+pub use operator::accept as accept_operator;
 
 /// Largest request body in bytes.
 const BODY_BYTES: usize = 1 << 20;

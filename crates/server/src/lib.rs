@@ -1,8 +1,8 @@
 //! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
 //!
 //! Floors, each importing only from those below: `server`; `http`, `ws`; `session`, `hub`; `threads`, `runs`,
-//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `limits`, `metrics`, `sabotage`, `shutdown`,
-//! `tls`, `traces`.
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `files`, `limits`, `metrics`, `sabotage`,
+//! `shutdown`, `tls`, `traces`.
 
 pub mod auth;
 pub mod broker;
@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 pub mod delivery;
 pub mod error;
+pub mod files;
 mod http;
 pub mod hub;
 pub mod limits;

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod drain;
+pub mod operator;
 pub mod presence;
 
 use presence::Presence;
@@ -69,10 +70,18 @@ pub enum StartError {
     #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
     Several(Vec<StartError>),
     /// The file that says where the server is cannot be written.
-    #[error("cannot write the server's address to {data_dir}: {source}")]
+    #[error("cannot write the server's address to {data_dir}/server.json: {source}")]
     Presence {
         /// The data folder.
         data_dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The operator's socket cannot be made.
+    #[error("cannot make the operator's socket {path}: {source}")]
+    Operator {
+        /// The socket.
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -103,7 +112,7 @@ impl StartError {
             Self::Settings(_) | Self::Tls(_) | Self::Exposed { .. } | Self::Several(_) => true,
             Self::Key(key) => key.is_of_settings(),
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::AddrNotAvailable,
-            Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } => false,
+            Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } | Self::Operator { .. } => false,
         }
     }
 }
@@ -125,8 +134,10 @@ pub struct Server {
     address: SocketAddr,
     /// Where the store and the keys are.
     data_dir: PathBuf,
-    /// Says where it is, to the commands of this machine; before the context, which holds the store's lock.
+    /// Says where it is. Here and below: before the context, which holds the store's lock.
     presence: Option<presence::Announced>,
+    /// The file of the operator's socket.
+    _operator: operator::Socket,
     context: Arc<Context>,
     broker: Arc<dyn Broker>,
     /// Cancelled when the hub has handed on the last of what was published.
@@ -189,6 +200,12 @@ impl Server {
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let (context, upkeep) = build(&config, auth, tls, store, agents, metrics, traces.clone())?;
+        // All that can fail comes before the first task: a start that fails leaves nobody who accepts.
+        let (local, operator) = operator::listen(&config.data_dir).map_err(|source| {
+            StartError::Operator { path: config.data_dir.join(operator::SOCKET), source }
+        })?;
+        let scheme = if context.tls.is_some() { "https" } else { "http" };
+        let presence = Some(Presence::at(scheme, address).announce(&config.data_dir).map_err(unannounced)?);
         let (hub, stopped) = (context.hub.clone(), context.shutdown.stopped.clone());
         let (listening, handed_on) = (hub.listen(broker.subscribe(), stopped), CancellationToken::new());
         let hub_ended = handed_on.clone().drop_guard();
@@ -205,18 +222,26 @@ impl Server {
             context.shutdown.spawn(tls.watch(context.shutdown.stopped.clone()));
         }
         let router = http::router(context.clone());
+        context.shutdown.spawn(http::accept_operator(local, router.clone(), context.clone()));
         context.shutdown.spawn(http::accept(listener, router, context.clone()));
         let drain = &config.drain;
         let (patience, spread) =
             (Duration::from_secs_f64(drain.seconds), Duration::from_secs_f64(drain.spread_seconds));
-        let presence = Some(
-            Presence::at(if context.tls.is_some() { "https" } else { "http" }, address)
-                .announce(&config.data_dir)
-                .map_err(unannounced)?,
-        );
         tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting connections");
         let data_dir = config.data_dir;
-        Ok(Self { address, data_dir, presence, context, broker, handed_on, traces, patience, spread })
+        let _operator = operator;
+        Ok(Self {
+            address,
+            data_dir,
+            presence,
+            _operator,
+            context,
+            broker,
+            handed_on,
+            traces,
+            patience,
+            spread,
+        })
     }
 
     /// Where it listens.

@@ -35,6 +35,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{net::TcpSocket, sync::watch, task::JoinHandle};
@@ -73,14 +74,22 @@ pub struct FaultProxy {
     accepting: JoinHandle<()>,
 }
 
+/// How long the server may take to accept, where nothing else was said.
+const CONNECT: Duration = Duration::from_secs(10);
+
 impl FaultProxy {
     /// Starts a proxy on a free port of 127.0.0.1 in front of a server. The seed decides all that is left to chance.
     pub async fn start(upstream: SocketAddr, seed: u64) -> io::Result<Self> {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), upstream, seed).await
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), upstream, seed, CONNECT).await
     }
 
-    /// The same at an address of one's own.
-    pub async fn start_at(listen: SocketAddr, upstream: SocketAddr, seed: u64) -> io::Result<Self> {
+    /// The same at an address of one's own, for a server that may take so long to accept.
+    pub async fn start_at(
+        listen: SocketAddr,
+        upstream: SocketAddr,
+        seed: u64,
+        connect: Duration,
+    ) -> io::Result<Self> {
         let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(listen)?;
@@ -88,6 +97,7 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             address: listener.local_addr()?,
             upstream,
+            connect,
             seed,
             toxics: watch::Sender::default(),
             next_toxic: AtomicU64::new(1),

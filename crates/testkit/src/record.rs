@@ -15,7 +15,7 @@ mod header;
 mod join;
 
 pub use clients::of_clients;
-pub use file::{HistoryError, Read, read, read_file, write, write_file};
+pub use file::{HistoryError, Read, read, read_file, write, write_draft, write_file};
 pub use header::{Header, Rules};
 pub use join::join;
 

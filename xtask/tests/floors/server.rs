@@ -5,7 +5,10 @@ use crate::{Source, assert_none, sources_of};
 
 /// From the ground up. A module may use its own floor and those below.
 const FLOORS: [(&str, &[&str]); 6] = [
-    ("ground", &["clock", "config", "error", "metrics", "limits", "sabotage", "shutdown", "traces", "tls"]),
+    (
+        "ground",
+        &["clock", "config", "error", "files", "metrics", "limits", "sabotage", "shutdown", "traces", "tls"],
+    ),
     ("seams", &["auth", "store", "broker"]),
     ("rules", &["threads", "runs", "delivery"]),
     ("live", &["session", "hub"]),

@@ -12,6 +12,7 @@ use wireproof_protocol::{ClientFrame, Control, ControlBody, Event, EventBody, Ou
 
 use crate::{
     exit::Stop,
+    output,
     transcript::{BAD, DIM, GOOD, NOTE, Transcript},
 };
 
@@ -23,6 +24,8 @@ pub(super) struct Talk {
     client: Client,
     thread: Option<String>,
     json: bool,
+    /// How long a message may wait to be taken or refused.
+    within: Duration,
     out: Transcript<Box<dyn Write>>,
     said_at: Instant,
     asked: HashSet<RequestId>,
@@ -34,12 +37,18 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(client: Client, thread: Option<String>, json: bool) -> io::Result<Self> {
+    pub(super) fn new(
+        client: Client,
+        thread: Option<String>,
+        json: bool,
+        within: Duration,
+    ) -> io::Result<Self> {
         let mut talk = Self {
             client,
             thread,
             json,
-            out: Transcript::new(Box::new(anstream::stdout())),
+            within,
+            out: Transcript::new(Box::new(output::of(json))),
             said_at: Instant::now(),
             asked: HashSet::new(),
             running: HashSet::new(),
@@ -71,10 +80,13 @@ impl Talk {
 
     /// Shows the next thing that happens. Cancel-safe.
     pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
-        match self.client.next(PATIENCE).await {
+        let patience = if self.asked.is_empty() { PATIENCE } else { self.within };
+        match self.client.next(patience).await {
             Ok(update) => self.happened(update),
             // Nothing is due, so silence is no fault.
             Err(ClientError::Timeout(_)) if self.is_answered() => Ok(()),
+            // It comes back by itself, or says after some tries that it does not.
+            Err(ClientError::Timeout(_)) if !self.client.is_connected() => Ok(()),
             Err(error) => Err(error).context("waiting for the server"),
         }
     }

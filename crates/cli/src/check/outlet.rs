@@ -7,11 +7,14 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use wireproof_server::files;
 use wireproof_testkit::{
     profile::Profile,
     record::{Header, join, write_file},
     report::{Report, github, html, json, junit, terminal},
 };
+
+use crate::output;
 
 /// The forms of a report.
 #[derive(Args)]
@@ -36,8 +39,8 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Writes the report wherever it was asked for.
     pub(super) fn write(&self, report: &Report, profile: &Profile) -> anyhow::Result<()> {
-        let mut out = anstream::stdout();
         let as_json = self.json.as_deref() == Some(Path::new("-"));
+        let mut out = output::of(as_json).to_the_end();
         // The runner takes orders from every line: what the judged server said must not give any.
         let quiet = format!("wireproof-{:032x}", rand::random::<u128>());
         let guarded = self.github && !as_json;
@@ -79,5 +82,5 @@ impl Outlet {
 }
 
 fn file(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    files::write(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }

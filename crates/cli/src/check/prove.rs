@@ -20,12 +20,13 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
 
     use crate::{
         exit::Stop,
+        output::styled,
         transcript::{BAD, DIM, GOOD},
     };
 
     let began = Instant::now();
     let seeds = judge.seed..judge.seed + seeds.max(1);
-    let mut out = anstream::stdout();
+    let mut out = styled().to_the_end();
     let (beside, alone): (Vec<_>, Vec<_>) =
         judge.chosen().into_iter().partition(|check| !check.pace.is_alone());
     let row = |check| row(check, seeds.clone(), others);

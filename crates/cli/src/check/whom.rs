@@ -28,7 +28,9 @@ impl Whom {
         };
         let profile = Profile::find(&check.profile).map_err(|error| Stop::Usage(error.to_string()))?;
         let credentials = credentials(check)?;
-        let mut target = Target::new(url, profile, credentials).map_err(usage)?;
+        let mut target = Target::new(url, profile, credentials)
+            .and_then(|target| target.within(check.timeout))
+            .map_err(usage)?;
         if let Some(ca) = &check.ca {
             target = target.trusting(ca).map_err(usage)?;
         }

@@ -17,12 +17,10 @@ const EXAMPLES: [&str; 8] =
     ["changeme", "change-me", "change_me", "secret", "password", "example", "your-", "0123456789"];
 /// Fewer different characters than this are no random secret.
 const FEWEST_CHARACTERS: usize = 12;
-/// How long an issuer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Clocks that differ by more make tokens look expired, or not yet made.
 const SKEW: Duration = Duration::from_secs(30);
 
-pub(super) async fn examine(config: &Config, findings: &mut Findings) {
+pub(super) async fn examine(config: &Config, within: Duration, findings: &mut Findings) {
     for (key, secret) in
         [("jwt.secret", &config.jwt.secret), ("jwt.previous_secret", &config.jwt.previous_secret)]
     {
@@ -42,7 +40,7 @@ pub(super) async fn examine(config: &Config, findings: &mut Findings) {
         public_key(&config.jwt.public_key_file, findings);
     }
     if !config.jwt.jwks_url.is_empty() {
-        published(&config.jwt.jwks_url, findings).await;
+        published(&config.jwt.jwks_url, within, findings).await;
     }
     if config.jwt.is_external() && config.jwt.audience.is_empty() {
         findings.warning(
@@ -121,14 +119,14 @@ fn public_key(path: &Path, findings: &mut Findings) {
     }
 }
 
-async fn published(url: &str, findings: &mut Findings) {
+async fn published(url: &str, within: Duration, findings: &mut Findings) {
     let why = "tokens of the issuer are refused until its keys were read once";
     let remedy =
         "open jwt.jwks_url from this machine with curl; correct it, the name service or the firewall";
     // The address may hold a secret: it is not shown.
     let refuse = |what: &str| (format!("jwt.jwks_url {what}"), why, remedy);
     let answered = async {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let client = reqwest::Client::builder().timeout(within).build()?;
         client.get(url).send().await
     };
     let problem = match answered.await {

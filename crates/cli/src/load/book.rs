@@ -1,12 +1,13 @@
 //! The history of a measurement, kept in memory while it lasts, for `wireproof verify`.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 use wireproof_client::Welcome;
+use wireproof_server::files::Draft;
 use wireproof_testkit::{
     profile::Profile,
-    record::{Action, Header, Op, Outcome, Recorder, write_file},
+    record::{Action, Header, Op, Outcome, Recorder, write_draft},
 };
 
 /// What all connections write to.
@@ -39,9 +40,9 @@ impl Book {
     }
 
     /// Writes the history to a file.
-    pub(super) fn write(&self, path: &Path, target: &str) -> anyhow::Result<()> {
+    pub(super) fn write(&self, to: Draft, target: &str) -> anyhow::Result<()> {
         let header = Header::of(target, &self.profile, 0);
-        write_file(path, &header, &self.recorder.snapshot()).context("writing the history")
+        write_draft(to, &header, &self.recorder.snapshot()).context("writing the history")
     }
 }
 

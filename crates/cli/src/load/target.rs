@@ -45,6 +45,7 @@ pub(super) struct Target {
     pub(super) pid: Option<u32>,
     tokens: Tokens,
     trust: Trust,
+    within: Duration,
     own: Option<(Child, TempDir)>,
 }
 
@@ -69,7 +70,7 @@ impl Target {
             Some(ca) => Trust::with_pem_file(ca).context("reading --ca")?,
             None => Trust::default(),
         };
-        Ok(Self { url: url.clone(), pid, tokens, trust, own: None })
+        Ok(Self { url: url.clone(), pid, tokens, trust, within: load.timeout, own: None })
     }
 
     /// Starts a server as a process of its own: its memory and its core are not the generator's.
@@ -88,7 +89,14 @@ impl Target {
         ensure!(line.starts_with("ready "), "the server did not start; its log says why");
         let url = Address::socket(line.trim_start_matches("ready "))?;
         let (pid, tokens) = (child.id(), Tokens::of(folder.path(), load)?);
-        Ok(Self { url, pid, tokens, trust: Trust::default(), own: Some((child, folder)) })
+        Ok(Self {
+            url,
+            pid,
+            tokens,
+            trust: Trust::default(),
+            within: load.timeout,
+            own: Some((child, folder)),
+        })
     }
 
     /// How connection number `index` connects, as user number `user`.
@@ -97,10 +105,8 @@ impl Target {
             Tokens::One(token) => token.clone(),
             Tokens::Each { keys, prefix } => keys.sign(&UserId::new(format!("{prefix}{user}"))?, TOKEN_TTL),
         };
-        let connect = Connect::to(self.url.to_string())
-            .token(token)
-            .trust(self.trust.clone())
-            .within(Duration::from_secs(30));
+        let connect =
+            Connect::to(self.url.to_string()).token(token).trust(self.trust.clone()).within(self.within);
         // The whole of 127.0.0.0/8 is this machine: further addresses have further ports.
         let last =
             u8::try_from(1 + index / PER_ADDRESS).context("that many connections need more addresses")?;

@@ -1,18 +1,14 @@
 //! What the proxy has done, on its way to the journal's file; what is in the way of its work, to stderr.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::Write,
-    path::Path,
-};
+use std::{fs::File, io::Write, path::Path};
 
 use anyhow::Context;
+use wireproof_server::files;
 use wireproof_testkit::{FaultProxy, proxy::Entry};
 
 /// Opens the journal's file, to write at its end.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.with_context(|| format!("opening the journal {}", path.display()))
+    files::append(path).with_context(|| format!("opening the journal {}", path.display()))
 }
 
 /// Where the entries go.

@@ -7,9 +7,6 @@ use wireproof_protocol::{Address, AddressError, SOCKET_PATH, Scheme};
 
 use crate::exit::Stop;
 
-/// How long a name may take to be looked up.
-const LOOKUP: Duration = Duration::from_secs(10);
-
 /// An address, or host and port alone.
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
@@ -27,9 +24,9 @@ impl Upstream {
         Ok(Self { address, has_scheme })
     }
 
-    /// Its address.
-    pub(super) async fn resolve(&self) -> anyhow::Result<SocketAddr> {
-        let found = timeout(LOOKUP, lookup_host((self.address.host(), self.address.port()))).await;
+    /// Its address, if its name is looked up in time.
+    pub(super) async fn resolve(&self, within: Duration) -> anyhow::Result<SocketAddr> {
+        let found = timeout(within, lookup_host((self.address.host(), self.address.port()))).await;
         let why = match found {
             Ok(Ok(mut addresses)) => match addresses.next() {
                 Some(address) => return Ok(address),

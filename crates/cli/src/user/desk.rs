@@ -1,6 +1,6 @@
 //! Who carries a change of accounts out: the server that runs on the folder, or else this process in its store.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use http::Method;
@@ -46,15 +46,15 @@ fn refused(error: AccountError) -> anyhow::Error {
 
 impl Desk {
     /// The accounts of the settings' folder; with `make` a new store when there is none.
-    pub(crate) async fn open(config: &Config, make: bool) -> anyhow::Result<Self> {
-        if let Some(running) = Running::find(config).await? {
+    pub(crate) async fn open(config: &Config, make: bool, within: Duration) -> anyhow::Result<Self> {
+        if let Some(running) = Running::find(config, within).await? {
             return Ok(Self::Running(running));
         }
         let folder = &config.data_dir;
         let there = folder.join("wireproof.db").exists();
         ensure!(make || there, "there is no store in {}; give the server's --data-dir", folder.display());
         let store = Embedded::open(folder, Box::new(drop)).context("opening the store")?;
-        // Others would take this process for the server that was killed, and its address for ours.
+        // A script would take this process for the server that was killed.
         presence::forget(folder).context("taking away server.json")?;
         let store: Arc<dyn Store> = Arc::new(store);
         Ok(Self::Stopped { accounts: Accounts::new(store.clone()), store })
@@ -76,7 +76,8 @@ impl Desk {
         match self {
             Self::Running(server) => {
                 let body = json!({ "user_id": name, "password": password, "permissions": granted.names() });
-                server.call(Method::POST, "/api/admin/users", Some(body)).await?;
+                let account = server.call(Method::POST, "/api/admin/users", Some(body)).await?;
+                server.said(&account, "user_id")?;
             }
             Self::Stopped { accounts, .. } => {
                 accounts.create(name.clone(), password.to_owned(), granted, false).await.map_err(refused)?;
@@ -89,7 +90,8 @@ impl Desk {
     pub(crate) async fn alter(&self, name: &UserId, change: Value) -> anyhow::Result<()> {
         match self {
             Self::Running(server) => {
-                server.call(Method::PATCH, &path(name), Some(change)).await?;
+                let account = server.call(Method::PATCH, &path(name), Some(change)).await?;
+                server.said(&account, "user_id")?;
             }
             Self::Stopped { accounts, .. } => {
                 let names = change["permissions"].as_array();
@@ -121,8 +123,8 @@ impl Desk {
         Ok(match self {
             Self::Running(server) => {
                 let account = server.call(Method::GET, &path(name), None).await?;
-                let names = account["permissions"].as_array().context("the account has no permissions")?;
-                Permissions::named(names.iter().filter_map(Value::as_str))
+                let names = server.said(&account, "permissions")?.as_array();
+                Permissions::named(names.into_iter().flatten().filter_map(Value::as_str))
             }
             Self::Stopped { accounts, .. } => {
                 Permissions::named(accounts.get(name).await.map_err(refused)?.permissions)
@@ -135,7 +137,10 @@ impl Desk {
         match self {
             Self::Running(server) => {
                 let path = format!("/api/admin/users?limit={PAGE}&offset={offset}");
-                server.call(Method::GET, &path, None).await
+                let page = server.call(Method::GET, &path, None).await?;
+                server.said(&page, "total")?;
+                server.said(&page, "users")?;
+                Ok(page)
             }
             Self::Stopped { accounts, .. } => {
                 let (users, total) = accounts.list(Window { limit: PAGE, offset }).await.map_err(refused)?;
@@ -170,9 +175,10 @@ mod tests {
         let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         let left = folder.path().join("server.json");
         std::fs::write(&left, r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
-        let desk = Desk::open(&config, true).await.unwrap();
+        let within = Duration::from_secs(10);
+        let desk = Desk::open(&config, true, within).await.unwrap();
         assert!(!left.exists());
-        assert!(Running::find(&config).await.is_err());
+        assert!(Running::find(&config, within).await.is_err());
         desk.close().await;
     }
 

@@ -28,8 +28,14 @@ impl Password {
     }
 
     /// Tells a password that was made up, the only time that anybody can see it.
-    pub(crate) fn tell(&self, out: &mut impl Write) -> io::Result<()> {
-        if self.made_up { writeln!(out, "password: {}", self.text) } else { Ok(()) }
+    pub(crate) fn tell(&self) -> anyhow::Result<()> {
+        if !self.made_up {
+            return Ok(());
+        }
+        // A stdout that nobody reads is a failure here: the account stands, and nobody has its password.
+        let lost = "nobody could read the password that was made up; set one with `wireproof user password`";
+        let mut out = io::stdout();
+        writeln!(out, "password: {}", self.text).and_then(|()| out.flush()).context(lost)
     }
 }
 

@@ -16,6 +16,7 @@ mod kill;
 mod load;
 mod logs;
 mod metrics;
+mod operator;
 mod packaging;
 mod process;
 mod proxy;

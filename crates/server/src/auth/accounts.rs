@@ -9,6 +9,7 @@ use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 use super::{
     Permission, Permissions,
     passwords::{self, COME_AGAIN, PasswordError, Passwords},
+    reserved::{RESERVED, is_reserved},
 };
 use crate::{
     clock::unix_now,
@@ -148,6 +149,11 @@ impl Accounts {
         permissions: Permissions,
         fresh: bool,
     ) -> Result<Account, AccountError> {
+        if is_reserved(user_id.as_str()) {
+            let sentence = format!("Names that begin with \"{RESERVED}\" are the server's own.");
+            let body = ErrorBody::new(ErrorCode::InvalidFrame, sentence).detail("field", "user_id");
+            return Err(AccountError::Unusable(Box::new(body)));
+        }
         passwords::check(&password).map_err(AccountError::Unusable)?;
         let password_hash = self.passwords.hash(password).await?;
         let account =
@@ -166,8 +172,8 @@ impl Accounts {
         password: String,
     ) -> Result<Option<Account>, AccountError> {
         let account = match UserId::new(name) {
-            Ok(user_id) => self.store.account(&user_id).await?,
-            Err(_) => None,
+            Ok(user_id) if !is_reserved(name) => self.store.account(&user_id).await?,
+            _ => None,
         };
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         let good = self.passwords.verify(password, hash).await?;

@@ -8,6 +8,7 @@ use wireproof_protocol::UserId;
 use super::{
     AuthError, CLOCK_AHEAD, KeyError, Permissions, Principal,
     keys::{Key, KeyId},
+    reserved::is_reserved,
 };
 use crate::{
     config::JwtConfig,
@@ -134,7 +135,9 @@ impl Rules {
         let named = if self.bugs.on(Bug::TokenUserIgnored) { Some("user") } else { named };
         let folded = named.filter(|_| self.bugs.on(Bug::UserCaseFolded)).map(str::to_lowercase);
         let named = folded.as_deref().or(named);
-        let user_id = UserId::new(named.ok_or(AuthError::Invalid)?).map_err(|_| AuthError::Invalid)?;
+        // Such a name is nobody's: who has it would pass for the operator in the logs.
+        let named = named.filter(|name| !is_reserved(name)).ok_or(AuthError::Invalid)?;
+        let user_id = UserId::new(named).map_err(|_| AuthError::Invalid)?;
         let session_id = match claims.get("sid") {
             None => None,
             Some(sid) => Some(sid.as_str().ok_or(AuthError::Invalid)?.to_owned()),

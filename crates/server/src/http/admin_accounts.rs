@@ -31,9 +31,6 @@ use crate::{
 /// Accounts in a page when no limit is given, and at most.
 const PAGE: (u64, u64) = (50, 500);
 
-/// How the names begin under which the server's own commands speak to it.
-const RESERVED: &str = "wireproof:";
-
 /// A page of the list.
 #[derive(Deserialize)]
 pub struct Paging {
@@ -123,10 +120,6 @@ pub async fn create(
     Object(new): Object<New>,
 ) -> Result<Response, Refusal> {
     let user_id = UserId::new(&new.user_id).map_err(|e| unusable(format!("The name {e}."), "user_id"))?;
-    if new.user_id.starts_with(RESERVED) {
-        let sentence = format!("Names that begin with \"{RESERVED}\" are the server's own.");
-        return Err(unusable(sentence, "user_id"));
-    }
     let permissions = permissions(new.permissions)?.unwrap_or_else(Permissions::of_a_user);
     within(admin.permissions, permissions)?;
     Ok(match context.logins.accounts.create(user_id, new.password, permissions, false).await {

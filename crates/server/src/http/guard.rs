@@ -23,9 +23,16 @@ use crate::{
 /// How long a browser may keep the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
+/// What leads to a WebSocket.
+const SOCKETS: [&str; 3] = ["/ws", "/websocket", "/ws/ticket"];
+
 /// The scheme under which a request reached the server, or the trusted proxy before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scheme(pub &'static str);
+
+/// Who asks over the operator's socket: no credentials are looked at.
+#[derive(Debug, Clone)]
+pub struct Operator(pub Principal);
 
 /// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
 pub async fn origin(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
@@ -71,6 +78,11 @@ pub async fn permission(State(context): State<Arc<Context>>, mut request: Reques
         // No route: the answer is that there is nothing.
         return next.run(request).await;
     };
+    if request.extensions().get::<Operator>().is_some() && SOCKETS.contains(&route.as_str()) {
+        // A socket, or a ticket for one, would be a second way in under the operator's name.
+        let sentence = "The operator's socket answers requests, and opens no WebSocket.";
+        return Refusal::new(ErrorCode::Forbidden, sentence).into_response();
+    }
     let method = request.method().as_str();
     let Some(need) = table::of_route(method, route.as_str()) else {
         return unlisted(route.as_str()).await;
@@ -80,7 +92,11 @@ pub async fn permission(State(context): State<Arc<Context>>, mut request: Reques
         _ => need,
     };
     if need != Need::Anyone {
-        match principal(&context, request.headers(), request.extensions().get(), need).await {
+        let found = match request.extensions().get::<Operator>() {
+            Some(Operator(operator)) => Ok(operator.clone()),
+            None => principal(&context, request.headers(), request.extensions().get(), need).await,
+        };
+        match found {
             Ok(principal) => request.extensions_mut().insert(principal),
             Err(refusal) => return refusal.into_response(),
         };

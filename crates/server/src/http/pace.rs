@@ -15,7 +15,7 @@ use axum::{
 };
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::{BODY_BYTES, accounts};
+use super::{BODY_BYTES, accounts, guard::Operator};
 use crate::{
     auth::Principal,
     error::Refusal,
@@ -26,7 +26,9 @@ use crate::{
 /// Counts the request of a known user, a read as other frames and everything else as a message; then takes its body.
 pub async fn keep(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let user = extensions.get::<Principal>().map(|principal| &principal.user_id);
+    // The operator is bounded by its socket, and never kept from its server by what users may do.
+    let counted = extensions.get::<Operator>().is_none();
+    let user = extensions.get::<Principal>().filter(|_| counted).map(|principal| &principal.user_id);
     let allowance = user
         .zip(extensions.get::<Address>())
         .map(|(user_id, address)| context.rates.allowance(user_id, *address));

@@ -1,14 +1,15 @@
-//! The file that tells the commands of this machine where the server of a data folder is: `server.json`, mode 600.
+//! The file that tells people and scripts where the server of a data folder is: `server.json`, mode 600. No command
+//! connects to what it says: it can outlive its server, and then names whoever has the port.
 
 use std::{
-    fs::OpenOptions,
     io::{self, ErrorKind, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 const FILE: &str = "server.json";
 
@@ -23,7 +24,7 @@ pub struct Presence {
 
 impl Presence {
     /// Of a server of this process that listens at an address: one for all addresses is reached by loopback.
-    pub fn at(scheme: &str, listening: SocketAddr) -> Self {
+    pub(super) fn at(scheme: &str, listening: SocketAddr) -> Self {
         let mut reached = listening;
         if listening.ip().is_unspecified() {
             reached.set_ip(match listening.ip() {
@@ -47,8 +48,8 @@ impl Presence {
     pub(super) fn announce(&self, data_dir: &Path) -> io::Result<Announced> {
         let path = data_dir.join(FILE);
         let draft = data_dir.join(format!("{FILE}.draft"));
-        remove(&draft)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        files::remove(&draft)?;
+        let mut file = files::create_private(&draft)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         std::fs::rename(&draft, &path)?;
         Ok(Announced { path })
@@ -57,14 +58,7 @@ impl Presence {
 
 /// Takes away what a server left that was killed; for who holds the store.
 pub fn forget(data_dir: &Path) -> io::Result<()> {
-    remove(&data_dir.join(FILE))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
+    files::remove(&data_dir.join(FILE))
 }
 
 /// The file while it stands; gone when dropped.
@@ -74,7 +68,7 @@ pub(super) struct Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        if let Err(e) = remove(&self.path) {
+        if let Err(e) = files::remove(&self.path) {
             tracing::warn!(path = %self.path.display(), error = %e, "the server's file could not be removed");
         }
     }
@@ -90,7 +84,6 @@ mod tests {
         let presence = Presence::at("http", "0.0.0.0:8787".parse().unwrap());
         assert_eq!(presence.url, "http://127.0.0.1:8787");
         assert_eq!(Presence::at("http", "[::]:1".parse().unwrap()).url, "http://[::1]:1");
-        assert_eq!(Presence::read(folder.path()).unwrap(), None);
         let announced = presence.announce(folder.path()).unwrap();
         assert_eq!(Presence::read(folder.path()).unwrap().as_ref(), Some(&presence));
         let mode = std::os::unix::fs::PermissionsExt::mode(

@@ -12,7 +12,7 @@ use crate::{
     profile::{Kind, Place, Profile, Transport},
 };
 
-/// How long a handshake or an HTTP answer may take.
+/// How long a handshake or an HTTP answer may take, where nothing else was said.
 pub const REACH: Duration = Duration::from_secs(10);
 
 /// Who may come in.
@@ -31,6 +31,7 @@ pub struct Target {
     profile: Profile,
     credentials: Credentials,
     trust: Trust,
+    within: Duration,
     http: reqwest::Client,
     issuer: Option<Issuer>,
     /// Tells the users of this visit from those of any other: who came before them left a log and used up what may be said.
@@ -102,17 +103,24 @@ impl Target {
             profile,
             credentials,
             trust: Trust::default(),
-            http: client().build()?,
+            within: REACH,
+            http: client(REACH).build()?,
             issuer,
             visit: format!("{:08x}", rand::random::<u32>()),
         })
+    }
+
+    /// With another deadline for a handshake and for an HTTP answer; before [`trusting`](Self::trusting).
+    pub fn within(mut self, within: Duration) -> Result<Self, TargetError> {
+        self.http = client(within).build()?;
+        Ok(Self { within, ..self })
     }
 
     /// With the certificates of a PEM file trusted beside the system's.
     pub fn trusting(mut self, path: &Path) -> Result<Self, TargetError> {
         let failed = |cause| TargetError::Trust { path: path.display().to_string(), cause };
         let pem = std::fs::read(path).map_err(failed)?;
-        let mut http = client();
+        let mut http = client(self.within);
         for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
             http = http.add_root_certificate(certificate);
         }
@@ -277,7 +285,7 @@ impl Target {
         if !offered.is_empty() {
             headers.push(("sec-websocket-protocol".into(), offered.join(", ")));
         }
-        let connect = Connect::to(url).within(REACH).trust(self.trust.clone());
+        let connect = Connect::to(url).within(self.within).trust(self.trust.clone());
         headers.into_iter().fold(connect, |connect, (name, value)| connect.header(name, value))
     }
 
@@ -328,8 +336,8 @@ impl Target {
 }
 
 /// What an address answers is what counts, and not what stands where it points to: a page to log in is no open door.
-fn client() -> reqwest::ClientBuilder {
-    reqwest::Client::builder().timeout(REACH).redirect(reqwest::redirect::Policy::none())
+fn client(within: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder().timeout(within).redirect(reqwest::redirect::Policy::none())
 }
 
 /// The most bytes of a body that are read: what a server says without an end is not followed.

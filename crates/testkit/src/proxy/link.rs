@@ -19,8 +19,6 @@ use super::{
     toxic::Direction,
 };
 
-/// How long the server may take to accept.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a closed connection's peers may take to close, too.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -52,6 +50,7 @@ pub(crate) struct Link {
     pub(crate) number: u64,
     pub(crate) seed: u64,
     pub(crate) upstream: SocketAddr,
+    pub(crate) connect: Duration,
     pub(crate) toxics: watch::Receiver<InForce>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) tallies: [Arc<Tally>; 2],
@@ -65,7 +64,7 @@ impl Link {
         if let Some(cut) = self.refused() {
             return cut_one(&mut client, cut).await;
         }
-        let mut server = match timeout(CONNECT, TcpStream::connect(self.upstream)).await {
+        let mut server = match timeout(self.connect, TcpStream::connect(self.upstream)).await {
             Ok(Ok(server)) => server,
             Ok(Err(error)) => return self.unreachable(&mut client, error).await,
             Err(_) => return self.unreachable(&mut client, io::ErrorKind::TimedOut.into()).await,

@@ -57,6 +57,8 @@ pub struct Connection {
 pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
     pub(crate) upstream: SocketAddr,
+    /// How long the server may take to accept.
+    pub(crate) connect: Duration,
     pub(crate) seed: u64,
     pub(crate) toxics: watch::Sender<InForce>,
     pub(crate) next_toxic: AtomicU64,
@@ -100,9 +102,9 @@ impl Shared {
         let number = links.accepted;
         let known = Known { client, end: None, tallies: tallies.clone(), orders: give_orders.clone() };
         links.known.insert(number, known);
-        let (seed, upstream) = (self.seed, self.upstream);
+        let (seed, upstream, connect) = (self.seed, self.upstream, self.connect);
         let (toxics, journal) = (self.toxics.subscribe(), self.journal.clone());
-        Link { number, seed, upstream, toxics, journal, tallies, give_orders, orders }
+        Link { number, seed, upstream, connect, toxics, journal, tallies, give_orders, orders }
     }
 
     fn end(&self, number: u64, end: End) {

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wireproof_server::files::{Draft, PlaceError};
+
 use super::{
     Op,
     header::{Header, SCHEMA},
@@ -33,6 +35,9 @@ pub enum HistoryError {
         /// Why.
         cause: io::Error,
     },
+    /// The file cannot be written to its place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The bytes stop coming.
     #[error("line {line} cannot be read: {cause}")]
     Io {
@@ -64,15 +69,24 @@ pub fn write<'a>(
     to.flush()
 }
 
-/// Writes a history to a file, in the place of what was there.
+/// Writes a history to a file that only its owner reads, in the place of what was there.
 pub fn write_file<'a>(
     path: &Path,
     header: &Header,
     ops: impl IntoIterator<Item = &'a Op>,
 ) -> Result<(), HistoryError> {
-    let failed = |cause| HistoryError::File { path: path.to_owned(), cause };
-    let file = File::create(path).map_err(failed)?;
-    write(BufWriter::new(file), header, ops).map_err(failed)
+    write_draft(Draft::private(path)?, header, ops)
+}
+
+/// Writes a history to a file that was begun before, and gives it its name.
+pub fn write_draft<'a>(
+    to: Draft,
+    header: &Header,
+    ops: impl IntoIterator<Item = &'a Op>,
+) -> Result<(), HistoryError> {
+    let failed = |cause| HistoryError::File { path: to.path().to_owned(), cause };
+    write(BufWriter::new(to.file()), header, ops).map_err(failed)?;
+    Ok(to.place(true)?)
 }
 
 fn line(to: &mut impl Write, what: &impl serde::Serialize) -> io::Result<()> {

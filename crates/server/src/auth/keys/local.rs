@@ -3,7 +3,6 @@
 use std::{
     fs::OpenOptions,
     io::{ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
@@ -14,7 +13,7 @@ use serde_json::json;
 use wireproof_protocol::UserId;
 
 use super::{KeyError, key::Key};
-use crate::{auth::Claims, config::JwtConfig};
+use crate::{auth::Claims, config::JwtConfig, files};
 
 /// The key's file in the data directory: 64 hex digits, mode 600.
 pub const KEY_FILE: &str = "jwt.key";
@@ -110,7 +109,7 @@ pub(super) fn faults(jwt: &JwtConfig, data_dir: &Path) -> Vec<KeyError> {
 pub(super) fn load_or_create(data_dir: &Path) -> Result<Vec<u8>, KeyError> {
     let path = data_dir.join(KEY_FILE);
     let io = |source| KeyError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(data_dir).map_err(io)?;
+    files::private_folder(data_dir).map_err(io)?;
     match OpenOptions::new().read(true).open(&path) {
         Ok(mut file) => read_key(&mut file, &path),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => create(data_dir, &path),
@@ -122,12 +121,13 @@ pub(super) fn load_or_create(data_dir: &Path) -> Result<Vec<u8>, KeyError> {
 fn create(data_dir: &Path, path: &Path) -> Result<Vec<u8>, KeyError> {
     let io = |source| KeyError::Io { path: path.to_owned(), source };
     let draft = data_dir.join(format!("{KEY_FILE}.{:016x}", rand::random::<u64>()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
+    let mut file = files::create_private(&draft).map_err(io)?;
     let key: [u8; 32] = rand::random();
     let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let written = file.write_all(hex.as_bytes()).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft).map_err(io)?;
+    files::sync_folder(path).map_err(io)?;
     match linked {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(io(e)),
         _ => read_key(&mut OpenOptions::new().read(true).open(path).map_err(io)?, path),

@@ -1,9 +1,7 @@
 //! Taking a backup: one moment of the store, copied while a server may write, checked, and only then given its name.
 
 use std::{
-    fs::{File, OpenOptions, Permissions, TryLockError},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +11,10 @@ use rusqlite::{
 };
 
 use super::{file, seal, verify};
-use crate::store::OpenError;
+use crate::{
+    files::{self, Draft, PlaceError},
+    store::OpenError,
+};
 
 pub use seal::{Contents, check};
 pub use verify::Holds;
@@ -32,22 +33,13 @@ pub enum BackupError {
         /// The folder.
         path: PathBuf,
     },
-    /// The place is taken.
-    #[error("{path} is there already; it was left as it was")]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be written to its place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The place is one of the store's own files.
     #[error("{path} is a place of the store itself; give one outside of its folder")]
     OwnPlace {
         /// The file.
-        path: PathBuf,
-    },
-    /// Somebody else is writing there.
-    #[error("another process is writing {path}")]
-    Busy {
-        /// The draft.
         path: PathBuf,
     },
     /// The file is something else.
@@ -135,16 +127,18 @@ pub fn take(data_dir: &Path, to: &Path, force: bool, watch: Watch<'_>) -> Result
     if !file::check(&store)? {
         return Err(BackupError::NoStore { path: data_dir.to_owned() });
     }
-    if is_own_place(data_dir, to) {
+    // The link at the place may be followed; the draft, which others could guess the place of, never follows one.
+    let place = files::resolved(to)?;
+    if is_own_place(data_dir, &place) {
         return Err(BackupError::OwnPlace { path: to.to_owned() });
     }
-    if !force && to.symlink_metadata().is_ok() {
-        return Err(BackupError::Exists { path: to.to_owned() });
+    if !force && place.symlink_metadata().is_ok() {
+        return Err(PlaceError::Exists { path: to.to_owned() }.into());
     }
-    let draft = Draft::beside(to)?;
+    let draft = Draft::private(&place)?;
     let cut = copy(&store, &draft, watch)?;
-    let contents = seal::seal(&draft.path, &draft.file, cut, watch)?;
-    draft.place(to, force)?;
+    let contents = seal::seal(draft.path(), draft.file(), cut, watch)?;
+    draft.place(force)?;
     Ok(contents)
 }
 
@@ -155,8 +149,8 @@ fn copy(store: &Path, draft: &Draft, watch: Watch<'_>) -> Result<f64, BackupErro
     let cut = crate::clock::unix_now();
     // The first read of a transaction picks the moment, and the transaction keeps it for the whole copy.
     from.execute_batch("BEGIN; SELECT count(*) FROM meta").map_err(database)?;
-    let written = |source| BackupError::Database { path: draft.path.clone(), source };
-    let mut to = Connection::open(&draft.path).map_err(written)?;
+    let written = |source| BackupError::Database { path: draft.path().to_owned(), source };
+    let mut to = Connection::open(draft.path()).map_err(written)?;
     to.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(())).map_err(written)?;
     to.pragma_update(None, "synchronous", "OFF").map_err(written)?;
     {
@@ -180,61 +174,7 @@ fn is_own_place(data_dir: &Path, to: &Path) -> bool {
         return true;
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let ours = name.starts_with("wireproof.") || name == "jwt.key";
+    let begins = ["wireproof.", "jwt.key", "server.json"];
+    let ours = begins.iter().any(|begin| name.starts_with(begin));
     ours && folder(parent) == folder(data_dir)
-}
-
-/// A file that is being written, beside its place: whoever is killed leaves it, and whoever comes next begins it anew.
-pub(super) struct Draft {
-    pub(super) path: PathBuf,
-    /// Locked for as long as it is written.
-    pub(super) file: File,
-}
-
-impl Draft {
-    pub(super) fn beside(place: &Path) -> Result<Self, BackupError> {
-        let mut name = place.as_os_str().to_owned();
-        name.push(".draft");
-        let path = PathBuf::from(name);
-        let io = |source| BackupError::Io { path: path.clone(), source };
-        // Nobody else reads what users wrote, also while it is written.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(BackupError::Busy { path }),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
-        }
-        // Another one may have finished, and removed the name, between the opening and the lock.
-        let (ours, named) = (file.metadata().map_err(io)?.ino(), std::fs::metadata(&path));
-        if named.map_or(true, |named| named.ino() != ours) {
-            return Err(BackupError::Busy { path });
-        }
-        file.set_permissions(Permissions::from_mode(0o600)).and_then(|()| file.set_len(0)).map_err(io)?;
-        Ok(Self { path, file })
-    }
-
-    /// Moves the finished file to its place, durably.
-    pub(super) fn place(self, place: &Path, force: bool) -> Result<(), BackupError> {
-        let io = |source| BackupError::Io { path: place.to_owned(), source };
-        self.file.sync_all().map_err(io)?;
-        if force {
-            std::fs::rename(&self.path, place).map_err(io)?;
-        } else {
-            // A link, unlike a move, never takes the place of another file.
-            std::fs::hard_link(&self.path, place).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => BackupError::Exists { path: place.to_owned() },
-                _ => io(source),
-            })?;
-        }
-        file::sync_folder(place).map_err(io)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After a move there is none; a draft that cannot be removed is begun anew by the next.
-        let _ = std::fs::remove_file(&self.path);
-    }
 }

@@ -10,7 +10,10 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::{OpenError, StoreError};
+use crate::{
+    files::{self, sync_folder},
+    store::{OpenError, StoreError},
+};
 
 /// `wprf`: marks a SQLite file as ours (offset 68 of the header).
 const APPLICATION_ID: i32 = 0x7770_7266;
@@ -39,14 +42,20 @@ pub fn lock(data_dir: &Path) -> Result<File, OpenError> {
         let path = path.to_owned();
         move |source| OpenError::Io { path, source }
     };
-    std::fs::create_dir_all(data_dir).map_err(io(data_dir))?;
+    files::private_folder(data_dir).map_err(io(data_dir))?;
     let path = data_dir.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(files::PRIVATE);
+    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file = options.custom_flags(no_links).open(&path).map_err(io(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: data_dir.to_owned() }),
+        Err(TryLockError::Error(source)) => return Err(OpenError::Io { path, source }),
     }
+    files::make_private(&file, &path).map_err(io(&path))?;
+    files::tighten(data_dir).map_err(io(data_dir))?;
+    Ok(file)
 }
 
 /// True when a process has taken the folder; takes nothing and makes nothing.
@@ -92,7 +101,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
         _ => {}
     }
     // What SQLite puts beside a file has the file's mode: nobody else reads what users wrote.
-    File::options().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
+    files::create_private(&draft).map_err(io)?;
     let fill = || -> rusqlite::Result<()> {
         let connection = Connection::open(&draft)?;
         connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
@@ -113,12 +122,6 @@ fn create(path: &Path) -> Result<(), OpenError> {
     File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&draft, path).map_err(io)?;
     sync_folder(path).map_err(io)
-}
-
-/// Makes durable that a file has its name.
-pub fn sync_folder(file: &Path) -> std::io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 /// A connection that only reads.

@@ -10,10 +10,13 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    backup::{BackupError, Contents, Draft, Watch},
+    backup::{BackupError, Contents, Watch},
     file, seal,
 };
-use crate::store::OpenError;
+use crate::{
+    files::{self, Draft},
+    store::OpenError,
+};
 
 /// What waits for its turn, in the folder of the store.
 const STAGED: &str = "wireproof.restore";
@@ -38,16 +41,16 @@ pub fn stage(
     let io = |path: &Path, source| BackupError::Io { path: path.to_owned(), source };
     let mut source = File::open(from).map_err(|e| io(from, e))?;
     seal::check_header(from, &source)?;
-    fs::create_dir_all(data_dir).map_err(|e| io(data_dir, e))?;
+    files::private_folder(data_dir).map_err(|e| io(data_dir, e))?;
     let staged = data_dir.join(STAGED);
-    let draft = Draft::beside(&staged)?;
+    let draft = Draft::private(&staged)?;
     // What is checked is the copy: nobody changes it between the check and its use.
-    seal::copy(&mut source, &draft.file, watch).map_err(|e| io(&draft.path, e))?;
-    let contents = seal::check(&draft.path, watch).map_err(|e| e.about(from))?;
-    seal::unseal(&draft.file).map_err(|e| io(&draft.path, e))?;
-    renew(&draft.path, keep_sessions)
-        .map_err(|source| BackupError::Database { path: draft.path.clone(), source })?;
-    draft.place(&staged, true)?;
+    seal::copy(&mut source, draft.file(), watch).map_err(|e| io(draft.path(), e))?;
+    let contents = seal::check(draft.path(), watch).map_err(|e| e.about(from))?;
+    seal::unseal(draft.file()).map_err(|e| io(draft.path(), e))?;
+    renew(draft.path(), keep_sessions)
+        .map_err(|source| BackupError::Database { path: draft.path().to_owned(), source })?;
+    draft.place(true)?;
     Ok(contents)
 }
 
@@ -114,7 +117,7 @@ pub(super) fn apply(data_dir: &Path) -> Result<Option<Applied>, OpenError> {
     let io = |source| OpenError::Io { path: store.clone(), source };
     File::open(&staged).and_then(|file| file.sync_all()).map_err(io)?;
     let aside = move_aside(&store, &name).map_err(io)?;
-    fs::rename(&staged, &store).and_then(|()| file::sync_folder(&store)).map_err(io)?;
+    fs::rename(&staged, &store).and_then(|()| files::sync_folder(&store)).map_err(io)?;
     let kept = aside.as_ref().map(|path| path.display().to_string());
     tracing::warn!(old_store = kept, "a backup was restored: the logs have new epochs");
     Ok(Some(Applied { aside }))
@@ -201,6 +204,6 @@ fn move_aside(store: &Path, name: &str) -> io::Result<Option<PathBuf>> {
             _ => {}
         }
     }
-    file::sync_folder(store)?;
+    files::sync_folder(store)?;
     Ok(moved.then_some(aside))
 }
