@@ -49,7 +49,7 @@ pub enum Afterwards {
 }
 
 /// What is done. Those of the first part need no WebSocket. Those of the second follow the frames of an unencrypted one
-/// and leave other connections alone. `Drop`, `Double` and `Swap` change what was said, which no network does: they
+/// and leave other connections alone. `Drop`, `Double`, `Swap` and `Replace` change what was said, which no network does: they
 /// show that clients and checkers notice, and never say anything about a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -135,6 +135,14 @@ pub enum Fault {
     Double,
     /// Holds a message until the one behind it has passed. Altered: never judges a server.
     Swap,
+    /// Says something else in place of a text, wherever a message holds it; messages without it are not hit. Altered:
+    /// never judges a server.
+    Replace {
+        /// The text.
+        find: String,
+        /// What is said in its place.
+        with: String,
+    },
 }
 
 impl Fault {
@@ -142,7 +150,7 @@ impl Fault {
     pub fn is_of_messages(&self) -> bool {
         use Fault::{
             CloseWithoutCode, CutInCharacter, CutInHeader, DelayMessage, Double, Drop, Fragment, Pings,
-            Pongs, Swap,
+            Pongs, Replace, Swap,
         };
         matches!(
             self,
@@ -156,6 +164,7 @@ impl Fault {
                 | Drop
                 | Double
                 | Swap
+                | Replace { .. }
         )
     }
 
@@ -166,7 +175,7 @@ impl Fault {
 
     /// True when it changes what was said, so that nothing that follows may be held against a server.
     pub fn alters(&self) -> bool {
-        matches!(self, Fault::Drop | Fault::Double | Fault::Swap)
+        matches!(self, Fault::Drop | Fault::Double | Fault::Swap | Fault::Replace { .. })
     }
 
     /// Its name, as in JSON.
@@ -190,6 +199,7 @@ impl Fault {
             Fault::Drop => "drop",
             Fault::Double => "double",
             Fault::Swap => "swap",
+            Fault::Replace { .. } => "replace",
         }
     }
 }

@@ -17,9 +17,12 @@ use super::{
 pub(crate) const READ: usize = 16 << 10;
 /// The same where many acts come of one byte.
 const SMALL_READ: usize = 1 << 10;
-/// Bytes that may wait for their time; the sender is not read beyond.
+/// Bytes that may be under way or wait; the sender is not read beyond.
 const WAITING: usize = 1 << 20;
-/// The same where few go out in a second, so that the sender feels it.
+/// Acts that may: with tiny slices they are what takes memory.
+const ACTS: usize = 64 << 10;
+/// Bytes that may wait before a narrow line, where few go out in a second, so that the sender feels it. What the line's
+/// latency keeps under way does not count: a long line is no narrow one.
 const FEW_WAITING: usize = 4 << 10;
 
 /// What the messages' part hands on.
@@ -47,12 +50,21 @@ pub(crate) enum Act {
     Shutdown,
 }
 
+/// An act that waits for its time.
+#[derive(Debug)]
+struct Due {
+    at: Duration,
+    /// When its bytes leave the sender's side; the latency comes after it.
+    departs: Duration,
+    act: Act,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     armed: Vec<Armed>,
     /// Bytes handed to this part so far.
     offset: u64,
-    queue: VecDeque<(Duration, Act)>,
+    queue: VecDeque<Due>,
     queued: usize,
     /// When the latest act is due: no later one overtakes it.
     last_due: Duration,
@@ -95,12 +107,25 @@ impl Flow {
     }
 
     /// How many bytes may be read now.
-    pub(crate) fn appetite(&self) -> usize {
-        let slow = self
-            .open()
-            .any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }));
-        let (most, waiting) = if slow { (SMALL_READ, FEW_WAITING) } else { (READ, WAITING) };
-        if self.over || !self.kept.is_empty() || self.queued >= waiting { 0 } else { most }
+    pub(crate) fn appetite(&self, now: Duration) -> usize {
+        let full = self.queued >= WAITING || self.queue.len() >= ACTS;
+        if self.over || !self.kept.is_empty() || full {
+            return 0;
+        }
+        match self.is_narrow() {
+            true if self.undeparted(now).map(|due| due.bytes()).sum::<usize>() >= FEW_WAITING => 0,
+            true => SMALL_READ,
+            false => READ,
+        }
+    }
+
+    fn is_narrow(&self) -> bool {
+        self.open().any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }))
+    }
+
+    /// What has not left the sender's side, the latest first.
+    fn undeparted(&self, now: Duration) -> impl Iterator<Item = &Due> {
+        self.queue.iter().rev().take_while(move |due| due.departs > now)
     }
 
     /// True while nothing is to be read at all.
@@ -251,25 +276,21 @@ impl Flow {
         }
     }
 
-    /// When to tick or to act next.
-    pub(crate) fn wake(&self) -> Option<Duration> {
+    /// When to tick, to act or to read next.
+    pub(crate) fn wake(&self, now: Duration) -> Option<Duration> {
         let waiting = self.armed.iter().filter_map(Armed::due);
         let stalls = self.open().filter(|armed| armed.left > 0).filter_map(Armed::stall_ends);
         let flush = self.coalescing().filter(|_| !self.collected.is_empty());
         let flush = flush.map(|(_, within)| self.collected_since + within);
-        waiting.chain(stalls).chain(flush).chain(self.queue.front().map(|(due, _)| *due)).min()
+        let departs = self.is_narrow().then(|| self.undeparted(now).last().map(|due| due.departs)).flatten();
+        waiting.chain(stalls).chain(flush).chain(departs).chain(self.queue.front().map(|due| due.at)).min()
     }
 
     /// The next act that is due.
     pub(crate) fn pop(&mut self, now: Duration) -> Option<Act> {
-        if self.queue.front()?.0 > now {
-            return None;
-        }
-        let (_, act) = self.queue.pop_front()?;
-        if let Act::Write(bytes) = &act {
-            self.queued -= bytes.len();
-        }
-        Some(act)
+        let due = self.queue.pop_front_if(|due| due.at <= now)?;
+        self.queued -= due.bytes();
+        Some(due.act)
     }
 
     fn coalescing(&self) -> Option<(usize, Duration)> {
@@ -330,7 +351,7 @@ impl Flow {
                 self.busy_until = due;
             }
             self.queued += part.len();
-            self.queue.push_back((due, Act::Write(part)));
+            self.queue.push_back(Due { at: due, departs: due.saturating_sub(late), act: Act::Write(part) });
             self.last_due = due;
             due += pause;
         }
@@ -340,7 +361,13 @@ impl Flow {
 
     fn push(&mut self, act: Act, now: Duration) {
         self.last_due = self.last_due.max(now);
-        self.queue.push_back((self.last_due, act));
+        self.queue.push_back(Due { at: self.last_due, departs: self.last_due, act });
+    }
+}
+
+impl Due {
+    fn bytes(&self) -> usize {
+        if let Act::Write(bytes) = &self.act { bytes.len() } else { 0 }
     }
 }
 

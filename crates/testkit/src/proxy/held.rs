@@ -62,6 +62,19 @@ impl Held {
         self.payload.windows(text.len()).any(|window| window == text)
     }
 
+    /// The same message in one frame with another text in place of this one, if it holds it.
+    pub(crate) fn replaced(&self, find: &str, with: &str) -> Option<Bytes> {
+        let text = std::str::from_utf8(&self.payload).ok().filter(|text| text.contains(find))?;
+        let (head, ..) = self.frames.first()?;
+        let mut payload = text.replace(find, with).into_bytes();
+        let mut bytes = Vec::with_capacity(payload.len() + 14);
+        FrameHead { first: head.first | 0x80, mask: head.mask, length: payload.len() as u64 }
+            .write(&mut bytes);
+        mask(&mut payload, head.mask);
+        bytes.extend(payload);
+        Some(bytes.into())
+    }
+
     /// A place inside the header of the first frame.
     pub(crate) fn inside_header(&self, random: &mut SmallRng) -> usize {
         let header = self.frames.first().map_or(2, |(_, begins, _)| *begins);

@@ -244,6 +244,10 @@ impl Messages {
                 Fault::Swap if self.swapped.is_some() => continue,
                 Fault::Swap => swap = true,
                 Fault::DelayMessage { ms } => self.out.push(Out::Delay(Duration::from_millis(ms))),
+                Fault::Replace { find, with } => match message.replaced(&find, &with) {
+                    Some(replaced) => raw = Some(replaced),
+                    None => continue,
+                },
                 Fault::Fragment { frames } => raw = Some(message.fragmented(frames, &mut armed.random)),
                 Fault::CutInHeader(cut) => {
                     let at = message.inside_header(&mut armed.random);

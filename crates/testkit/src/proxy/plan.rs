@@ -71,8 +71,8 @@ impl Plan {
     }
 
     /// When to look again; nothing when only bytes can bring something about.
-    pub(crate) fn wake(&self) -> Option<Duration> {
-        [self.flow.wake(), self.messages.wake()].into_iter().flatten().min()
+    pub(crate) fn wake(&self, now: Duration) -> Option<Duration> {
+        [self.flow.wake(now), self.messages.wake()].into_iter().flatten().min()
     }
 
     /// The next act that is due.
@@ -82,7 +82,7 @@ impl Plan {
 
     /// How many bytes to read next: none while it waits, has enough, or is over.
     pub(crate) fn appetite(&self, now: Duration) -> usize {
-        if self.closed || self.flow.is_stalled(now) { 0 } else { self.flow.appetite() }
+        if self.closed || self.flow.is_stalled(now) { 0 } else { self.flow.appetite(now) }
     }
 
     /// Messages of the sender so far.

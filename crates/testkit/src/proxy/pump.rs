@@ -65,8 +65,9 @@ impl Pump<'_> {
                     }
                 }
             }
-            let appetite = self.plan.appetite(self.now());
-            let wake = self.plan.wake().map(|wake| self.began + wake);
+            let now = self.now();
+            let appetite = self.plan.appetite(now);
+            let wake = self.plan.wake(now).map(|wake| self.began + wake);
             tokio::select! {
                 biased;
                 _ = self.toxics.changed() => self.toxics.mark_changed(),

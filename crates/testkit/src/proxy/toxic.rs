@@ -192,6 +192,14 @@ impl Toxic {
             Fault::Pings { count } | Fault::Pongs { count } if !(1..=MOST_PINGS).contains(count) => {
                 return wrong("fault.count", "must be between 1 and 100000");
             }
+            Fault::Replace { find, with }
+                if find.is_empty() || find.len().max(with.len()) > MOST_REPLACED =>
+            {
+                return wrong(
+                    "fault.replace",
+                    "both texts must be at most 65536 bytes, and `find` not empty",
+                );
+            }
             Fault::AcceptThenClose(_) if self.when != Trigger::Now => {
                 return wrong("when", "accept_then_close acts before there are bytes: leave it out");
             }
@@ -231,6 +239,7 @@ impl Toxic {
 const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
 const MOST_COALESCED: usize = 1 << 20;
 const MOST_FRAMES: usize = 4096;
+const MOST_REPLACED: usize = 64 << 10;
 const MOST_PINGS: u32 = 100_000;
 
 /// A toxic that makes no sense.

@@ -35,7 +35,7 @@ fn acts(plan: &mut Plan, until: Duration) -> Vec<(Duration, Act)> {
         while let Some(act) = plan.pop(now) {
             acts.push((now, act));
         }
-        match plan.wake() {
+        match plan.wake(now) {
             Some(wake) if wake <= until => now = wake.max(now + Duration::from_nanos(1)),
             _ => return acts,
         }
@@ -136,11 +136,29 @@ fn a_black_hole_and_what_time_alone_brings_need_no_bytes() {
 #[test]
 fn a_stall_ends_by_itself_also_when_nothing_came() {
     let mut plan = plan(3, &[Toxic::new(Fault::Stall { for_ms: Some(50) })]);
-    assert_eq!((plan.appetite(ms(0)), plan.wake()), (0, Some(ms(50))));
+    assert_eq!((plan.appetite(ms(0)), plan.wake(ms(0))), (0, Some(ms(50))));
     plan.tick(ms(50));
-    assert!(plan.appetite(ms(50)) > 0 && plan.wake().is_none());
+    assert!(plan.appetite(ms(50)) > 0 && plan.wake(ms(50)).is_none());
     let phases: Vec<_> = plan.notes().map(|note| note.phase).collect();
     assert_eq!(phases, [Phase::Began, Phase::Ended]);
+}
+
+/// Bug: what latency kept under way counted as waiting, so that with slices 4 KiB went through per latency.
+#[test]
+fn latency_does_not_narrow_the_line() {
+    let latency = Toxic::new(Fault::Latency { ms: 100, jitter_ms: 0 });
+    let mut long = plan(3, &[latency.clone(), Toxic::new(Fault::Slice { bytes: 1000, pause_ms: 0 })]);
+    for _ in 0..200 {
+        assert!(long.appetite(ms(0)) > 0, "a long line takes what comes");
+        long.take(&vec![0; 1024].into(), ms(0));
+    }
+    let mut narrow = plan(3, &[latency, Toxic::new(Fault::Bandwidth { bytes_per_second: 10_000 })]);
+    while narrow.appetite(ms(0)) > 0 {
+        narrow.take(&vec![0; 1024].into(), ms(0));
+    }
+    let next = narrow.wake(ms(0)).expect("the sender is read again");
+    assert!(next < ms(100), "before the first byte arrives: {next:?}");
+    assert!(narrow.appetite(ms(200)) > 0, "2 kB have left in 200 ms");
 }
 
 #[test]
