@@ -129,6 +129,18 @@ impl Report {
         self.checks.iter().filter(move |check| check.verdict == verdict)
     }
 
+    /// The checks by their groups, each group once, in the order in which they first stand in the list.
+    pub fn groups(&self) -> Vec<(&str, Vec<&CheckResult>)> {
+        let mut groups: Vec<(&str, Vec<&CheckResult>)> = Vec::new();
+        for check in &self.checks {
+            match groups.iter_mut().find(|(name, _)| *name == check.group()) {
+                Some((_, checks)) => checks.push(check),
+                None => groups.push((check.group(), vec![check])),
+            }
+        }
+        groups
+    }
+
     /// The command that runs one check again as it ran here.
     pub fn replay(&self, check: &CheckResult) -> String {
         format!("{} --only {} --seed {:#x}", self.command, check.id, self.seed)
@@ -151,5 +163,49 @@ impl Report {
     /// True when something was put to the test and nothing failed.
     pub fn is_clean(&self) -> bool {
         self.count(Verdict::Pass) > 0 && self.count(Verdict::Fail) + self.count(Verdict::Gone) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group that stands in two places of the list was once written twice, with all its checks.
+    #[test]
+    fn each_check_stands_once_in_every_form() {
+        let check = |id: &str| CheckResult {
+            id: id.to_owned(),
+            sentence: format!("the promise of {id}"),
+            severity: Severity::Critical,
+            verdict: Verdict::Pass,
+            what: String::new(),
+            ms: 1.0,
+            measures: Vec::new(),
+            history: Vec::new(),
+        };
+        let report = Report {
+            schema: SCHEMA,
+            version: "1".to_owned(),
+            target: "ws://127.0.0.1:1/ws".to_owned(),
+            profile: "wireproof".to_owned(),
+            seed: 1,
+            command: "wireproof check".to_owned(),
+            began: 0.0,
+            seconds: 1.0,
+            checks: ["isolation.live", "events.five", "isolation.proof"].map(check).to_vec(),
+        };
+        for text in [junit::write(&report).expect("XML"), html::write(&report).expect("a page")] {
+            for check in &report.checks {
+                assert_eq!(
+                    text.matches(&check.sentence)
+                        .count()
+                        .max(text.matches(&format!("\"{}\"", check.id)).count()),
+                    1,
+                    "{} in {text}",
+                    check.id
+                );
+            }
+        }
+        assert_eq!(report.groups().len(), 2);
     }
 }

@@ -138,8 +138,11 @@ impl<'a> Court<'a> {
         self.counts.frames += 1;
         let marked = self.isolation.scan(user, at, op, &self.users, &mut self.findings);
         let foreign = self.runs.frame(&frame) || marked;
-        // What belongs to somebody else stands in no log of this user: it is told once, as what it is.
-        if !foreign {
+        // What belongs to somebody else stands in no log of this user: it is told once, as what it is. It may have taken
+        // a number of this user's all the same.
+        if foreign {
+            self.sequence.foreign(&frame);
+        } else {
             self.counts.events += u64::from(op.seq.is_some());
             self.sequence.frame(&frame, &mut self.findings);
             self.order.frame(&frame, &self.connections, &self.runs, &mut self.findings);

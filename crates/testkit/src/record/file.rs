@@ -13,6 +13,9 @@ use super::{
     header::{Header, SCHEMA},
 };
 
+/// Longest line that is read, in bytes: the largest frame that is recorded, with every byte escaped, is shorter.
+const LONGEST_LINE: u64 = 128 << 20;
+
 /// A history that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
@@ -129,7 +132,14 @@ pub fn read(mut from: impl BufRead) -> Result<Read, HistoryError> {
 
 fn next(from: &mut impl BufRead, text: &mut Vec<u8>, line: usize) -> Result<usize, HistoryError> {
     text.clear();
-    from.read_until(b'\n', text).map_err(|cause| HistoryError::Io { line, cause })
+    let read = io::Read::take(from, LONGEST_LINE + 1).read_until(b'\n', text);
+    match read.map_err(|cause| HistoryError::Io { line, cause })? {
+        read if read as u64 > LONGEST_LINE => Err(HistoryError::Line {
+            line,
+            why: format!("longer than {LONGEST_LINE} bytes, as no line of a history is"),
+        }),
+        read => Ok(read),
+    }
 }
 
 fn header(text: &[u8]) -> Result<Header, HistoryError> {

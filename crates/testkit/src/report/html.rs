@@ -44,10 +44,6 @@ const SHOWN: usize = 60;
 
 /// The report as a page.
 pub fn write(report: &Report) -> Result<String, askama::Error> {
-    let mut names: Vec<&str> = report.checks.iter().map(CheckResult::group).collect();
-    names.dedup();
-    let of_group =
-        |name| Group { name, checks: report.checks.iter().filter(|check| check.group() == name).collect() };
     let measures =
         report.checks.iter().flat_map(|check| check.measures.iter().map(move |measure| (check, measure)));
     let page = Page {
@@ -57,7 +53,7 @@ pub fn write(report: &Report) -> Result<String, askama::Error> {
             .chain(report.of(Verdict::Gone))
             .map(|check| Failed::new(report, check))
             .collect(),
-        groups: names.into_iter().map(of_group).collect(),
+        groups: report.groups().into_iter().map(|(name, checks)| Group { name, checks }).collect(),
         plots: measures
             .map(|(check, measure)| Plot {
                 check: &check.id,

@@ -14,15 +14,12 @@ const SHOWN: usize = 40;
 pub fn write(report: &Report) -> Result<String, quick_junit::SerializeError> {
     let mut whole = quick_junit::Report::new("wireproof");
     whole.set_time(Duration::from_secs_f64(report.seconds));
-    let mut groups: Vec<&str> = report.checks.iter().map(CheckResult::group).collect();
-    groups.dedup();
-    for group in groups {
+    for (group, checks) in report.groups() {
         let mut suite = TestSuite::new(group);
         suite.add_property(("target", report.target.as_str()));
         suite.add_property(("profile", report.profile.as_str()));
         suite.add_property(("seed", format!("{:#x}", report.seed).as_str()));
-        let checks = report.checks.iter().filter(|check| check.group() == group);
-        suite.add_test_cases(checks.map(|check| case(report, check)));
+        suite.add_test_cases(checks.into_iter().map(|check| case(report, check)));
         whole.add_test_suite(suite);
     }
     whole.to_string()

@@ -40,6 +40,8 @@ struct Line<'a> {
     /// Where a frame on the open connection asked to go on.
     moved: Option<u64>,
     holes: Vec<Hole>,
+    /// Numbers, first and last, of what came and is somebody else's.
+    foreign: Vec<(u64, u64)>,
     drained: Option<usize>,
 }
 
@@ -113,6 +115,14 @@ impl<'a> Sequence<'a> {
     /// True when nothing says that a connection got everything.
     pub(super) fn is_open(&self) -> bool {
         self.drained == 0
+    }
+
+    /// A frame came that is somebody else's: a number that it took is no lost one.
+    pub(super) fn foreign(&mut self, frame: &Frame<'a>) {
+        if let (true, Some(seq)) = (self.numbered, frame.op.seq) {
+            let range = (frame.op.first_seq.unwrap_or(seq), seq);
+            self.lines.entry(frame.conn).or_default().foreign.push(range);
+        }
     }
 
     /// A frame came.
@@ -195,7 +205,7 @@ impl<'a> Sequence<'a> {
     fn caught_up(&mut self, frame: &Frame<'a>, findings: &mut Findings) {
         let Some(line) = self.lines.get_mut(&frame.conn) else { return };
         let (Some(head), Some(cursor)) = (frame.op.head, line.cursor) else { return };
-        if cursor < head {
+        if cursor < head && !line.is_foreign(cursor + 1, head) {
             let what = format!(
                 "the connection is said to have caught up to {head}, and {} did not come",
                 numbers(cursor + 1, head)
@@ -294,7 +304,7 @@ impl<'a> Sequence<'a> {
                 findings.add(Invariant::UnseenTail, line.opened, None, what, [line.opened, drained]);
             }
             let Some(log) = line.log.map(|log| &self.logs[log as usize]) else { continue };
-            for hole in &line.holes {
+            for hole in line.holes.iter().filter(|hole| !line.is_foreign(hole.first, hole.last)) {
                 let replayed = line.resumed && hole.last <= line.head;
                 let elsewhere = (hole.first..=hole.last.min(hole.first.saturating_add(64)))
                     .find_map(|seq| log.slots.get(&seq));
@@ -321,7 +331,7 @@ impl<'a> Sequence<'a> {
                 );
             }
             let (Some(drained), Some(cursor)) = (line.drained, line.cursor) else { continue };
-            if cursor < log.head {
+            if cursor < log.head && !line.is_foreign(cursor + 1, log.head) {
                 let what = format!(
                     "{} did not come, and the connection had the time",
                     numbers(cursor + 1, log.head)
@@ -364,6 +374,17 @@ impl<'a> Sequence<'a> {
 }
 
 impl Line<'_> {
+    /// True when each of these numbers came, as somebody else's.
+    fn is_foreign(&self, first: u64, last: u64) -> bool {
+        let mut ranges = self.foreign.clone();
+        ranges.sort_unstable();
+        let next = ranges.into_iter().fold(first, |next, (from, to)| match from <= next {
+            true => next.max(to.saturating_add(1)),
+            false => next,
+        });
+        next > last
+    }
+
     /// Takes numbers out of a hole; gives what came in their place, if they were missing.
     fn fill(&mut self, first: u64, last: u64) -> Option<usize> {
         let at = self.holes.iter().position(|hole| hole.first <= first && last <= hole.last)?;

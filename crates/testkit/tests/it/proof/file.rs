@@ -50,6 +50,18 @@ fn a_torn_last_line_is_told_and_left_out() {
     assert_eq!((history.ops.len(), history.torn), (ops.len(), false));
 }
 
+/// A line without an end was once read until the memory was full.
+#[test]
+fn a_line_without_an_end_is_refused_with_its_number() {
+    let (header, ops) = small();
+    let endless = std::io::BufReader::new(std::io::repeat(b'x'));
+    let begun = std::io::Read::chain(Cursor::new(written(&header, &ops)), endless);
+    let error = read(begun).unwrap_err();
+    let last = ops.len() + 2;
+    assert!(matches!(&error, HistoryError::Line { line, .. } if *line == last), "{error}");
+    assert!(read(std::io::BufReader::new(std::io::repeat(b'x'))).is_err());
+}
+
 #[test]
 fn what_is_no_history_is_refused_with_its_line() {
     let (header, ops) = small();

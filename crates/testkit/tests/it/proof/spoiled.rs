@@ -337,6 +337,27 @@ fn a_leak_is_found_wherever_it_is_written_down() {
     assert!(judgement.unjudged.iter().any(|unjudged| unjudged.why.contains("who got 1 frames")));
 }
 
+/// A leaked event that took a number of its victim's log was once told as a lost event as well.
+#[test]
+fn a_leak_that_takes_a_number_is_no_loss() {
+    let (header, ops) = made(11, Shape { users: 2, devices: 1, runs: 2, cut_one_in: 0 });
+    let marked = ops.iter().find(|op| op.ev.as_deref() == Some("marker")).unwrap();
+    let victims = |op: &Op| is_event(op) && op.user != marked.user;
+    for at in [ops.iter().position(victims).unwrap(), ops.iter().rposition(victims).unwrap()] {
+        let (taken, mut ops) = (ops[at].seq, ops.clone());
+        let text = format!("so {}", marked.text);
+        let leak = Op { stream: None, run_seq: None, text, ..ops[at].clone() };
+        for op in ops[at..].iter_mut().filter(|op| op.user == leak.user) {
+            for number in [&mut op.seq, &mut op.first_seq, &mut op.head] {
+                *number = number.map(|number| number + u64::from(Some(number) >= taken));
+            }
+        }
+        ops.insert(at, leak);
+        renumber(&mut ops);
+        assert_eq!(names(&judge(&header, &ops)), [Invariant::ForeignMarker], "op {at}");
+    }
+}
+
 /// A connection that got nothing at all was once taken for one that had nothing to get.
 #[test]
 fn a_connection_that_gets_nothing_is_told() {
