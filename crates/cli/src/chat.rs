@@ -1,5 +1,6 @@
 //! `wireproof chat`: a conversation with an agent from the terminal, over a connection that comes back by itself.
 
+mod input;
 mod talk;
 
 use std::{
@@ -10,7 +11,6 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use wireproof_client::{Backoff, Client, Connect, Trust};
 use wireproof_protocol::Address;
 
@@ -20,6 +20,7 @@ use crate::{
     token::parse_seconds,
     transcript::DIM,
 };
+use input::{Input, Line};
 use talk::Talk;
 
 /// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
@@ -72,16 +73,19 @@ impl Chat {
 
 /// Takes lines while it shows what happens; the end of the input still waits for the answers.
 async fn interactive(talk: &mut Talk) -> anyhow::Result<()> {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut input = Input::new();
     let somebody_types = io::stdin().is_terminal();
     if somebody_types {
         talk.remark(&format!("{DIM}type a message; /cancel stops a run, Ctrl-D ends{DIM:#}"))?;
     }
-    while let Some(line) = next_line(&mut lines, talk).await? {
-        match line.trim() {
-            "" => {}
-            "/cancel" => talk.cancel().await?,
-            text => talk.say(text).await?,
+    while let Some(line) = next_line(&mut input, talk).await? {
+        match line {
+            Line::Unfit(why) => talk.refuse(why),
+            Line::Text(line) => match line.trim() {
+                "" => {}
+                "/cancel" => talk.cancel().await?,
+                text => talk.say(text).await?,
+            },
         }
         if !somebody_types {
             // A script's lines are a conversation: each waits for the answer to the one before.
@@ -91,11 +95,11 @@ async fn interactive(talk: &mut Talk) -> anyhow::Result<()> {
     talk.listen_to_the_end().await
 }
 
-async fn next_line(lines: &mut Lines<BufReader<Stdin>>, talk: &mut Talk) -> anyhow::Result<Option<String>> {
+async fn next_line(input: &mut Input, talk: &mut Talk) -> anyhow::Result<Option<Line>> {
     loop {
         talk.tell_refusal()?;
         tokio::select! {
-            line = lines.next_line() => return line.context("reading stdin"),
+            line = input.next() => return line.context("reading stdin"),
             heard = talk.listen() => heard?,
         }
     }

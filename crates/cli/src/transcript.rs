@@ -64,7 +64,7 @@ pub(crate) fn says(body: &EventBody) -> String {
             format!("{} {DIM}({duration_ms:.1} ms){DIM:#}", short(&format!("{tool_name} → {outcome}")))
         }
         EventBody::ApprovalRequested { approval_id, .. } => format!("may I? {approval_id}"),
-        EventBody::ApprovalResolved { decision, .. } => format!("{decision:?}").to_lowercase(),
+        EventBody::ApprovalResolved { decision, .. } => decision.as_str().to_owned(),
         EventBody::StatusUpdate { status, detail } => match detail {
             Some(detail) => short(&format!("{status}: {detail}")),
             None => status.clone(),
@@ -77,9 +77,9 @@ pub(crate) fn says(body: &EventBody) -> String {
 
 fn ending(outcome: Outcome, error: Option<&RunError>, duration_ms: f64) -> String {
     let (style, word) = match outcome {
-        Outcome::Success => (GOOD, "success"),
-        Outcome::Failed => (BAD, "failed"),
-        Outcome::Cancelled => (NOTE, "cancelled"),
+        Outcome::Success => (GOOD, outcome.as_str()),
+        Outcome::Failed => (BAD, outcome.as_str()),
+        _ => (NOTE, outcome.as_str()),
     };
     let why = error.map(|error| format!(": {}", error.message)).unwrap_or_default();
     format!("{style}{word}{style:#}{why} {DIM}(the run took {duration_ms:.1} ms){DIM:#}")

@@ -29,7 +29,7 @@ pub enum Update {
     Snapshot(Box<Control>),
     /// Another control frame: an answer, an error, the end of a replay.
     Control(Box<Control>),
-    /// A frame of a type that this client does not know.
+    /// A frame of a type that this client does not know; an event among them has moved the position.
     Unknown(Value),
     /// The connection is lost, or an attempt to reconnect failed; the next attempt follows after the wait.
     Lost {
@@ -127,22 +127,34 @@ impl Client {
             return Err(ClientError::TooManyRequests(MAX_UNANSWERED));
         }
         let id = new_request_id();
-        self.unanswered.push_back((id.clone(), write_frame(frame, Some(&id))));
+        let text = write_frame(frame, Some(&id));
+        self.check_size(text.len())?;
+        self.unanswered.push_back((id.clone(), text));
         self.send_waiting().await;
         Ok(id)
     }
 
     /// Sends a frame without an id, once, on the connection that stands now.
     pub async fn send(&mut self, frame: &ClientFrame) -> Result<(), ClientError> {
+        let text = write_frame(frame, None);
+        self.check_size(text.len())?;
         let Link::Up(connection) = &mut self.link else {
             return Err(ClientError::NotConnected(self.ended.clone()));
         };
-        connection.send(frame, None).await.map_err(|error| {
+        connection.send_text(text).await.map_err(|error| {
             ClientError::NotConnected(match error {
                 SendError::Ended(ended) => ended,
                 SendError::Timeout(_) => Box::new(Ended::broken(error)),
             })
         })
+    }
+
+    /// A frame over the server's limit would be refused without its id, or end the connection: it is not sent.
+    fn check_size(&self, bytes: usize) -> Result<(), ClientError> {
+        match self.welcome.limits.message_bytes {
+            limit if limit > 0 && bytes > limit => Err(ClientError::TooLarge { bytes, limit }),
+            _ => Ok(()),
+        }
     }
 
     /// Shows a new token on this connection and on all later ones.

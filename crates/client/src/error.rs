@@ -165,6 +165,14 @@ pub enum ClientError {
     /// The connection is down and the frame has no id under which it could safely be sent again; the client goes on.
     #[error("not connected: {0}")]
     NotConnected(Box<Ended>),
+    /// The frame is larger than the server's welcome allows, and was not sent; the client goes on.
+    #[error("the message has {bytes} bytes on the wire, and the server takes at most {limit}")]
+    TooLarge {
+        /// Its size on the wire, in bytes.
+        bytes: usize,
+        /// The server's limit, in bytes.
+        limit: usize,
+    },
     /// As many requests wait for their answer as the client keeps; the client goes on.
     #[error("{0} requests wait for their answer: no further one is taken")]
     TooManyRequests(usize),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
-use wireproof_protocol::{Control, ControlBody, Incoming};
+use wireproof_protocol::{Control, ControlBody, ErrorCode, Incoming, RequestId, event_range};
 
 use crate::{
     client::{Client, Link, Update},
@@ -14,8 +15,22 @@ use crate::{
     welcome::Welcome,
 };
 
-/// Without a sign of life for so long a connection counts as lost; a server pings more often than that.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a connection may stay silent, beyond two of the server's announced heartbeats, before it counts as lost.
+const SILENCE_MARGIN: Duration = Duration::from_secs(10);
+/// What is taken for a heartbeat that is no time.
+const FALLBACK_HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// How long a connection may stay silent before it counts as lost: one lost ping is no lost connection.
+fn silence(heartbeat_seconds: f64) -> Duration {
+    let announced = Duration::try_from_secs_f64(heartbeat_seconds).ok().filter(|time| !time.is_zero());
+    announced.unwrap_or(FALLBACK_HEARTBEAT).saturating_mul(2).saturating_add(SILENCE_MARGIN)
+}
+
+/// True for a refusal that a server says without an id because it did not get as far as the id.
+fn is_of_an_unread_request(body: &ControlBody) -> bool {
+    let ControlBody::Error(error) = body else { return false };
+    matches!(error.error_code, ErrorCode::MessageTooLarge | ErrorCode::InvalidJson)
+}
 
 impl Client {
     /// Sends the requests that have not gone out on this connection.
@@ -31,14 +46,17 @@ impl Client {
 
     pub(crate) async fn receive(&mut self, deadline: Instant) -> Result<Option<Update>, ClientError> {
         let Link::Up(connection) = &mut self.link else { return Ok(None) };
-        // A caller that comes back late finds the signs of life of the meantime still unread.
-        let silent_at = (connection.last_heard() + SILENCE).max(Instant::now() + Duration::from_secs(1));
-        match connection.recv_until(deadline.min(silent_at)).await {
+        let silence = silence(self.welcome.limits.heartbeat_seconds);
+        // A caller that comes back late finds the signs of life of the meantime still unread. A silence beyond the
+        // clock's range never ends a connection.
+        let silent_at = connection.last_heard().checked_add(silence);
+        let patient_until = silent_at.map_or(deadline, |at| at.max(Instant::now() + Duration::from_secs(1)));
+        match connection.recv_until(deadline.min(patient_until)).await {
             Some(Ok(frame)) => self.arrived(frame.incoming),
             Some(Err(RecvError::Ended(ended))) => self.lost(ended).map(Some),
             Some(Err(other)) => Err(ClientError::Unreadable(Box::new(other))),
-            None if connection.last_heard() + SILENCE <= Instant::now() => {
-                self.lost(Box::new(Ended::broken(format!("no sign of life for {SILENCE:?}")))).map(Some)
+            None if silent_at.is_some_and(|at| at <= Instant::now()) => {
+                self.lost(Box::new(Ended::broken(format!("no sign of life for {silence:?}")))).map(Some)
             }
             None => Ok(None),
         }
@@ -46,26 +64,46 @@ impl Client {
 
     fn arrived(&mut self, incoming: Incoming) -> Result<Option<Update>, ClientError> {
         match incoming {
-            Incoming::Event(event) => match self.resume.take(&event) {
-                Ok(true) => {
-                    self.attempt = 0;
-                    self.broke_at = None;
-                    Ok(Some(Update::Event(event)))
-                }
-                Ok(false) => Ok(None),
-                Err(at) => self.broken(at).map(Some),
-            },
+            Incoming::Event(event) => self.took(event.range(), Update::Event(event)),
             Incoming::Control(control) => self.told(control).map(Some),
-            Incoming::Unknown(value) => Ok(Some(Update::Unknown(value))),
+            Incoming::Unknown(frame) => {
+                if let Some(id) = frame.get("id").and_then(Value::as_str) {
+                    self.answered(|known| known.as_str() == id);
+                }
+                match event_range(&frame) {
+                    Some(range) => self.took(range, Update::Unknown(frame)),
+                    None => Ok(Some(Update::Unknown(frame))),
+                }
+            }
         }
     }
 
-    fn told(&mut self, control: Box<Control>) -> Result<Update, ClientError> {
-        if let Some(id) = &control.id
-            && let Some(index) = self.unanswered.iter().position(|(known, _)| known == id)
-        {
-            self.unanswered.remove(index);
-            self.sent -= usize::from(index < self.sent);
+    /// Takes the numbers of an event, and shows it unless it was seen before.
+    fn took(&mut self, range: (u64, u64), update: Update) -> Result<Option<Update>, ClientError> {
+        match self.resume.take_range(range) {
+            Ok(true) => {
+                self.attempt = 0;
+                self.broke_at = None;
+                Ok(Some(update))
+            }
+            Ok(false) => Ok(None),
+            Err(at) => self.broken(at).map(Some),
+        }
+    }
+
+    /// Takes the first request that fits off the list of those without an answer.
+    fn answered(&mut self, fits: impl Fn(&RequestId) -> bool) -> Option<RequestId> {
+        let index = self.unanswered.iter().position(|(id, _)| fits(id))?;
+        self.sent -= usize::from(index < self.sent);
+        self.unanswered.remove(index).map(|(id, _)| id)
+    }
+
+    fn told(&mut self, mut control: Box<Control>) -> Result<Update, ClientError> {
+        if let Some(id) = &control.id {
+            self.answered(|known| known == id);
+        } else if is_of_an_unread_request(&control.body) && self.sent > 0 {
+            // The server could not read whose request it refuses, and requests are answered in their order.
+            control.id = self.answered(|_| true);
         }
         match &control.body {
             ControlBody::Snapshot { epoch, seq, .. } => {
@@ -151,5 +189,21 @@ impl Client {
                 self.lost(ended).map(Some)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that pings every 90 s was left every 60 s, for ever.
+    #[test]
+    fn a_connection_may_be_silent_for_two_announced_heartbeats() {
+        assert_eq!(silence(90.0), Duration::from_secs(190));
+        assert_eq!(silence(25.0), Duration::from_secs(60));
+        for no_time in [0.0, -1.0, f64::NAN] {
+            assert_eq!(silence(no_time), Duration::from_secs(60));
+        }
+        assert_eq!(silence(1e18), Duration::from_secs(2_000_000_000_000_000_010));
     }
 }

@@ -78,7 +78,11 @@ impl Resume {
     /// True when the event is new to the user, false for a duplicate, and a break when it does not follow on.
     /// A break moves nothing: the position it leaves is the one to resume from, and the server then sends the rest.
     pub fn take(&mut self, event: &Event) -> Result<bool, Break> {
-        let (first, last) = event.range();
+        self.take_range(event.range())
+    }
+
+    /// The same for the numbers, first and last, of an event of any type.
+    pub fn take_range(&mut self, (first, last): (u64, u64)) -> Result<bool, Break> {
         if let Some(head) = self.restart.take() {
             self.position = Some(head);
         }

@@ -26,6 +26,8 @@ pub struct Welcome {
     pub active_runs: Vec<ActiveRun>,
     /// What the connection may do.
     pub limits: Limits,
+    /// What the server can do beyond the first version of the protocol, in its words.
+    pub features: Vec<String>,
     /// True when the server lets everybody in.
     pub insecure_no_auth: bool,
 }
@@ -41,13 +43,24 @@ impl Welcome {
             resumed,
             active_runs,
             limits,
+            features,
             insecure_no_auth,
             ..
         } = control.body
         else {
             return None;
         };
-        Some(Self { connection_id, user_id, epoch, seq, resumed, active_runs, limits, insecure_no_auth })
+        Some(Self {
+            connection_id,
+            user_id,
+            epoch,
+            seq,
+            resumed,
+            active_runs,
+            limits,
+            features,
+            insecure_no_auth,
+        })
     }
 }
 

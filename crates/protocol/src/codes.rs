@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What went wrong, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// The frame is not JSON.
     InvalidJson,
@@ -43,6 +44,10 @@ pub enum ErrorCode {
     ShuttingDown,
     /// Something inside went wrong; the log of the server knows what.
     Internal,
+    /// A word that this version does not know: a later server said it. Never sent.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 impl ErrorCode {
@@ -74,6 +79,7 @@ impl ErrorCode {
             AgentFailed => "agent_failed",
             ShuttingDown => "shutting_down",
             Internal => "internal",
+            Unknown => "unknown",
         }
     }
 }

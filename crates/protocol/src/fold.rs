@@ -111,6 +111,19 @@ impl UserState {
         Ok(())
     }
 
+    /// Passes over the numbers, first and last, of an event of a type that is not known; see
+    /// [`event_range`](crate::event_range).
+    pub fn pass(&mut self, (first, last): (u64, u64)) -> Result<(), FoldError> {
+        if first != self.seq + 1 {
+            return Err(FoldError::Seq { expected: self.seq + 1, found: first });
+        }
+        if last < first {
+            return Err(FoldError::Range { seq: last });
+        }
+        self.seq = last;
+        Ok(())
+    }
+
     fn apply_run(&mut self, part: &RunPart, event: &Event) -> Result<(), Violation> {
         if let Some(view) = self.runs.get_mut(&part.run_id) {
             return view.take(part, event);

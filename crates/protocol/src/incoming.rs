@@ -12,8 +12,16 @@ pub enum Incoming {
     Event(Box<Event>),
     /// A control frame.
     Control(Box<Control>),
-    /// A type this client does not know: to be passed over.
+    /// A type this client does not know: to be passed over. An event counts all the same, see [`event_range`].
     Unknown(Value),
+}
+
+/// The numbers that a frame of an unknown type stands for in the log, first and last, if it is a stored event: only
+/// those have an `event_id`.
+pub fn event_range(frame: &Value) -> Option<(u64, u64)> {
+    frame.get("event_id")?;
+    let seq = frame.get("seq")?.as_u64()?;
+    Some((frame.get("first_seq").and_then(Value::as_u64).unwrap_or(seq), seq))
 }
 
 /// Why a frame of a server cannot be read.

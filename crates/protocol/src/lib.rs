@@ -30,7 +30,7 @@ pub use ids::{
     ApprovalId, ConnectionId, EventId, IdError, MAX_TEXT_ID, MessageId, RequestId, RunId, ThreadId,
     ToolCallId, UserId,
 };
-pub use incoming::{Incoming, IncomingError, parse_incoming};
+pub use incoming::{Incoming, IncomingError, event_range, parse_incoming};
 pub use limits::Limits;
 pub use merge::{Merged, Part, merge, mergeable, split_after};
 pub use parse::{FrameError, parse_frame};
@@ -42,6 +42,10 @@ pub use server_frame::{Control, ControlBody, ErrorBody};
 
 /// The subprotocol that a client offers and the server selects.
 pub const SUBPROTOCOL: &str = "wireproof.v1";
+
+/// What a server of this version can do beyond the first version of the protocol, as its welcome says it: a thread may
+/// have a name of the client's, and a user's storage has quotas.
+pub const FEATURES: [&str; 2] = ["thread_names", "quotas"];
 
 /// Seconds since 1970 as the wire has them: a float with microseconds.
 pub type Timestamp = f64;

@@ -36,4 +36,7 @@ pub struct Limits {
     pub queued_runs: usize,
     /// How often the server pings, in seconds.
     pub heartbeat_seconds: f64,
+    /// How long a run may take, in seconds.
+    #[serde(default)]
+    pub run_seconds: f64,
 }

@@ -63,11 +63,27 @@ pub struct Message {
 /// Why a position is not served by a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ResumeReason {
     /// The log no longer reaches back so far.
     TooOld,
     /// The position is on another number line.
     EpochChanged,
+    /// A word that this version does not know: a later server said it. Never sent.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl ResumeReason {
+    /// The word as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ResumeReason::TooOld => "too_old",
+            ResumeReason::EpochChanged => "epoch_changed",
+            ResumeReason::Unknown => "unknown",
+        }
+    }
 }
 
 /// A thread in a snapshot.

@@ -49,6 +49,10 @@ pub enum ControlBody {
         limits: Limits,
         /// The server's clock, in Unix seconds.
         server_time: Timestamp,
+        /// What the server can do beyond the first version of the protocol: the words of [`FEATURES`](crate::FEATURES)
+        /// and later ones.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        features: Vec<String>,
         /// True when the server runs with authentication switched off.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         insecure_no_auth: bool,

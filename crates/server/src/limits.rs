@@ -140,6 +140,7 @@ impl Limits {
             concurrent_runs: self.concurrent_runs,
             queued_runs: self.queued_runs,
             heartbeat_seconds: self.heartbeat_seconds,
+            run_seconds: self.run_seconds,
         }
     }
 }

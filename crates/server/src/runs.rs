@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolFailure};
-use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, Outcome, RunId, ThreadId, UserId};
+use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, RunId, ThreadId, UserId};
 
 use crate::{
     error::Refusal,
@@ -344,10 +344,7 @@ fn thread_hit(found: crate::store::FoundMessage, text: &str) -> ThreadHit {
     ThreadHit {
         thread_id: message.thread_id,
         title: found.title,
-        role: match message.role {
-            wireproof_protocol::Role::User => "user".to_owned(),
-            wireproof_protocol::Role::Assistant => "assistant".to_owned(),
-        },
+        role: message.role.as_str().to_owned(),
         excerpt: excerpt(&message.content, text),
         created_at: message.created_at,
     }
@@ -365,15 +362,6 @@ fn excerpt(content: &str, text: &str) -> String {
     let piece: String = chars[start..end].iter().collect();
     let (before, after) = (if start > 0 { "…" } else { "" }, if end < chars.len() { "…" } else { "" });
     format!("{before}{}{after}", piece.trim())
-}
-
-/// What a run's end is counted as.
-fn outcome_label(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Success => "success",
-        Outcome::Failed => "failed",
-        Outcome::Cancelled => "cancelled",
-    }
 }
 
 #[cfg(test)]

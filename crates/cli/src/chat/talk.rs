@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context;
 use wireproof_client::{Client, ClientError, Start, Update};
-use wireproof_protocol::{ClientFrame, Control, ControlBody, Event, EventBody, Outcome, RequestId, RunId};
+use wireproof_protocol::{
+    ClientFrame, Control, ControlBody, ErrorCode, Event, EventBody, Outcome, RequestId, Role, RunId,
+    SnapshotThread,
+};
 
 use crate::{
     exit::Stop,
@@ -16,8 +19,10 @@ use crate::{
     transcript::{BAD, DIM, GOOD, NOTE, Transcript},
 };
 
-/// A run may take five minutes and stand in a queue behind others; without any frame for so long nothing will come.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// A run may stand in a queue behind others; without any frame for so many times the longest run nothing will come.
+const PATIENCE_RUNS: f64 = 2.0;
+/// The longest run of a server that does not announce it.
+const FALLBACK_RUN_SECONDS: f64 = 300.0;
 
 /// Events of one turn are told with the time since this client said something.
 pub(super) struct Talk {
@@ -63,12 +68,32 @@ impl Talk {
         Ok(talk)
     }
 
+    /// Sends a message; one that the server would not take is shown as refused and not sent.
     pub(super) async fn say(&mut self, text: &str) -> anyhow::Result<()> {
         let frame =
             ClientFrame::Chat { content: text.to_owned(), thread_id: self.thread.clone(), agent: None };
         self.said_at = Instant::now();
-        self.asked.insert(self.client.request(&frame).await?);
+        match self.client.request(&frame).await {
+            Ok(id) => {
+                self.asked.insert(id);
+            }
+            Err(error @ ClientError::TooLarge { .. }) => self.refuse(format!(
+                "{error}. Nothing was sent: make the message shorter, or raise limits.message_bytes of the server."
+            )),
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
+    }
+
+    /// Keeps why a message was not taken, for the next line and the exit code.
+    pub(super) fn refuse(&mut self, why: String) {
+        self.refused = Some(why);
+    }
+
+    fn patience(&self) -> Duration {
+        let announced = self.client.welcome().limits.run_seconds;
+        let longest = if announced > 0.0 { announced } else { FALLBACK_RUN_SECONDS };
+        Duration::try_from_secs_f64(longest * PATIENCE_RUNS).unwrap_or(Duration::MAX)
     }
 
     pub(super) async fn cancel(&mut self) -> anyhow::Result<()> {
@@ -80,13 +105,14 @@ impl Talk {
 
     /// Shows the next thing that happens. Cancel-safe.
     pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
-        let patience = if self.asked.is_empty() { PATIENCE } else { self.within };
+        let patience = if self.asked.is_empty() { self.patience() } else { self.within };
         match self.client.next(patience).await {
             Ok(update) => self.happened(update),
             // Nothing is due, so silence is no fault.
             Err(ClientError::Timeout(_)) if self.is_answered() => Ok(()),
             // It comes back by itself, or says after some tries that it does not.
             Err(ClientError::Timeout(_)) if !self.client.is_connected() => Ok(()),
+            Err(ClientError::Unreadable(why)) => Ok(self.remark(&format!("{BAD}passed over{BAD:#}: {why}"))?),
             Err(error) => Err(error).context("waiting for the server"),
         }
     }
@@ -139,8 +165,12 @@ impl Talk {
         match update {
             Update::Event(event) => self.event(&event),
             Update::Control(control) => self.control(&control),
-            Update::Snapshot(_) => Ok(self
-                .show(&format!("{NOTE}too much was missed to replay: the server sent the state{NOTE:#}"))?),
+            Update::Snapshot(control) => {
+                self.show(&format!(
+                    "{NOTE}too much was missed to replay: the server sent the state{NOTE:#}"
+                ))?;
+                self.settle_by_snapshot(&control.body)
+            }
             Update::Unknown(value) => Ok(self.show(&format!("{DIM}{value}{DIM:#}"))?),
             Update::Lost { ended, wait } => {
                 let line =
@@ -155,6 +185,35 @@ impl Talk {
                 Ok(self.show(&format!("{GOOD}connected again{GOOD:#}, {how}"))?)
             }
         }
+    }
+
+    /// Ends the runs that a snapshot no longer has: nothing more will be said of them. Their answers may be in it.
+    fn settle_by_snapshot(&mut self, body: &ControlBody) -> anyhow::Result<()> {
+        let ControlBody::Snapshot { threads, active_runs, .. } = body else { return Ok(()) };
+        self.settle(threads, |run| active_runs.iter().any(|active| active.run_id == run))
+    }
+
+    fn settle(
+        &mut self,
+        threads: &[SnapshotThread],
+        is_active: impl Fn(RunId) -> bool,
+    ) -> anyhow::Result<()> {
+        let over: Vec<RunId> = self.running.extract_if(|run| !is_active(*run)).collect();
+        for run in over {
+            let mut messages = threads.iter().flat_map(|thread| &thread.messages);
+            let answer = messages.find(|message| {
+                message.run_id == Some(run) && message.role == Role::Assistant && !message.incomplete
+            });
+            if let Some(message) = answer {
+                self.remark(&message.content)?;
+            } else {
+                self.failed = true;
+                self.remark(&format!(
+                    "{BAD}run {run} is over{BAD:#}: it ended, or was lost, while the connection was away; the server has no whole answer of it"
+                ))?;
+            }
+        }
+        Ok(())
     }
 
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
@@ -190,6 +249,11 @@ impl Talk {
                 if self.json {
                     self.show("")?;
                 }
+            }
+            ControlBody::Error(error) if error.error_code == ErrorCode::CursorAhead => {
+                // No replay and no snapshot follow: what the welcome does not name is over.
+                let active = self.client.welcome().active_runs.clone();
+                self.settle(&[], |run| active.iter().any(|known| known.run_id == run))?;
             }
             ControlBody::Error(error) => {
                 self.show(&format!("{BAD}error{BAD:#}: {}", error.message))?;

@@ -3,6 +3,7 @@
 mod addresses;
 mod admin;
 mod backup;
+mod chat;
 mod check;
 mod check_targets;
 mod clients;

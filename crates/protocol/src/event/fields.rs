@@ -6,16 +6,33 @@ use serde::{Deserialize, Serialize};
 /// Who wrote a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Role {
     /// The user.
     User,
     /// An agent.
     Assistant,
+    /// A word that this version does not know: a later server said it. Never sent.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl Role {
+    /// The word as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Unknown => "unknown",
+        }
+    }
 }
 
 /// An answer to a question for leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Decision {
     /// Do it.
     Approved,
@@ -23,11 +40,28 @@ pub enum Decision {
     Denied,
     /// Nobody answered in time.
     Expired,
+    /// A word that this version does not know: a later server said it. Never sent.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl Decision {
+    /// The word as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Decision::Approved => "approved",
+            Decision::Denied => "denied",
+            Decision::Expired => "expired",
+            Decision::Unknown => "unknown",
+        }
+    }
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// With an answer.
     Success,
@@ -35,6 +69,22 @@ pub enum Outcome {
     Failed,
     /// By the user's wish.
     Cancelled,
+    /// A word that this version does not know: a later server said it. Never sent.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl Outcome {
+    /// The word as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Failed => "failed",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Unknown => "unknown",
+        }
+    }
 }
 
 /// Why a tool failed.

@@ -101,6 +101,7 @@ fn broken_frames_of_a_server_are_refused() {
         "approval_id",
         "thread_id",
         "outcome",
+        "features",
         "insecure_no_auth",
         "retry_after_ms",
         "details",

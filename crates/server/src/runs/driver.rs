@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
 use wireproof_protocol::{EventBody, RunId, RunRules, ThreadId, UserId};
 
-use super::{Runs, Slot, counts::Counts, outcome_label, recorder::Recorder};
+use super::{Runs, Slot, counts::Counts, recorder::Recorder};
 use crate::{
     sabotage::Bug,
     store::{FinishRun, StoreError},
@@ -238,11 +238,11 @@ impl Run {
             user_id = %self.user_id,
             thread_id = %self.thread_id,
             agent = self.agent.name(),
-            outcome = outcome_label(outcome),
+            outcome = outcome.as_str(),
             seconds = duration_ms / 1e3,
             "run ended"
         );
-        self.counts.ended(outcome_label(outcome), &finish.events);
+        self.counts.ended(outcome.as_str(), &finish.events);
     }
 
     /// Offers the end to the store until it takes it. A store that is still broken when the server drains leaves it to

@@ -209,6 +209,7 @@ pub async fn welcome(
             .collect(),
         limits: context.limits.announced(),
         server_time: now,
+        features: wireproof_protocol::FEATURES.map(str::to_owned).to_vec(),
         insecure_no_auth: context.auth.insecure_no_auth,
     };
     if context.bugs.on(Bug::WelcomeLate) {

@@ -108,10 +108,7 @@ pub fn resumed(metrics: &Metrics, beginning: &Beginning) {
 /// Counts a snapshot.
 pub fn snapshot(metrics: &Metrics, body: &ControlBody) {
     if let ControlBody::Snapshot { reason, .. } = body {
-        metrics.snapshot(match reason {
-            wireproof_protocol::ResumeReason::TooOld => "too_old",
-            wireproof_protocol::ResumeReason::EpochChanged => "epoch_changed",
-        });
+        metrics.snapshot(reason.as_str());
     }
 }
 

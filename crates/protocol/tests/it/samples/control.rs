@@ -55,8 +55,10 @@ pub fn controls() -> Vec<Control> {
             concurrent_runs: 4,
             queued_runs: 16,
             heartbeat_seconds: 25.0,
+            run_seconds: 300.0,
         },
         server_time: NOW,
+        features: wireproof_protocol::FEATURES.map(str::to_owned).to_vec(),
         insecure_no_auth,
     };
     let snapshot_thread = SnapshotThread {
