@@ -23,7 +23,7 @@ fn context(content: &str) -> (RunContext, mpsc::Receiver<Emission>) {
     let (emissions, received) = mpsc::channel(16);
     let context = RunContext {
         user_id: UserId::new("ada").unwrap(),
-        thread_id: ThreadId::new(),
+        thread_id: ThreadId::generate(),
         run_id: RunId::new(),
         content: content.to_owned(),
         cancelled: CancellationToken::new(),
@@ -209,7 +209,7 @@ async fn a_search_reaches_the_runs_own_threads_only() {
     let asked: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let runs = (0..50).map(|number| {
         let (mut context, received) = context("Search my threads for whales of user 7 please");
-        let (owner, own_thread, asked) = (format!("user {number}"), context.thread_id, asked.clone());
+        let (owner, own_thread, asked) = (format!("user {number}"), context.thread_id.clone(), asked.clone());
         context.user_id = UserId::new(&owner).unwrap();
         context.search_threads = Arc::new(move |query, _| {
             asked.lock().unwrap().push((owner.clone(), query));
@@ -220,7 +220,7 @@ async fn a_search_reaches_the_runs_own_threads_only() {
                 excerpt,
                 created_at: 1.0,
             };
-            let found = hit(ThreadId::new(), format!("whales of {owner} sing"));
+            let found = hit(ThreadId::generate(), format!("whales of {owner} sing"));
             let question = hit(own_thread, "…whales of user 7 please".to_owned());
             Box::pin(async { Ok(vec![question, found]) })
         });

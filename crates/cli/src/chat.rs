@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use wireproof_client::{Backoff, Client, Connect, Trust};
-use wireproof_protocol::Address;
+use wireproof_protocol::{Address, ThreadId};
 
 use crate::{
     address::{self, Read},
@@ -35,9 +35,9 @@ pub(crate) struct Chat {
     /// A PEM file with more certificates to trust, for a server with one of its own.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Talk in this thread; a new one when absent.
-    #[arg(long, value_name = "ID")]
-    thread: Option<String>,
+    /// Talk in this thread, which is made when you have none of that name; in a new one when absent.
+    #[arg(long, value_name = "NAME")]
+    thread: Option<ThreadId>,
     /// Show each frame as it was on the wire, one a line.
     #[arg(long)]
     json: bool,

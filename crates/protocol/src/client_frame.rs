@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ids::{MAX_TEXT_ID, RequestId};
+use crate::ids::{MAX_TEXT_ID, RequestId, ThreadId};
 
 /// Longest request id, in characters.
 pub const MAX_REQUEST_ID: usize = MAX_TEXT_ID;
@@ -29,8 +29,8 @@ pub struct Request {
     pub id: Option<RequestId>,
 }
 
-/// What a client asks for. Fields may also stand under `payload`. Ids of threads and runs are text here: one that
-/// names nothing of the user is `not_found`, whatever it looks like.
+/// What a client asks for. Fields may also stand under `payload`. `chat`, `start_agent` and `create_thread` may name a
+/// thread that is not there yet: it is made. Elsewhere a text that names no thread or run of the user is `not_found`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
@@ -57,9 +57,9 @@ pub enum ClientFrame {
         /// The message; not empty.
         #[schemars(regex(pattern = NOT_BLANK))]
         content: String,
-        /// The thread; a new one when absent.
+        /// The thread, made when the user has none of that name; a new one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        thread_id: Option<String>,
+        thread_id: Option<ThreadId>,
         /// The agent; the server's first when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<String>,
@@ -72,9 +72,9 @@ pub enum ClientFrame {
         /// The agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<String>,
-        /// The thread.
+        /// The thread, made when the user has none of that name; a new one when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        thread_id: Option<String>,
+        thread_id: Option<ThreadId>,
     },
     /// End a run.
     #[serde(alias = "stop_agent")]
@@ -93,8 +93,15 @@ pub enum ClientFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         edited_arguments: Option<Value>,
     },
-    /// Begin a thread.
-    CreateThread(Retitle),
+    /// Begin a thread. One of that name that is there stays as it is.
+    CreateThread {
+        /// Its name; a new one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread_id: Option<ThreadId>,
+        /// Its title and metadata.
+        #[serde(flatten)]
+        retitle: Retitle,
+    },
     /// Change a thread's title or metadata.
     RenameThread {
         /// The thread.
@@ -146,7 +153,7 @@ impl ClientFrame {
             Self::StartAgent { .. } => "start_agent",
             Self::CancelRun { .. } => "cancel_run",
             Self::Approve { .. } => "approve",
-            Self::CreateThread(_) => "create_thread",
+            Self::CreateThread { .. } => "create_thread",
             Self::RenameThread { .. } => "rename_thread",
             Self::DeleteThread { .. } => "delete_thread",
             Self::SwitchThread { .. } => "switch_thread",

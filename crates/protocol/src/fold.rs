@@ -77,7 +77,7 @@ impl UserState {
     pub fn from_snapshot(seq: u64, threads: &[SnapshotThread], active_runs: &[RunSnapshot]) -> Self {
         let mut state = Self { seq, ..Self::default() };
         for thread in threads {
-            state.threads.insert(thread.thread_id, ThreadState::from_snapshot(thread));
+            state.threads.insert(thread.thread_id.clone(), ThreadState::from_snapshot(thread));
         }
         for run in active_runs {
             if let Some(thread) = state.threads.get_mut(&run.thread_id) {
@@ -141,12 +141,24 @@ impl UserState {
     fn apply_thread(&mut self, event: &Event) {
         if matches!(event.body, EventBody::ThreadDeleted { .. }) {
             self.threads.remove(&event.thread_id);
+            let runs = self.runs.values_mut();
+            runs.filter(|run| run.thread_id.as_ref() == Some(&event.thread_id))
+                .for_each(|run| run.thread_deleted = true);
+            return;
+        }
+        // A run's late events do not go into a new thread that has the name of the deleted one.
+        if event
+            .run
+            .as_ref()
+            .and_then(|part| self.runs.get(&part.run_id))
+            .is_some_and(|run| run.thread_deleted)
+        {
             return;
         }
         let thread = match &event.body {
             EventBody::ThreadCreated { .. }
             | EventBody::ThreadUpdated { .. }
-            | EventBody::MessageCreated { .. } => self.threads.entry(event.thread_id).or_default(),
+            | EventBody::MessageCreated { .. } => self.threads.entry(event.thread_id.clone()).or_default(),
             // A run's late events do not bring a deleted thread back.
             _ => match self.threads.get_mut(&event.thread_id) {
                 Some(thread) => thread,

@@ -21,7 +21,7 @@ pub enum IdError {
     ControlCharacter,
 }
 
-/// Longest user id or request id, in characters.
+/// Longest user id, request id or thread id, in characters.
 pub const MAX_TEXT_ID: usize = 128;
 
 const NO_CONTROL_CHARACTER: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -82,8 +82,6 @@ impl JsonSchema for UuidText {
 }
 
 uuid_id! {
-    /// A conversation of one user.
-    ThreadId
     /// One message of a thread; the deltas of an answer share it.
     MessageId
     /// One run of an agent.
@@ -158,4 +156,14 @@ text_id! {
     UserId
     /// The idempotency key that a client gives a request; known per user.
     RequestId
+    /// A conversation of one user: the name that the client gave it, or one that the server made. The same text of two
+    /// users names two threads.
+    ThreadId
+}
+
+impl ThreadId {
+    /// A new name that no other thread has: the text of a UUIDv7.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string().into())
+    }
 }

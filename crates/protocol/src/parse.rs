@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     client_frame::{ClientFrame, MAX_HISTORY_LIMIT, MAX_TITLE, Request},
     codes::ErrorCode,
-    ids::RequestId,
+    ids::{RequestId, ThreadId},
     position::Epoch,
     server_frame::ErrorBody,
 };
@@ -26,6 +26,8 @@ enum Kind {
     Text,
     Filled,
     Title,
+    /// A thread's name, for a thread that is made when it is not there.
+    Thread,
     Epoch,
     Decision,
     Number,
@@ -52,12 +54,12 @@ const SHAPES: [Shape; 14] = {
         Shape {
             names: &["chat", "user_message"],
             required: &[("content", Filled)],
-            optional: &[("thread_id", Text), ("agent", Text)],
+            optional: &[("thread_id", Thread), ("agent", Text)],
         },
         Shape {
             names: &["start_agent"],
             required: &[("user_request", Filled)],
-            optional: &[("agent", Text), ("thread_id", Text)],
+            optional: &[("agent", Text), ("thread_id", Thread)],
         },
         Shape { names: &["cancel_run", "stop_agent"], required: &[("run_id", Text)], optional: &[] },
         Shape {
@@ -65,7 +67,11 @@ const SHAPES: [Shape; 14] = {
             required: &[("approval_id", Text), ("decision", Decision)],
             optional: &[("edited_arguments", Any)],
         },
-        Shape { names: &["create_thread"], required: &[], optional: &[("title", Title), ("metadata", Object)] },
+        Shape {
+            names: &["create_thread"],
+            required: &[],
+            optional: &[("thread_id", Thread), ("title", Title), ("metadata", Object)],
+        },
         Shape {
             names: &["rename_thread"],
             required: &[("thread_id", Text)],
@@ -146,6 +152,10 @@ impl Kind {
             Kind::Title => (
                 text.is_some_and(|text| text.chars().count() <= MAX_TITLE),
                 "must be text of at most 200 characters",
+            ),
+            Kind::Thread => (
+                text.is_some_and(|text| ThreadId::new(text).is_ok()),
+                "must be text of 1 to 128 characters without control characters",
             ),
             Kind::Epoch => (
                 text.is_some_and(|text| text.parse::<Epoch>().is_ok()),

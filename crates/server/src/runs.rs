@@ -54,7 +54,7 @@ pub struct RunRequest {
     pub request: Option<RequestKey>,
     /// The message.
     pub content: String,
-    /// The thread; a new one when absent.
+    /// The thread, made when the user has none of that name; a new one when absent.
     pub thread_id: Option<ThreadId>,
     /// The agent; the first one when absent.
     pub agent: Option<String>,
@@ -189,34 +189,30 @@ impl Runs {
             now: crate::clock::unix_now(),
         };
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
-        let started = self.store.start_run(start).await.map_err(|e| match e {
-            StoreError::NotFound => Refusal::new(ErrorCode::NotFound, "There is no such thread."),
-            other => other.into(),
-        });
-        let started = match started? {
+        let started = match self.store.start_run(start).await? {
             Answer::Repeated(answer) => return Ok(answer),
-            Answer::Done(started) => started,
+            Answer::Done(started) | Answer::Unchanged(started) => started,
         };
         let thread_id = started.thread_id;
         #[cfg(feature = "sabotage")]
-        self.wrote_in(user_id, thread_id);
+        self.wrote_in(user_id, &thread_id);
         tracing::info!(
             %run_id,
             %user_id,
-            %thread_id,
+            thread_id = thread_id.as_str(),
             request_id = request_id.as_ref().map(tracing::field::display),
             agent = agent.name(),
             queued = slot.is_queued(),
             "run taken"
         );
-        let facts = RunFacts { run_id, thread_id, user_id, agent: agent.name() };
+        let facts = RunFacts { run_id, thread_id: &thread_id, user_id, agent: agent.name() };
         let trace = self.traces.run(facts, request.parent);
         let counts = counts::Counts::new(self.metrics.clone(), trace, agent.name(), asked);
         counts.stored([&first]);
         let run = driver::Run {
             user_id: user_id.clone(),
             run_id,
-            thread_id,
+            thread_id: thread_id.clone(),
             content: request.content,
             first,
             greeting,

@@ -162,6 +162,8 @@ pub struct RequestKey {
 pub enum Answer<T> {
     /// Asked for the first time, and done.
     Done(T),
+    /// Asked for the first time, and nothing to do: it was so already.
+    Unchanged(T),
     /// Asked before: the answer it got then.
     Repeated(ControlBody),
 }
@@ -173,9 +175,9 @@ pub struct StartRun {
     pub user_id: UserId,
     /// The request, if it has an id.
     pub request: Option<RequestKey>,
-    /// The thread, which must be the user's; a new one when absent.
+    /// The user's thread, made when there is none of that name; a new one when absent.
     pub thread_id: Option<ThreadId>,
-    /// The title of a new thread.
+    /// The title of a thread that is made.
     pub title: String,
     /// The message's id.
     pub message_id: MessageId,
@@ -207,8 +209,6 @@ pub struct FinishRun {
     pub user_id: UserId,
     /// The run.
     pub run_id: RunId,
-    /// The thread it answers in.
-    pub thread_id: ThreadId,
     /// What is still to append; the last is `agent_completed`.
     pub events: Vec<Event>,
     /// How it ended.
@@ -249,8 +249,10 @@ pub struct RunRecord {
 /// A change of a user's threads.
 #[derive(Debug, Clone)]
 pub enum ThreadChange {
-    /// A new thread.
+    /// A new thread. One of that name that is there stays as it is, and no event is told.
     Create {
+        /// Its name; a new one when absent.
+        thread_id: Option<ThreadId>,
         /// Its title.
         title: String,
         /// Its metadata.
@@ -348,12 +350,12 @@ pub trait Store: AccountStore {
     /// A user's threads, latest change first, and how many there are.
     async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError>;
     /// One thread of a user.
-    async fn thread(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, StoreError>;
+    async fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, StoreError>;
     /// Messages of a thread, oldest first; without an offset the latest ones. Also how many there are and the offset.
     async fn messages(
         &self,
         user_id: &UserId,
-        thread_id: ThreadId,
+        thread_id: &ThreadId,
         limit: u64,
         offset: Option<u64>,
     ) -> Result<(Vec<Message>, u64, u64), StoreError>;

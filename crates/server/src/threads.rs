@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use wireproof_protocol::{ControlBody, ErrorCode, Message, Thread, ThreadId, UserId};
+use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, Message, Thread, ThreadId, UserId};
 
 use crate::{
     error::Refusal,
@@ -42,9 +42,17 @@ fn not_found(error: StoreError) -> Refusal {
     }
 }
 
-/// The id that a text names; a text that is no id names nothing.
+/// The thread that a text names; a text that no thread can have as its name names nothing.
 pub fn thread_id(text: &str) -> Result<ThreadId, Refusal> {
     text.parse().map_err(|_| not_found(StoreError::NotFound))
+}
+
+/// The name of a thread that is made when it is not there.
+pub fn new_thread_id(text: &str) -> Result<ThreadId, Refusal> {
+    text.parse().map_err(|e| {
+        let sentence = format!("The name of a thread {e}.");
+        ErrorBody::new(ErrorCode::InvalidFrame, sentence).detail("field", "thread_id").into()
+    })
 }
 
 impl Threads {
@@ -61,7 +69,7 @@ impl Threads {
         change: ThreadChange,
     ) -> Result<Answer<Thread>, Refusal> {
         let (title, metadata) = match &change {
-            ThreadChange::Create { title, metadata } => (Some(title), Some(metadata)),
+            ThreadChange::Create { title, metadata, .. } => (Some(title), Some(metadata)),
             ThreadChange::Update { title, metadata, .. } => (title.as_ref(), metadata.as_ref()),
             ThreadChange::Delete { .. } => (None, None),
         };
@@ -70,9 +78,13 @@ impl Threads {
     }
 
     /// A new thread's change, with a title in any case.
-    pub fn creation(title: Option<String>, metadata: Option<Map<String, Value>>) -> ThreadChange {
+    pub fn creation(
+        thread_id: Option<ThreadId>,
+        title: Option<String>,
+        metadata: Option<Map<String, Value>>,
+    ) -> ThreadChange {
         let title = title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| UNTITLED.to_owned());
-        ThreadChange::Create { title, metadata: metadata.unwrap_or_default() }
+        ThreadChange::Create { thread_id, title, metadata: metadata.unwrap_or_default() }
     }
 
     /// A page of the user's threads, latest change first, and how many there are. Limit 20 when absent, at most 100.
@@ -91,7 +103,7 @@ impl Threads {
     }
 
     /// One thread of the user.
-    pub async fn get(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, Refusal> {
+    pub async fn get(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, Refusal> {
         self.store.thread(user_id, thread_id).await.map_err(not_found)
     }
 
@@ -99,7 +111,7 @@ impl Threads {
     pub async fn messages(
         &self,
         user_id: &UserId,
-        thread_id: ThreadId,
+        thread_id: &ThreadId,
         limit: Option<u64>,
         offset: Option<u64>,
     ) -> Result<MessagePage, Refusal> {
@@ -110,7 +122,7 @@ impl Threads {
     }
 
     /// A thread with its latest messages, as `thread_data`.
-    pub async fn show(&self, user_id: &UserId, thread_id: ThreadId) -> Result<ControlBody, Refusal> {
+    pub async fn show(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<ControlBody, Refusal> {
         let thread = self.get(user_id, thread_id).await?;
         let page = self.messages(user_id, thread_id, None, None).await?;
         Ok(ControlBody::ThreadData { thread, messages: page.messages })

@@ -50,7 +50,7 @@ pub struct RunFacts<'a> {
     /// The run.
     pub run_id: RunId,
     /// Its thread.
-    pub thread_id: ThreadId,
+    pub thread_id: &'a ThreadId,
     /// Its user.
     pub user_id: &'a UserId,
     /// Its agent.

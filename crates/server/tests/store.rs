@@ -31,7 +31,12 @@ struct Stream {
 
 impl Stream {
     fn new() -> Self {
-        Self { run_id: RunId::new(), thread_id: ThreadId::new(), message_id: MessageId::new(), run_seq: 0 }
+        Self {
+            run_id: RunId::new(),
+            thread_id: ThreadId::generate(),
+            message_id: MessageId::new(),
+            run_seq: 0,
+        }
     }
 
     fn event(&mut self, user_id: &UserId, delta: bool) -> Event {
@@ -54,7 +59,7 @@ impl Stream {
             first_seq: None,
             event_id: EventId::new(),
             user_id: user_id.clone(),
-            thread_id: self.thread_id,
+            thread_id: self.thread_id.clone(),
             timestamp: 1.0,
             run: Some(run),
             body,

@@ -10,7 +10,7 @@ use anyhow::Context;
 use wireproof_client::{Client, ClientError, Start, Update};
 use wireproof_protocol::{
     ClientFrame, Control, ControlBody, ErrorCode, Event, EventBody, Outcome, RequestId, Role, RunId,
-    SnapshotThread,
+    SnapshotThread, ThreadId,
 };
 
 use crate::{
@@ -27,7 +27,7 @@ const FALLBACK_RUN_SECONDS: f64 = 300.0;
 /// Events of one turn are told with the time since this client said something.
 pub(super) struct Talk {
     client: Client,
-    thread: Option<String>,
+    thread: Option<ThreadId>,
     json: bool,
     /// How long a message may wait to be taken or refused.
     within: Duration,
@@ -44,7 +44,7 @@ pub(super) struct Talk {
 impl Talk {
     pub(super) fn new(
         client: Client,
-        thread: Option<String>,
+        thread: Option<ThreadId>,
         json: bool,
         within: Duration,
     ) -> io::Result<Self> {
@@ -235,7 +235,7 @@ impl Talk {
         let ours = control.id.as_ref().is_some_and(|id| self.asked.remove(id));
         match &control.body {
             ControlBody::Accepted { run_id, thread_id, .. } if ours => {
-                self.thread.get_or_insert_with(|| thread_id.to_string());
+                self.thread.get_or_insert_with(|| thread_id.clone());
                 match self.ended.remove(run_id) {
                     Some(outcome) => self.failed |= outcome != Outcome::Success,
                     None => {

@@ -41,7 +41,7 @@ async fn traffic(data_dir: &Path, server: &Server) -> Result<Secrets> {
     let address = format!("{}?ticket={ticket}&note=QUERYMARKER", server.url);
     let (mut ada, _) = Connect::to(address).open_welcomed().await?;
     let retitle = Retitle { title: Some("TITLEMARKER".to_owned()), metadata: None };
-    ada.send(&ClientFrame::CreateThread(retitle), None).await?;
+    ada.send(&ClientFrame::CreateThread { thread_id: None, retitle }, None).await?;
     for text in [
         "{CONTENTMARKER",
         r#"{"type":"CONTENTMARKER"}"#,

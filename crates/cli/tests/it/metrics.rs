@@ -119,7 +119,8 @@ async fn a_store_that_takes_no_writes_shows_in_the_health() -> Result<()> {
     let other = rusqlite::Connection::open(folder.path().join("wireproof.db"))?;
     other.busy_timeout(WITHIN)?;
     other.execute_batch("BEGIN IMMEDIATE")?;
-    let create = ClientFrame::CreateThread(Retitle { title: Some("t".to_owned()), metadata: None });
+    let retitle = Retitle { title: Some("t".to_owned()), metadata: None };
+    let create = ClientFrame::CreateThread { thread_id: None, retitle };
     ada.send(&create, None).await?;
     ensure!(ada.recv(WITHIN).await?.text().contains("internal"), "the write was refused");
     assert_eq!(health().await?, (503, json!("unhealthy"), json!(["store_failing", "store_failed_lately"])));

@@ -15,6 +15,9 @@ use crate::{
 pub struct RunView {
     /// The thread it answers in.
     pub thread_id: Option<ThreadId>,
+    /// True once that thread was deleted.
+    #[serde(skip)]
+    pub thread_deleted: bool,
     /// The agent.
     pub agent_name: String,
     /// The last status while waiting.
@@ -50,7 +53,7 @@ pub struct ToolView {
 impl RunView {
     pub(super) fn from_snapshot(run: &RunSnapshot) -> Self {
         let mut view = Self {
-            thread_id: Some(run.thread_id),
+            thread_id: Some(run.thread_id.clone()),
             agent_name: run.agent_name.clone(),
             rules: RunRules::from_snapshot(run),
             ..Self::default()
@@ -63,7 +66,7 @@ impl RunView {
 
     pub(super) fn take(&mut self, part: &RunPart, event: &Event) -> Result<(), Violation> {
         self.rules.apply(part.first_run_seq, part.run_seq, &event.body)?;
-        self.thread_id = Some(event.thread_id);
+        self.thread_id = Some(event.thread_id.clone());
         self.agent_name.clone_from(&part.agent_name);
         self.tell(&event.body);
         Ok(())

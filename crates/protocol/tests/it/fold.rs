@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use wireproof_protocol::*;
 
-use crate::user_logs::user_log;
+use crate::{samples::uuid, user_logs::user_log};
 
 pub fn folded<'a>(mut state: UserState, events: impl IntoIterator<Item = &'a Event>) -> UserState {
     for event in events {
@@ -22,16 +22,16 @@ fn over_the_wire(event: &Event) -> Event {
 /// What a server would tell of the state in a `snapshot`.
 fn snapshot_of(state: &UserState) -> (Vec<SnapshotThread>, Vec<RunSnapshot>) {
     let threads = state.threads.iter().map(|(thread_id, thread)| SnapshotThread {
-        thread_id: *thread_id,
+        thread_id: thread_id.clone(),
         title: thread.title.clone().unwrap(),
         metadata: thread.metadata.clone(),
-        messages: thread.messages.iter().map(|message| message_of(*thread_id, message)).collect(),
+        messages: thread.messages.iter().map(|message| message_of(thread_id, message)).collect(),
         truncated: false,
     });
     let active = state.runs.iter().filter(|(_, view)| view.outcome.is_none());
     let runs = active.map(|(run_id, view)| RunSnapshot {
         run_id: *run_id,
-        thread_id: view.thread_id.unwrap(),
+        thread_id: view.thread_id.clone().unwrap(),
         agent_name: view.agent_name.clone(),
         run_seq: view.rules.run_seq(),
         started: view.rules.is_running(),
@@ -48,16 +48,49 @@ fn snapshot_of(state: &UserState) -> (Vec<SnapshotThread>, Vec<RunSnapshot>) {
     (threads.collect(), runs.collect())
 }
 
-fn message_of(thread_id: ThreadId, message: &MessageState) -> Message {
+fn message_of(thread_id: &ThreadId, message: &MessageState) -> Message {
     Message {
         message_id: message.message_id,
-        thread_id,
+        thread_id: thread_id.clone(),
         role: message.role,
         content: message.content.clone(),
         created_at: 0.0,
         run_id: None,
         incomplete: !message.complete,
     }
+}
+
+/// Fault: what a run said late, after its thread was deleted, went into a new thread of the same name.
+#[test]
+fn a_run_of_a_deleted_thread_says_nothing_in_a_new_one_of_its_name() {
+    let run_id = RunId::from_bytes(uuid(3, 1));
+    let message_id = MessageId::from_bytes(uuid(2, 1));
+    let of_the_run =
+        |run_seq| RunPart { run_id, run_seq, first_run_seq: None, agent_name: "builtin".to_owned() };
+    let created = EventBody::ThreadCreated { title: "Plans".to_owned(), metadata: Default::default() };
+    let deleted = EventBody::ThreadDeleted { title: "Plans".to_owned(), metadata: Default::default() };
+    let bodies = [
+        (None, created.clone()),
+        (Some(of_the_run(1)), EventBody::AgentStarted { message: "working".to_owned() }),
+        (None, deleted),
+        (None, created),
+        (Some(of_the_run(2)), EventBody::MessageDelta { message_id, delta: "late".to_owned() }),
+    ];
+    let events: Vec<Event> = (1..)
+        .zip(bodies)
+        .map(|(seq, (run, body))| Event {
+            seq,
+            first_seq: None,
+            event_id: EventId::new(),
+            user_id: "alice".parse().unwrap(),
+            thread_id: "plans".parse().unwrap(),
+            timestamp: 0.0,
+            run,
+            body,
+        })
+        .collect();
+    let state = folded(UserState::default(), &events);
+    assert_eq!(state.threads[&ThreadId::new("plans").unwrap()].messages, []);
 }
 
 proptest! {

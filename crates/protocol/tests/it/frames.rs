@@ -12,7 +12,8 @@ fn frame(value: Value) -> ClientFrame {
 }
 
 fn chat(content: &str, thread_id: Option<&str>) -> ClientFrame {
-    ClientFrame::Chat { content: content.to_owned(), thread_id: thread_id.map(str::to_owned), agent: None }
+    let thread_id = thread_id.map(|name| name.parse().unwrap());
+    ClientFrame::Chat { content: content.to_owned(), thread_id, agent: None }
 }
 
 #[test]
@@ -70,6 +71,31 @@ fn ids_of_one_to_128_characters_are_echoed() {
     for id in ["r", &"i".repeat(128), &"é".repeat(128), "𝄞 \"quoted\" \\ /", "0"] {
         let sent = json!({"type": "ping", "id": id}).to_string();
         assert_eq!(parse_frame(&sent).unwrap().id.unwrap().as_str(), id);
+    }
+}
+
+/// Fault: a client could not name its threads itself, and a name that no thread can have was `not_found`, as if another
+/// one of its kind could be there.
+#[test]
+fn a_client_names_its_threads_with_one_to_128_characters() {
+    let frames = [
+        json!({"type": "chat", "content": "hi"}),
+        json!({"type": "start_agent", "user_request": "hi"}),
+        json!({"type": "create_thread"}),
+    ];
+    for mut sent in frames {
+        for name in ["t", &"é".repeat(128), "thread_1 / ä?#%", " ", "019a0000-0000-7003-8000-00000000000A"]
+        {
+            sent["thread_id"] = json!(name);
+            let read = json!(frame(sent.clone()));
+            assert_eq!(read["thread_id"], *name);
+        }
+        for name in ["", "a\u{0}", "line\nline", "\u{7f}", "\u{9b}", &"t".repeat(129)] {
+            sent["thread_id"] = json!(name);
+            let error = parse_frame(&sent.to_string()).unwrap_err().body;
+            assert_eq!(error.error_code, ErrorCode::InvalidFrame, "{name:?}");
+            assert_eq!(error.details.unwrap()["field"], "thread_id", "{name:?}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use wireproof_protocol::{
-    CloseCode, Epoch, EventId, IdError, MAX_TEXT_ID, Position, RequestId, RunId, UserId,
+    CloseCode, Epoch, EventId, IdError, MAX_TEXT_ID, Position, RequestId, RunId, ThreadId, UserId,
 };
 
 #[test]
@@ -30,6 +30,22 @@ fn text_ids_are_bounded_in_characters() {
     for control in ['\0', '\n', '\u{7f}', '\u{9f}'] {
         assert_eq!(UserId::new(format!("a{control}")), Err(IdError::ControlCharacter));
     }
+}
+
+#[test]
+fn generated_thread_ids_sort_by_birth_and_are_uuids() {
+    let ids: Vec<ThreadId> = (0..1_000).map(|_| ThreadId::generate()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+    assert!(ids.iter().all(|id| id.as_str().parse::<RunId>().is_ok()));
+}
+
+/// Fault: a name in capitals, or another spelling of a UUID, named the same thread.
+#[test]
+fn names_that_differ_in_case_or_form_are_different() {
+    let name = |text: &str| ThreadId::new(text).unwrap();
+    assert_ne!(name("Plans"), name("plans"));
+    assert_ne!(name("caf\u{e9}"), name("cafe\u{301}"));
+    assert_ne!(name("019A0000-0000-7003-8000-000000000001"), name("019a0000-0000-7003-8000-000000000001"));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use serde_json::{Map, json};
 use wireproof_protocol::*;
 
-use crate::{legal_runs::legal_run, samples::uuid};
+use crate::{
+    legal_runs::legal_run,
+    samples::{thread_id, uuid},
+};
 
 /// One event after the other takes its thread's and its run's place in the log.
 struct Source {
@@ -99,7 +102,7 @@ fn event(before: usize, thread: u8, run: Option<(u8, u64)>, body: EventBody) -> 
         first_seq: None,
         event_id: EventId::from_bytes(uuid(5, before as u8)),
         user_id: "alice".parse().unwrap(),
-        thread_id: ThreadId::from_bytes(uuid(1, thread)),
+        thread_id: thread_id(thread),
         timestamp: before as f64 / 2.0,
         run: run.map(|(number, run_seq)| RunPart {
             run_id: RunId::from_bytes(uuid(3, number)),

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wireproof_protocol::{
-    ClientFrame, ControlBody, ErrorBody, ErrorCode, MAX_TITLE, NOT_BLANK, RequestId, Thread,
+    ClientFrame, ControlBody, ErrorBody, ErrorCode, MAX_TITLE, NOT_BLANK, RequestId, Thread, ThreadId,
 };
 
 use super::extract::{Id, Object, Parameters, User};
@@ -19,7 +19,7 @@ use crate::{
     error::Refusal,
     runs::RunRequest,
     store::{Answer, ThreadChange},
-    threads::{Threads, thread_id},
+    threads::{Threads, new_thread_id, thread_id},
     traces::TraceParent,
     ws::{Context, dispatch::request_key},
 };
@@ -31,9 +31,12 @@ pub struct Paging {
     offset: Option<u64>,
 }
 
-/// A title and metadata.
+/// A new thread.
 #[derive(Deserialize, JsonSchema)]
-pub struct Titled {
+pub struct NewThread {
+    /// Its name, of 1 to 128 characters; a new one when absent.
+    #[schemars(with = "Option<ThreadId>")]
+    thread_id: Option<String>,
     /// The title; `New thread` when there is none.
     #[schemars(length(max = MAX_TITLE))]
     title: Option<String>,
@@ -76,15 +79,17 @@ pub async fn list(
     Ok(Json(json!({ "threads": threads, "total": total, "limit": window.limit, "offset": window.offset })))
 }
 
-/// `POST /api/threads` `{title?, metadata?}`
+/// `POST /api/threads` `{thread_id?, title?, metadata?}`: 200 and the thread as it is when the name is taken.
 pub async fn create(
     State(context): Shared,
     User(user): User,
-    Object(new): Object<Titled>,
+    Object(new): Object<NewThread>,
 ) -> Result<(StatusCode, Json<Thread>), Refusal> {
-    let change = Threads::creation(new.title, new.metadata);
+    let thread_id = new.thread_id.as_deref().map(new_thread_id).transpose()?;
+    let change = Threads::creation(thread_id, new.title, new.metadata);
     match context.threads.change(&user, None, change).await? {
         Answer::Done(thread) => Ok((StatusCode::CREATED, Json(thread))),
+        Answer::Unchanged(thread) => Ok((StatusCode::OK, Json(thread))),
         Answer::Repeated(_) => {
             Err(Refusal::new(ErrorCode::Internal, "A request without an id cannot repeat."))
         }
@@ -93,7 +98,7 @@ pub async fn create(
 
 /// `GET /api/threads/{id}`
 pub async fn show(State(context): Shared, User(user): User, Id(id): Id) -> Result<Json<Thread>, Refusal> {
-    context.threads.get(&user, thread_id(&id)?).await.map(Json)
+    context.threads.get(&user, &thread_id(&id)?).await.map(Json)
 }
 
 /// `PATCH /api/threads/{id}` `{title?, metadata?}`
@@ -106,7 +111,7 @@ pub async fn update(
     let thread_id = thread_id(&id)?;
     let change = ThreadChange::Update { thread_id, title: new.title, metadata: new.metadata };
     match context.threads.change(&user, None, change).await? {
-        Answer::Done(thread) => Ok(Json(thread)),
+        Answer::Done(thread) | Answer::Unchanged(thread) => Ok(Json(thread)),
         Answer::Repeated(_) => {
             Err(Refusal::new(ErrorCode::Internal, "A request without an id cannot repeat."))
         }
@@ -126,7 +131,7 @@ pub async fn messages(
     Id(id): Id,
     Parameters(page): Parameters<Paging>,
 ) -> Result<Json<Value>, Refusal> {
-    let page = context.threads.messages(&user, thread_id(&id)?, page.limit, page.offset).await?;
+    let page = context.threads.messages(&user, &thread_id(&id)?, page.limit, page.offset).await?;
     Ok(Json(json!({
         "messages": page.messages,
         "total": page.total,
@@ -135,7 +140,8 @@ pub async fn messages(
     })))
 }
 
-/// `POST /api/threads/{id}/messages` `{content, agent?, id?}`: starts a run, as `chat` does.
+/// `POST /api/threads/{id}/messages` `{content, agent?, id?}`: starts a run, as `chat` does, in a
+/// thread that is made when it is not there.
 pub async fn write(
     State(context): Shared,
     User(user): User,
@@ -152,6 +158,7 @@ pub async fn write(
         let sentence = format!("The message is larger than {limit} bytes and was not carried out.");
         return Err(Refusal::new(ErrorCode::MessageTooLarge, sentence));
     }
+    let thread_id = Some(new_thread_id(&id)?);
     let key = match message.id {
         None => None,
         Some(request) => {
@@ -160,11 +167,10 @@ pub async fn write(
                 Refusal::from(body.detail("field", "id"))
             })?;
             let (content, agent) = (message.content.clone(), message.agent.clone());
-            let frame = ClientFrame::Chat { content, thread_id: Some(id.clone()), agent };
+            let frame = ClientFrame::Chat { content, thread_id: thread_id.clone(), agent };
             Some(request_key(&request, &frame))
         }
     };
-    let thread_id = Some(thread_id(&id)?);
     let request = RunRequest {
         request: key,
         content: message.content,

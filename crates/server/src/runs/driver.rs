@@ -51,7 +51,7 @@ impl Run {
         let queued = self.slot.is_queued();
         let agent_name = self.agent.name().to_owned();
         let mut recorder =
-            Recorder::new(self.user_id.clone(), self.thread_id, self.run_id, agent_name, rules);
+            Recorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules);
         #[cfg(feature = "sabotage")]
         recorder.make_mistakes(
             runs.bugs.clone(),
@@ -82,7 +82,7 @@ impl Run {
         let stop = CancellationToken::new();
         let context = RunContext {
             user_id: self.user_id.clone(),
-            thread_id: self.thread_id,
+            thread_id: self.thread_id.clone(),
             run_id: self.run_id,
             content: match runs.bugs.on(Bug::CannedAnswer) {
                 true => "What is 6*7?".to_owned(),
@@ -225,7 +225,6 @@ impl Run {
         let finish = FinishRun {
             user_id: self.user_id.clone(),
             run_id: self.run_id,
-            thread_id: self.thread_id,
             events,
             outcome,
             answer: answer.filter(|_| !runs.bugs.on(Bug::AnswerNotKept)),
@@ -236,7 +235,7 @@ impl Run {
         tracing::info!(
             run_id = %self.run_id,
             user_id = %self.user_id,
-            thread_id = %self.thread_id,
+            thread_id = self.thread_id.as_str(),
             agent = self.agent.name(),
             outcome = outcome.as_str(),
             seconds = duration_ms / 1e3,

@@ -40,13 +40,14 @@ impl Runs {
         Box::new(move || {
             let Some(runs) = runs.upgrade() else { return (None, None) };
             let threads = runs.faults.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            (runs.registry.another(&user_id, run_id), threads.get(&user_id).copied())
+            (runs.registry.another(&user_id, run_id), threads.get(&user_id).cloned())
         })
     }
 
     /// Keeps where a user wrote last.
-    pub(super) fn wrote_in(&self, user_id: &UserId, thread_id: ThreadId) {
-        self.faults.threads.lock().unwrap_or_else(PoisonError::into_inner).insert(user_id.clone(), thread_id);
+    pub(super) fn wrote_in(&self, user_id: &UserId, thread_id: &ThreadId) {
+        let mut threads = self.faults.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.insert(user_id.clone(), thread_id.clone());
     }
 
     /// What a user asks, as it arrives at the agent.

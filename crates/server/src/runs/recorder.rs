@@ -150,7 +150,7 @@ impl Recorder {
             first_seq: None,
             event_id: EventId::new(),
             user_id: self.user_id.clone(),
-            thread_id: self.thread_id,
+            thread_id: self.thread_id.clone(),
             timestamp: now,
             run: Some(RunPart { run_id: self.run_id, run_seq, first_run_seq: None, agent_name }),
             body,

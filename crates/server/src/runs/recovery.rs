@@ -29,7 +29,6 @@ async fn close(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
     let finish = FinishRun {
         user_id: run.user_id.clone(),
         run_id: run.run_id,
-        thread_id: run.thread_id,
         events: Vec::new(),
         outcome: Outcome::Failed,
         answer: None,
@@ -45,7 +44,7 @@ async fn end(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
     let started = history.rules.is_running();
     let (user_id, agent_name) = (run.user_id.clone(), run.agent_name.clone());
     let mut recorder =
-        Recorder::new(user_id.clone(), run.thread_id, run.run_id, agent_name.clone(), history.rules);
+        Recorder::new(user_id.clone(), run.thread_id.clone(), run.run_id, agent_name.clone(), history.rules);
     if !started && let Err(violation) = recorder.start(format!("{agent_name} was waiting for its turn."), now)
     {
         return Err(StoreError::Backend(format!("run {} cannot be ended: {violation}", run.run_id)));
@@ -58,7 +57,7 @@ async fn end(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
     let events = recorder.drain();
     debug_assert!(events.last().is_some_and(|event| matches!(event.body, EventBody::AgentCompleted { .. })));
     tracing::info!(run_id = %run.run_id, user_id = %run.user_id, "ended a run that a dead process left");
-    let (run_id, thread_id) = (run.run_id, run.thread_id);
-    let finish = FinishRun { user_id, run_id, thread_id, events, outcome, answer, now };
+    let run_id = run.run_id;
+    let finish = FinishRun { user_id, run_id, events, outcome, answer, now };
     store.finish_run(Arc::new(finish)).await.map(drop)
 }

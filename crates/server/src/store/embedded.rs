@@ -275,11 +275,11 @@ impl Store for Embedded {
         self.query(move |connection| records::threads(connection, &user, window)).await
     }
 
-    async fn thread(&self, user_id: &UserId, thread_id: ThreadId) -> Result<Thread, StoreError> {
-        let (user, bugs) = (user_id.clone(), self.bugs.clone());
+    async fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, StoreError> {
+        let (user, thread_id, bugs) = (user_id.clone(), thread_id.clone(), self.bugs.clone());
         self.query(move |connection| {
-            let user = records::reader(connection, user, thread_id, &bugs)?;
-            Ok(records::thread(connection, &user, thread_id)?.1)
+            let user = records::reader(connection, user, &thread_id, &bugs)?;
+            Ok(records::thread(connection, &user, &thread_id)?.1)
         })
         .await
     }
@@ -287,14 +287,14 @@ impl Store for Embedded {
     async fn messages(
         &self,
         user_id: &UserId,
-        thread_id: ThreadId,
+        thread_id: &ThreadId,
         limit: u64,
         offset: Option<u64>,
     ) -> Result<(Vec<Message>, u64, u64), StoreError> {
-        let (user, bugs) = (user_id.clone(), self.bugs.clone());
+        let (user, thread_id, bugs) = (user_id.clone(), thread_id.clone(), self.bugs.clone());
         self.query(move |connection| {
-            let user = records::reader(connection, user, thread_id, &bugs)?;
-            records::messages(connection, &user, thread_id, limit, offset)
+            let user = records::reader(connection, user, &thread_id, &bugs)?;
+            records::messages(connection, &user, &thread_id, limit, offset)
         })
         .await
     }

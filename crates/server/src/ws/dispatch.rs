@@ -66,7 +66,6 @@ async fn try_carry_out(
         }
         ClientFrame::Chat { content, thread_id, agent }
         | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
-            let thread_id = thread_id.as_deref().map(self::thread_id).transpose()?;
             let request = RunRequest { request: key, content, thread_id, agent, parent };
             let answer = context.runs.start(user_id, request).await?;
             #[cfg(feature = "sabotage")]
@@ -74,8 +73,8 @@ async fn try_carry_out(
             Ok(answered(answer))
         }
         ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),
-        ClientFrame::CreateThread(new) => {
-            let change = Threads::creation(new.title, new.metadata);
+        ClientFrame::CreateThread { thread_id, retitle } => {
+            let change = Threads::creation(thread_id, retitle.title, retitle.metadata);
             change_thread(context, user_id, key, change).await.map(answered)
         }
         ClientFrame::RenameThread { thread_id, retitle } => {
@@ -88,16 +87,16 @@ async fn try_carry_out(
             change_thread(context, user_id, key, change).await.map(answered)
         }
         ClientFrame::SwitchThread { thread_id } => {
-            context.threads.show(user_id, self::thread_id(&thread_id)?).await.map(Outcome::Say)
+            context.threads.show(user_id, &self::thread_id(&thread_id)?).await.map(Outcome::Say)
         }
         ClientFrame::GetThreadHistory { thread_id, limit, offset } => {
             let thread_id = self::thread_id(&thread_id)?;
-            let page = context.threads.messages(user_id, thread_id, limit, offset).await?;
+            let page = context.threads.messages(user_id, &thread_id, limit, offset).await?;
             let (messages, total, limit, offset) = (page.messages, page.total, page.limit, page.offset);
             Ok(Outcome::Say(ControlBody::ThreadHistory { thread_id, messages, total, limit, offset }))
         }
         ClientFrame::Typing { thread_id, .. } => {
-            let thread = context.threads.get(user_id, self::thread_id(&thread_id)?).await?;
+            let thread = context.threads.get(user_id, &self::thread_id(&thread_id)?).await?;
             Ok(Outcome::Say(ControlBody::Ack {
                 thread_id: Some(thread.thread_id),
                 run_id: None,
@@ -128,7 +127,7 @@ async fn change_thread(
 ) -> Result<ControlBody, Refusal> {
     Ok(match context.threads.change(user_id, key, change).await? {
         Answer::Repeated(answer) => answer,
-        Answer::Done(thread) => ControlBody::Ack {
+        Answer::Done(thread) | Answer::Unchanged(thread) => ControlBody::Ack {
             thread_id: Some(thread.thread_id),
             run_id: None,
             approval_id: None,

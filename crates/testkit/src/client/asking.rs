@@ -11,7 +11,7 @@ use super::TestClient;
 use crate::{arrival::Arrival, expect::Unmet, line::Order, matcher::answer_to};
 
 /// What `accepted` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The run.
     pub run_id: RunId,
@@ -80,7 +80,7 @@ impl TestClient {
         let answer = self.ask(frame).await;
         match answer.control().map(|control| &control.body) {
             Some(ControlBody::Accepted { run_id, thread_id, seq }) => {
-                Accepted { run_id: *run_id, thread_id: *thread_id, seq: *seq }
+                Accepted { run_id: *run_id, thread_id: thread_id.clone(), seq: *seq }
             }
             _ => panic!("{}: no run was accepted: {}", self.name, answer.text),
         }

@@ -130,7 +130,7 @@ impl RunReport {
             CRITICAL_EVENTS.into_iter().filter(|name| !timing_ms.contains_key(*name)).collect();
         Self {
             run_id,
-            thread_id: first.1.thread_id,
+            thread_id: first.1.thread_id.clone(),
             agent: first.0.text_of("agent_name").to_owned(),
             client: client.to_owned(),
             user: user.map(str::to_owned),

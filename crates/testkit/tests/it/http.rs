@@ -158,7 +158,7 @@ async fn queries_ids_methods_and_addresses_that_are_none() {
 #[tokio::test]
 async fn every_route_of_a_user_asks_who_it_is() {
     let server = TestServer::start().await;
-    let thread = ThreadId::new();
+    let thread = ThreadId::generate();
     let run = RunId::new();
     for (method, route) in [
         (Method::GET, "/api/threads".to_owned()),

@@ -44,6 +44,7 @@ mod slowloris;
 mod smuggling;
 mod stalled;
 mod tap;
+mod thread_names;
 mod threads;
 mod tickets;
 mod tls;

@@ -47,7 +47,7 @@ impl ThreadSearch {
     pub(crate) fn new(context: &RunContext) -> Self {
         Self {
             search: context.search_threads.clone(),
-            thread_id: context.thread_id,
+            thread_id: context.thread_id.clone(),
             question: context.content.clone(),
         }
     }

@@ -5,6 +5,7 @@ use wireproof_protocol::{ClientFrame, Request, Retitle};
 
 pub fn requests() -> Vec<Request> {
     let text = |text: &str| text.to_owned();
+    let thread = || "thread-1".parse().unwrap();
     let metadata = json!({"colour": "green"}).as_object().cloned();
     let frames = [
         ClientFrame::Ping,
@@ -14,14 +15,14 @@ pub fn requests() -> Vec<Request> {
         ClientFrame::Chat { content: text("What is 17*23?"), thread_id: None, agent: None },
         ClientFrame::Chat {
             content: text("And 17*24, \"please\"? ✓"),
-            thread_id: Some(text("thread-1")),
+            thread_id: Some(thread()),
             agent: Some(text("builtin")),
         },
         ClientFrame::StartAgent { user_request: text("Add 1 and 2."), agent: None, thread_id: None },
         ClientFrame::StartAgent {
             user_request: text("Add 1 and 2."),
             agent: Some(text("builtin")),
-            thread_id: Some(text("thread-1")),
+            thread_id: Some(thread()),
         },
         ClientFrame::CancelRun { run_id: text("run-1") },
         ClientFrame::Approve {
@@ -34,8 +35,11 @@ pub fn requests() -> Vec<Request> {
             decision: text("approved"),
             edited_arguments: Some(json!({"to": "me"})),
         },
-        ClientFrame::CreateThread(Retitle::default()),
-        ClientFrame::CreateThread(Retitle { title: Some(text("Sums")), metadata: metadata.clone() }),
+        ClientFrame::CreateThread { thread_id: None, retitle: Retitle::default() },
+        ClientFrame::CreateThread {
+            thread_id: Some(thread()),
+            retitle: Retitle { title: Some(text("Sums")), metadata: metadata.clone() },
+        },
         ClientFrame::RenameThread {
             thread_id: text("thread-1"),
             retitle: Retitle { title: Some(text("Products")), metadata },

@@ -6,7 +6,7 @@ use wireproof_protocol::*;
 use super::{NOW, uuid};
 
 pub fn controls() -> Vec<Control> {
-    let thread_id = ThreadId::from_bytes(uuid(1, 1));
+    let thread_id = || super::thread_id(1);
     let run_id = RunId::from_bytes(uuid(3, 1));
     let approval_id = ApprovalId::from_bytes(uuid(7, 1));
     let epoch = Epoch::new(0xaa);
@@ -14,7 +14,7 @@ pub fn controls() -> Vec<Control> {
     let title = || "Sums".to_owned();
     let metadata = || json!({"colour": "green"}).as_object().cloned().unwrap();
     let thread = |metadata| Thread {
-        thread_id,
+        thread_id: thread_id(),
         title: title(),
         metadata,
         created_at: NOW - 60.0,
@@ -24,7 +24,7 @@ pub fn controls() -> Vec<Control> {
     let messages = || {
         let message = |number, role, content: &str| Message {
             message_id: MessageId::from_bytes(uuid(2, number)),
-            thread_id,
+            thread_id: thread_id(),
             role,
             content: content.to_owned(),
             created_at: NOW,
@@ -62,7 +62,7 @@ pub fn controls() -> Vec<Control> {
         insecure_no_auth,
     };
     let snapshot_thread = SnapshotThread {
-        thread_id,
+        thread_id: thread_id(),
         title: title(),
         metadata: Map::new(),
         messages: messages(),
@@ -70,7 +70,7 @@ pub fn controls() -> Vec<Control> {
     };
     let running = RunSnapshot {
         run_id,
-        thread_id,
+        thread_id: thread_id(),
         agent_name: agent_name(),
         run_seq: 9,
         started: true,
@@ -103,20 +103,26 @@ pub fn controls() -> Vec<Control> {
 
     let bodies = [
         welcome(vec![], false),
-        welcome(vec![ActiveRun { run_id, thread_id, agent_name: agent_name() }], true),
+        welcome(vec![ActiveRun { run_id, thread_id: thread_id(), agent_name: agent_name() }], true),
         ControlBody::Pong { seq: 41 },
         ControlBody::HeartbeatAck { seq: 41 },
         ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None },
         ControlBody::Ack {
-            thread_id: Some(thread_id),
+            thread_id: Some(thread_id()),
             run_id: Some(run_id),
             approval_id: Some(approval_id),
             outcome: Some(Outcome::Cancelled),
         },
-        ControlBody::Accepted { run_id, thread_id, seq: 42 },
+        ControlBody::Accepted { run_id, thread_id: thread_id(), seq: 42 },
         ControlBody::ThreadData { thread: thread(Map::new()), messages: messages() },
         ControlBody::ThreadData { thread: thread(metadata()), messages: vec![] },
-        ControlBody::ThreadHistory { thread_id, messages: messages(), total: 2, limit: 50, offset: 0 },
+        ControlBody::ThreadHistory {
+            thread_id: thread_id(),
+            messages: messages(),
+            total: 2,
+            limit: 50,
+            offset: 0,
+        },
         snapshot(ResumeReason::TooOld, vec![snapshot_thread], vec![running, queued]),
         snapshot(ResumeReason::EpochChanged, vec![], vec![]),
         ControlBody::CaughtUp { seq: 41 },

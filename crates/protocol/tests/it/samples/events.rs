@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 use wireproof_protocol::*;
 
-use super::{NOW, uuid};
+use super::{NOW, thread_id, uuid};
 
 pub fn events() -> Vec<Event> {
     let title = || "Sums".to_owned();
@@ -102,7 +102,7 @@ fn event(seq: u64, run_seq: Option<u64>, body: EventBody) -> Event {
         first_seq: None,
         event_id: EventId::from_bytes(uuid(5, seq as u8)),
         user_id: "alice".parse().unwrap(),
-        thread_id: ThreadId::from_bytes(uuid(1, 1)),
+        thread_id: thread_id(1),
         timestamp: NOW,
         run: run_seq.map(|run_seq| RunPart {
             run_id: RunId::from_bytes(uuid(3, 1)),

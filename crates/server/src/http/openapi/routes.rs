@@ -173,8 +173,13 @@ pub const ROUTES: &[Route] = &[
         ..get("/api/threads", "list_threads", "threads", "The user's threads")
     },
     Route {
-        body: Some(Body::optional(|s| s.read::<threads::Titled>())),
-        answers: &[json_of(201, "The thread.", |s| s.written::<wireproof_protocol::Thread>())],
+        body: Some(Body::optional(|s| s.read::<threads::NewThread>())),
+        answers: &[
+            json_of(200, "The thread of that name, which was there and stays as it is.", |s| {
+                s.written::<wireproof_protocol::Thread>()
+            }),
+            json_of(201, "The thread.", |s| s.written::<wireproof_protocol::Thread>()),
+        ],
         ..post("/api/threads", "create_thread", "threads", "Begins a thread")
     },
     Route {

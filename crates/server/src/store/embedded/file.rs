@@ -26,9 +26,10 @@ const FULL_CHECK_BYTES: u64 = 64 << 20;
 /// The write-ahead log is cut to this when it begins anew.
 const LOG_BYTES: i64 = 64 << 20;
 const LOCK: &str = "wireproof.lock";
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_accounts.sql"),
+    include_str!("../../../migrations/0003_thread_names.sql"),
 ];
 
 /// The schema of this version.

@@ -68,8 +68,8 @@ pub fn remember(
     Ok(())
 }
 
-pub fn event(user_id: &UserId, thread_id: ThreadId, timestamp: Timestamp, body: EventBody) -> Event {
-    let user_id = user_id.clone();
+pub fn event(user_id: &UserId, thread_id: &ThreadId, timestamp: Timestamp, body: EventBody) -> Event {
+    let (user_id, thread_id) = (user_id.clone(), thread_id.clone());
     Event {
         seq: 0,
         first_seq: None,
@@ -82,21 +82,22 @@ pub fn event(user_id: &UserId, thread_id: ThreadId, timestamp: Timestamp, body: 
     }
 }
 
+/// Makes a thread under a name that the user's threads do not have, and the event that tells it.
 pub fn new_thread(
     tx: &Tx<'_>,
     entry: &UserEntry,
     user_id: &UserId,
+    thread_id: &ThreadId,
     title: &str,
     metadata: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<(i64, Event)> {
-    let thread_id = ThreadId::new();
     tx.connection
         .prepare_cached(
             "INSERT INTO threads (thread_id, user, title, metadata, created_at, updated_at, message_count)
              VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0)",
         )?
-        .execute((thread_id.as_bytes(), entry.number, title, json(metadata)?, now))?;
+        .execute((thread_id.as_str(), entry.number, title, json(metadata)?, now))?;
     let body = EventBody::ThreadCreated { title: title.to_owned(), metadata: metadata.clone() };
     Ok((tx.connection.last_insert_rowid(), event(user_id, thread_id, now, body)))
 }
@@ -136,22 +137,26 @@ pub fn insert_message(
     Ok(())
 }
 
-pub fn thread_number(connection: &Connection, user: i64, thread_id: ThreadId) -> Result<i64> {
+/// The number of a user's thread, if it is there.
+pub fn thread_number(connection: &Connection, user: i64, thread_id: &ThreadId) -> Result<Option<i64>> {
     Ok(connection
         .prepare_cached("SELECT thread FROM threads WHERE thread_id = ?1 AND user = ?2")?
-        .query_row((thread_id.as_bytes(), user), |row| row.get(0))?)
+        .query_row((thread_id.as_str(), user), |row| row.get(0))
+        .optional()?)
 }
 
 /// Who a thread is read as: the user who asks.
-pub fn reader(connection: &Connection, user_id: UserId, thread_id: ThreadId, bugs: &Bugs) -> Result<UserId> {
+pub fn reader(connection: &Connection, user_id: UserId, thread_id: &ThreadId, bugs: &Bugs) -> Result<UserId> {
     if bugs.on(Bug::ForeignThreadServed) { owner(connection, thread_id) } else { Ok(user_id) }
 }
 
-/// Whose thread it is.
-pub fn owner(connection: &Connection, thread_id: ThreadId) -> Result<UserId> {
+/// Whose thread it is; of several users with a thread of that name, whose is the oldest.
+pub fn owner(connection: &Connection, thread_id: &ThreadId) -> Result<UserId> {
     let user_id: String = connection
-        .prepare_cached("SELECT user_id FROM threads JOIN users USING (user) WHERE thread_id = ?1")?
-        .query_row([thread_id.as_bytes()], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT user_id FROM threads JOIN users USING (user) WHERE thread_id = ?1 ORDER BY thread LIMIT 1",
+        )?
+        .query_row([thread_id.as_str()], |row| row.get(0))?;
     UserId::new(user_id).map_err(|e| StoreError::Backend(e.to_string()))
 }
 
@@ -169,12 +174,17 @@ pub fn change_thread(
         return Ok(Answer::Repeated(answer));
     }
     let (thread, event) = match change {
-        ThreadChange::Create { title, metadata } => {
-            let (_, event) = new_thread(tx, &entry, user_id, title, metadata, now)?;
-            (read_thread(tx.connection, entry.number, event.thread_id)?.1, event)
+        ThreadChange::Create { thread_id, title, metadata } => {
+            let thread_id = thread_id.clone().unwrap_or_else(ThreadId::generate);
+            let there = thread_number(tx.connection, entry.number, &thread_id)?.is_some();
+            let event = match there {
+                true => None,
+                false => Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1),
+            };
+            (read_thread(tx.connection, entry.number, &thread_id)?.1, event)
         }
         ThreadChange::Update { thread_id, title, metadata } => {
-            let (number, mut thread) = read_thread(tx.connection, entry.number, *thread_id)?;
+            let (number, mut thread) = read_thread(tx.connection, entry.number, thread_id)?;
             thread.title = title.clone().unwrap_or(thread.title);
             thread.metadata = metadata.clone().unwrap_or(thread.metadata);
             thread.updated_at = now;
@@ -185,37 +195,45 @@ pub fn change_thread(
                 .execute((number, &thread.title, json(&thread.metadata)?, now))?;
             let body =
                 EventBody::ThreadUpdated { title: thread.title.clone(), metadata: thread.metadata.clone() };
-            let event = event(user_id, *thread_id, now, body);
-            (thread, event)
+            (thread, Some(event(user_id, thread_id, now, body)))
         }
         ThreadChange::Delete { thread_id } => {
-            let (number, thread) = read_thread(tx.connection, entry.number, *thread_id)?;
+            let (number, thread) = read_thread(tx.connection, entry.number, thread_id)?;
             tx.connection
                 .prepare_cached("DELETE FROM messages WHERE position BETWEEN ?1 AND ?2")?
                 .execute((number << MESSAGE_BITS, ((number + 1) << MESSAGE_BITS) - 1))?;
             tx.connection.prepare_cached("DELETE FROM threads WHERE thread = ?1")?.execute([number])?;
             let body =
                 EventBody::ThreadDeleted { title: thread.title.clone(), metadata: thread.metadata.clone() };
-            let event = event(user_id, *thread_id, now, body);
-            (thread, event)
+            (thread, Some(event(user_id, thread_id, now, body)))
         }
     };
-    tx.append(&entry, user_id, &[event])?;
+    let changed = event.is_some();
+    if let Some(event) = event {
+        tx.append(&entry, user_id, &[event])?;
+    }
     let answer = ControlBody::Ack {
-        thread_id: Some(thread.thread_id),
+        thread_id: Some(thread.thread_id.clone()),
         run_id: None,
         approval_id: None,
         outcome: None,
     };
     remember(tx, asker, request, &answer, now)?;
-    Ok(Answer::Done(thread))
+    Ok(if changed { Answer::Done(thread) } else { Answer::Unchanged(thread) })
 }
 
 const THREAD_COLUMNS: &str = "thread, thread_id, title, metadata, created_at, updated_at, message_count";
 
+/// The name of a thread in a column of a row.
+pub fn thread_name(row: &Row<'_>, column: usize) -> rusqlite::Result<ThreadId> {
+    ThreadId::new(row.get_ref(column)?.as_str()?).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
+}
+
 fn thread_row(row: &Row<'_>) -> rusqlite::Result<(i64, Thread)> {
     let thread = Thread {
-        thread_id: ThreadId::from_bytes(row.get(1)?),
+        thread_id: thread_name(row, 1)?,
         title: row.get(2)?,
         metadata: metadata(&row.get::<_, String>(3)?),
         created_at: row.get(4)?,
@@ -225,9 +243,9 @@ fn thread_row(row: &Row<'_>) -> rusqlite::Result<(i64, Thread)> {
     Ok((row.get(0)?, thread))
 }
 
-fn read_thread(connection: &Connection, user: i64, thread_id: ThreadId) -> Result<(i64, Thread)> {
+fn read_thread(connection: &Connection, user: i64, thread_id: &ThreadId) -> Result<(i64, Thread)> {
     let sql = format!("SELECT {THREAD_COLUMNS} FROM threads WHERE thread_id = ?1 AND user = ?2");
-    Ok(connection.prepare_cached(&sql)?.query_row((thread_id.as_bytes(), user), thread_row)?)
+    Ok(connection.prepare_cached(&sql)?.query_row((thread_id.as_str(), user), thread_row)?)
 }
 
 pub fn known_user(connection: &Connection, user_id: &UserId) -> Result<i64> {
@@ -235,7 +253,7 @@ pub fn known_user(connection: &Connection, user_id: &UserId) -> Result<i64> {
 }
 
 /// One thread of a user, with its number.
-pub fn thread(connection: &Connection, user_id: &UserId, thread_id: ThreadId) -> Result<(i64, Thread)> {
+pub fn thread(connection: &Connection, user_id: &UserId, thread_id: &ThreadId) -> Result<(i64, Thread)> {
     read_thread(connection, known_user(connection, user_id)?, thread_id)
 }
 
@@ -254,10 +272,10 @@ pub fn threads(connection: &Connection, user_id: &UserId, window: Window) -> Res
     Ok((threads, total as u64))
 }
 
-fn message_row(row: &Row<'_>, thread_id: ThreadId) -> rusqlite::Result<Message> {
+fn message_row(row: &Row<'_>, thread_id: &ThreadId) -> rusqlite::Result<Message> {
     Ok(Message {
         message_id: MessageId::from_bytes(row.get(0)?),
-        thread_id,
+        thread_id: thread_id.clone(),
         role: if row.get::<_, i64>(1)? == Role::User as i64 { Role::User } else { Role::Assistant },
         content: row.get(2)?,
         created_at: row.get(3)?,
@@ -270,7 +288,7 @@ fn message_row(row: &Row<'_>, thread_id: ThreadId) -> rusqlite::Result<Message> 
 pub fn messages(
     connection: &Connection,
     user_id: &UserId,
-    thread_id: ThreadId,
+    thread_id: &ThreadId,
     limit: u64,
     offset: Option<u64>,
 ) -> Result<(Vec<Message>, u64, u64)> {
@@ -320,10 +338,10 @@ pub fn search(
     let (mut found, mut bytes) = (Vec::new(), 0);
     let mut rows = threads.query([user])?;
     while let Some(row) = rows.next()? {
-        let (number, thread_id, title): (i64, [u8; 16], String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let thread_id = ThreadId::from_bytes(thread_id);
+        let (number, thread_id): (i64, ThreadId) = (row.get(0)?, thread_name(row, 1)?);
+        let title: String = row.get(2)?;
         let range = (number << MESSAGE_BITS, ((number + 1) << MESSAGE_BITS) - 1);
-        for message in messages.query_map(range, |row| message_row(row, thread_id))? {
+        for message in messages.query_map(range, |row| message_row(row, &thread_id))? {
             let message = message?;
             bytes += message.content.len();
             if message.content.to_lowercase().contains(&wanted) {
@@ -370,7 +388,7 @@ fn latest(
     most: u64,
     left: &mut usize,
 ) -> Result<Vec<Message>> {
-    let (number, _) = self::thread(connection, user_id, thread.thread_id)?;
+    let (number, _) = self::thread(connection, user_id, &thread.thread_id)?;
     let mut statement = connection.prepare_cached(
         "SELECT message_id, role, content, created_at, run_id, incomplete FROM messages
          WHERE position BETWEEN ?1 AND ?2 ORDER BY position DESC LIMIT ?3",
@@ -378,7 +396,7 @@ fn latest(
     let (first, last) = (number << MESSAGE_BITS, ((number + 1) << MESSAGE_BITS) - 1);
     let mut messages = Vec::new();
     for message in
-        statement.query_map((first, last, most as i64), |row| message_row(row, thread.thread_id))?
+        statement.query_map((first, last, most as i64), |row| message_row(row, &thread.thread_id))?
     {
         let message = message?;
         match left.checked_sub(message.content.len()) {

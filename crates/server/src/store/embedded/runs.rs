@@ -6,7 +6,9 @@ use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, Ru
 
 use super::{
     log,
-    records::{Result, answered, event, insert_message, known_user, new_thread, remember, thread_number},
+    records::{
+        Result, answered, event, insert_message, known_user, new_thread, remember, thread_name, thread_number,
+    },
     writer::Tx,
 };
 use crate::store::{Answer, FinishRun, RunRecord, StartRun, Started, StoreError};
@@ -19,38 +21,40 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
         return Ok(Answer::Repeated(answer));
     }
     let mut events = Vec::with_capacity(3);
-    let (thread, thread_id) = match run.thread_id {
-        Some(thread_id) => {
-            (thread_number(tx.connection, tx.writer(&entry, thread_id)?, thread_id)?, thread_id)
-        }
+    let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
+    let owner = tx.writer(&entry, &thread_id)?;
+    let thread = match thread_number(tx.connection, owner, &thread_id)? {
+        Some(thread) => thread,
         None => {
-            let (number, event) = new_thread(tx, &entry, &run.user_id, &run.title, &Map::new(), run.now)?;
-            let thread_id = event.thread_id;
+            let (thread, event) =
+                new_thread(tx, &entry, &run.user_id, &thread_id, &run.title, &Map::new(), run.now)?;
             events.push(event);
-            (number, thread_id)
+            thread
         }
     };
     let role = Role::User;
     insert_message(tx, thread, run.message_id, role, &run.content, run.now, Some(run.run_id), false)?;
     let body = EventBody::MessageCreated { message_id: run.message_id, role, content: run.content.clone() };
-    events.push(event(&run.user_id, thread_id, run.now, body));
+    events.push(event(&run.user_id, &thread_id, run.now, body));
     let part =
         RunPart { run_id: run.run_id, run_seq: 1, first_run_seq: None, agent_name: run.agent_name.clone() };
-    events.push(Event { run: Some(part), ..event(&run.user_id, thread_id, run.now, run.first.clone()) });
+    events.push(Event { run: Some(part), ..event(&run.user_id, &thread_id, run.now, run.first.clone()) });
     let (seq, last) = tx.append(&entry, &run.user_id, &events)?;
     tx.connection
         .prepare_cached(
-            "INSERT INTO runs (run_id, user, thread_id, agent_name, first_seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO runs (run_id, user, thread, thread_id, agent_name, first_seq, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute((
             run.run_id.as_bytes(),
             entry.number,
-            thread_id.as_bytes(),
+            thread,
+            thread_id.as_str(),
             &run.agent_name,
             last as i64,
             run.now,
         ))?;
-    let answer = ControlBody::Accepted { run_id: run.run_id, thread_id, seq };
+    let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
     remember(tx, asker, run.request.as_ref(), &answer, run.now)?;
     Ok(Answer::Done(Started { thread_id, seq }))
 }
@@ -58,10 +62,10 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
 /// Appends a run's last events, its answer and its end. A run that is over stays as it is.
 pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     let entry = tx.user(&finish.user_id)?;
-    let ended: bool = tx
+    let (ended, thread): (bool, i64) = tx
         .connection
-        .prepare_cached("SELECT outcome IS NOT NULL FROM runs WHERE run_id = ?1 AND user = ?2")?
-        .query_row((finish.run_id.as_bytes(), entry.number), |row| row.get(0))?;
+        .prepare_cached("SELECT outcome IS NOT NULL, thread FROM runs WHERE run_id = ?1 AND user = ?2")?
+        .query_row((finish.run_id.as_bytes(), entry.number), |row| Ok((row.get(0)?, row.get(1)?)))?;
     if ended {
         return Err(StoreError::NotFound);
     }
@@ -70,24 +74,13 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
         .execute((finish.run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
     if let Some((message_id, text)) = &finish.answer {
-        // The thread may have been deleted while the run went on.
-        match thread_number(tx.connection, entry.number, finish.thread_id) {
-            Err(StoreError::NotFound) => return Ok(last),
+        let incomplete = finish.outcome != Outcome::Success;
+        let run_id = Some(finish.run_id);
+        let role = Role::Assistant;
+        match insert_message(tx, thread, *message_id, role, text, finish.now, run_id, incomplete) {
+            // The thread was deleted while the run went on; one that has its name now is another.
+            Ok(()) | Err(StoreError::NotFound) => {}
             Err(e) => return Err(e),
-            Ok(thread) => {
-                let incomplete = finish.outcome != Outcome::Success;
-                let run_id = Some(finish.run_id);
-                insert_message(
-                    tx,
-                    thread,
-                    *message_id,
-                    Role::Assistant,
-                    text,
-                    finish.now,
-                    run_id,
-                    incomplete,
-                )?;
-            }
         }
     }
     Ok(last)
@@ -109,7 +102,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         run_id: RunId::from_bytes(row.get(0)?),
         user_id,
-        thread_id: ThreadId::from_bytes(row.get(2)?),
+        thread_id: thread_name(row, 2)?,
         agent_name: row.get(3)?,
         first_seq: row.get::<_, i64>(4)? as u64,
         last_seq: row.get::<_, Option<i64>>(5)?.map(|seq| seq as u64),

@@ -126,9 +126,10 @@ impl Tx<'_> {
     }
 
     /// Whose threads a user's messages go into: the user's own.
-    pub fn writer(&mut self, entry: &UserEntry, thread_id: ThreadId) -> Result<i64, StoreError> {
-        if self.bugs.on(Bug::ForeignThreadWritten) {
-            let owner = records::owner(self.connection, thread_id)?;
+    pub fn writer(&mut self, entry: &UserEntry, thread_id: &ThreadId) -> Result<i64, StoreError> {
+        if self.bugs.on(Bug::ForeignThreadWritten)
+            && let Ok(owner) = records::owner(self.connection, thread_id)
+        {
             return Ok(self.user(&owner)?.number);
         }
         Ok(entry.number)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use serde_json::json;
-use wireproof_testkit::frame;
+use wireproof_testkit::{event, frame};
 
 use super::{
     row::{Row, Saw, asks, refused, requests, steps},
@@ -16,8 +16,6 @@ const ABSENT: (u16, &str) = (404, "not_found");
 #[rustfmt::skip]
 pub fn rows() -> Vec<Row> {
     vec![
-        asks("chat in another's thread", "not_found", |s| json!({ "type": "chat", "content": "hi", "thread_id": s.thread_id })),
-        asks("start an agent in another's thread", "not_found", |s| json!({ "type": "start_agent", "user_request": "hi", "thread_id": s.thread_id })),
         asks("read another's thread", "not_found", |s| json!({ "type": "get_thread_history", "thread_id": s.thread_id })),
         asks("switch to another's thread", "not_found", |s| json!({ "type": "switch_thread", "thread_id": s.thread_id })),
         asks("rename another's thread", "not_found", |s| json!({ "type": "rename_thread", "thread_id": s.thread_id, "title": "mine" })),
@@ -30,12 +28,12 @@ pub fn rows() -> Vec<Row> {
         requests("PATCH another's thread", ABSENT, |s| (Method::PATCH, format!("/api/threads/{}", s.thread_id), r#"{"title":"mine"}"#.into())),
         requests("DELETE another's thread", ABSENT, |s| (Method::DELETE, format!("/api/threads/{}", s.thread_id), String::new())),
         requests("GET another's messages", ABSENT, |s| (Method::GET, format!("/api/threads/{}/messages", s.thread_id), String::new())),
-        requests("POST into another's thread", ABSENT, |s| (Method::POST, format!("/api/threads/{}/messages", s.thread_id), r#"{"content":"hi"}"#.into())),
         requests("GET another's run", ABSENT, |s| (Method::GET, format!("/api/runs/{}", s.run_id), String::new())),
         requests("cancel another's run by REST", ABSENT, |s| (Method::POST, format!("/api/runs/{}/cancel", s.run_id), String::new())),
         steps("another's position in the handshake", refused("epoch_changed"), position),
         steps("another's request id", refused("another run"), request_id),
         steps("another's name in a frame", refused("the own log"), named),
+        steps("write under the name of another's thread", refused("an own thread"), written),
     ]
 }
 
@@ -72,4 +70,37 @@ async fn named(site: Arc<Site>) -> Vec<Saw> {
     }
     site.device.expect_none(frame("message_created").contains("content", mark)).await;
     vec![refused("the own log")]
+}
+
+/// A message under the name of the victim's thread goes into a thread of the writer's own, which nothing tells from any
+/// other new one; `untouched` looks at the victim's.
+async fn written(site: Arc<Site>) -> Vec<Saw> {
+    let writer = site.server.user("writer");
+    let client = writer.connect().await;
+    let path = format!("/api/threads/{}", site.thread_id);
+    let mut saw = Vec::new();
+    for way in ["chat", "start_agent", "create_thread", "POST"] {
+        match way {
+            "POST" => {
+                let reply = writer.post(&format!("{path}/messages"), json!({ "content": "mine" })).await;
+                assert_eq!((reply.status, &reply.json["thread_id"]), (202, &json!(site.thread_id)));
+            }
+            kind => {
+                let asked = json!({
+                    "type": kind, "content": "mine", "user_request": "mine", "thread_id": site.thread_id,
+                });
+                assert_eq!(client.ask(asked).await["thread_id"], *site.thread_id, "{way}");
+            }
+        }
+        client.expect(event("thread_created").field("thread_id", site.thread_id.as_str())).await;
+        let messages = writer.get(&format!("{path}/messages")).await;
+        saw.push(match messages.body.contains("secret") {
+            true => Saw::In(messages.body.clone()),
+            false => refused("an own thread"),
+        });
+        assert_eq!(writer.delete(&path).await.status, 204, "{way}");
+        client.expect(event("thread_deleted").field("thread_id", site.thread_id.as_str())).await;
+    }
+    client.expect_none(frame("message_created").contains("content", "secret")).await;
+    saw
 }
