@@ -126,7 +126,8 @@ async fn an_account_is_made_once_and_changed_in_parts() {
 async fn a_fresh_account_takes_no_log_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let change = ThreadChange::Create { title: "mine".into(), metadata: serde_json::Map::new() };
+    let change =
+        ThreadChange::Create { thread_id: None, title: "mine".into(), metadata: serde_json::Map::new() };
     store.change_thread(&user("ada"), None, change, 1.0).await.unwrap();
     assert!(!store.create_account(account("ada"), true).await.unwrap());
     assert!(store.create_account(account("ada"), false).await.unwrap());
