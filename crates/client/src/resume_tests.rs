@@ -11,7 +11,7 @@ const EPOCH: u64 = 7;
 
 /// A log of one run: a start, `deltas` pieces of an answer, each its own number as text.
 fn log(deltas: u64) -> Vec<Event> {
-    let (run_id, thread_id, message_id) = (RunId::new(), ThreadId::new(), MessageId::new());
+    let (run_id, thread_id, message_id) = (RunId::new(), ThreadId::generate(), MessageId::new());
     let body = |seq| match seq {
         1 => EventBody::AgentStarted { message: "on it".into() },
         _ => EventBody::MessageDelta { message_id, delta: format!("{seq},") },
@@ -22,7 +22,7 @@ fn log(deltas: u64) -> Vec<Event> {
             first_seq: None,
             event_id: EventId::new(),
             user_id: UserId::new("ann").unwrap(),
-            thread_id,
+            thread_id: thread_id.clone(),
             timestamp: seq as f64,
             run: Some(RunPart { run_id, run_seq: seq, first_run_seq: None, agent_name: "a".into() }),
             body: body(seq),
