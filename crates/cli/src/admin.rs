@@ -8,7 +8,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use wireproof_client::Trust;
-use wireproof_protocol::Address;
+use wireproof_protocol::{Address, printable_line};
 use wireproof_server::{Config, Overrides};
 
 use crate::{
@@ -173,7 +173,7 @@ impl Act {
                     return Ok(());
                 }
                 for connection in connections.into_iter().flatten() {
-                    writeln!(out, "{}", line(connection))?;
+                    writeln!(out, "{}", printable_line(&line(connection)))?;
                 }
                 writeln!(out, "{total} connections")?;
             }

@@ -8,7 +8,7 @@ use std::{io::Write, time::Duration};
 use anyhow::{Context, ensure};
 use clap::Args;
 use wireproof_client::{Start, Update};
-use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, Outcome};
+use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, Outcome, printable_line};
 
 use crate::{
     exit::Stop,
@@ -97,7 +97,7 @@ async fn five_events(
         if let EventBody::AgentCompleted { outcome, final_response, .. } = &event.body {
             ensure!(*outcome == Outcome::Success, "the run did not succeed; its last event says why");
             let lines = final_response.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty());
-            for (number, line) in lines.enumerate() {
+            for (number, line) in lines.map(printable_line).enumerate() {
                 match number {
                     0 => writeln!(out, "\n{DIM}agent{DIM:#}   {line}")?,
                     _ => writeln!(out, "        {line}")?,

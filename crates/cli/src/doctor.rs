@@ -4,6 +4,7 @@
 mod keys;
 mod machine;
 mod settings;
+mod start;
 mod store;
 mod tls;
 
@@ -16,6 +17,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use wireproof_protocol::printable;
 use wireproof_server::{Config, Overrides};
 
 use crate::{exit::Stop, output, runtime, token::parse_seconds};
@@ -86,6 +88,10 @@ impl Findings {
         self.add(id, Severity::Warning, what.into(), why, remedy.into());
     }
 
+    fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|finding| finding.id == id)
+    }
+
     fn add(&mut self, id: &'static str, severity: Severity, what: String, why: &'static str, remedy: String) {
         self.0.push(Finding { id, severity, what, why, remedy });
     }
@@ -99,21 +105,15 @@ impl Doctor {
             insecure_no_auth: self.insecure_no_auth,
             ..Overrides::default()
         };
-        match Config::load(self.config.as_deref(), overrides) {
-            Ok(config) => {
-                let checking = examine(&config, self.config.as_deref(), self.timeout, &mut findings);
-                runtime::run_single(async {
-                    checking.await;
-                    Ok(())
-                })?;
-            }
-            Err(error) => findings.error(
-                "settings.unusable",
-                error.to_string(),
-                "the server does not start with them, so nothing else was looked at",
-                "correct the setting; wireproof.example.toml has all of them",
-            ),
-        }
+        // What cannot be used has its default from here on, so that the rest can be looked at too.
+        let (config, faults) = Config::read(self.config.as_deref(), overrides);
+        start::unreadable(&faults, &mut findings);
+        let checking =
+            examine(&config, self.config.as_deref(), self.timeout, faults.is_empty(), &mut findings);
+        runtime::run_single(async {
+            checking.await;
+            Ok(())
+        })?;
         findings.0.sort_by_key(|finding| finding.severity);
         print(&findings.0, self.json).context("writing to stdout")?;
         match findings.0.iter().any(|finding| finding.severity == Severity::Error) {
@@ -123,12 +123,22 @@ impl Doctor {
     }
 }
 
-async fn examine(config: &Config, file: Option<&Path>, within: Duration, findings: &mut Findings) {
+async fn examine(
+    config: &Config,
+    file: Option<&Path>,
+    within: Duration,
+    settled: bool,
+    findings: &mut Findings,
+) {
+    start::examine(config, findings);
     settings::examine(config, file, findings);
     let store = store::examine(config, findings);
     keys::examine(config, within, findings).await;
     tls::examine(config, findings);
-    machine::examine(config, store, findings);
+    // Where the address or the limits are yet to be settled, there is nothing to hold the machine against.
+    if settled {
+        machine::examine(config, store, findings);
+    }
 }
 
 fn print(findings: &[Finding], json: bool) -> io::Result<()> {
@@ -137,6 +147,8 @@ fn print(findings: &[Finding], json: bool) -> io::Result<()> {
         return writeln!(out, "{}", serde_json::to_string_pretty(findings)?);
     }
     for Finding { id, severity, what, why, remedy } in findings {
+        // Files that somebody else wrote are cited.
+        let (what, remedy) = (printable(what), printable(remedy));
         let (colour, word) = match severity {
             Severity::Error => (anstyle::AnsiColor::Red, "error"),
             Severity::Warning => (anstyle::AnsiColor::Yellow, "warning"),

@@ -1,10 +1,11 @@
 //! How a command ends: the exit code, and for an error what to do next.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io::Write, process::ExitCode};
 
 use anyhow::Error;
 use wireproof_client::{ClientError, GiveUp, OpenError};
-use wireproof_server::{ConfigError, files::PlaceError, store::embedded::backup::BackupError};
+use wireproof_protocol::printable;
+use wireproof_server::{ConfigError, StartError, files::PlaceError, store::embedded::backup::BackupError};
 
 use crate::output;
 
@@ -49,11 +50,16 @@ pub(crate) fn code(done: Result<(), Error>) -> ExitCode {
     }
     let (code, next) = judge(&error);
     let (red, reset) = (anstyle::AnsiColor::Red.on_default().bold(), anstyle::Reset);
-    anstream::eprintln!("{red}error:{reset} {}", tell(&error));
+    say(&format!("{red}error:{reset} {}", printable(&tell(&error))));
     if let Some(next) = next {
-        anstream::eprintln!("  next: {next}");
+        say(&format!("  next: {next}"));
     }
     ExitCode::from(code)
+}
+
+/// Writes a line to stderr. Where that is full or closed nobody can be told, and the exit code still says it.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 /// The error and its causes on one line; a cause that an error tells already is not told again.
@@ -89,7 +95,7 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
         if let Some(backup) = cause.downcast_ref::<BackupError>() {
             return (1, of_backup(backup));
         }
-        if cause.is::<ConfigError>() {
+        if cause.is::<ConfigError>() || cause.downcast_ref().is_some_and(StartError::is_of_settings) {
             return (2, Some(CORRECT_IT));
         }
         if let Some(open) = cause.downcast_ref::<OpenError>() {

@@ -8,7 +8,7 @@ use std::{
 use tracing_subscriber::{EnvFilter, fmt};
 use wireproof_server::{
     ConfigError,
-    config::{LogConfig, LogFormat},
+    config::{LogConfig, LogFormat, is_filter},
 };
 
 /// Libraries that write what goes over the wire at their lower levels: they are heard only when they are named.
@@ -33,24 +33,25 @@ pub(crate) fn to_stderr(level: &str) {
 
 /// Writes logs as the settings say; `WIREPROOF_LOG` wins over their level.
 pub(crate) fn as_set(log: &LogConfig) -> Result<(), ConfigError> {
-    let level = EnvFilter::try_new(quiet_libraries(&log.level));
-    let level = level.map_err(|_| ConfigError::Value {
-        key: "log.level",
-        value: log.level.clone(),
-        reason: "it must be error, warn, info, debug or trace, or a list such as info,wireproof_server=debug",
-    })?;
-    start(level, log.format);
+    start(filter(log)?, log.format);
     Ok(())
 }
 
+/// What the settings let through.
+pub(crate) fn filter(log: &LogConfig) -> Result<EnvFilter, ConfigError> {
+    EnvFilter::try_new(quiet_libraries(&log.level)).map_err(|_| log.refusal())
+}
+
 fn start(default: EnvFilter, format: LogFormat) {
-    let asked = std::env::var("WIREPROOF_LOG").ok();
-    let (filter, wrong) = match asked.as_deref().map(|asked| EnvFilter::try_new(quiet_libraries(asked))) {
-        None => (default, None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(e)) => (default, Some(e)),
+    let asked = std::env::var_os("WIREPROOF_LOG").map(|asked| asked.to_string_lossy().into_owned());
+    let read = |asked: &str| EnvFilter::try_new(quiet_libraries(asked)).ok().filter(|_| is_filter(asked));
+    let (filter, is_wrong) = match asked.as_deref().map(read) {
+        None => (default, false),
+        Some(Some(filter)) => (filter, false),
+        Some(None) => (default, true),
     };
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Nobody can be told that stderr is full.
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => {
@@ -58,8 +59,11 @@ fn start(default: EnvFilter, format: LogFormat) {
         }
     }
     std::panic::set_hook(Box::new(panicked));
-    if let Some(e) = wrong {
-        tracing::warn!(error = %e, "WIREPROOF_LOG cannot be used; logging as if it were not set");
+    if is_wrong {
+        tracing::warn!(
+            "WIREPROOF_LOG cannot be used: it must be off, error, warn, info, debug or trace, or a list such as \
+             info,wireproof_server=debug; logging as if it were not set"
+        );
     }
 }
 

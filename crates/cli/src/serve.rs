@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use wireproof_protocol::listen_address;
-use wireproof_server::{Config, ConfigError, Overrides, Server, shutdown::Ending};
+use wireproof_server::{Config, ConfigError, Overrides, Server, config::unknown_variables, shutdown::Ending};
 
 use crate::{
     address::Read,
@@ -46,6 +46,9 @@ impl Serve {
         let read = move || Config::load(self.config.as_deref(), overrides.clone());
         let config = read().context("reading the settings")?;
         logging::as_set(&config.log).context("reading the settings")?;
+        for unknown in unknown_variables() {
+            tracing::warn!("{unknown}");
+        }
         runtime::run(serve(config, read))
     }
 }

@@ -10,12 +10,15 @@ use wireproof_server::{
     Config, Overrides,
     auth::{
         Permission, Permissions,
-        keys::Signer,
+        keys::{KEY_FILE, Signer},
         reserved::{RESERVED, is_reserved},
     },
 };
 
-use crate::{exit::Stop, output::exact};
+use crate::{
+    exit::{Stop, say},
+    output::exact,
+};
 
 /// It is signed with the server's key: that of its settings, or of its data folder.
 #[derive(Args)]
@@ -47,10 +50,33 @@ impl Token {
             );
             return Err(Stop::Usage(why).into());
         }
+        let key = NewKey::look(&config);
         let signer = Signer::open(&config.jwt, &config.data_dir).context("opening the key")?;
+        key.tell();
         let mut claims = signer.claims(&self.user, self.ttl);
         claims.permissions = (!self.permissions.is_empty()).then_some(self.permissions);
         writeln!(exact(), "{}", signer.sign(&claims)).context("writing to stdout")
+    }
+}
+
+/// A key that is about to be made, where a token of an older one may have been meant.
+pub(crate) struct NewKey(Option<PathBuf>);
+
+impl NewKey {
+    /// Looks whether the settings lead to a key.
+    pub(crate) fn look(config: &Config) -> Self {
+        let path = config.data_dir.join(KEY_FILE);
+        Self((config.jwt.secret.is_empty() && !path.exists()).then_some(path))
+    }
+
+    /// Says on stderr that there is a new one.
+    pub(crate) fn tell(self) {
+        if let Some(path) = self.0 {
+            let path = path.display();
+            say(&format!(
+                "note: made a new key, {path}. A server with another --data-dir does not take this key's tokens"
+            ));
+        }
     }
 }
 

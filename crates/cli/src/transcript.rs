@@ -7,7 +7,9 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
-use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, MessageId, Outcome, RunError};
+use wireproof_protocol::{
+    CRITICAL_EVENTS, Event, EventBody, MessageId, Outcome, RunError, printable, printable_line,
+};
 
 /// What stands back.
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -67,7 +69,7 @@ pub(crate) fn says(body: &EventBody) -> String {
         EventBody::ApprovalResolved { decision, .. } => decision.as_str().to_owned(),
         EventBody::StatusUpdate { status, detail } => match detail {
             Some(detail) => short(&format!("{status}: {detail}")),
-            None => status.clone(),
+            None => short(status),
         },
         EventBody::AgentCompleted { outcome, error, duration_ms, .. } => {
             ending(*outcome, error.as_ref(), *duration_ms)
@@ -81,16 +83,17 @@ fn ending(outcome: Outcome, error: Option<&RunError>, duration_ms: f64) -> Strin
         Outcome::Failed => (BAD, outcome.as_str()),
         _ => (NOTE, outcome.as_str()),
     };
-    let why = error.map(|error| format!(": {}", error.message)).unwrap_or_default();
+    let why = error.map(|error| format!(": {}", printable_line(&error.message))).unwrap_or_default();
     format!("{style}{word}{style:#}{why} {DIM}(the run took {duration_ms:.1} ms){DIM:#}")
 }
 
 /// A text on one line, cut when it is long.
 pub(crate) fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = printable_line(&line);
     match line.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+        None => line.into_owned(),
     }
 }
 
@@ -121,7 +124,7 @@ impl<W: Write> Transcript<W> {
             write!(self.out, "{INDENT}")?;
             self.answer = Some(*message_id);
         }
-        write!(self.out, "{BOLD}{}{BOLD:#}", delta.replace('\n', &format!("\n{INDENT}")))?;
+        write!(self.out, "{BOLD}{}{BOLD:#}", printable(delta).replace('\n', &format!("\n{INDENT}")))?;
         self.out.flush()
     }
 
@@ -150,5 +153,6 @@ mod tests {
         let long = "é".repeat(WIDTH + 1);
         assert_eq!(short(&long), format!("{}…", "é".repeat(WIDTH)));
         assert_eq!(short(&"é".repeat(WIDTH)), "é".repeat(WIDTH));
+        assert_eq!(short("a\u{1b}]0;x\u{7}\u{202e}b"), "a\u{fffd}]0;x\u{fffd}\u{fffd}b");
     }
 }

@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use wireproof_protocol::UserId;
+use wireproof_protocol::{UserId, printable_line};
 use wireproof_server::{
     Config, Overrides,
     auth::{Permission, Permissions},
@@ -190,6 +190,7 @@ async fn list(desk: &Desk, json: bool, out: &mut Output) -> anyhow::Result<()> {
 fn row(user: &Value) -> String {
     let permissions: Vec<_> =
         user["permissions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let (name, permissions) = (user["user_id"].as_str().unwrap_or_default(), permissions.join(" "));
     let state = if user["disabled"] == true { "disabled" } else { "enabled" };
-    format!("{}\t{state}\t{}", user["user_id"].as_str().unwrap_or_default(), permissions.join(" "))
+    format!("{}\t{state}\t{}", printable_line(name), printable_line(&permissions))
 }

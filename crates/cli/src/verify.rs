@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf, time::Instant};
 
 use clap::Args;
 use serde_json::json;
+use wireproof_protocol::{printable, printable_line};
 use wireproof_testkit::{
     proof::{Judgement, judge},
     record::{HistoryError, Read, read_file},
@@ -62,19 +63,23 @@ fn tell(out: &mut impl Write, history: &Read, judgement: &Judgement, seconds: f6
     writeln!(
         out,
         "{DIM}a history of {} by the profile {}, seed {:#x}, wireproof {}: {} ops, judged in {seconds:.3} s{DIM:#}",
-        header.target, header.profile, header.seed, header.version, judgement.counts.ops
+        printable_line(&header.target),
+        printable_line(&header.profile),
+        header.seed,
+        printable_line(&header.version),
+        judgement.counts.ops
     )?;
     if history.torn {
         writeln!(out, "{NOTE}the last line is torn and was left out: whoever wrote it died{NOTE:#}")?;
     }
     for violation in &judgement.violations {
-        writeln!(out, "\n{BOLD}FAIL{BOLD:#} {}", violation.tell(header, &history.ops))?;
+        writeln!(out, "\n{BOLD}FAIL{BOLD:#} {}", printable(&violation.tell(header, &history.ops)))?;
     }
     for excused in judgement.excused.iter().take(EXCUSED) {
-        writeln!(out, "\nnot counted: {}", excused.tell(header, &history.ops))?;
+        writeln!(out, "\nnot counted: {}", printable(&excused.tell(header, &history.ops)))?;
     }
     if !judgement.violations.is_empty() || !judgement.excused.is_empty() {
         writeln!(out)?;
     }
-    writeln!(out, "{}", judgement.tell())
+    writeln!(out, "{}", printable(&judgement.tell()))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use wireproof_protocol::printable_line;
 
 use crate::{
     arrival::Arrival,
@@ -92,9 +93,7 @@ fn milliseconds(at: &Duration) -> String {
 
 /// The text in one line of at most so many characters.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect();
-    if short.len() < text.len() && text.chars().count() > most {
-        short.push('…');
-    }
-    short
+    let end = text.char_indices().nth(most).map(|(end, _)| end);
+    let short = text[..end.unwrap_or(text.len())].replace(['\n', '\r', '\t'], " ");
+    format!("{}{}", printable_line(&short), if end.is_some() { "…" } else { "" })
 }

@@ -58,7 +58,8 @@ impl Outlet {
         if self.github {
             // Where the lines are a program's, the annotations go where the runner looks as well.
             if as_json {
-                github::write(report, &mut anstream::stderr())?
+                // Where stderr is full the exit code still says it.
+                let _ = github::write(report, &mut anstream::stderr());
             } else {
                 github::write(report, &mut out)?
             }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -36,10 +35,7 @@ pub(super) async fn examine(config: &Config, within: Duration, findings: &mut Fi
     if config.jwt.secret.is_empty() {
         own_key(&config.data_dir.join("jwt.key"), findings);
     }
-    if !config.jwt.public_key_file.as_os_str().is_empty() {
-        public_key(&config.jwt.public_key_file, findings);
-    }
-    if !config.jwt.jwks_url.is_empty() {
+    if !config.jwt.jwks_url.is_empty() && !findings.has("keys.jwks") {
         published(&config.jwt.jwks_url, within, findings).await;
     }
     if config.jwt.is_external() && config.jwt.audience.is_empty() {
@@ -59,20 +55,6 @@ fn is_weak(secret: &str) -> bool {
 }
 
 fn own_key(path: &Path, findings: &mut Findings) {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        // It is made at the first start.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-        Err(e) => {
-            findings.error(
-                "keys.unreadable",
-                format!("{} cannot be read: {e}", path.display()),
-                "without its key the server does not start",
-                "give the file to the server's user (chown)",
-            );
-            return;
-        }
-    };
     if let Some(mode) = open_to_others(path) {
         findings.error(
             "keys.file_mode",
@@ -83,39 +65,6 @@ fn own_key(path: &Path, findings: &mut Findings) {
                 path.display()
             ),
         );
-    }
-    let text = text.trim();
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        findings.error(
-            "keys.damaged",
-            format!("{} does not hold 64 hex digits", path.display()),
-            "the server does not start with it",
-            "bring the file back from a copy, or remove it: a new one is made and all tokens end",
-        );
-    }
-}
-
-fn public_key(path: &Path, findings: &mut Findings) {
-    match fs::read_to_string(path) {
-        Err(e) => findings.error(
-            "keys.public_unreadable",
-            format!("jwt.public_key_file {} cannot be read: {e}", path.display()),
-            "the server does not start without it",
-            "correct the path, or give the file to the server's user",
-        ),
-        Ok(text) if text.contains("PRIVATE KEY") => findings.error(
-            "keys.private",
-            format!("jwt.public_key_file {} holds a private key", path.display()),
-            "a server that only checks tokens should not be able to make them",
-            "put the public key there: openssl pkey -in KEY -pubout",
-        ),
-        Ok(text) if !text.contains("-----BEGIN ") => findings.error(
-            "keys.public_unreadable",
-            format!("jwt.public_key_file {} is not PEM", path.display()),
-            "the server does not start with it",
-            "convert it: openssl pkey -pubin -inform DER -in KEY",
-        ),
-        Ok(_) => {}
     }
 }
 

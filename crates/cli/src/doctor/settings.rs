@@ -1,28 +1,17 @@
 //! Settings that work, and that one may not want.
 
-use std::{collections::BTreeSet, env, path::Path};
+use std::path::Path;
 
-use wireproof_server::Config;
+use wireproof_server::{Config, config::unknown_variables};
 
 use super::{Findings, open_to_others};
 
-/// Variables that are ours and no setting of the server.
-const OTHER_VARIABLES: [&str; 4] =
-    ["WIREPROOF_LOG", "WIREPROOF_URL", "WIREPROOF_TOKEN", "WIREPROOF_PASSWORD"];
 /// A network with fewer fixed bits than this is no list of proxies.
 const FEWEST_BITS: (u8, u8) = (8, 16);
 
 pub(super) fn examine(config: &Config, file: Option<&Path>, findings: &mut Findings) {
-    variables(config, findings);
+    variables(findings);
     let public = !config.listen.ip().to_canonical().is_loopback();
-    if config.insecure_no_auth && public {
-        findings.error(
-            "auth.insecure",
-            format!("--insecure-no-auth with listen = {}", config.listen),
-            "whoever reaches the port is a user, without a password; the server refuses to start so",
-            "leave --insecure-no-auth out, or listen on 127.0.0.1",
-        );
-    }
     if config.auth.query_token {
         findings.warning(
             "auth.query_token",
@@ -70,28 +59,15 @@ pub(super) fn examine(config: &Config, file: Option<&Path>, findings: &mut Findi
     }
 }
 
-/// A misspelt variable is passed over in silence.
-fn variables(config: &Config, findings: &mut Findings) {
-    let mut known: BTreeSet<String> = OTHER_VARIABLES.iter().map(|name| (*name).to_owned()).collect();
-    if let Ok(value) = serde_json::to_value(config) {
-        names("WIREPROOF", &value, &mut known);
-    }
-    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in set.filter(|name| name.starts_with("WIREPROOF_") && !known.contains(name)) {
+/// A misspelt variable has no effect.
+fn variables(findings: &mut Findings) {
+    for unknown in unknown_variables() {
         findings.warning(
             "settings.unknown_variable",
-            format!("{name} is set and is no setting"),
-            "it has no effect; it may be misspelt",
-            format!("correct or unset {name}; wireproof.example.toml has all settings"),
+            unknown.to_string(),
+            "the server runs without it",
+            format!("correct or unset {}; wireproof.example.toml has all settings", unknown.name),
         );
-    }
-}
-
-fn names(prefix: &str, value: &serde_json::Value, known: &mut BTreeSet<String>) {
-    for (key, value) in value.as_object().into_iter().flatten() {
-        let name = format!("{prefix}_{}", key.to_uppercase());
-        names(&name, value, known);
-        known.insert(name);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wireproof_server::{
     Config,
-    tls::{Tls, TlsError, certificates},
+    tls::{Tls, certificates},
 };
 use x509_cert::{Certificate, der::Decode, ext::pkix::SubjectAltName};
 
@@ -14,21 +14,8 @@ use super::{Findings, open_to_others};
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 pub(super) fn examine(config: &Config, findings: &mut Findings) {
-    match Tls::from_config(&config.tls) {
-        Ok(None) => return,
-        Ok(Some(_)) => {}
-        Err(error) => {
-            let (id, remedy) = match &error {
-                TlsError::Half => ("tls.half", "set both tls.cert_file and tls.key_file, or neither"),
-                TlsError::File { .. } => {
-                    ("tls.unreadable", "correct the path, and give the file to the server's user")
-                }
-                TlsError::Pair { .. } => ("tls.pair", "put the key there that the certificate was made for"),
-            };
-            findings.error(id, error.to_string(), "the server does not start with it", remedy);
-            return;
-        }
-    }
+    // What cannot be used at all is told by the start.
+    let Ok(Some(_)) = Tls::from_config(&config.tls) else { return };
     let key = &config.tls.key_file;
     if let Some(mode) = open_to_others(key).filter(|mode| mode & 0o007 != 0) {
         findings.error(

@@ -7,6 +7,7 @@ use super::{
     self_check::Finding,
 };
 use crate::transcript::{BAD, BOLD, DIM, GOOD, NOTE};
+use wireproof_protocol::printable_line;
 
 impl Report {
     /// Writes the table.
@@ -41,10 +42,10 @@ impl Report {
         writeln!(out)?;
         self.server.write(out)?;
         for (error, times) in &self.errors {
-            writeln!(out, "{BAD}error{BAD:#}        {error}: {times} times")?;
+            writeln!(out, "{BAD}error{BAD:#}        {}: {times} times", printable_line(error))?;
         }
         for warning in &self.warnings {
-            writeln!(out, "{NOTE}warning{NOTE:#}      {warning}")?;
+            writeln!(out, "{NOTE}warning{NOTE:#}      {}", printable_line(warning))?;
         }
         for verdict in &self.expectations {
             let style = if verdict.met { GOOD } else { BAD };

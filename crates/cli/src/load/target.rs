@@ -19,7 +19,7 @@ use wireproof_protocol::{Address, UserId};
 use wireproof_server::{Config, Overrides, auth::Keys};
 
 use super::{Load, process};
-use crate::exit::Stop;
+use crate::{exit::Stop, token::NewKey};
 
 /// Longer than a measurement may take.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -130,11 +130,15 @@ impl Tokens {
     fn of(folder: &Path, load: &Load) -> anyhow::Result<Self> {
         let overrides = Overrides { data_dir: Some(folder.to_owned()), ..Overrides::default() };
         let config = Config::load(None, overrides).context("reading the settings")?;
+        let key = load.url.is_some().then(|| NewKey::look(&config));
         let keys = match load.url {
             Some(_) => Keys::from_config(&config.jwt, folder),
             None => Keys::load_or_create(folder),
         };
         let keys = Box::new(keys.context("opening the key")?);
+        if let Some(key) = key {
+            key.tell();
+        }
         Ok(Self::Each { keys, prefix: load.token_user_prefix.clone() })
     }
 }

@@ -3,8 +3,11 @@
 use std::{fs::File, io::Write, path::Path};
 
 use anyhow::Context;
+use wireproof_protocol::printable;
 use wireproof_server::files;
 use wireproof_testkit::{FaultProxy, proxy::Entry};
+
+use crate::exit::say;
 
 /// Opens the journal's file, to write at its end.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {
@@ -51,6 +54,6 @@ impl Notes {
 fn warn(entry: &Entry) {
     if entry.what == "upstream_unreachable" {
         let why = entry.detail.as_deref().unwrap_or_default();
-        anstream::eprintln!("connection {}: the server cannot be reached at {why}", entry.connection);
+        say(&format!("connection {}: the server cannot be reached at {}", entry.connection, printable(why)));
     }
 }

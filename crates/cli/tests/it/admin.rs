@@ -96,7 +96,7 @@ async fn only_the_flag_switches_authentication_off() -> Result<()> {
     let data = folder.path().join("data");
     let data = data.to_str().context("a path in UTF-8")?;
     let exposed = run(["serve", "--insecure-no-auth", "--listen", "0.0.0.0:0", "--data-dir", data]).await?;
-    assert_eq!(exposed.code, Some(1), "{}", exposed.stderr);
+    assert_eq!(exposed.code, Some(2), "{}", exposed.stderr);
     assert!(exposed.stderr.contains("this machine only"), "{}", exposed.stderr);
     let file = folder.path().join("wireproof.toml");
     fs::write(&file, "insecure_no_auth = true\n")?;

@@ -25,6 +25,7 @@ mod schemathesis;
 mod serve;
 mod settings;
 mod store_files;
+mod terminal;
 mod tls;
 mod torn_log;
 mod user;

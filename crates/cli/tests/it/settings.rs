@@ -3,6 +3,7 @@
 use std::{fs, net::TcpListener};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tempfile::tempdir;
 use tokio::process::Command;
 
@@ -141,5 +142,133 @@ async fn a_token_is_signed_with_the_secret_of_the_settings() -> Result<()> {
     let other = tempdir()?;
     let refused = server.connect(&token(other.path(), "ada").await?).open_welcomed().await;
     assert!(refused.is_err_and(|error| error.is_refusal()));
+    Ok(())
+}
+
+/// What a file says that no server can start with, and a word of what is said about it.
+const UNUSABLE: [(&str, &[&str]); 16] = [
+    ("[jwt]\nalgorithms = ['hs256']", &["jwt.algorithms", "hs256", "HS256, EdDSA"]),
+    ("[jwt]\nalgorithms = []", &["jwt.algorithms"]),
+    (
+        "[jwt]\ndefault_permissions = ['everything']",
+        &["jwt.default_permissions", "everything", "threads:read"],
+    ),
+    ("[jwt.permission_map]\nread = ['reading']", &["jwt.permission_map", "reading", "threads:read"]),
+    ("[jwt]\njwks_url = 'http://issuer.example/keys'", &["jwt.jwks_url", "https"]),
+    ("[jwt]\njwks_url = 'HTTPS://issuer.example:99999/keys'", &["jwt.jwks_url", "99999"]),
+    ("[jwt]\npublic_key_file = '/nowhere/issuer.pem'", &["/nowhere/issuer.pem"]),
+    ("[tls]\ncert_file = '/nowhere/cert.pem'", &["tls.cert_file and tls.key_file"]),
+    ("[tls]\ncert_file = '/nowhere/cert.pem'\nkey_file = '/nowhere/key.pem'", &["/nowhere/"]),
+    ("[log]\nlevel = 'warning'", &["log.level", "warning", "off, error, warn, info, debug or trace"]),
+    ("[log]\nlevel = 'info,hyper'", &["log.level", "hyper"]),
+    ("[otel]\nendpoint = '127.0.0.1:4318'", &["otel.endpoint", "http://127.0.0.1:4318"]),
+    ("[limits]\nrun_seconds = nan", &["limits.run_seconds", "NaN", "300.0"]),
+    ("[metrics]\nallow = ['10.0.0.0/40']", &["metrics.allow", "10.0.0.0/40"]),
+    ("[http]\nallowed_origins = ['app.example.com']", &["http.allowed_origins", "https://app.example.com"]),
+    ("data_dirr = 'x'", &["data_dirr", "did you mean data_dir?"]),
+];
+
+/// The doctor was content with settings that no server starts with, and the server then ended with 1, not with 2.
+#[tokio::test]
+async fn the_doctor_says_what_the_start_says_and_the_start_ends_with_2() -> Result<()> {
+    let folder = tempdir()?;
+    let (file, data) = (folder.path().join("wireproof.toml"), folder.path().join("data"));
+    for (text, words) in UNUSABLE {
+        fs::write(&file, format!("{text}\n"))?;
+        let started = wireproof_with("serve", &file, &data, &["--listen", "127.0.0.1:0"]).await?;
+        assert_refused(&started, 2, words);
+        assert!(!data.join("wireproof.db").exists(), "{text}: a store was made");
+        let examined = wireproof_with("doctor", &file, &data, &["--json"]).await?;
+        assert_eq!(examined.code, Some(1), "{text}: {}{}", examined.stdout, examined.stderr);
+        let findings: Vec<Value> = serde_json::from_str(&examined.stdout)?;
+        let said = |finding: &Value| {
+            let (what, next) = (finding["what"].as_str(), finding["remedy"].as_str());
+            words.iter().all(|word| what.is_some_and(|what| what.contains(word))) && next.is_some()
+        };
+        assert_eq!(findings.iter().filter(|finding| said(finding)).count(), 1, "{text}: {}", examined.stdout);
+    }
+    Ok(())
+}
+
+async fn wireproof_with(
+    name: &str,
+    file: &std::path::Path,
+    data: &std::path::Path,
+    more: &[&str],
+) -> Result<Ended> {
+    let mut command = wireproof([name, "--config"]);
+    command.arg(file).arg("--data-dir").arg(data).args(more).env_remove("WIREPROOF_LOG");
+    finish(command).await
+}
+
+/// Of several faults in a file only the first was named.
+#[tokio::test]
+async fn all_faults_of_a_file_are_named_at_once() -> Result<()> {
+    let folder = tempdir()?;
+    let (file, data) = (folder.path().join("wireproof.toml"), folder.path().join("data"));
+    fs::write(
+        &file,
+        "listen = ':99999'\n[limits]\nqueud_runs = 7\nbody_seconds = -1\n[jwt]\nalgorithms = ['hs256']\n\
+         default_permissions = ['everything']\n[tls]\nkey_file = 'key.pem'\n[log]\nlevel = 'warning'\n",
+    )?;
+    let keys = ["listen", "limits.queud_runs", "limits.body_seconds", "log.level"];
+    let started = wireproof_with("serve", &file, &data, &[]).await?;
+    assert_refused(&started, 2, &keys);
+    let examined = wireproof_with("doctor", &file, &data, &["--json"]).await?;
+    let findings: Vec<Value> = serde_json::from_str(&examined.stdout)?;
+    for key in keys.into_iter().chain(["jwt.algorithms", "jwt.default_permissions", "tls.cert_file"]) {
+        let names = |finding: &&Value| finding["what"].as_str().is_some_and(|what| what.contains(key));
+        assert_eq!(findings.iter().filter(names).count(), 1, "{key} in {}", examined.stdout);
+    }
+    assert_eq!(findings.len(), 7, "{}", examined.stdout);
+    fs::write(&file, "[jwt]\nalgorithms = ['hs256']\n[tls]\nkey_file = 'key.pem'\n")?;
+    let started = wireproof_with("serve", &file, &data, &["--listen", ":0"]).await?;
+    assert_refused(&started, 2, &["jwt.algorithms", "tls.key_file"]);
+    Ok(())
+}
+
+/// A misspelt variable was passed over in silence, and the server ran without it.
+#[tokio::test]
+async fn a_misspelt_variable_is_a_warning_at_the_start() -> Result<()> {
+    let folder = tempdir()?;
+    let log = folder.path().join("log");
+    let mut command = serve(&folder.path().join("data"));
+    command.env("WIREPROOF_LIMIT_CONNECTIONS", "5").env("WIREPROOF_NOTHING_LIKE_IT", "1");
+    command.env("WIREPROOF_TOKEN", "x").env("WIREPROOF_URL", "x").env("WIREPROOF_PASSWORD", "x");
+    command.stderr(fs::File::create(&log)?);
+    let server = Server::launch(command).await?;
+    server.terminate()?;
+    server.ended().await?;
+    let log = fs::read_to_string(log)?;
+    let warned = |name: &str| log.lines().filter(|line| line.contains(name)).count();
+    let meant = "WIREPROOF_LIMIT_CONNECTIONS is no setting and has no effect; did you mean WIREPROOF_LIMITS_CONNECTIONS?";
+    assert_eq!((warned(meant), warned("WIREPROOF_NOTHING_LIKE_IT")), (1, 1), "{log}");
+    for known in ["WIREPROOF_TOKEN", "WIREPROOF_URL", "WIREPROOF_PASSWORD", "WIREPROOF_LOG"] {
+        assert_eq!(warned(known), 0, "{log}");
+    }
+    Ok(())
+}
+
+/// `token` in a wrong folder made a new key in silence, whose tokens no server takes.
+#[tokio::test]
+async fn a_token_of_a_new_key_says_so_on_stderr() -> Result<()> {
+    let folder = tempdir()?;
+    let command = || {
+        let mut command = wireproof(["token", "--user", "ada", "--data-dir"]);
+        command.arg(folder.path());
+        command
+    };
+    let first = finish(command()).await?;
+    assert!(first.stderr.contains("made a new key") && first.stderr.contains("jwt.key"), "{}", first.stderr);
+    assert_eq!(first.stdout.lines().count(), 1, "{}", first.stdout);
+    let second = finish(command()).await?;
+    assert_eq!((second.code, second.stderr.as_str()), (Some(0), ""));
+    let given = finish({
+        let mut command = wireproof(["token", "--user", "ada", "--data-dir"]);
+        command.arg(folder.path().join("other"));
+        command.env("WIREPROOF_JWT_SECRET", "a secret of thirty-two bytes, or more");
+        command
+    });
+    assert_eq!(given.await?.stderr, "");
     Ok(())
 }

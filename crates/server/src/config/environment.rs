@@ -1,6 +1,6 @@
 //! What the environment says, by the type of the setting it replaces; a list is separated by commas.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt};
 
 use toml::{Table, Value};
 
@@ -53,6 +53,13 @@ pub struct UnknownVariable {
     pub name: String,
     /// The one that may be meant.
     pub nearest: Option<String>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment variable {} is no setting and has no effect", self.name)?;
+        self.nearest.as_ref().map_or(Ok(()), |near| write!(f, "; did you mean {near}?"))
+    }
 }
 
 /// The variables of this process that begin with `WIREPROOF_` and have no effect.

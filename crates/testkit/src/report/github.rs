@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use wireproof_protocol::printable;
+
 use super::{Report, Verdict};
 
 /// Writes the lines.
@@ -21,7 +23,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
 
 /// The signs that end a message, as the runner reads them back.
 fn message(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    printable(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A property ends at more signs.

@@ -2,6 +2,7 @@
 //! happened on each connection, and the times that were measured.
 
 use askama::Template;
+use wireproof_protocol::printable;
 
 use super::{CheckResult, Report, Verdict};
 
@@ -66,7 +67,8 @@ pub fn write(report: &Report) -> Result<String, askama::Error> {
             .unwrap_or_default(),
         report,
     };
-    page.render()
+    // What a server sent stands in several places of the page.
+    page.render().map(|page| printable(&page).into_owned())
 }
 
 impl<'a> Failed<'a> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use wireproof_protocol::printable;
 
 use super::{CheckResult, Report, Verdict, terminal};
 
@@ -30,7 +31,7 @@ fn case(report: &Report, check: &CheckResult) -> TestCase {
         Verdict::Pass => TestCaseStatus::success(),
         Verdict::NotDone => {
             let mut skipped = TestCaseStatus::skipped();
-            skipped.set_message(check.what.as_str());
+            skipped.set_message(printable(&check.what));
             skipped
         }
         Verdict::Fail => failed(report, check, NonSuccessKind::Failure),
@@ -53,7 +54,7 @@ fn failed(report: &Report, check: &CheckResult, kind: NonSuccessKind) -> TestCas
     status.set_description(format!(
         "{}\nseen: {}\nreplay: {}",
         check.sentence,
-        check.what,
+        printable(&check.what),
         report.replay(check)
     ));
     status

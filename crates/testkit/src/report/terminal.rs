@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use wireproof_protocol::printable_line;
 
 use super::{CheckResult, Report, Verdict};
 use crate::{
@@ -72,8 +73,7 @@ fn failure(report: &Report, check: &CheckResult, out: &mut impl Write) -> io::Re
     )?;
     writeln!(out, "  promise  {}", check.sentence)?;
     for (number, text) in check.what.lines().enumerate() {
-        // What a server sent may hold signs that move the cursor or worse.
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = printable_line(text);
         writeln!(out, "  {}  {text}", if number == 0 { "seen   " } else { "       " })?;
     }
     let hidden = check.history.len().saturating_sub(SHOWN);
@@ -95,5 +95,6 @@ pub fn tell(op: &Op) -> String {
         (f, Outcome::Fail) => format!("{f:?} failed").to_lowercase(),
         (f, _) => format!("{f:?}").to_lowercase(),
     };
-    format!("{:>9.1} ms  {}  {what} {}", op.t_ns as f64 / 1e6, op.conn, op.text)
+    let line = format!("{:>9.1} ms  {}  {what} {}", op.t_ns as f64 / 1e6, op.conn, op.text);
+    printable_line(&line).into_owned()
 }
