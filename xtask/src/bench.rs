@@ -23,7 +23,7 @@ const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 
 /// The benchmarks and what each measures.
-const BENCHES: [(&str, &str); 14] = [
+const BENCHES: [(&str, &str); 15] = [
     ("server-start", "TestServer from call to accepting; 200 in one process"),
     ("first-run", "start, connect with a token, the five events of a run, all stored"),
     ("agent-started", "request to agent_started with 1,000 connections busy; five events when idle"),
@@ -37,6 +37,10 @@ const BENCHES: [(&str, &str); 14] = [
         "a user's runs under load, without and with 1,000 clients that never read, and what those cost",
     ),
     ("storm", "10,000 clients that come back at once after a kill, and a user's runs meanwhile"),
+    (
+        "deletion",
+        "what others' writes wait while a thread of a gigabyte is deleted, and how small the file gets",
+    ),
     ("handshakes", "authenticated handshakes a second a core: HS256 and ES256, new tokens and known ones"),
     ("fault-proxy", "what the idle fault proxy adds to a round trip, and messages a second through it"),
     ("judge", "events a second that the judge of the proof takes, from memory and from a file of a million"),

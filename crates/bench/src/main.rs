@@ -49,6 +49,7 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "agent-started" => measure::latency::agent_started().await,
         "idle-connections" => measure::memory::idle_connections().await,
         "closed-loop-runs" => measure::throughput::closed_loop_runs().await,
+        "deletion" => measure::deletion::deletion().await,
         "durable-events" => measure::throughput::durable_events().await,
         "deliveries" => measure::throughput::deliveries().await,
         "handshakes" => measure::handshakes::handshakes().await,

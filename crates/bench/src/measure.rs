@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+pub mod deletion;
 pub mod handshakes;
 pub mod judge;
 pub mod latency;

@@ -5,7 +5,14 @@ use std::{fmt, io::Write, process::ExitCode};
 use anyhow::Error;
 use wireproof_client::{ClientError, GiveUp, OpenError};
 use wireproof_protocol::printable;
-use wireproof_server::{ConfigError, StartError, files::PlaceError, store::embedded::backup::BackupError};
+use wireproof_server::{
+    ConfigError, StartError,
+    files::PlaceError,
+    store::{
+        OpenError as StoreError,
+        embedded::{backup::BackupError, compact::CompactError},
+    },
+};
 
 use crate::output;
 
@@ -94,6 +101,14 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
     for cause in error.chain() {
         if let Some(backup) = cause.downcast_ref::<BackupError>() {
             return (1, of_backup(backup));
+        }
+        if let Some(compact) = cause.downcast_ref::<CompactError>() {
+            return match compact {
+                CompactError::NoStore { .. } => (2, Some("give the server's data folder with --data-dir")),
+                CompactError::Store(StoreError::InUse { .. }) => (4, Some("stop the server first")),
+                CompactError::NoRoom { .. } => (1, Some("make room there; nothing was changed")),
+                _ => (1, None),
+            };
         }
         if cause.is::<ConfigError>() || cause.downcast_ref().is_some_and(StartError::is_of_settings) {
             return (2, Some(CORRECT_IT));

@@ -6,6 +6,7 @@ mod admin;
 mod backup;
 mod chat;
 mod check;
+mod compact;
 mod demo;
 mod doctor;
 mod exit;
@@ -52,6 +53,8 @@ enum Command {
     User(user::User),
     /// Write a backup of a store while its server goes on.
     Backup(backup::Backup),
+    /// Write a store anew without its free space, while its server is stopped.
+    Compact(compact::Compact),
     /// Look at settings, keys, store and machine, and say what to do about what is wrong.
     Doctor(doctor::Doctor),
     /// Put a backup in the place of a store.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::User(user) => user.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Compact(compact) => compact.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Restore(restore) => restore.run(),
         Command::Admin(admin) => admin.run(),

@@ -38,6 +38,8 @@ pub enum ErrorCode {
     TooManyConnections,
     /// The user has as many runs, running and queued, as allowed.
     TooManyRuns,
+    /// The user keeps as much as a quota allows; deleting makes room.
+    QuotaExceeded,
     /// The agent could not finish.
     AgentFailed,
     /// The server is going away and takes no new work.
@@ -76,6 +78,7 @@ impl ErrorCode {
             NameTaken => "name_taken",
             TooManyConnections => "too_many_connections",
             TooManyRuns => "too_many_runs",
+            QuotaExceeded => "quota_exceeded",
             AgentFailed => "agent_failed",
             ShuttingDown => "shutting_down",
             Internal => "internal",

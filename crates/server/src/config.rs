@@ -19,6 +19,7 @@ mod jwt;
 mod known;
 mod log;
 pub mod origins;
+mod quota;
 mod sections;
 mod tls;
 
@@ -26,6 +27,7 @@ pub use accounts::AccountsConfig;
 pub use environment::{UnknownVariable, unknown_variables};
 pub use jwt::JwtConfig;
 pub use log::{LogConfig, LogFormat, is_filter};
+pub use quota::QuotaConfig;
 pub use sections::*;
 pub use tls::TlsConfig;
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// What users may do.
     pub limits: Limits,
+    /// What one user may keep.
+    pub quota: QuotaConfig,
     /// How much of the logs is kept.
     pub retention: RetentionConfig,
     /// How the server goes away.
@@ -83,6 +87,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             tls: TlsConfig::default(),
             limits: Limits::default(),
+            quota: QuotaConfig::default(),
             retention: RetentionConfig::default(),
             drain: DrainConfig::default(),
             metrics: MetricsConfig::default(),

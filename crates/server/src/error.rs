@@ -46,7 +46,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
             StatusCode::TOO_MANY_REQUESTS
         }
         ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
-        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::Forbidden | ErrorCode::QuotaExceeded => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::IdReused | ErrorCode::CursorAhead | ErrorCode::NameTaken => StatusCode::CONFLICT,
         ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,

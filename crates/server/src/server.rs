@@ -180,10 +180,12 @@ impl Server {
         let metrics = Metrics::new(names(&agents));
         let traces = Arc::new(Traces::from_config(&config.otel)?);
         let sink = delivery::publisher(broker.clone(), metrics.clone());
-        let (data_dir, commits, bugs) =
-            (config.data_dir.clone(), metrics.commits.clone(), config.bugs.clone());
-        let opened =
-            tokio::task::spawn_blocking(move || Embedded::open_counted(&data_dir, sink, commits, bugs)).await;
+        let (data_dir, commits, quota, bugs) =
+            (config.data_dir.clone(), metrics.commits.clone(), config.quota.clone(), config.bugs.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            Embedded::open_counted(&data_dir, sink, commits, quota, bugs)
+        })
+        .await;
         let store: Arc<dyn Store> = Arc::new(opened.map_err(|e| StoreError::Backend(e.to_string()))??);
         let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
         presence::forget(&config.data_dir).map_err(unannounced)?;

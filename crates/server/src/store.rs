@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use wireproof_protocol::{
-    ControlBody, ErrorCode, Event, Message, MessageId, Outcome, Position, RequestId, RunId, Thread, ThreadId,
-    Timestamp, UserId,
+    ControlBody, ErrorBody, ErrorCode, Event, EventBody, Message, MessageId, Outcome, Position, RequestId,
+    RunError, RunId, Thread, ThreadId, Timestamp, UserId,
 };
 
 use crate::error::Refusal;
@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The request id was used with another body.
     #[error("the request id was used before with another body")]
     IdReused,
+    /// The user keeps as much as a quota allows.
+    #[error("{0}")]
+    QuotaExceeded(QuotaUse),
     /// The log no longer reaches back to the position.
     #[error("the log begins after seq {floor}")]
     TooOld {
@@ -47,6 +50,11 @@ impl From<StoreError> for Refusal {
             StoreError::NotFound => Self::new(ErrorCode::NotFound, "There is no such thing."),
             StoreError::IdReused => {
                 Self::new(ErrorCode::IdReused, "This request id was used before with another body.")
+            }
+            StoreError::QuotaExceeded(full) => {
+                let body = ErrorBody::new(ErrorCode::QuotaExceeded, full.to_string());
+                let body = body.detail("quota", full.quota).detail("used", full.used);
+                body.detail("allowed", full.allowed).into()
             }
             StoreError::Closed => Self::new(ErrorCode::ShuttingDown, "The server is restarting; try again."),
             StoreError::TooOld { .. } | StoreError::Backend(_) => {
@@ -112,6 +120,28 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
+}
+
+/// How much of a quota a user has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct QuotaUse {
+    /// The quota: the name of its setting, such as `bytes_per_user`.
+    pub quota: &'static str,
+    /// How much the user keeps.
+    pub used: u64,
+    /// How much is allowed; 0 means no limit.
+    pub allowed: u64,
+}
+
+impl std::fmt::Display for QuotaUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { quota, used, allowed } = self;
+        let next = match *quota {
+            "messages_per_thread" => "go on in a new thread",
+            _ => "delete threads to make room",
+        };
+        write!(f, "The quota {quota} does not allow this: {used} of {allowed} are used; {next}.")
+    }
 }
 
 /// An event as it is stored and sent: its numbers, and its JSON shared by every connection.
@@ -219,6 +249,25 @@ pub struct FinishRun {
     pub now: Timestamp,
 }
 
+impl FinishRun {
+    /// The same end without the answer, which a quota has no room for: a run that would have succeeded has failed.
+    pub fn without_answer(&self, full: QuotaUse) -> Self {
+        let mut finish = Self { answer: None, ..self.clone() };
+        let Some(EventBody::AgentCompleted { outcome, final_response, error, .. }) =
+            finish.events.last_mut().map(|event| &mut event.body)
+        else {
+            return finish;
+        };
+        if *outcome == Outcome::Success {
+            (*outcome, finish.outcome) = (Outcome::Failed, Outcome::Failed);
+            *final_response = None;
+            let code = ErrorCode::QuotaExceeded.as_str().to_owned();
+            *error = Some(RunError { code, message: full.to_string() });
+        }
+        finish
+    }
+}
+
 /// A run as the store knows it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct RunRecord {
@@ -323,7 +372,8 @@ pub trait Store: AccountStore {
     async fn start_run(&self, run: StartRun) -> Result<Answer<Started>, StoreError>;
     /// Appends events; their `seq` is given here. Returns the last number.
     async fn append_events(&self, user_id: &UserId, events: Arc<Vec<Event>>) -> Result<u64, StoreError>;
-    /// Appends the last events of a run, its answer and its end. Returns the last number.
+    /// Appends the last events of a run, its answer and its end. Returns the last number. Errs with `QuotaExceeded`, and
+    /// has stored nothing, when there is no room for the answer; without an answer it needs none.
     async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<u64, StoreError>;
     /// Changes a user's threads, with the event that tells it.
     async fn change_thread(
@@ -347,6 +397,8 @@ pub trait Store: AccountStore {
         answer: ControlBody,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+    /// What a user keeps, by quota.
+    async fn quotas(&self, user_id: &UserId) -> Result<Vec<QuotaUse>, StoreError>;
     /// A user's threads, latest change first, and how many there are.
     async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError>;
     /// One thread of a user.

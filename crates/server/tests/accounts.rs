@@ -85,10 +85,13 @@ async fn a_store_of_the_first_version_keeps_what_it_has_and_takes_accounts() {
         store.close().await;
     }
     let connection = Connection::open(folder.path().join("wireproof.db")).unwrap();
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
+    let version = |connection: &Connection| -> i64 {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
     let fresh = tempfile::tempdir().unwrap();
     open(fresh.path()).close().await;
+    let new = Connection::open(fresh.path().join("wireproof.db")).unwrap();
+    assert_eq!(version(&connection), version(&new));
     let shape = |folder: &Path| {
         let connection = Connection::open(folder.join("wireproof.db")).unwrap();
         let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();

@@ -68,5 +68,5 @@ async fn threads_of_an_old_store_keep_their_names() {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("SELECT max(thread) FROM threads"), 7);
     assert_eq!(number("SELECT count(*) FROM runs WHERE thread IN (5, 6)"), 2);
-    assert_eq!(number("PRAGMA user_version"), 3);
+    assert_eq!(number("PRAGMA user_version"), 4);
 }

@@ -8,6 +8,7 @@ mod check;
 mod check_targets;
 mod clients;
 mod commands;
+mod compact;
 mod doctor;
 mod foreign_servers;
 mod history;

@@ -136,6 +136,7 @@ fn a_refusal_says_its_sentence_twice_and_its_code_once() {
         NameTaken,
         TooManyConnections,
         TooManyRuns,
+        QuotaExceeded,
         AgentFailed,
         ShuttingDown,
         Internal,

@@ -157,6 +157,7 @@ pub async fn me(
         "user_id": principal.user_id,
         "permissions": principal.permissions.names(),
         "expires_at": principal.expires_at,
+        "quotas": context.store.quotas(&principal.user_id).await?,
     });
     if let Some(session_id) = principal.session_id {
         me["session_id"] = Value::from(session_id);

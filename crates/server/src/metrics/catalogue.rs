@@ -144,6 +144,19 @@ impl Metrics {
             self.logins.clone(),
         );
         r.register("revocations", "Revocations by what was revoked", self.revocations.clone());
+        r.register(
+            "quota_refused",
+            "Changes that a quota did not allow, by quota",
+            self.commits.quota_refused.clone(),
+        );
+        r.register_with_unit(
+            "kept",
+            "Bytes of messages and metadata that all users keep",
+            Unit::Bytes,
+            self.commits.kept_bytes.clone(),
+        );
+        r.register("kept_threads", "Threads that all users keep", self.commits.kept_threads.clone());
+        r.register("kept_messages", "Messages that all users keep", self.commits.kept_messages.clone());
         r.register_with_unit(
             "store_file",
             "Bytes that the files of the store take",

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use super::{FAST, Histogram, MANY};
+use super::{FAST, Family, Histogram, Label, MANY, words};
 
 /// What the store's writer counts.
 #[derive(Debug, Clone)]
@@ -23,6 +23,14 @@ pub struct CommitMetrics {
     pub seconds: Histogram,
     /// Commits that failed.
     pub failed: Counter,
+    /// Changes that a quota did not allow.
+    pub quota_refused: Family<Counter>,
+    /// Bytes that all users keep, as quotas count them.
+    pub kept_bytes: Gauge,
+    /// Threads that all users keep.
+    pub kept_threads: Gauge,
+    /// Messages that all users keep.
+    pub kept_messages: Gauge,
     last: Arc<LastCommits>,
 }
 
@@ -65,6 +73,10 @@ impl Default for CommitMetrics {
             events: Histogram::whole(MANY),
             seconds: Histogram::seconds(FAST),
             failed: Counter::default(),
+            quota_refused: Family::new(vec![Label::new("quota", words::QUOTAS)], Counter::default),
+            kept_bytes: Gauge::default(),
+            kept_threads: Gauge::default(),
+            kept_messages: Gauge::default(),
             last: Arc::default(),
         }
     }

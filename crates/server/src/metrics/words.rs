@@ -56,11 +56,15 @@ pub const ERROR_CODES: &[&str] = &[
     "name_taken",
     "too_many_connections",
     "too_many_runs",
+    "quota_exceeded",
     "agent_failed",
     "shutting_down",
     "internal",
     "other",
 ];
+/// The quotas that stop somebody.
+pub const QUOTAS: &[&str] =
+    &["bytes_per_user", "threads_per_user", "messages_per_user", "messages_per_thread", "other"];
 /// What comes of a position that a client gives.
 pub const RESUMES: &[&str] = &["replayed", "snapshot", "refused"];
 /// Why a snapshot was sent.

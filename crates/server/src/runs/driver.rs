@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
-use wireproof_protocol::{EventBody, RunId, RunRules, ThreadId, UserId};
+use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId};
 
 use super::{Runs, Slot, counts::Counts, recorder::Recorder};
 use crate::{
@@ -201,6 +201,9 @@ impl Run {
     }
 
     fn store_failed(&self, error: &StoreError) -> AgentError {
+        if let StoreError::QuotaExceeded(full) = error {
+            return failed(ErrorCode::QuotaExceeded.as_str(), &full.to_string());
+        }
         tracing::error!(run_id = %self.run_id, %error, "the events of a run could not be stored");
         failed("internal", "The run could not be recorded.")
     }
@@ -231,7 +234,8 @@ impl Run {
             now,
         };
         let finish = Arc::new(finish);
-        self.store_end(runs, finish.clone()).await;
+        let finish = self.store_end(runs, finish).await;
+        let outcome = finish.outcome;
         tracing::info!(
             run_id = %self.run_id,
             user_id = %self.user_id,
@@ -244,13 +248,16 @@ impl Run {
         self.counts.ended(outcome.as_str(), &finish.events);
     }
 
-    /// Offers the end to the store until it takes it. A store that is still broken when the server drains leaves it to
-    /// the next start.
-    async fn store_end(&self, runs: &Runs, finish: Arc<FinishRun>) {
+    /// Offers the end to the store until it takes it, without the answer when a quota has no room for that. Returns what
+    /// was stored. A store that is still broken when the server drains leaves it to the next start.
+    async fn store_end(&self, runs: &Runs, mut finish: Arc<FinishRun>) -> Arc<FinishRun> {
         let mut pause = FIRST_PAUSE;
         loop {
             match runs.store.finish_run(finish.clone()).await {
-                Ok(_) => return,
+                Ok(_) => return finish,
+                Err(StoreError::QuotaExceeded(full)) if finish.answer.is_some() => {
+                    finish = Arc::new(finish.without_answer(full));
+                }
                 Err(e @ StoreError::Backend(_)) if !runs.draining.is_cancelled() => {
                     tracing::error!(run_id = %self.run_id, error = %e, "the end of a run could not be stored: trying again");
                     tokio::select! {
@@ -261,7 +268,7 @@ impl Run {
                 }
                 Err(e) => {
                     tracing::error!(run_id = %self.run_id, error = %e, "the end of a run was refused by the store");
-                    return;
+                    return finish;
                 }
             }
         }

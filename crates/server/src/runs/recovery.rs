@@ -59,5 +59,9 @@ async fn end(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
     tracing::info!(run_id = %run.run_id, user_id = %run.user_id, "ended a run that a dead process left");
     let run_id = run.run_id;
     let finish = FinishRun { user_id, run_id, events, outcome, answer, now };
-    store.finish_run(Arc::new(finish)).await.map(drop)
+    match store.finish_run(Arc::new(finish.clone())).await {
+        Err(StoreError::QuotaExceeded(full)) => store.finish_run(Arc::new(finish.without_answer(full))).await,
+        ended => ended,
+    }
+    .map(drop)
 }

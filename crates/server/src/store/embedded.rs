@@ -15,21 +15,25 @@ use wireproof_protocol::{
 };
 
 use crate::{
+    config::QuotaConfig,
     metrics::CommitMetrics,
     sabotage::{Bug, Bugs},
 };
 
 use super::{
-    Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, RequestKey, Retention, RunRecord, StartRun,
-    Started, Store, StoreError, ThreadChange, UserRecords, Window,
+    Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, QuotaUse, RequestKey, Retention, RunRecord,
+    StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window,
 };
 
 mod accounts;
 pub mod backup;
+pub mod compact;
+mod erase;
 mod file;
 mod fold;
 pub mod inspect;
 mod log;
+mod quota;
 mod recent;
 mod records;
 pub mod restore;
@@ -48,6 +52,8 @@ const QUEUE: usize = 4096;
 const READ_TRIES: usize = 10;
 /// Users that a sweep folds into the log with one commit.
 const FOLD_STEP: usize = 64;
+/// Users whose rows one transaction of a sweep may drop.
+const RETAIN_STEP: usize = 1000;
 /// Reading connections at once.
 const READERS: usize = 4;
 
@@ -59,6 +65,7 @@ pub struct Embedded {
     recent: Arc<Recent>,
     readers: Arc<Readers>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    quota: QuotaConfig,
     bugs: Bugs,
     _lock: std::fs::File,
 }
@@ -73,14 +80,15 @@ struct Readers {
 impl Embedded {
     /// Opens or makes the store in a folder; `sink` hears of every commit. Blocks for some file I/O.
     pub fn open(data_dir: &Path, sink: CommitSink) -> Result<Self, OpenError> {
-        Self::open_counted(data_dir, sink, CommitMetrics::default(), Bugs::default())
+        Self::open_counted(data_dir, sink, CommitMetrics::default(), QuotaConfig::default(), Bugs::default())
     }
 
-    /// The same, with what is counted of the commits.
+    /// The same, with what is counted of the commits and what users may keep.
     pub fn open_counted(
         data_dir: &Path,
         sink: CommitSink,
         metrics: CommitMetrics,
+        quota: QuotaConfig,
         bugs: Bugs,
     ) -> Result<Self, OpenError> {
         let path = data_dir.join(file::STORE);
@@ -92,7 +100,9 @@ impl Embedded {
         // What the last process left in the tail goes to its place before anybody reads.
         fold::left_over(&connection)
             .map_err(|e| OpenError::Damaged { path: path.clone(), reason: e.to_string() })?;
-        let writer = writer::Writer::new(connection, recent.clone(), sink, metrics, bugs.clone());
+        let writer =
+            writer::Writer::new(connection, recent.clone(), sink, metrics, quota.clone(), bugs.clone())
+                .map_err(|e| file::backend(&path, &e))?;
         let thread = std::thread::Builder::new()
             .name("wireproof-store".to_owned())
             .spawn(move || writer.run(queue))
@@ -108,6 +118,7 @@ impl Embedded {
                 searches: Semaphore::new(1),
             }),
             thread: Mutex::new(Some(thread)),
+            quota,
             bugs,
             _lock: lock,
         })
@@ -142,6 +153,21 @@ impl Embedded {
         jobs.send(Box::new(Call::new(work, reply))).await.map_err(|_| StoreError::Closed)?;
         drop(jobs);
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Repeats a step, each time in another transaction, until it is complete. Returns how many rows went.
+    async fn in_steps<F>(&self, step: F) -> Result<u64, StoreError>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<retain::Step, StoreError> + Clone + Send + 'static,
+    {
+        let mut gone = 0;
+        loop {
+            let done = self.write(step.clone()).await?;
+            gone += done.rows;
+            if done.complete {
+                return Ok(gone);
+            }
+        }
     }
 
     /// Runs a query on a reading connection, off the async threads.
@@ -217,6 +243,7 @@ impl Store for Embedded {
         let user = user_id.clone();
         self.write(move |tx| {
             let entry = tx.user(&user)?;
+            log::check_room(entry.seq)?;
             Ok(tx.append(&entry, &user, &events)?.1)
         })
         .await
@@ -268,6 +295,11 @@ impl Store for Embedded {
             }
         })
         .await
+    }
+
+    async fn quotas(&self, user_id: &UserId) -> Result<Vec<QuotaUse>, StoreError> {
+        let (user, quota) = (user_id.clone(), self.quota.clone());
+        self.query(move |connection| quota::of(connection, &user, &quota)).await
     }
 
     async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError> {
@@ -342,12 +374,22 @@ impl Store for Embedded {
         }
         let cuts = self.query(move |connection| retain::cuts(connection, retention, now)).await?;
         let mut gone = 0;
-        for cut in cuts {
-            gone += self.write(move |tx| retain::drop_before(tx, cut)).await?;
+        for cuts in cuts.chunks(RETAIN_STEP) {
+            let cuts = Arc::<[_]>::from(cuts);
+            gone += self.in_steps(move |tx| retain::drop_before(tx, &cuts)).await?;
         }
         let oldest = now - retention.seconds;
-        self.write(move |tx| retain::forget_requests(tx, oldest)).await?;
-        self.write(move |tx| accounts::forget_ended(tx, now)).await?;
+        let users = self.query(move |connection| retain::with_old_requests(connection, oldest)).await?;
+        for users in users.chunks(RETAIN_STEP) {
+            let users = Arc::<[_]>::from(users);
+            self.in_steps(move |tx| retain::forget_requests(tx, &users, oldest)).await?;
+        }
+        self.in_steps(move |tx| retain::forget_ended(tx, now)).await?;
+        self.write(|tx| {
+            tx.erase();
+            Ok(())
+        })
+        .await?;
         Ok(gone)
     }
 

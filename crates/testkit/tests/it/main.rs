@@ -34,6 +34,7 @@ mod positions;
 mod profiles;
 mod proof;
 mod proxy;
+mod quotas;
 mod resets;
 mod resume;
 mod revocation;

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use wireproof_protocol::{ConnectionId, Message, Thread, Timestamp, UserId};
 
-use crate::auth::{Permission, accounts::AccountView};
+use crate::{
+    auth::{Permission, accounts::AccountView},
+    store::QuotaUse,
+};
 
 /// A page of threads.
 #[derive(JsonSchema)]
@@ -91,6 +94,8 @@ pub struct Me {
     /// The account behind it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<AccountView>,
+    /// What the user keeps, by quota.
+    quotas: Vec<QuotaUse>,
 }
 
 /// A page of accounts.

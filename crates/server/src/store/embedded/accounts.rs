@@ -213,13 +213,6 @@ fn revocations(connection: &Connection, now: Timestamp) -> Result<Vec<Revocation
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Forgets the logins and revocations that are over.
-pub fn forget_ended(tx: &Tx<'_>, now: Timestamp) -> Result<()> {
-    tx.connection.prepare_cached("DELETE FROM logins WHERE expires_at <= ?1")?.execute([now])?;
-    tx.connection.prepare_cached("DELETE FROM revocations WHERE until <= ?1")?.execute([now])?;
-    Ok(())
-}
-
 #[async_trait]
 impl AccountStore for Embedded {
     async fn create_account(&self, account: Account, fresh: bool) -> Result<bool> {

@@ -26,10 +26,11 @@ const FULL_CHECK_BYTES: u64 = 64 << 20;
 /// The write-ahead log is cut to this when it begins anew.
 const LOG_BYTES: i64 = 64 << 20;
 const LOCK: &str = "wireproof.lock";
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_accounts.sql"),
     include_str!("../../../migrations/0003_thread_names.sql"),
+    include_str!("../../../migrations/0004_quotas.sql"),
 ];
 
 /// The schema of this version.
@@ -107,6 +108,8 @@ fn create(path: &Path) -> Result<(), OpenError> {
         let connection = Connection::open(&draft)?;
         connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "OFF")?;
+        // Must be said before the first table: later only a rewrite of the whole file can change it.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.execute_batch("BEGIN")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         for migration in MIGRATIONS {

@@ -6,11 +6,14 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use wireproof_protocol::{Event, Part, UserId, split_after};
 
-use crate::store::{Page, StoreError, StoredEvent};
+use crate::store::{Page, QuotaUse, StoreError, StoredEvent};
 
 /// Bits of a position that hold the number in the user's log: 68 thousand million events a user.
 const SEQ_BITS: u32 = 36;
 const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
+
+/// Numbers at the end of a user's log that are kept for the ends of runs.
+const RESERVE: u64 = 1 << 20;
 
 /// Where the parts of a row's merged events end, by the event's last number.
 pub type Parts = HashMap<u64, Vec<Part>>;
@@ -23,6 +26,23 @@ pub fn position(user: i64, seq: u64) -> i64 {
 /// The number in the user's log that a row ends with.
 pub fn seq_of(position: i64) -> u64 {
     (position & SEQ_MASK) as u64
+}
+
+/// Refuses what begins something when a log has few numbers left, so that what has begun can end.
+pub fn check_room(head: u64) -> Result<(), StoreError> {
+    let (used, allowed) = (head, SEQ_MASK as u64 - RESERVE);
+    if used < allowed {
+        return Ok(());
+    }
+    Err(StoreError::QuotaExceeded(QuotaUse { quota: "events_per_user", used, allowed }))
+}
+
+/// Refuses numbers whose keys would fall into the range of the next user.
+pub fn check_range(user: i64, last_seq: u64) -> Result<(), StoreError> {
+    if user <= i64::MAX >> SEQ_BITS && last_seq <= SEQ_MASK as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Backend(format!("the log has no key left for event {last_seq} of user number {user}")))
 }
 
 /// The user's number in this store, if the user was seen before.

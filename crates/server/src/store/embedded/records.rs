@@ -8,14 +8,16 @@ use wireproof_protocol::{
 };
 
 use super::{
-    fold, log, runs,
+    fold, log, quota,
+    quota::Change,
+    runs,
     writer::{Tx, UserEntry},
 };
 use crate::sabotage::{Bug, Bugs};
 use crate::store::{Answer, FoundMessage, RequestKey, StoreError, ThreadChange, UserRecords, Window};
 
 /// Bits of a message's position that hold its number in the thread: 16 million messages a thread.
-const MESSAGE_BITS: u32 = 24;
+pub const MESSAGE_BITS: u32 = 24;
 /// Bytes of messages that a search looks at, those of the threads that changed last first.
 const SEARCH_BYTES: usize = 8 << 20;
 /// Bytes of messages in a page; a single larger message is a page of its own.
@@ -23,7 +25,7 @@ const PAGE_TEXT: usize = 1 << 20;
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String> {
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| StoreError::Backend(e.to_string()))
 }
 
@@ -65,7 +67,7 @@ pub fn remember(
             "INSERT INTO requests (user, request_id, digest, answer, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute((user, request.id.as_str(), request.digest, json(answer)?, now))?;
-    Ok(())
+    quota::add_request_id(tx, user)
 }
 
 pub fn event(user_id: &UserId, thread_id: &ThreadId, timestamp: Timestamp, body: EventBody) -> Event {
@@ -82,9 +84,10 @@ pub fn event(user_id: &UserId, thread_id: &ThreadId, timestamp: Timestamp, body:
     }
 }
 
-/// Makes a thread under a name that the user's threads do not have, and the event that tells it.
+/// Makes a thread under a name that the user's threads do not have, and the event that tells it. The caller has asked
+/// whether the quotas allow it.
 pub fn new_thread(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     entry: &UserEntry,
     user_id: &UserId,
     thread_id: &ThreadId,
@@ -92,19 +95,32 @@ pub fn new_thread(
     metadata: &Map<String, Value>,
     now: Timestamp,
 ) -> Result<(i64, Event)> {
+    let json = json(metadata)?;
     tx.connection
         .prepare_cached(
-            "INSERT INTO threads (thread_id, user, title, metadata, created_at, updated_at, message_count)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0)",
+            "INSERT INTO threads (thread_id, user, title, metadata, created_at, updated_at, message_count, bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, ?6)",
         )?
-        .execute((thread_id.as_str(), entry.number, title, json(metadata)?, now))?;
+        .execute((thread_id.as_str(), entry.number, title, &json, now, json.len() as i64))?;
+    let number = tx.connection.last_insert_rowid();
+    check_number(number)?;
+    quota::add(tx, entry.number, Change::thread(&json))?;
     let body = EventBody::ThreadCreated { title: title.to_owned(), metadata: metadata.clone() };
-    Ok((tx.connection.last_insert_rowid(), event(user_id, thread_id, now, body)))
+    Ok((number, event(user_id, thread_id, now, body)))
 }
 
+/// An error when the keys of a thread's messages would have no room.
+fn check_number(thread: i64) -> Result<()> {
+    match thread <= i64::MAX >> MESSAGE_BITS {
+        true => Ok(()),
+        false => Err(StoreError::Backend("the store has no number left for a new thread".to_owned())),
+    }
+}
+
+/// Stores a message; the caller has asked whether the quotas allow it.
 #[allow(clippy::too_many_arguments)] // a row of the table, column by column
 pub fn insert_message(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     thread: i64,
     message_id: MessageId,
     role: Role,
@@ -113,13 +129,14 @@ pub fn insert_message(
     run_id: Option<RunId>,
     incomplete: bool,
 ) -> Result<()> {
-    let number: i64 = tx
+    let change = Change::message(content);
+    let (number, owner): (i64, i64) = tx
         .connection
         .prepare_cached(
-            "UPDATE threads SET message_count = message_count + 1, updated_at = ?2 WHERE thread = ?1
-             RETURNING message_count",
+            "UPDATE threads SET message_count = message_count + 1, updated_at = ?2, bytes = bytes + ?3
+             WHERE thread = ?1 RETURNING message_count, user",
         )?
-        .query_row((thread, now), |row| row.get(0))?;
+        .query_row((thread, now, change.bytes), |row| Ok((row.get(0)?, row.get(1)?)))?;
     tx.connection
         .prepare_cached(
             "INSERT INTO messages (position, message_id, role, content, created_at, run_id, incomplete)
@@ -134,7 +151,7 @@ pub fn insert_message(
             run_id.as_ref().map(RunId::as_bytes),
             incomplete,
         ))?;
-    Ok(())
+    quota::add(tx, owner, change)
 }
 
 /// The number of a user's thread, if it is there.
@@ -179,30 +196,35 @@ pub fn change_thread(
             let there = thread_number(tx.connection, entry.number, &thread_id)?.is_some();
             let event = match there {
                 true => None,
-                false => Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1),
+                false => {
+                    quota::check(tx, entry.number, Change::thread(&json(metadata)?))?;
+                    Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1)
+                }
             };
             (read_thread(tx.connection, entry.number, &thread_id)?.1, event)
         }
         ThreadChange::Update { thread_id, title, metadata } => {
             let (number, mut thread) = read_thread(tx.connection, entry.number, thread_id)?;
+            let before = json(&thread.metadata)?.len();
             thread.title = title.clone().unwrap_or(thread.title);
             thread.metadata = metadata.clone().unwrap_or(thread.metadata);
             thread.updated_at = now;
+            let metadata = json(&thread.metadata)?;
+            let change = Change { bytes: metadata.len() as i64 - before as i64, ..Change::default() };
+            quota::check(tx, entry.number, change)?;
             tx.connection
                 .prepare_cached(
-                    "UPDATE threads SET title = ?2, metadata = ?3, updated_at = ?4 WHERE thread = ?1",
+                    "UPDATE threads SET title = ?2, metadata = ?3, updated_at = ?4, bytes = bytes + ?5 WHERE thread = ?1",
                 )?
-                .execute((number, &thread.title, json(&thread.metadata)?, now))?;
+                .execute((number, &thread.title, metadata, now, change.bytes))?;
+            quota::add(tx, entry.number, change)?;
             let body =
                 EventBody::ThreadUpdated { title: thread.title.clone(), metadata: thread.metadata.clone() };
             (thread, Some(event(user_id, thread_id, now, body)))
         }
         ThreadChange::Delete { thread_id } => {
             let (number, thread) = read_thread(tx.connection, entry.number, thread_id)?;
-            tx.connection
-                .prepare_cached("DELETE FROM messages WHERE position BETWEEN ?1 AND ?2")?
-                .execute((number << MESSAGE_BITS, ((number + 1) << MESSAGE_BITS) - 1))?;
-            tx.connection.prepare_cached("DELETE FROM threads WHERE thread = ?1")?.execute([number])?;
+            delete_thread(tx, entry.number, number)?;
             let body =
                 EventBody::ThreadDeleted { title: thread.title.clone(), metadata: thread.metadata.clone() };
             (thread, Some(event(user_id, thread_id, now, body)))
@@ -220,6 +242,19 @@ pub fn change_thread(
     };
     remember(tx, asker, request, &answer, now)?;
     Ok(if changed { Answer::Done(thread) } else { Answer::Unchanged(thread) })
+}
+
+/// Takes a thread away from its user and makes its room free; its messages leave later, in small steps (`erase`).
+fn delete_thread(tx: &mut Tx<'_>, user: i64, thread: i64) -> Result<()> {
+    let (bytes, messages): (i64, i64) = tx
+        .connection
+        .prepare_cached("DELETE FROM threads WHERE thread = ?1 RETURNING bytes, message_count")?
+        .query_row([thread], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if messages > 0 {
+        tx.connection.prepare_cached("INSERT INTO deleted_threads VALUES (?1)")?.execute([thread])?;
+    }
+    tx.erase();
+    quota::add(tx, user, Change { bytes: -bytes, threads: -1, messages: -messages })
 }
 
 const THREAD_COLUMNS: &str = "thread, thread_id, title, metadata, created_at, updated_at, message_count";

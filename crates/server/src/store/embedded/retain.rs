@@ -1,13 +1,18 @@
-//! Letting go of what is too old or too much.
+//! Letting go of what is too old or too much, in small transactions between those of others.
 
 use rusqlite::Connection;
 use wireproof_protocol::Timestamp;
 
 use super::{
     log::{self, position},
+    quota,
     writer::Tx,
 };
 use crate::store::{Retention, StoreError};
+
+/// Rows that one transaction drops at most, and bytes of them; a single larger row goes in one of its own.
+const STEP_ROWS: usize = 1000;
+const STEP_BYTES: u64 = 512 << 10;
 
 /// Rows of one user's log that may go: those up to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +20,15 @@ pub struct Cut {
     user: i64,
     /// The last position that goes.
     end: i64,
+}
+
+/// What one transaction let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How many rows.
+    pub rows: u64,
+    /// True when there was no more.
+    pub complete: bool,
 }
 
 /// Where to cut each user's log. The last row always stays, since it holds the head; rows of active runs stay.
@@ -58,17 +72,73 @@ fn cut(
     Ok(None)
 }
 
-/// Drops a user's rows up to the cut. Returns how many went.
-pub fn drop_before(tx: &mut Tx<'_>, cut: Cut) -> Result<u64, StoreError> {
-    let gone = tx
-        .connection
-        .prepare_cached("DELETE FROM log WHERE position BETWEEN ?1 AND ?2")?
-        .execute((position(cut.user, 0), cut.end))?;
-    Ok(gone as u64)
+/// Drops users' rows up to their cuts, oldest first, as many as one transaction may.
+pub fn drop_before(tx: &mut Tx<'_>, cuts: &[Cut]) -> Result<Step, StoreError> {
+    let (mut gone, mut bytes) = (0, 0);
+    for cut in cuts {
+        let start = position(cut.user, 0);
+        let mut rows = tx.connection.prepare_cached(
+            "SELECT position, length(events) FROM log WHERE position BETWEEN ?1 AND ?2 ORDER BY position",
+        )?;
+        let mut rows = rows.query((start, cut.end))?;
+        let (mut upto, mut full) = (None, false);
+        while let Some(row) = rows.next()? {
+            let size = row.get::<_, i64>(1)? as u64;
+            full = gone > 0 && (gone == STEP_ROWS || bytes + size > STEP_BYTES);
+            if full {
+                break;
+            }
+            upto = Some(row.get::<_, i64>(0)?);
+            (gone, bytes) = (gone + 1, bytes + size);
+        }
+        drop(rows);
+        if let Some(upto) = upto {
+            tx.connection
+                .prepare_cached("DELETE FROM log WHERE position BETWEEN ?1 AND ?2")?
+                .execute((start, upto))?;
+        }
+        if full {
+            return Ok(Step { rows: gone as u64, complete: false });
+        }
+    }
+    Ok(Step { rows: gone as u64, complete: true })
 }
 
-/// Forgets the answers to requests before a time.
-pub fn forget_requests(tx: &mut Tx<'_>, before: Timestamp) -> Result<(), StoreError> {
-    tx.connection.prepare_cached("DELETE FROM requests WHERE created_at < ?1")?.execute([before])?;
-    Ok(())
+/// Users with answers to requests from before a time.
+pub fn with_old_requests(connection: &Connection, before: Timestamp) -> Result<Vec<i64>, StoreError> {
+    let mut users = connection.prepare_cached(
+        "SELECT user FROM users WHERE EXISTS
+         (SELECT 1 FROM requests WHERE requests.user = users.user AND requests.created_at < ?1)",
+    )?;
+    let users = users.query_map([before], |row| row.get(0))?;
+    Ok(users.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Forgets users' answers to requests from before a time, as many as one transaction may.
+pub fn forget_requests(tx: &mut Tx<'_>, users: &[i64], before: Timestamp) -> Result<Step, StoreError> {
+    let oldest = "SELECT request_id FROM requests WHERE user = ?1 AND created_at < ?2 LIMIT ?3";
+    let mut gone = 0;
+    for user in users {
+        let most = STEP_ROWS - gone;
+        gone += quota::forget_request_ids(tx, *user, oldest, (*user, before, most as i64))?;
+        if gone == STEP_ROWS {
+            return Ok(Step { rows: gone as u64, complete: false });
+        }
+    }
+    Ok(Step { rows: gone as u64, complete: true })
+}
+
+/// Forgets logins and revocations that are over, as many as one transaction may.
+pub fn forget_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<Step, StoreError> {
+    let mut step = Step { rows: 0, complete: true };
+    for sql in [
+        "DELETE FROM logins WHERE session_id IN (SELECT session_id FROM logins WHERE expires_at <= ?1 LIMIT ?2)",
+        "DELETE FROM revocations WHERE (kind, name) IN
+         (SELECT kind, name FROM revocations WHERE until <= ?1 LIMIT ?2)",
+    ] {
+        let gone = tx.connection.prepare_cached(sql)?.execute((now, STEP_ROWS as i64))?;
+        step.rows += gone as u64;
+        step.complete &= gone < STEP_ROWS;
+    }
+    Ok(step)
 }

@@ -6,8 +6,10 @@ use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, Ru
 
 use super::{
     log,
+    quota::{self, Change},
     records::{
-        Result, answered, event, insert_message, known_user, new_thread, remember, thread_name, thread_number,
+        Result, answered, event, insert_message, json, known_user, new_thread, remember, thread_name,
+        thread_number,
     },
     writer::Tx,
 };
@@ -20,12 +22,19 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     if let Some(answer) = answered(tx.connection, asker, run.request.as_ref())? {
         return Ok(Answer::Repeated(answer));
     }
+    log::check_room(entry.seq)?;
+    let message = Change::message(&run.content);
     let mut events = Vec::with_capacity(3);
     let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
     let owner = tx.writer(&entry, &thread_id)?;
     let thread = match thread_number(tx.connection, owner, &thread_id)? {
-        Some(thread) => thread,
+        Some(thread) => {
+            quota::check_thread(tx, thread)?;
+            quota::check(tx, owner, message)?;
+            thread
+        }
         None => {
+            quota::check(tx, entry.number, Change::thread(&json(&Map::new())?) + message)?;
             let (thread, event) =
                 new_thread(tx, &entry, &run.user_id, &thread_id, &run.title, &Map::new(), run.now)?;
             events.push(event);
@@ -69,19 +78,26 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     if ended {
         return Err(StoreError::NotFound);
     }
+    let answer = match &finish.answer {
+        None => None,
+        Some(answer) => match quota::check_thread(tx, thread) {
+            // The thread was deleted while the run went on; one that has its name now is another.
+            Err(StoreError::NotFound) => None,
+            there => there.map(|()| Some(answer))?,
+        },
+    };
+    if let Some((_, text)) = answer {
+        quota::check(tx, entry.number, Change::message(text))?;
+    }
     let (_, last) = tx.append(&entry, &finish.user_id, &finish.events)?;
     tx.connection
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
         .execute((finish.run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
-    if let Some((message_id, text)) = &finish.answer {
+    quota::add_run(tx, entry.number)?;
+    if let Some((message_id, text)) = answer {
         let incomplete = finish.outcome != Outcome::Success;
         let run_id = Some(finish.run_id);
-        let role = Role::Assistant;
-        match insert_message(tx, thread, *message_id, role, text, finish.now, run_id, incomplete) {
-            // The thread was deleted while the run went on; one that has its name now is another.
-            Ok(()) | Err(StoreError::NotFound) => {}
-            Err(e) => return Err(e),
-        }
+        insert_message(tx, thread, *message_id, Role::Assistant, text, finish.now, run_id, incomplete)?;
     }
     Ok(last)
 }

@@ -4,11 +4,20 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
 use wireproof_protocol::{Event, ThreadId, UserId};
 
-use super::{fold, log, recent::Recent, records};
+use super::{
+    erase, fold, log,
+    quota::{self, Change},
+    recent::Recent,
+    records,
+};
 use crate::{
+    config::QuotaConfig,
     metrics::CommitMetrics,
     sabotage::{Bug, Bugs},
     store::{CommitSink, Committed, StoreError, StoredEvent},
@@ -92,6 +101,11 @@ pub struct Tx<'a> {
     row_of: HashMap<i64, usize>,
     /// Users to be folded with this transaction.
     fold: usize,
+    /// What users may keep, and what of it changed.
+    pub quota: &'a QuotaConfig,
+    pub kept: Change,
+    pub metrics: &'a CommitMetrics,
+    erase: bool,
     scratch: Vec<u8>,
     bugs: &'a Bugs,
 }
@@ -111,6 +125,7 @@ impl Tx<'_> {
                 self.connection.last_insert_rowid()
             }
         };
+        log::check_range(number, 0)?;
         let seq = match self.recent.head(user_id) {
             Some(seq) => seq,
             None => log::head_of(self.connection, number)?,
@@ -156,6 +171,8 @@ impl Tx<'_> {
         user_id: &UserId,
         events: &[Event],
     ) -> Result<(u64, u64), StoreError> {
+        let head = self.users.get(user_id).map_or(entry.seq, |entry| entry.seq);
+        log::check_range(entry.number, head + events.len() as u64)?;
         let head = self.users.get_mut(user_id).map_or(entry.seq, |entry| {
             let head = entry.seq;
             entry.seq += events.len() as u64;
@@ -183,6 +200,11 @@ impl Tx<'_> {
     /// Folds the `users` that wait longest with this transaction.
     pub fn fold(&mut self, users: usize) {
         self.fold = self.fold.max(users);
+    }
+
+    /// Asks the writer to remove what was deleted, once this transaction is durable.
+    pub fn erase(&mut self) {
+        self.erase = true;
     }
 
     /// Adds this transaction's row of the tail, if it appended anything.
@@ -235,6 +257,11 @@ pub struct Writer {
     recent: Arc<Recent>,
     sink: CommitSink,
     metrics: CommitMetrics,
+    quota: QuotaConfig,
+    /// Something that was deleted may still be there.
+    erasing: bool,
+    /// The last step of that removed something.
+    erased: bool,
     bugs: Bugs,
 }
 
@@ -244,29 +271,77 @@ impl Writer {
         recent: Arc<Recent>,
         sink: CommitSink,
         metrics: CommitMetrics,
+        quota: QuotaConfig,
         bugs: Bugs,
-    ) -> Self {
-        Self { connection, users: HashMap::new(), recent, sink, metrics, bugs }
+    ) -> Result<Self, StoreError> {
+        quota::measure(&metrics, quota::total(&connection)?);
+        // The last process may have left something that was deleted.
+        Ok(Self {
+            connection,
+            users: HashMap::new(),
+            recent,
+            sink,
+            metrics,
+            quota,
+            erasing: true,
+            erased: false,
+            bugs,
+        })
     }
 
     /// Works until the last sender of jobs is gone.
     pub fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         let mut batch = Vec::new();
-        while let Some(first) = queue.blocking_recv() {
-            batch.push(first);
+        loop {
+            // While there is something to erase, it is done between the jobs.
+            let first = match self.erasing {
+                true => queue.try_recv(),
+                false => queue.blocking_recv().ok_or(TryRecvError::Disconnected),
+            };
+            match first {
+                Ok(job) => batch.push(job),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
+            }
             while batch.len() < BATCH {
                 match queue.try_recv() {
                     Ok(job) => batch.push(job),
                     Err(_) => break,
                 }
             }
-            self.write_batch(&mut batch);
+            if !batch.is_empty() {
+                self.write_batch(&mut batch);
+            }
+            if self.erasing {
+                self.erase_some();
+            }
         }
         if let Err(e) =
             self.connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))
         {
             tracing::warn!(error = %e, "the store could not fold its write-ahead log in; the next start will");
         }
+    }
+
+    /// One small transaction of removing what was deleted. What fails is tried again at the next deletion or retention.
+    fn erase_some(&mut self) {
+        let erased = self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+        let erased = erased.and_then(|()| erase::step(&self.connection)).and_then(|more| {
+            self.connection.execute_batch("COMMIT")?;
+            Ok(more)
+        });
+        let more = erased.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "what was deleted could not be removed from the file yet");
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            false
+        });
+        if self.erased && !more {
+            // The file gets smaller when the write-ahead log is copied into it.
+            let _ = self.connection.pragma_update_and_check(None, "wal_checkpoint", "PASSIVE", |_| Ok(()));
+        }
+        (self.erasing, self.erased) = (more, more);
     }
 
     fn write_batch(&mut self, batch: &mut Vec<Box<dyn Job>>) {
@@ -312,6 +387,10 @@ impl Writer {
             rows: Vec::new(),
             row_of: HashMap::new(),
             fold: FOLDED * (self.recent.bytes() / TAIL_BYTES),
+            quota: &self.quota,
+            kept: Change::default(),
+            metrics: &self.metrics,
+            erase: false,
             scratch: Vec::new(),
             bugs: &self.bugs,
         };
@@ -320,10 +399,12 @@ impl Writer {
         }
         let now = crate::clock::unix_now();
         let newest = tx.write_tail(now)?;
-        let (rows, fold) = (tx.rows, tx.fold);
+        let (rows, fold, kept, erase) = (tx.rows, tx.fold, tx.kept, tx.erase);
         let folded = if fold > 0 && self.fold(fold, newest)? { fold } else { 0 };
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         let stored_at = Instant::now();
+        quota::measure(&self.metrics, kept);
+        self.erasing |= erase;
         self.metrics.seconds.observe((stored_at - began).as_secs_f64());
         self.metrics.jobs.observe(jobs as f64);
         if newest.is_some() {
