@@ -5,6 +5,7 @@ mod address;
 mod client_frame;
 mod codes;
 mod event;
+mod extent;
 mod fold;
 mod ids;
 mod incoming;
@@ -26,6 +27,7 @@ pub use codes::{CloseCode, ErrorCode};
 pub use event::{
     CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, ToolError, Usage,
 };
+pub use extent::{cut, cut_chars, json_extent, json_start, shorten, text_extent};
 pub use fold::{FoldError, MessageState, RunView, ThreadState, ToolView, UserState};
 pub use ids::{
     ApprovalId, ConnectionId, EventId, IdError, MAX_TEXT_ID, MessageId, RequestId, RunId, ThreadId,

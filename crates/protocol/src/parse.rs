@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     client_frame::{ClientFrame, MAX_HISTORY_LIMIT, MAX_TITLE, Request},
     codes::ErrorCode,
+    extent::cut_chars,
     ids::{RequestId, ThreadId},
     position::Epoch,
     server_frame::ErrorBody,
@@ -112,7 +113,7 @@ pub fn parse_frame(text: &str) -> Result<Request, FrameError> {
         Some(Value::String(kind)) => match SHAPES.iter().find(|shape| shape.names.contains(&kind.as_str())) {
             Some(shape) => shape,
             None => {
-                let shown: String = kind.chars().take(64).collect();
+                let shown = cut_chars(kind, 64);
                 return Err(refuse(id, ErrorCode::UnknownType, format!("Unknown frame type {shown:?}.")));
             }
         },

@@ -198,7 +198,8 @@ impl EventBody {
         }
     }
 
-    pub(crate) fn delta_mut(&mut self) -> Option<&mut String> {
+    /// The same, to put more behind it.
+    pub fn delta_mut(&mut self) -> Option<&mut String> {
         use EventBody::*;
         match self {
             ThinkingDelta { delta, .. } | MessageDelta { delta, .. } | ToolArgumentsDelta { delta, .. } => {
