@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{RunId, ThreadId, ToolCallId, Usage, UserId};
+
+use crate::EmissionSender;
 
 /// What an agent reports while it works, in the order of its saying.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,13 +141,13 @@ pub struct RunContext {
     /// Search in the user's own threads.
     pub search_threads: SearchThreads,
     /// Where emissions go.
-    pub emissions: mpsc::Sender<Emission>,
+    pub emissions: EmissionSender,
 }
 
 impl RunContext {
     /// Reports an emission; waits while the store is behind. Errs with `Cancelled` when the run is over for the server.
     pub async fn emit(&self, emission: Emission) -> Result<(), AgentError> {
-        self.emissions.send(emission).await.map_err(|_| AgentError::Cancelled)
+        self.emissions.send(emission).await
     }
 }
 

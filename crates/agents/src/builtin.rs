@@ -7,6 +7,7 @@ mod pipe;
 mod plan;
 mod run;
 mod tools;
+mod work;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,15 +20,16 @@ use tokio::sync::OnceCell;
 use crate::{Agent, AgentError, Answer, RunContext, ToolFailure};
 use link::Link;
 use tools::Toolbox;
+use work::{Turns, Workers};
 
 /// Longest run of one tool unless set otherwise.
 const TOOL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// An agent without a language model: deterministic rules that plan tool calls and phrase their results.
 ///
-/// It calculates, tells and converts times and dates, counts what a text is made of, looks into JSON, searches the
-/// user's own threads, waits (`wait 3 seconds`) and counts aloud at a steady pace (`count from 1 to 50`). A clone
-/// shares the tools' MCP connection.
+/// It calculates, counts what a text is made of, searches the user's own threads, waits (`wait 3 seconds`), counts aloud
+/// at a steady pace (`count from 1 to 50`) and fails when told to (`fail on purpose`). A clone shares the tools' MCP
+/// connection.
 #[derive(Clone, Default)]
 pub struct Builtin {
     tools: Arc<Tools>,
@@ -63,15 +65,22 @@ impl Agent for Builtin {
     }
 }
 
-/// What all runs share: the connection to the tools that hold nobody's data.
+/// What all runs share: the connection to the tools that hold nobody's data, and the threads for their work.
 struct Tools {
     deadline: Duration,
+    workers: Workers,
+    turns: Turns,
     link: Mutex<Arc<OnceCell<Arc<Link>>>>,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { deadline: TOOL_DEADLINE, link: Mutex::default() }
+        Self {
+            deadline: TOOL_DEADLINE,
+            workers: Workers::default(),
+            turns: Turns::default(),
+            link: Mutex::default(),
+        }
     }
 }
 
@@ -90,6 +99,8 @@ impl Tools {
             }
             cell.clone()
         };
-        cell.get_or_try_init(|| async { Link::open(Toolbox).await.map(Arc::new) }).await.cloned()
+        cell.get_or_try_init(|| async { Link::open(Toolbox(self.workers.clone())).await.map(Arc::new) })
+            .await
+            .cloned()
     }
 }

@@ -4,6 +4,8 @@
 
 mod agent;
 mod builtin;
+mod emissions;
 
 pub use agent::*;
 pub use builtin::Builtin;
+pub use emissions::{EmissionReceiver, EmissionSender, emissions};

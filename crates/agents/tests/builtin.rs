@@ -9,18 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::{
-    Agent, AgentError, Answer, Builtin, Emission, RunContext, SearchThreads, ThreadHit, ToolFailure,
+    Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, SearchThreads, ThreadHit,
+    ToolFailure, emissions,
 };
 use wireproof_protocol::{RunId, ThreadId, Usage, UserId};
 
 /// A run's context and the end where its emissions come out.
-fn context(content: &str) -> (RunContext, mpsc::Receiver<Emission>) {
+fn context(content: &str) -> (RunContext, EmissionReceiver) {
     let nothing: SearchThreads = Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) }));
-    let (emissions, received) = mpsc::channel(16);
+    let (emissions, received) = emissions(16, 1 << 20);
     let context = RunContext {
         user_id: UserId::new("ada").unwrap(),
         thread_id: ThreadId::generate(),
@@ -33,7 +32,7 @@ fn context(content: &str) -> (RunContext, mpsc::Receiver<Emission>) {
     (context, received)
 }
 
-async fn collect(mut received: mpsc::Receiver<Emission>) -> Vec<Emission> {
+async fn collect(mut received: EmissionReceiver) -> Vec<Emission> {
     let mut emissions = Vec::new();
     while let Some(emission) = received.recv().await {
         emissions.push(emission);
@@ -42,11 +41,7 @@ async fn collect(mut received: mpsc::Receiver<Emission>) -> Vec<Emission> {
 }
 
 /// Runs to the end and checks what holds for every run.
-async fn run(
-    agent: &Builtin,
-    context: RunContext,
-    received: mpsc::Receiver<Emission>,
-) -> (Answer, Vec<Emission>) {
+async fn run(agent: &Builtin, context: RunContext, received: EmissionReceiver) -> (Answer, Vec<Emission>) {
     let (answer, emissions) = tokio::join!(agent.run(context), collect(received));
     let answer = answer.unwrap();
     assert_well_formed(&emissions);
@@ -110,15 +105,10 @@ async fn the_example_is_answered_right() {
 async fn each_tool_answers() {
     for (message, expected) in [
         ("hello", "Your message has 1 word,"),
-        ("What day of the week was 29 February 2024?", "2024-02-29 is a Thursday."),
-        ("Convert 5 miles to km", "5 miles to km = 8.04672 km."),
-        ("What is 1/3?", "1/3 = 1/3, about 0.33333333333333333333 (20 digits)."),
-        (r#"What is the sum of $.a[*] in {"a":[1,2,39]}?"#, "The JSON has 42 at $.a[*]."),
+        ("What is 1/3?", "1/3 = 1/3, about 0.33333333333333."),
         ("Search my threads for whales", "I found nothing about \"whales\" in your threads."),
         ("wait 10 ms", "I waited 0.01 s."),
         ("count from 3 to 1 fast", "3, 2, 1."),
-        ("Convert 15:00 UTC to Asia/Tokyo", "in Asia/Tokyo."),
-        ("What time is it in Tokyo?", "In Asia/Tokyo it is "),
     ] {
         let (answer, _) = ask(message).await;
         assert!(answer.final_response.contains(expected), "{message}: {}", answer.final_response);
@@ -129,11 +119,9 @@ async fn each_tool_answers() {
 async fn a_failing_tool_is_told_and_the_others_go_on() {
     for (message, code) in [
         ("What is 1/0?", "division_by_zero"),
-        ("What time is it in Atlantis?", "unknown_zone"),
-        ("Query this JSON: {\"a\": oops}", "invalid_json"),
         ("Wait 2 hours", "out_of_range"),
         ("Count to 999999", "too_many"),
-        ("What day was 2023-02-29?", "invalid_date"),
+        ("What is 2^200?", "too_large"),
     ] {
         let (answer, emissions) = ask(&format!("{message} What is 2+2?")).await;
         let codes: Vec<&str> = failures(&emissions).iter().map(|failure| failure.code.as_str()).collect();
@@ -279,12 +267,58 @@ async fn large_and_odd_messages_get_an_answer() {
     let ended =
         emissions.iter().filter(|e| matches!(e, Emission::ToolCompleted { result: Ok(_), .. })).count();
     assert_eq!(ended, 16);
-    assert!(answer.final_response.contains("I did the first 16."));
-    let (_, emissions) = ask("What is 2^100?").await;
-    let value = json!("1267650600228229401496703205376");
-    assert!(
-        emissions
-            .iter()
-            .any(|e| matches!(e, Emission::ToolCompleted { result: Ok(r), .. } if r["result"] == value))
-    );
+    assert!(answer.final_response.contains("I did the first 16 of"), "{}", answer.final_response);
+}
+
+#[tokio::test]
+async fn a_run_fails_on_purpose_when_asked() {
+    let (context, received) = context("What is 2+2? Then fail on purpose.");
+    let (answer, emissions) = tokio::join!(Builtin::new().run(context), collect(received));
+    assert!(matches!(answer, Err(AgentError::Failed { code, .. }) if code == "failed_on_purpose"));
+    assert_well_formed(&emissions);
+}
+
+/// Messages of a few hundred bytes became answers of a megabyte: sixteen counts to 10,000.
+#[tokio::test]
+async fn what_one_message_makes_the_agent_say_is_bounded() {
+    for ask_once in ["Count from 1 to 10000 without pause. ", "Count from 1 to 1000 without pause. "] {
+        let (answer, _) = ask(&ask_once.repeat(16)).await;
+        assert!(answer.final_response.len() < 100_000, "{}", answer.final_response.len());
+    }
+    let huge = format!("Search my threads for {}", "w".repeat(60_000));
+    let (answer, _) = ask(&huge).await;
+    assert!(answer.final_response.len() < 10_000);
+}
+
+/// Planning and computing ran on the threads that serve the sockets: a burst of large messages made everybody wait.
+#[tokio::test]
+async fn the_async_thread_is_free_while_the_agent_computes() {
+    let agent = Builtin::new();
+    let runs = (0..16).map(|_| {
+        let (context, received) = context(&"what is 1, `{` how many words has this message? ".repeat(1_300));
+        run(&agent, context, received)
+    });
+    let runs = futures_util::future::join_all(runs);
+    // This thread is the only async one: its CPU between two ticks is what one run takes at once.
+    let longest = async {
+        let mut last = thread_cpu();
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let now = thread_cpu();
+            if now - last > Duration::from_millis(200) {
+                return now - last;
+            }
+            last = now;
+        }
+    };
+    tokio::select! {
+        answers = runs => assert_eq!(answers.len(), 16),
+        longest = longest => panic!("the async thread was held for {longest:?}"),
+    }
+}
+
+/// The CPU time of this thread so far.
+fn thread_cpu() -> Duration {
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(schedule.split_whitespace().next().unwrap().parse().unwrap())
 }

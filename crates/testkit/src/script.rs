@@ -1,6 +1,6 @@
 //! An agent that does what a test says: a real agent in the real server, for the failures that a good one never has.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -12,17 +12,19 @@ use wireproof_protocol::{ToolCallId, Usage};
 /// [`crate::TestClient::chat_with`]. Without an end of its own it answers with what it said.
 ///
 /// ```
-/// # use std::time::Duration;
+/// # use std::{sync::Arc, time::Duration};
 /// use wireproof_testkit::Script;
 ///
 /// let flaky = Script::named("flaky").thinks("Let me look.").tool_fails("search", "no_index", "The index is away.");
 /// let silent = Script::named("silent").says("Well, ").hangs();
 /// let slow = Script::named("slow").waits(Duration::from_millis(50)).says("Done.");
+/// let loud = Script::named("loud").says(&"x".repeat(1 << 20)).times(100);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Script {
     name: String,
-    steps: Vec<Does>,
+    /// What it does, and how many times; shared by its runs, for it may be large.
+    steps: Arc<Vec<(Does, usize)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ enum Does {
     Emit(Emission),
     Tool { name: String, parameters: Value, result: Result<Value, ToolFailure> },
     Wait(Duration),
+    Answer(String),
+    Flood(Emission),
     Fail { code: String, message: String },
     Panic(String),
     Hang,
@@ -38,11 +42,11 @@ enum Does {
 impl Script {
     /// An agent of this name that does nothing yet.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), steps: Vec::new() }
+        Self { name: name.to_owned(), steps: Arc::default() }
     }
 
     fn then(mut self, step: Does) -> Self {
-        self.steps.push(step);
+        Arc::make_mut(&mut self.steps).push((step, 1));
         self
     }
 
@@ -61,6 +65,19 @@ impl Script {
         self.then(Does::Emit(Emission::Status { status: status.to_owned(), detail: None }))
     }
 
+    /// Reports anything that an agent can report, of any size.
+    pub fn emits(self, emission: Emission) -> Self {
+        self.then(Does::Emit(emission))
+    }
+
+    /// Does what it did last so many times in all, each tool call as a new one.
+    pub fn times(mut self, times: usize) -> Self {
+        if let Some((_, last)) = Arc::make_mut(&mut self.steps).last_mut() {
+            *last = times;
+        }
+        self
+    }
+
     /// Calls a tool, which gives this.
     pub fn tool(self, name: &str, parameters: Value, result: impl Into<Value>) -> Self {
         self.then(Does::Tool { name: name.to_owned(), parameters, result: Ok(result.into()) })
@@ -75,6 +92,16 @@ impl Script {
     /// Takes its time, or less when the run is to end.
     pub fn waits(self, time: Duration) -> Self {
         self.then(Does::Wait(time))
+    }
+
+    /// Ends with this answer, whatever it said before.
+    pub fn answers(self, text: &str) -> Self {
+        self.then(Does::Answer(text.to_owned()))
+    }
+
+    /// Reports the same thing as fast as it can, past a cancel too, until nobody hears it any more.
+    pub fn floods(self, emission: Emission) -> Self {
+        self.then(Does::Flood(emission))
     }
 
     /// Gives up.
@@ -94,8 +121,9 @@ impl Script {
 
     async fn perform(self, context: RunContext) -> Result<Answer, AgentError> {
         let mut said = String::new();
-        for step in self.steps {
-            match step {
+        let steps = self.steps.iter().flat_map(|(step, times)| std::iter::repeat_n(step, *times));
+        for step in steps {
+            match step.clone() {
                 Does::Emit(emission) => {
                     if let Emission::MessageDelta { delta } = &emission {
                         said.push_str(delta);
@@ -106,6 +134,12 @@ impl Script {
                 Does::Wait(time) => tokio::select! {
                     () = sleep(time) => {}
                     () = context.cancelled.cancelled() => return Err(AgentError::Cancelled),
+                },
+                Does::Answer(final_response) => {
+                    return Ok(Answer { final_response, usage: Usage::default() });
+                }
+                Does::Flood(emission) => loop {
+                    context.emit(emission.clone()).await?;
                 },
                 Does::Fail { code, message } => return Err(AgentError::Failed { code, message }),
                 Does::Panic(words) => panic!("{words}"),

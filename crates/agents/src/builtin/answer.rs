@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    plan::{Ask, Focus, MAX_STEPS, Plan, Step, Subject},
+    plan::{self, Ask, Focus, MAX_STEPS, Plan, Step, Subject},
     run::Outcome,
 };
 
@@ -11,8 +11,8 @@ use super::{
 const SIGNATURE: &str = "(I follow fixed rules; no language model took part.)";
 
 /// What the agent says when it found nothing to do.
-const ABILITIES: &str = "I found no ask in it that my rules know. I can calculate (17*23, 5 miles to km), tell date and \
-    time anywhere, count words, query JSON, search your threads, wait (wait 3 seconds) and count (count from 1 to 50).";
+const ABILITIES: &str = "I found no ask in it that my rules know. I can calculate (17*23), count the words of a text, \
+    search your threads, wait (wait 3 seconds), count (count from 1 to 50) and fail on purpose.";
 
 /// Longest value shown whole, in characters; the tool's result has all of it.
 const MAX_SHOWN: usize = 1_000;
@@ -44,7 +44,8 @@ pub(super) fn compose(plan: &Plan, outcomes: &[Outcome]) -> Vec<Part> {
     }
     if plan.cut {
         parts.push(Part::Text(format!(
-            "You asked for more than {MAX_STEPS} things at once: I did the first {MAX_STEPS}.\n"
+            "You asked for more than I do at once: I did the first {} of at most {MAX_STEPS} things.\n",
+            plan.steps.len()
         )));
     }
     parts.push(Part::Text(SIGNATURE.to_owned()));
@@ -55,12 +56,7 @@ fn subject(step: &Step) -> String {
     let parameter = |name: &str| step.parameters.get(name).map(shown).unwrap_or_default();
     match step.ask {
         Ask::Calculate => format!("Calculating {}", parameter("expression")),
-        Ask::Now => format!("The time in {}", parameter("zone")),
-        Ask::ConvertTime => format!("Converting {}", parameter("time")),
-        Ask::Weekday | Ask::AddToDate => format!("The date {}", parameter("date")),
-        Ask::Between => format!("The days from {} to {}", parameter("date"), parameter("other_date")),
         Ask::Text(..) | Ask::Unrecognised => "The look at the text".to_owned(),
-        Ask::Json => "The JSON query".to_owned(),
         Ask::Search => format!("The search for {:?}", parameter("query")),
         Ask::Timer => format!("The timer of {} s", parameter("seconds")),
         Ask::Count => format!("Counting from {} to {}", parameter("from"), parameter("to")),
@@ -71,23 +67,7 @@ fn sentence(step: &Step, result: &Value) -> String {
     let field = |name: &str| shown(&result[name]);
     match step.ask {
         Ask::Calculate => calculated(result),
-        Ask::Now => {
-            let (zone, date) = (field("zone"), field("date"));
-            format!(
-                "In {zone} it is {} on {}, {date} (UTC{}).",
-                field("time"),
-                field("weekday"),
-                field("utc_offset")
-            )
-        }
-        Ask::ConvertTime => format!("{} is {}.", moment(&result["from"]), moment(&result["to"])),
-        Ask::Weekday => format!("{} is a {}.", field("date"), field("weekday")),
-        Ask::Between => format!("From {} to {} it is {} days.", field("from"), field("to"), field("days")),
-        Ask::AddToDate => {
-            format!("That is {}, a {} (from {}).", field("date"), field("weekday"), field("from"))
-        }
         Ask::Text(focus, subject) => text(focus, subject, result),
-        Ask::Json => format!("The JSON has {} at {}.", field("result"), field("path")),
         Ask::Search => found(result),
         Ask::Timer => format!("I waited {} s.", field("waited_seconds")),
         Ask::Count => String::new(),
@@ -96,29 +76,18 @@ fn sentence(step: &Step, result: &Value) -> String {
 }
 
 fn calculated(result: &Value) -> String {
-    let unit = result["unit"].as_str().map(|unit| format!(" {unit}")).unwrap_or_default();
-    let expression = shown(&result["expression"]);
-    let value = shown(&result["result"]);
-    let digits = &result["significant_digits"];
-    match (result["exact"].as_bool(), result["approximation"].as_str()) {
-        (Some(true), None) => format!("{expression} = {value}{unit}."),
-        (Some(true), Some(decimal)) => {
-            format!("{expression} = {value}{unit}, about {decimal} ({digits} digits).")
-        }
-        _ => format!("{expression} is about {value}{unit} ({digits} digits)."),
+    let (expression, value) = (shown(&result["expression"]), shown(&result["result"]));
+    match result["approximation"].as_str() {
+        None => format!("{expression} = {value}."),
+        Some(decimal) => format!("{expression} = {value}, about {decimal}."),
     }
-}
-
-fn moment(clock: &Value) -> String {
-    let time = shown(&clock["time"]);
-    format!("{} on {} in {}", time.get(..5).unwrap_or_default(), shown(&clock["date"]), shown(&clock["zone"]))
 }
 
 fn text(focus: Focus, subject: Subject, result: &Value) -> String {
     let subject = match subject {
         Subject::Sentence => "This sentence",
         Subject::Message => "Your message",
-        Subject::Given => "The text",
+        Subject::Quoted => "The text",
     };
     let number = |name: &str, one: &str| match result[name].as_u64() {
         Some(1) => format!("1 {one}"),
@@ -133,13 +102,6 @@ fn text(focus: Focus, subject: Subject, result: &Value) -> String {
         Focus::Lines => format!("{subject} has {}.", number("lines", "line")),
         Focus::LongestWord => {
             format!("The longest word is {longest:?}, {} long.", number("longest_word_length", "character"))
-        }
-        Focus::ReadingTime => format!("Reading takes about {}.", number("reading_seconds", "second")),
-        Focus::FrequentWords => {
-            let words = result["most_frequent_words"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let words: Vec<String> =
-                words.iter().map(|entry| format!("{} ({})", shown(&entry["word"]), entry["count"])).collect();
-            format!("The most frequent words: {}.", words.join(", "))
         }
         Focus::Everything => {
             let counts =
@@ -178,13 +140,7 @@ fn counting(result: &Value) -> Part {
     Part::Paced { pieces, interval_ms: result["interval_ms"].as_u64().unwrap_or(0) }
 }
 
-/// A value as text, cut in the middle of nothing and with its length if it is long.
+/// A value as text, cut if it is long.
 fn shown(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let length = text.chars().count();
-    if length <= MAX_SHOWN {
-        return text;
-    }
-    let start: String = text.chars().take(MAX_SHOWN).collect();
-    format!("{start}… ({length} characters in all)")
+    plan::shown(value, MAX_SHOWN)
 }

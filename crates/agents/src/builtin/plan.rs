@@ -1,19 +1,14 @@
 //! The planner: reads a message by fixed rules and says which tools to call. Pure: same message, same plan.
-//! `literals` finds what is quoted, `clauses` parts the message into asks, one file each recognises a kind of ask.
+//! The work is linear in the message: `clauses` parts it into asks, one file each recognises a kind of ask.
 
 mod arithmetic;
 mod clauses;
-mod conversions;
-mod dates;
-mod expressions;
-mod json;
-mod literals;
-mod numerals;
 mod pace;
 mod text;
 mod threads;
 
 use serde_json::{Map, Value};
+use wireproof_protocol::shorten;
 
 use clauses::Clause;
 pub(super) use text::{Focus, Subject};
@@ -21,25 +16,19 @@ pub(super) use text::{Focus, Subject};
 /// Most tool calls in one run; what is asked beyond that is left, and the answer says so.
 pub(super) const MAX_STEPS: usize = 16;
 
+/// Most of a message that is read for asks, in bytes.
+const MAX_READ: usize = 64 << 10;
+
+/// Most parts of a message that are looked at.
+const MAX_CLAUSES: usize = 1_000;
+
 /// What a step is for: how its result is put into words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// A value or a conversion.
+    /// A value.
     Calculate,
-    /// The clock somewhere.
-    Now,
-    /// A clock time elsewhere.
-    ConvertTime,
-    /// The weekday of a date.
-    Weekday,
-    /// The days from one date to another.
-    Between,
-    /// A date plus or minus something.
-    AddToDate,
     /// One figure about a text, or all of them.
     Text(Focus, Subject),
-    /// A value in a JSON text.
-    Json,
     /// Messages of the user's threads.
     Search,
     /// To wait.
@@ -68,48 +57,48 @@ impl Step {
     }
 }
 
-/// What to do about a message: at least one step.
-#[derive(Debug, Clone, PartialEq)]
+/// What to do about a message.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Plan {
     /// The tool calls, all started at once.
     pub(super) steps: Vec<Step>,
-    /// Whether there were more asks than [`MAX_STEPS`].
+    /// Whether more was asked than is done.
     pub(super) cut: bool,
+    /// Whether the run is to fail, as asked.
+    pub(super) fails: bool,
 }
 
 /// A rule: the steps that a clause asks for, none if it is not of its kind.
 type Rule = fn(&Clause) -> Vec<Step>;
 
 /// The rules in the order they are tried; the first that finds a step has the clause.
-const RULES: [Rule; 8] = [
-    text::steps,
-    json::steps,
-    pace::timer,
-    pace::count,
-    threads::steps,
-    dates::steps,
-    conversions::steps,
-    arithmetic::steps,
-];
+const RULES: [Rule; 5] = [text::steps, pace::timer, pace::count, threads::steps, arithmetic::steps];
 
 /// Plans a message.
 pub(super) fn plan(message: &str) -> Plan {
-    let literals = literals::find(message);
-    let mut steps = Vec::new();
-    for clause in clauses::split(message, &literals) {
+    let read = &message[..message.floor_char_boundary(MAX_READ)];
+    let mut plan = Plan { cut: read.len() < message.len(), ..Plan::default() };
+    let mut clauses = clauses::split(read);
+    for clause in clauses.by_ref().take(MAX_CLAUSES) {
+        plan.fails |= asks_to_fail(&clause);
         let found = RULES.iter().map(|rule| rule(&clause)).find(|found| !found.is_empty());
-        steps.extend(found.unwrap_or_default());
-        if steps.len() > MAX_STEPS {
+        plan.steps.extend(found.unwrap_or_default());
+        if plan.steps.len() > MAX_STEPS {
             break;
         }
     }
-    if steps.is_empty() {
+    plan.cut |= plan.steps.len() > MAX_STEPS || clauses.next().is_some();
+    plan.steps.truncate(MAX_STEPS);
+    if plan.steps.is_empty() && !plan.fails {
         let parameters = [("text", message.into())];
-        steps.push(Step::new("text_statistics", Ask::Unrecognised, parameters));
+        plan.steps.push(Step::new("text_statistics", Ask::Unrecognised, parameters));
     }
-    let cut = steps.len() > MAX_STEPS;
-    steps.truncate(MAX_STEPS);
-    Plan { steps, cut }
+    plan
+}
+
+/// "Fail on purpose."
+fn asks_to_fail(clause: &Clause) -> bool {
+    clause.lower.contains("fail on purpose")
 }
 
 /// Longest parameter shown in the reasoning, in characters.
@@ -119,6 +108,7 @@ impl Plan {
     /// The plan in words; never empty.
     pub(super) fn reasoning(&self) -> String {
         let mut text = match self.steps.as_slice() {
+            [] => "My rules read no ask for a tool in this message.".to_owned(),
             [Step { ask: Ask::Unrecognised, .. }] => {
                 "None of my rules recognises an ask in this message, so I look at the message itself:"
                     .to_owned()
@@ -129,23 +119,22 @@ impl Plan {
             }
         };
         for (place, step) in self.steps.iter().enumerate() {
-            let values: Vec<String> = step.parameters.values().map(shown).collect();
+            let values: Vec<String> = step.parameters.values().map(|value| shown(value, MAX_SHOWN)).collect();
             text.push_str(&format!(" ({}) {}: {}", place + 1, step.tool, values.join(", ")));
         }
         if self.cut {
-            text.push_str(&format!(" The message asks for more than {MAX_STEPS} things; I leave the rest."));
+            text.push_str(" The message asks for more than I do at once; I leave the rest.");
+        }
+        if self.fails {
+            text.push_str(" It asks me to fail, so I shall.");
         }
         text
     }
 }
 
-fn shown(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+/// A value as text, cut after so many characters.
+pub(super) fn shown(value: &Value, most: usize) -> String {
+    value.as_str().map_or_else(|| shorten(&value.to_string(), most), |text| shorten(text, most))
 }
 
 #[cfg(test)]

@@ -21,14 +21,35 @@ pub(super) type Outcome = Result<Value, ToolFailure>;
 
 /// Runs a message from plan to answer.
 pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer, AgentError> {
-    let plan = plan::plan(&context.content);
+    let plan = think(&tools, &context).await?;
     emit(&context, Emission::Thinking { reasoning: plan.reasoning() }).await?;
     let outcomes = follow(&tools, &context, &plan).await?;
+    if plan.fails {
+        let (code, message) = ("failed_on_purpose", "The message asked for a failure.");
+        return Err(AgentError::Failed { code: code.to_owned(), message: message.to_owned() });
+    }
     let mut final_response = String::new();
     for part in answer::compose(&plan, &outcomes) {
         say(&context, part, &mut final_response).await?;
     }
     Ok(Answer { final_response, usage: Usage::default() })
+}
+
+/// Plans off the async threads, when it is the user's turn.
+async fn think(tools: &Tools, context: &RunContext) -> Result<Plan, AgentError> {
+    let planned = async {
+        let _turn = tools.turns.of(&context.user_id).await;
+        let content = context.content.clone();
+        tools.workers.run(move || plan::plan(&content)).await
+    };
+    tokio::select! {
+        biased;
+        () = context.cancelled.cancelled() => Err(AgentError::Cancelled),
+        plan = planned => plan.ok_or_else(|| AgentError::Failed {
+            code: "internal".to_owned(),
+            message: "The message could not be planned.".to_owned(),
+        }),
+    }
 }
 
 /// Emits unless the run is cancelled, also while the receiver is behind.
@@ -54,7 +75,7 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
         let started = Instant::now();
         calls.push(async move { (place, tool_call_id, call(tools, context, step).await, started.elapsed()) });
     }
-    let mut outcomes = vec![Err(ToolFailure::new("cancelled", "The run was cancelled.")); plan.steps.len()];
+    let mut outcomes = vec![Err(cancelled()); plan.steps.len()];
     while let Some((place, tool_call_id, outcome, took)) = calls.next().await {
         outcomes[place] = outcome.clone();
         let tool_name = plan.steps[place].tool.to_owned();
@@ -70,11 +91,23 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
 
 async fn call(tools: &Tools, context: &RunContext, step: &Step) -> Outcome {
     let arguments = step.parameters.clone();
+    // A timer is no work; everything else a user has done one after the other.
+    let _turn = match step.tool {
+        "timer" => None,
+        _ => tokio::select! {
+            turn = tools.turns.of(&context.user_id) => Some(turn),
+            () = context.cancelled.cancelled() => return Err(cancelled()),
+        },
+    };
     if step.tool == "search_threads" {
         let link = Link::open(ThreadSearch::new(context)).await?;
         return link.call(step.tool, arguments, tools.deadline, &context.cancelled).await;
     }
     tools.link().await?.call(step.tool, arguments, tools.deadline, &context.cancelled).await
+}
+
+fn cancelled() -> ToolFailure {
+    ToolFailure::new("cancelled", "The run was cancelled.")
 }
 
 /// Streams a part of the answer in small pieces, at its pace if it has one.

@@ -1,26 +1,16 @@
-//! Parts a message into sentences, and a sentence into clauses where a new ask begins.
+//! Parts a message into sentences, and a sentence into clauses where a new ask begins. What is quoted is left whole.
 
 use std::ops::Range;
 
-use super::literals::Literal;
-
-/// What stands in a clause for a literal, so that rules for words do not read what is only quoted.
-pub(super) const PLACEHOLDER: char = '\u{FFFC}';
-
 /// Words that begin an ask after "and", "then", a comma or the like.
-const STARTERS: [&str; 43] = [
+const STARTERS: [&str; 20] = [
     "what",
     "what's",
     "whats",
     "how",
-    "when",
     "which",
-    "where",
-    "who",
     "calculate",
     "compute",
-    "evaluate",
-    "convert",
     "count",
     "find",
     "search",
@@ -28,67 +18,35 @@ const STARTERS: [&str; 43] = [
     "wait",
     "sleep",
     "pause",
-    "set",
-    "start",
     "tell",
-    "show",
     "give",
-    "is",
-    "query",
-    "get",
-    "extract",
-    "read",
-    "say",
-    "add",
-    "subtract",
-    "please",
+    "fail",
     "did",
-    "have",
-    "time",
-    "date",
-    "days",
-    "weekday",
-    "solve",
+    "please",
     "analyse",
-    "analyze",
-    "timer",
 ];
 
 /// Words that join two asks.
-const JOINERS: [&str; 6] = ["and", "then", "also", "plus", "afterwards", "&"];
+const JOINERS: [&str; 4] = ["and", "then", "also", "&"];
 
-/// Abbreviations whose full stop ends no sentence.
-const ABBREVIATIONS: [&str; 10] = ["e.g", "i.e", "a.m", "p.m", "vs", "dr", "mr", "mrs", "ms", "st"];
-
-/// Most closing marks looked past for the space behind a sentence.
-const MAX_CLOSING: usize = 4;
+/// Marks that open and close a quote.
+const QUOTES: [(&str, &str); 5] = [("`", "`"), ("\"", "\""), ("“", "”"), ("«", "»"), ("„", "“")];
 
 /// A part of the message that asks for one kind of thing.
 #[derive(Debug)]
 pub(super) struct Clause<'a> {
     /// The whole message.
     pub(super) message: &'a str,
-    /// The literals of the whole message.
-    pub(super) all_literals: &'a [Literal],
-    /// The literals of this clause.
-    pub(super) literals: &'a [Literal],
-    /// The clause as written.
-    pub(super) text: &'a str,
     /// The sentence it stands in.
     pub(super) sentence: &'a str,
-    /// The clause with placeholders for literals.
-    pub(super) masked: String,
-    /// The same in lower case.
+    /// The clause in lower case, without what is quoted.
     pub(super) lower: String,
+    /// What is quoted first in it, without its marks.
+    pub(super) quoted: Option<&'a str>,
 }
 
-impl<'a> Clause<'a> {
-    /// The first literal of the clause, without its marks.
-    pub(super) fn literal(&self) -> Option<&'a str> {
-        self.literals.first().map(|literal| &self.message[literal.inner.clone()])
-    }
-
-    /// The words in lower case without punctuation at their edges; placeholders are left out.
+impl Clause<'_> {
+    /// The words in lower case without punctuation at their edges.
     pub(super) fn words(&self) -> Vec<&str> {
         self.lower.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
     }
@@ -96,126 +54,98 @@ impl<'a> Clause<'a> {
 
 /// A word without the punctuation at its edges.
 pub(super) fn bare(word: &str) -> &str {
-    word.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '+' | '-' | '°' | '$' | '€'))
-        .trim_end_matches(['-', '+'])
+    word.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '+' | '-')).trim_end_matches(['-', '+'])
 }
 
 /// All clauses in order, made as they are asked for.
-pub(super) fn split<'a>(message: &'a str, literals: &'a [Literal]) -> impl Iterator<Item = Clause<'a>> {
-    let mut next_literal = 0;
-    sentences(message, literals).into_iter().flat_map(move |sentence| {
-        let parts = parts(message, sentence.clone(), literals, &mut next_literal);
-        let sentence = &message[sentence];
-        parts
-            .into_iter()
-            .map(move |(range, within)| clause(message, literals, &literals[within], range, sentence))
+pub(super) fn split(message: &str) -> impl Iterator<Item = Clause<'_>> {
+    let quotes = quotes(message);
+    parts(message, &quotes).into_iter().map(move |(range, sentence)| {
+        let from = quotes.partition_point(|quote| quote.outer.end <= range.start);
+        let (mut lower, mut at, mut quoted) = (String::with_capacity(range.len()), range.start, None);
+        for quote in quotes[from..].iter().take_while(|quote| quote.outer.start < range.end) {
+            lower.push_str(&message[at.min(quote.outer.start)..quote.outer.start].to_lowercase());
+            lower.push(' ');
+            at = quote.outer.end;
+            quoted.get_or_insert(&message[quote.inner.clone()]);
+        }
+        lower.push_str(&message[at..range.end.max(at)].to_lowercase());
+        Clause { message, sentence: message[sentence].trim(), lower, quoted }
     })
 }
 
-fn clause<'a>(
-    message: &'a str,
-    all_literals: &'a [Literal],
-    literals: &'a [Literal],
-    range: Range<usize>,
-    sentence: &'a str,
-) -> Clause<'a> {
-    let (mut masked, mut at) = (String::with_capacity(range.len()), range.start);
-    for literal in literals {
-        masked.push_str(&message[at..literal.outer.start]);
-        masked.extend([' ', PLACEHOLDER, ' ']);
-        at = literal.outer.end;
-    }
-    masked.push_str(&message[at..range.end.max(at)]);
-    let lower = masked.to_lowercase();
-    let text = &message[range];
-    Clause { message, all_literals, literals, text, sentence, masked, lower }
-}
-
-/// The stretches of sentences: up to an end mark before a space, to a new line, or to the end.
-fn sentences(message: &str, literals: &[Literal]) -> Vec<Range<usize>> {
-    let (mut sentences, mut start, mut skip) = (Vec::new(), 0, 0);
-    let mut literals = literals.iter().peekable();
-    for (at, character) in message.char_indices() {
-        if let Some(literal) = literals.next_if(|literal| literal.outer.start <= at) {
-            skip = literal.outer.end;
+/// The stretches of clauses, each with that of its sentence.
+fn parts(message: &str, quotes: &[Quote]) -> Vec<(Range<usize>, Range<usize>)> {
+    let (mut parts, mut open) = (Vec::new(), Vec::new());
+    let (mut sentence, mut clause, mut previous, mut ended) = (0, 0, "", false);
+    let mut quotes = quotes.iter().peekable();
+    let mut close = |open: &mut Vec<Range<usize>>, sentence: Range<usize>| {
+        parts.extend(open.drain(..).map(|clause| (clause, sentence.clone())));
+    };
+    for (at, word) in words(message) {
+        while quotes.next_if(|quote| quote.outer.end <= at).is_some() {}
+        let end = at + word.len();
+        let quote = quotes.peek().filter(|quote| quote.outer.start < end);
+        if quote.is_none_or(|quote| quote.outer.start >= at) {
+            if ended || message[..at].trim_end_matches([' ', '\t']).ends_with('\n') {
+                open.push(clause..at);
+                close(&mut open, sentence..at);
+                (sentence, clause) = (at, at);
+            } else if at > clause && begins_ask(previous, word) {
+                open.push(clause..at);
+                clause = at;
+            }
         }
-        let end = at + character.len_utf8();
-        if at >= skip && ends_sentence(message, at, character) {
-            sentences.push(start..end);
-            start = end;
-        }
-    }
-    sentences.push(start..message.len());
-    sentences.retain(|range| !message[range.clone()].trim().is_empty());
-    sentences
-}
-
-fn ends_sentence(message: &str, at: usize, character: char) -> bool {
-    let after = &message[at + character.len_utf8()..];
-    let closing = |c: &char| matches!(c, '"' | '\'' | ')' | '”' | '»');
-    let spaced = || after.chars().take(MAX_CLOSING).find(|c| !closing(c)).is_some_and(char::is_whitespace);
-    match character {
-        '\n' | '。' | '！' | '？' => true,
-        '?' | '…' => spaced(),
-        '.' => spaced() && !is_abbreviation(&message[..at]),
-        // After a number it is a factorial, unless a new sentence follows.
-        '!' => {
-            let factorial = message[..at].ends_with(|c: char| c.is_ascii_digit() || c == ')');
-            spaced() && (!factorial || after.trim_start().starts_with(char::is_uppercase))
-        }
-        _ => false,
-    }
-}
-
-fn is_abbreviation(before: &str) -> bool {
-    let start = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let word = before.get(start..).unwrap_or_default();
-    word.len() < 5 && ABBREVIATIONS.iter().any(|known| word.eq_ignore_ascii_case(known))
-        || word.len() < 8 && (word.to_lowercase().ends_with("p.m") || word.to_lowercase().ends_with("a.m"))
-}
-
-/// The clauses of a sentence, each with the literals inside it.
-fn parts(
-    message: &str,
-    sentence: Range<usize>,
-    literals: &[Literal],
-    next_literal: &mut usize,
-) -> Vec<(Range<usize>, Range<usize>)> {
-    let mut starts = vec![sentence.start];
-    let mut first = *next_literal;
-    let mut bounds = Vec::new();
-    let mut previous = "";
-    for (at, word) in words(message, sentence.clone()) {
-        while literals.get(*next_literal).is_some_and(|literal| literal.outer.end <= at) {
-            *next_literal += 1;
-        }
-        let quoted = literals.get(*next_literal).is_some_and(|literal| literal.outer.contains(&at));
-        let begins = STARTERS.contains(&bare(word).to_lowercase().as_str());
-        let parted =
-            previous.ends_with([',', ';', ':', '.']) || JOINERS.contains(&previous.to_lowercase().as_str());
-        if !quoted && begins && parted {
-            bounds.push((at, *next_literal));
-        }
+        // What stands behind a quote ends the sentence, what stands in it does not.
+        let behind = quote.map_or(at, |quote| quote.outer.end.clamp(at, end));
+        let closing = |c: char| matches!(c, ')' | '\'' | '*' | '_');
+        ended =
+            message[behind..end].trim_end_matches(closing).ends_with(['.', '?', '!', '…', '。', '？', '！']);
         previous = word;
     }
-    while literals.get(*next_literal).is_some_and(|literal| literal.outer.start < sentence.end) {
-        *next_literal += 1;
-    }
-    bounds.push((sentence.end, *next_literal));
-    bounds
-        .into_iter()
-        .map(|(end, literal)| {
-            let start = starts.pop().unwrap_or(end);
-            starts.push(end);
-            let within = std::mem::replace(&mut first, literal)..literal;
-            (start..end, within)
-        })
-        .collect()
+    open.push(clause..message.len());
+    close(&mut open, sentence..message.len());
+    parts
 }
 
-/// The words of a stretch and where they start.
-fn words(message: &str, range: Range<usize>) -> impl Iterator<Item = (usize, &str)> {
-    let text = &message[range.clone()];
-    text.split_whitespace()
-        .map(move |word| (word.as_ptr() as usize - text.as_ptr() as usize + range.start, word))
+fn begins_ask(previous: &str, word: &str) -> bool {
+    // Longer than any word that begins an ask or joins two, whatever their case.
+    let known =
+        |word: &str, words: &[&str]| word.len() < 16 && words.contains(&bare(word).to_lowercase().as_str());
+    let parted = previous.ends_with([',', ';', ':']) || previous == "&" || known(previous, &JOINERS);
+    parted && known(word, &STARTERS)
+}
+
+/// The words of a message and where they start.
+fn words(message: &str) -> impl Iterator<Item = (usize, &str)> {
+    message.split_whitespace().map(move |word| (word.as_ptr() as usize - message.as_ptr() as usize, word))
+}
+
+/// A quoted stretch, with and without its marks.
+struct Quote {
+    outer: Range<usize>,
+    inner: Range<usize>,
+}
+
+/// All quotes in order, none inside another. A mark that is never closed is searched for once.
+fn quotes(message: &str) -> Vec<Quote> {
+    let (mut quotes, mut at, mut unclosed) = (Vec::new(), 0, [false; QUOTES.len()]);
+    while let Some(character) = message[at..].chars().next() {
+        let rest = &message[at..];
+        at += character.len_utf8();
+        let Some(kind) = QUOTES.iter().position(|(open, _)| rest.starts_with(open)) else { continue };
+        if unclosed[kind] {
+            continue;
+        }
+        match message[at..].find(QUOTES[kind].1) {
+            Some(length) => {
+                let inner = at..at + length;
+                let outer = at - character.len_utf8()..inner.end + QUOTES[kind].1.len();
+                at = outer.end;
+                quotes.push(Quote { outer, inner });
+            }
+            None => unclosed[kind] = true,
+        }
+    }
+    quotes
 }

@@ -1,27 +1,15 @@
 //! Asks to search in the user's own threads.
 
-use super::{Ask, Step, clauses::Clause};
+use super::{
+    Ask, Step,
+    clauses::{Clause, bare},
+};
 
 /// Where one may ask to search; the first that fits is cut out of the query.
-const PLACES: [&str; 9] =
-    ["threads", "thread", "messages", "conversations", "conversation", "chats", "chat", "history", "notes"];
+const PLACES: [&str; 6] = ["threads", "thread", "messages", "conversations", "chats", "notes"];
 
 /// How an ask to search begins; what follows is the query.
-const OPENINGS: [&str; 13] = [
-    "what did i say about",
-    "what did i write about",
-    "what have i said about",
-    "where did i mention",
-    "when did i mention",
-    "did i ever mention",
-    "did i mention",
-    "did i say",
-    "have i mentioned",
-    "have i said",
-    "search for",
-    "look for",
-    "look up",
-];
+const OPENINGS: [&str; 3] = ["what did i say about", "search for", "look for"];
 
 /// The step for an ask to search.
 pub(super) fn steps(clause: &Clause) -> Vec<Step> {
@@ -32,11 +20,9 @@ pub(super) fn steps(clause: &Clause) -> Vec<Step> {
     });
     let place = words.iter().position(|word| PLACES.contains(word));
     let verb = words.iter().position(|word| matches!(*word, "search" | "find" | "look"));
-    let query = match (clause.literal(), opening, verb, place) {
+    let query = match (clause.quoted, opening, verb, place) {
         (Some(quoted), Some(_), ..) | (Some(quoted), _, Some(_), Some(_)) => quoted.trim().to_owned(),
-        (None, Some(rest), ..) => {
-            without_place(&rest.split_whitespace().map(super::clauses::bare).collect::<Vec<_>>())
-        }
+        (None, Some(rest), ..) => without_place(&rest.split_whitespace().map(bare).collect::<Vec<_>>()),
         (None, None, Some(verb), Some(_)) => without_place(&words[verb + 1..]),
         _ => return Vec::new(),
     };
@@ -50,17 +36,12 @@ pub(super) fn steps(clause: &Clause) -> Vec<Step> {
 fn without_place(words: &[&str]) -> String {
     let mut words = words.to_vec();
     if let Some(place) = words.iter().position(|word| PLACES.contains(word)) {
-        let inner = |word: &&&str| {
-            matches!(**word, "in" | "my" | "all" | "our" | "the" | "of" | "these" | "through" | "")
-        };
+        let inner = |word: &&&str| matches!(**word, "in" | "my" | "all" | "the" | "");
         let before = words[..place].iter().rev().take_while(inner).count();
         words.drain(place - before..=place);
     }
-    let filler = |word: &&&str| {
-        matches!(**word, "for" | "about" | "mentions" | "that" | "mention" | "any" | "the" | "and" | "")
-    };
+    let filler = |word: &&&str| matches!(**word, "for" | "about" | "and" | "then" | "");
     let skipped = words.iter().take_while(filler).count();
-    let trailing =
-        words[skipped..].iter().rev().take_while(|word| matches!(**word, "and" | "then" | "")).count();
+    let trailing = words[skipped..].iter().rev().take_while(filler).count();
     words[skipped..words.len() - trailing].join(" ")
 }

@@ -14,7 +14,7 @@ pub(crate) const DESCRIPTION: &str = "Prepares counting from one whole number to
 const DEFAULT_INTERVAL_MS: u64 = 40;
 
 /// Most numbers in one count.
-const MAX_NUMBERS: u64 = 10_000;
+const MAX_NUMBERS: u64 = 1_000;
 
 /// Longest count, in milliseconds.
 const MAX_TOTAL_MS: u64 = 120_000;

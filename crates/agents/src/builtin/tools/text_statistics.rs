@@ -1,22 +1,18 @@
 //! The `text_statistics` tool: counts what a text is made of.
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wireproof_protocol::cut_chars;
 
 use crate::ToolFailure;
 
 /// What the tool says about itself.
 pub(crate) const DESCRIPTION: &str = "Counts the words, characters (Unicode code points), sentences and lines of a \
-    text, its longest and most frequent words, and the seconds it takes to read at 200 words a minute. A word is a run \
-    of non-space characters with at least one letter or digit.";
+    text, and its longest word. A word is a run of non-space characters with at least one letter or digit.";
 
-/// Most frequent words given.
-const FREQUENT_WORDS: usize = 5;
-
-const WORDS_PER_MINUTE: f64 = 200.0;
+/// Most characters of the longest word that are given.
+const MAX_WORD: usize = 1_000;
 
 /// The text to look at.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,10 +42,8 @@ pub(crate) fn text_statistics(arguments: Arguments) -> Result<Value, ToolFailure
         "letters": text.chars().filter(|character| character.is_alphabetic()).count(),
         "sentences": sentences(&text),
         "lines": text.lines().count(),
-        "longest_word": longest,
+        "longest_word": cut_chars(longest, MAX_WORD),
         "longest_word_length": longest_length,
-        "most_frequent_words": most_frequent(&words),
-        "reading_seconds": (words.len() as f64 * 60.0 / WORDS_PER_MINUTE).round(),
     }))
 }
 
@@ -77,18 +71,6 @@ fn sentences(text: &str) -> usize {
     sentences + usize::from(open)
 }
 
-/// The words that occur most, whatever their case; equals in the order of their first place.
-fn most_frequent(words: &[&str]) -> Vec<Value> {
-    let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
-    for (place, word) in words.iter().enumerate() {
-        counts.entry(word.to_lowercase()).or_insert((0, place)).0 += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, (count, place))| (std::cmp::Reverse(*count), *place));
-    counts.truncate(FREQUENT_WORDS);
-    counts.into_iter().map(|(word, (count, _))| json!({ "word": word, "count": count })).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,11 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn names_the_longest_and_the_most_frequent() {
+    fn names_the_longest() {
         let value = statistics("The cat and the dog and the élève.");
         assert_eq!(value["longest_word"], "élève");
-        assert_eq!(value["most_frequent_words"][0], json!({ "word": "the", "count": 3 }));
-        assert_eq!(value["most_frequent_words"][1], json!({ "word": "and", "count": 2 }));
         assert_eq!(value["characters"], 34);
     }
 }
