@@ -81,6 +81,18 @@ pub struct Limits {
     pub run_seconds: f64,
     /// Seconds that a tool may take.
     pub tool_seconds: f64,
+    /// Bytes of a tool's arguments or result, as JSON; what is larger is cut, with a mark.
+    pub tool_result_bytes: usize,
+    /// Bytes that an agent may say in one event, as JSON.
+    pub event_bytes: usize,
+    /// Bytes of an answer, as JSON.
+    pub answer_bytes: usize,
+    /// Bytes of all events of a run but the last, as JSON.
+    pub run_bytes: usize,
+    /// Events of a run; deltas that go on with the one before count as one.
+    pub run_events: usize,
+    /// Tool calls of a run.
+    pub run_tools: usize,
     /// Seconds that a connection lives on after its token expired.
     pub token_grace_seconds: f64,
 }
@@ -119,6 +131,12 @@ impl Default for Limits {
             authenticate_seconds: 5.0,
             run_seconds: 300.0,
             tool_seconds: 60.0,
+            tool_result_bytes: 32 << 10,
+            event_bytes: 256 << 10,
+            answer_bytes: 256 << 10,
+            run_bytes: 1 << 20,
+            run_events: 2_000,
+            run_tools: 256,
             token_grace_seconds: 25.0,
         }
     }

@@ -7,7 +7,9 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolFailure};
-use wireproof_protocol::{ControlBody, ErrorCode, EventBody, MessageId, RunId, ThreadId, UserId};
+use wireproof_protocol::{
+    ControlBody, ErrorCode, EventBody, MessageId, RunId, ThreadId, UserId, cut_chars, shorten,
+};
 
 use crate::{
     error::Refusal,
@@ -18,6 +20,7 @@ use crate::{
 };
 
 mod asked;
+mod bounds;
 mod counts;
 mod driver;
 #[cfg(feature = "sabotage")]
@@ -26,11 +29,14 @@ mod recorder;
 mod recovery;
 mod registry;
 
+pub use bounds::RunBounds;
 pub use recovery::recover;
 use registry::{Registry, Slot};
 
 /// Hits of a search that an agent may ask for at once.
 const MOST_HITS: usize = 50;
+/// Characters of what was searched for that an excerpt shows.
+const MOST_HIT_CHARS: usize = 200;
 /// Characters of a message that become the title of its new thread.
 const TITLE_CHARS: usize = 60;
 
@@ -45,6 +51,8 @@ pub struct RunLimits {
     pub run: Duration,
     /// How long a cancelled agent has to stop by itself.
     pub grace: Duration,
+    /// How much a run may say.
+    pub bounds: RunBounds,
 }
 
 /// What a user asks of an agent.
@@ -163,7 +171,7 @@ impl Runs {
         let run_id = RunId::new();
         let (asked, request_id) = (Instant::now(), request.request.as_ref().map(|key| key.id.clone()));
         let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
-        let greeting = agent.greeting();
+        let greeting = bounds::greeting(agent.greeting());
         let first = if slot.is_queued() {
             EventBody::StatusUpdate {
                 status: "queued".to_owned(),
@@ -317,22 +325,32 @@ impl Runs {
         Arc::new(move |text, limit| {
             let (store, user_id) = (store.clone(), user_id.clone());
             Box::pin(async move {
+                let failed = || ToolFailure::new("internal", "The search failed.");
                 let found = store.search(&user_id, &text, limit.min(MOST_HITS)).await.map_err(|e| {
                     tracing::error!(%user_id, error = %e, "a search in the user's threads failed");
-                    ToolFailure { code: "internal".to_owned(), message: "The search failed.".to_owned() }
+                    failed()
                 })?;
-                Ok(found.into_iter().map(|hit| thread_hit(hit, &text)).collect())
+                // Large messages are looked through once more: that is no work for an async thread.
+                let hits = move || found.into_iter().map(|hit| thread_hit(hit, &text)).collect();
+                tokio::task::spawn_blocking(hits).await.map_err(|_| failed())
             })
         })
     }
 }
 
 fn title_of(content: &str) -> String {
-    let line = content.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(TITLE_CHARS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+    let mut line = String::new();
+    // Somewhat more than a title, so that what is cut off is noticed; a long message costs no more.
+    for word in content.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().take(4 * TITLE_CHARS));
+        if line.len() > 8 * TITLE_CHARS {
+            break;
+        }
     }
+    shorten(&line, TITLE_CHARS)
 }
 
 fn thread_hit(found: crate::store::FoundMessage, text: &str) -> ThreadHit {
@@ -346,17 +364,16 @@ fn thread_hit(found: crate::store::FoundMessage, text: &str) -> ThreadHit {
     }
 }
 
-/// About 80 characters on either side of the hit.
+/// About 80 characters on either side of the hit, cut between characters.
 fn excerpt(content: &str, text: &str) -> String {
-    let chars: Vec<char> = content.chars().collect();
-    let at = content
-        .to_lowercase()
-        .find(&text.to_lowercase())
-        .map_or(0, |byte| content.to_lowercase()[..byte].chars().count())
-        .min(chars.len());
-    let (start, end) = (at.saturating_sub(80), (at + text.chars().count() + 80).min(chars.len()));
-    let piece: String = chars[start..end].iter().collect();
-    let (before, after) = (if start > 0 { "…" } else { "" }, if end < chars.len() { "…" } else { "" });
+    const AROUND: usize = 80;
+    let lower = content.to_lowercase();
+    let at = lower.find(&text.to_lowercase()).map_or(0, |byte| lower[..byte].chars().count());
+    let start = cut_chars(content, at.saturating_sub(AROUND)).len();
+    let hit = text.chars().take(MOST_HIT_CHARS).count();
+    let piece = cut_chars(&content[start..], at.min(AROUND) + hit + AROUND);
+    let (before, after) =
+        (if start > 0 { "…" } else { "" }, if start + piece.len() < content.len() { "…" } else { "" });
     format!("{before}{}{after}", piece.trim())
 }
 
@@ -368,6 +385,19 @@ mod tests {
     fn a_title_is_one_short_line() {
         assert_eq!(title_of("  What\nis   17*23? "), "What is 17*23?");
         assert_eq!(title_of(&"é".repeat(100)).chars().count(), TITLE_CHARS + 1);
+        assert_eq!(title_of(&"ab ".repeat(30_000)).chars().count(), TITLE_CHARS + 1);
+    }
+
+    /// A title was cut inside a flag or a family, and half a character was shown.
+    #[test]
+    fn a_title_is_cut_between_characters() {
+        for character in ["👨‍👩‍👧‍👦", "🇩🇪", "e\u{301}\u{302}"] {
+            for lead in 50..60 {
+                let title = title_of(&format!("{}{}", "x".repeat(lead), character.repeat(20)));
+                let rest = title.trim_end_matches('…').trim_start_matches('x');
+                assert!(title.ends_with('…') && rest.replace(character, "").is_empty(), "{title}");
+            }
+        }
     }
 
     #[test]
@@ -375,5 +405,10 @@ mod tests {
         let text = format!("{}NEEDLE{}", "a ".repeat(200), " b".repeat(200));
         let piece = excerpt(&text, "needle");
         assert!(piece.contains("NEEDLE") && piece.chars().count() < 200);
+        let long = "w".repeat(60_000);
+        assert!(excerpt(&long, &long).chars().count() < 400);
+        let flags = "🇩🇪".repeat(500);
+        let piece = excerpt(&flags, "🇩🇪🇩🇪");
+        assert!(piece.replace("🇩🇪", "").trim_matches('…').is_empty(), "{piece}");
     }
 }

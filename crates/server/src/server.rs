@@ -391,6 +391,7 @@ fn build(
         queued: config.limits.queued_runs,
         run: Duration::from_secs_f64(config.limits.run_seconds),
         grace: AGENT_GRACE,
+        bounds: (&config.limits).into(),
     };
     let runs = Runs::new(store.clone(), agents, limits, metrics.clone(), traces, config.bugs.clone());
     let threads = Threads::new(store.clone());

@@ -52,6 +52,11 @@ impl Counts {
         }
     }
 
+    /// The agent went beyond a bound of a run.
+    pub fn exceeded(&self, code: &str) {
+        self.metrics.limit_hit(code);
+    }
+
     /// The run is over.
     pub fn ended(&self, outcome: &'static str, events: &[Event]) {
         self.stored(events.iter().map(|event| &event.body));

@@ -6,15 +6,18 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
     task::JoinHandle,
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
+use wireproof_agents::{Agent, AgentError, Answer, Emission, EmissionReceiver, RunContext, emissions};
 use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId};
 
-use super::{Runs, Slot, counts::Counts, recorder::Recorder};
+use super::{
+    Runs, Slot,
+    counts::Counts,
+    recorder::{NotTaken, Recorder},
+};
 use crate::{
     sabotage::Bug,
     store::{FinishRun, StoreError},
@@ -22,6 +25,8 @@ use crate::{
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
+/// Bytes of them that may wait.
+const EMISSION_BYTES: u32 = 1 << 20;
 /// How long to wait before a store that failed is offered the end of a run again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
@@ -51,7 +56,8 @@ impl Run {
         let queued = self.slot.is_queued();
         let agent_name = self.agent.name().to_owned();
         let mut recorder =
-            Recorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules);
+            Recorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules)
+                .bounded(runs.limits.bounds);
         #[cfg(feature = "sabotage")]
         recorder.make_mistakes(
             runs.bugs.clone(),
@@ -78,7 +84,7 @@ impl Run {
     }
 
     async fn work(&self, runs: &Runs, recorder: &mut Recorder) -> End {
-        let (emissions, mut said) = mpsc::channel(EMISSIONS);
+        let (emissions, mut said) = emissions(EMISSIONS, EMISSION_BYTES);
         let stop = CancellationToken::new();
         let context = RunContext {
             user_id: self.user_id.clone(),
@@ -110,8 +116,12 @@ impl Run {
             }
         };
         said.close();
-        while let Ok(emission) = said.try_recv() {
-            self.take(recorder, emission).or_else(|e| if end.is_ok() { Err(e) } else { Ok(()) })?;
+        while let Some(emission) = said.try_recv() {
+            if end.is_ok() {
+                self.take(recorder, emission)?;
+            } else {
+                let _ = recorder.take(emission, Instant::now(), crate::clock::unix_now());
+            }
         }
         end
     }
@@ -121,10 +131,9 @@ impl Run {
         runs: &Runs,
         recorder: &mut Recorder,
         agent: &mut JoinHandle<End>,
-        said: &mut mpsc::Receiver<Emission>,
+        said: &mut EmissionReceiver,
     ) -> Ended {
         let deadline = tokio::time::Instant::now() + runs.limits.run;
-        let mut batch = Vec::new();
         let mut open = true;
         loop {
             if recorder.has_events()
@@ -138,9 +147,11 @@ impl Run {
                 () = self.slot.cancelled.cancelled() => return Ended::ByUs(AgentError::Cancelled),
                 () = runs.draining.cancelled() => return Ended::ByUs(restarting()),
                 () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
-                taken = said.recv_many(&mut batch, EMISSIONS), if open => {
-                    open = taken > 0;
-                    for emission in batch.drain(..) {
+                first = said.recv(), if open => {
+                    open = first.is_some();
+                    // What is there already goes into one transaction, up to a bound.
+                    let more = std::iter::from_fn(|| said.try_recv());
+                    for emission in first.into_iter().chain(more).take(EMISSIONS) {
                         if let Err(e) = self.take(recorder, emission) {
                             return Ended::ByUs(e);
                         }
@@ -161,13 +172,17 @@ impl Run {
         runs: &Runs,
         recorder: &mut Recorder,
         agent: &mut JoinHandle<End>,
-        said: &mut mpsc::Receiver<Emission>,
+        said: &mut EmissionReceiver,
     ) {
         loop {
             tokio::select! {
                 Some(emission) = said.recv() => {
-                    // The run is ending: what breaks a rule now is left out.
-                    let _ = self.take(recorder, emission);
+                    // The run is ending: what breaks a rule or a bound now is left out, without a line of the log each.
+                    let _ = recorder.take(emission, Instant::now(), crate::clock::unix_now());
+                    if recorder.is_full() {
+                        // An agent that cannot say any more ends by itself, and soon.
+                        said.close();
+                    }
                     if recorder.has_events() && self.append(runs, recorder).await.is_err() {
                         return;
                     }
@@ -180,7 +195,14 @@ impl Run {
     fn take(&self, recorder: &mut Recorder, emission: Emission) -> Result<(), AgentError> {
         recorder
             .take(emission, Instant::now(), crate::clock::unix_now())
-            .map_err(|violation| self.broke_rules(&violation))
+            .map_err(|not_taken| match not_taken {
+                NotTaken::Rule(violation) => self.broke_rules(&violation),
+                NotTaken::Bound(exceeded) => {
+                    tracing::warn!(run_id = %self.run_id, agent = self.agent.name(), code = exceeded.code(), "an agent went beyond a bound: its run ends");
+                    self.counts.exceeded(exceeded.code());
+                    exceeded.into()
+                }
+            })
     }
 
     fn joined(&self, joined: Result<End, tokio::task::JoinError>) -> End {

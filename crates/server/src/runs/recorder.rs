@@ -5,14 +5,42 @@ use std::time::{Duration, Instant};
 use wireproof_agents::{AgentError, Answer, Emission};
 use wireproof_protocol::{
     Decision, Event, EventBody, EventId, MessageId, Outcome, RunError, RunId, RunPart, RunRules, ThreadId,
-    Timestamp, ToolError, Usage, UserId, Violation,
+    Timestamp, ToolCallId, ToolError, Usage, UserId, Violation,
 };
+
+use super::bounds::{self, Budget, Exceeded, Follows, RunBounds};
 
 #[cfg(feature = "sabotage")]
 pub mod faulty;
 
-/// The least time between two frames of deltas: 25 a second.
+/// The least time between two releases of deltas: 25 a second.
 const DELTA_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Why something that an agent said is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// It breaks a rule of a run.
+    #[error(transparent)]
+    Rule(#[from] Violation),
+    /// It is more than a run may say.
+    #[error(transparent)]
+    Bound(#[from] Exceeded),
+}
+
+/// A delta's kind, and whose arguments it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Thinking,
+    Message,
+    Arguments(ToolCallId),
+}
+
+/// A delta that waits for more of its stream, and the bytes of its text as JSON.
+struct Pending {
+    stream: Stream,
+    body: EventBody,
+    bytes: usize,
+}
 
 /// Writes the events of one run.
 pub struct Recorder {
@@ -23,8 +51,13 @@ pub struct Recorder {
     rules: RunRules,
     message_id: MessageId,
     step_number: u32,
-    /// Deltas that wait for more of their kind, and when they are due.
-    pending: Vec<EventBody>,
+    budget: Budget,
+    /// The bound that ends the run: from then on only the ends of tools are taken.
+    exceeded: Option<Exceeded>,
+    /// The stream of what was said last.
+    last: Option<Stream>,
+    /// Deltas in the order of their saying that wait for more of the last one's kind, and when they are due.
+    pending: Vec<Pending>,
     due: Option<Instant>,
     last_delta: Option<Instant>,
     events: Vec<Event>,
@@ -50,6 +83,9 @@ impl Recorder {
             rules,
             message_id,
             step_number: 0,
+            budget: Budget::new(RunBounds::NONE),
+            exceeded: None,
+            last: None,
             pending: Vec::new(),
             due: None,
             last_delta: None,
@@ -59,25 +95,73 @@ impl Recorder {
         }
     }
 
+    /// The same recorder, which takes from the agent no more than this.
+    pub fn bounded(self, bounds: RunBounds) -> Self {
+        Self { budget: Budget::new(bounds), ..self }
+    }
+
     /// Says that the agent begins.
     pub fn start(&mut self, message: String, now: Timestamp) -> Result<(), Violation> {
         self.push(EventBody::AgentStarted { message }, now)
     }
 
-    /// Takes what the agent says. Errs when the agent breaks the rules of a run.
-    pub fn take(&mut self, emission: Emission, at: Instant, now: Timestamp) -> Result<(), Violation> {
-        let body = match emission {
+    /// Takes what the agent says. Errs when the agent breaks the rules of a run or goes beyond its bounds.
+    pub fn take(&mut self, emission: Emission, at: Instant, now: Timestamp) -> Result<(), NotTaken> {
+        if let Some(exceeded) = self.exceeded
+            && !matches!(emission, Emission::ToolCompleted { .. })
+        {
+            return Err(exceeded.into());
+        }
+        let taken = self.take_within(emission, at, now);
+        if let Err(NotTaken::Bound(exceeded)) = taken {
+            self.exceeded.get_or_insert(exceeded);
+        }
+        taken
+    }
+
+    fn take_within(&mut self, mut emission: Emission, at: Instant, now: Timestamp) -> Result<(), NotTaken> {
+        let bytes = self.budget.measure(&mut emission)?;
+        let stream = match &emission {
             Emission::MessageDelta { delta } | Emission::ThinkingDelta { delta } if delta.is_empty() => {
                 return Ok(());
             }
+            Emission::MessageDelta { .. } => Some(Stream::Message),
+            Emission::ThinkingDelta { .. } => Some(Stream::Thinking),
+            Emission::ToolArgumentsDelta { tool_call_id, .. } => Some(Stream::Arguments(*tool_call_id)),
+            _ => None,
+        };
+        let joins = self
+            .pending
+            .last()
+            .is_some_and(|pending| Some(pending.stream) == stream && self.budget.joins(pending.bytes, bytes));
+        let follows = match joins {
+            true => Follows::Joined,
+            false if stream.is_some() && stream == self.last => Follows::Continues,
+            false => Follows::Apart,
+        };
+        self.budget.charge(&emission, bytes, follows)?;
+        self.last = stream;
+        let body = self.body(emission);
+        match stream {
+            Some(stream) => self.delta(Pending { stream, body, bytes }, joins, at, now)?,
+            None => {
+                self.flush(now)?;
+                self.push(body, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn body(&self, emission: Emission) -> EventBody {
+        match emission {
             Emission::MessageDelta { delta } => {
-                return self.delta(EventBody::MessageDelta { message_id: self.message_id, delta }, at, now);
+                EventBody::MessageDelta { message_id: self.message_id, delta }
             }
             Emission::ThinkingDelta { delta } => {
-                return self.delta(EventBody::ThinkingDelta { message_id: self.message_id, delta }, at, now);
+                EventBody::ThinkingDelta { message_id: self.message_id, delta }
             }
             Emission::ToolArgumentsDelta { tool_call_id, delta } => {
-                return self.delta(EventBody::ToolArgumentsDelta { tool_call_id, delta }, at, now);
+                EventBody::ToolArgumentsDelta { tool_call_id, delta }
             }
             Emission::Thinking { reasoning } => {
                 EventBody::AgentThinking { reasoning, step_number: self.step_number + 1 }
@@ -93,23 +177,28 @@ impl Recorder {
                 EventBody::ToolCompleted { tool_call_id, tool_name, result, error, duration_ms }
             }
             Emission::Status { status, detail } => EventBody::StatusUpdate { status, detail },
-        };
-        self.flush(now)?;
-        self.push(body, now)
+        }
     }
 
     /// Holds a delta back for more of its kind; the first one of a run is never held.
-    fn delta(&mut self, body: EventBody, at: Instant, now: Timestamp) -> Result<(), Violation> {
+    fn delta(&mut self, next: Pending, joins: bool, at: Instant, now: Timestamp) -> Result<(), Violation> {
         let due = self.last_delta.map_or(at, |last| last + DELTA_INTERVAL);
         #[cfg(feature = "sabotage")]
         let due =
             if self.faults.hold_back() && self.last_delta.is_some() { at + DELTA_INTERVAL } else { due };
         if due <= at && self.pending.is_empty() {
             self.last_delta = Some(at);
-            return self.push(body, now);
+            return self.push(next.body, now);
         }
-        if !self.pending.iter_mut().any(|pending| join(pending, &body)) {
-            self.pending.push(body);
+        // Only the last one takes more: what was said in turns is heard in turns.
+        match self.pending.last_mut().filter(|_| joins) {
+            Some(last) => {
+                if let (Some(text), Some(more)) = (last.body.delta_mut(), next.body.delta()) {
+                    text.push_str(more);
+                    last.bytes += next.bytes;
+                }
+            }
+            None => self.pending.push(next),
         }
         self.due.get_or_insert(due);
         Ok(())
@@ -135,7 +224,7 @@ impl Recorder {
 
     fn flush(&mut self, now: Timestamp) -> Result<(), Violation> {
         self.due = None;
-        std::mem::take(&mut self.pending).into_iter().try_for_each(|body| self.push(body, now))
+        std::mem::take(&mut self.pending).into_iter().try_for_each(|pending| self.push(pending.body, now))
     }
 
     fn push(&mut self, body: EventBody, now: Timestamp) -> Result<(), Violation> {
@@ -171,6 +260,11 @@ impl Recorder {
         self.events = events;
     }
 
+    /// True when the agent went beyond a bound.
+    pub fn is_full(&self) -> bool {
+        self.exceeded.is_some()
+    }
+
     /// True when there are events to append.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
@@ -203,6 +297,7 @@ impl Recorder {
     /// An answer must be what its deltas said, and leave no tool open.
     fn check_answer(&self, answer: Answer) -> Result<Answer, AgentError> {
         let text = self.rules.text().1;
+        self.budget.check_answer(&answer.final_response)?;
         let failed =
             |message: &str| AgentError::Failed { code: "agent_broke_rules".into(), message: message.into() };
         if !text.is_empty() && text != answer.final_response {
@@ -252,33 +347,17 @@ impl Recorder {
                 usage: Usage::default(),
                 duration_ms,
             },
-            Err(AgentError::Failed { code, message }) => EventBody::AgentCompleted {
-                outcome: Outcome::Failed,
-                message_id: begun,
-                final_response: None,
-                error: Some(RunError { code, message }),
-                usage: Usage::default(),
-                duration_ms,
-            },
+            Err(AgentError::Failed { code, message }) => {
+                let (code, message) = bounds::failure(code, message);
+                EventBody::AgentCompleted {
+                    outcome: Outcome::Failed,
+                    message_id: begun,
+                    final_response: None,
+                    error: Some(RunError { code, message }),
+                    usage: Usage::default(),
+                    duration_ms,
+                }
+            }
         }
-    }
-}
-
-/// Puts a delta behind another of the same kind and target.
-fn join(pending: &mut EventBody, next: &EventBody) -> bool {
-    match (pending, next) {
-        (EventBody::MessageDelta { delta, .. }, EventBody::MessageDelta { delta: more, .. })
-        | (EventBody::ThinkingDelta { delta, .. }, EventBody::ThinkingDelta { delta: more, .. }) => {
-            delta.push_str(more);
-            true
-        }
-        (
-            EventBody::ToolArgumentsDelta { tool_call_id: a, delta },
-            EventBody::ToolArgumentsDelta { tool_call_id: b, delta: more },
-        ) if a == b => {
-            delta.push_str(more);
-            true
-        }
-        _ => false,
     }
 }

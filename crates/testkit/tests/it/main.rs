@@ -6,6 +6,8 @@ mod acting;
 mod admin;
 mod admission;
 mod attacks;
+mod bad_user;
+mod bounds;
 mod conformance;
 mod contract;
 mod drain;

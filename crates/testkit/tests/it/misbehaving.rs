@@ -237,8 +237,11 @@ async fn an_agent_that_says_very_much_loses_nothing() {
             }
             answer(&said)
         })])
-        // The client shares its threads with the server: it may be behind for a moment.
-        .config(|config| config.limits.queue_hard_bytes = 64 << 20)
+        .config(|config| {
+            // The client shares its threads with the server: it may be behind for a moment.
+            config.limits.queue_hard_bytes = 64 << 20;
+            (config.limits.run_bytes, config.limits.run_events, config.limits.run_tools) = (0, 0, 0);
+        })
         .start()
         .await;
     let ada = server.user("ada").connect().await;

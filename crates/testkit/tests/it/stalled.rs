@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use wireproof_agents::Agent;
 use wireproof_protocol::{Event, Position, ToolCallId};
+use wireproof_server::Config;
 use wireproof_testkit::{TestClient, TestServer, TestUser, event};
 
 use crate::{
@@ -32,6 +33,11 @@ fn chatty(name: &'static str, pieces: usize, pause_ms: u64) -> Arc<dyn Agent> {
         }
         answer("done")
     })
+}
+
+/// A run that says more than others may.
+fn unbounded_runs(config: &mut Config) {
+    (config.limits.run_bytes, config.limits.run_events, config.limits.run_tools) = (0, 0, 0);
 }
 
 async fn slow_consumers(server: &TestServer) -> u64 {
@@ -80,6 +86,7 @@ async fn resumes_completely(user: &TestUser, witness: &TestClient, read: &[Event
 async fn a_client_that_does_not_read_is_closed_with_4008_and_resumes_completely() {
     let server = TestServer::builder()
         .agents([chatty("chatty", 400, 0)])
+        .config(unbounded_runs)
         .config(|config| {
             config.limits.queue_soft_bytes = SOFT;
             config.limits.queue_hard_bytes = HARD;
@@ -107,6 +114,7 @@ async fn a_client_that_does_not_read_is_closed_with_4008_and_resumes_completely(
 async fn a_client_that_reads_again_in_time_catches_up_from_the_log() {
     let server = TestServer::builder()
         .agents([chatty("chatty", 400, 0)])
+        .config(unbounded_runs)
         .config(|config| config.limits.queue_soft_bytes = SOFT)
         .config(|config| config.limits.queue_hard_bytes = 64 << 20)
         .start()
@@ -135,6 +143,7 @@ async fn a_client_that_reads_again_in_time_catches_up_from_the_log() {
 async fn a_client_that_takes_nothing_for_too_long_is_closed_with_4008() {
     let server = TestServer::builder()
         .agents([chatty("chatty", 400, 0)])
+        .config(unbounded_runs)
         .config(|config| {
             config.limits.queue_hard_bytes = 64 << 20;
             // Longer than a busy machine keeps the witness from reading.

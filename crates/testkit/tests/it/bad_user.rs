@@ -1,0 +1,147 @@
+//! One account does the worst of everything at once, beside a user who does nothing wrong.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use wireproof_agents::Emission;
+use wireproof_protocol::{EventBody, Outcome, Position, RunId, ToolCallId};
+use wireproof_testkit::{Script, TestClient, TestServer, TestUser, answer_to};
+
+use crate::wire::Wire;
+
+/// The most that one message may store with default settings, and the most memory that one run may take.
+const STORED: usize = 2 << 20;
+const MEMORY_KIB: usize = 20 << 10;
+/// Messages that a user may send at once, and runs that may go on at once.
+const BURST: usize = 20;
+const AT_ONCE: usize = 4;
+
+fn large(bytes: usize) -> String {
+    "x".repeat(bytes)
+}
+
+/// Agents that say the worst in each way there is.
+fn worst() -> Vec<Script> {
+    let deep = (0..500).fold(json!(1), |inner, _| json!({ "a": [inner] }));
+    let call = ToolCallId::new();
+    let status = Emission::Status { status: "s".to_owned(), detail: Some(large(1_000)) };
+    vec![
+        Script::named("results")
+            .tool("t", json!({ "a": large(2 << 20) }), json!([large(2 << 20)]))
+            .times(100),
+        Script::named("thinks").thinks(&large(200_000)).times(1_000),
+        Script::named("streams").says(&"\u{1}".repeat(10_000)).times(1_000),
+        Script::named("argues")
+            .emits(Emission::ToolArgumentsDelta { tool_call_id: call, delta: large(999) })
+            .times(99_999),
+        Script::named("floods").floods(status),
+        Script::named("deep").tool("t", json!({ "deep": deep }), deep.clone()).times(1_000),
+        Script::named("answers").answers(&large(20 << 20)),
+        Script::named("fails").fails(&large(1 << 20), &large(20 << 20)),
+    ]
+}
+
+/// Messages that were costly to the builtin agent.
+fn messages() -> [String; 4] {
+    [
+        "Count from 1 to 1000 without pause. ".repeat(16),
+        format!("{} {}", "`{` ".repeat(7_500), "get $.a, ".repeat(3_000)),
+        "Search my threads for x. ".repeat(16),
+        format!("How many words are in this message? {}", "a b. ".repeat(13_000)),
+    ]
+}
+
+/// The most memory that this process took so far, in KiB.
+fn peak_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Sends everything at once on one connection, and reads nothing on seven more.
+async fn misbehave(server: &TestServer, bad: &TestUser, client: &TestClient) -> Vec<RunId> {
+    let mut silent = Vec::new();
+    for _ in 0..7 {
+        let mut wire = Wire::dial_narrow(server.address()).await;
+        wire.open(&bad.token()).await;
+        silent.push(wire);
+    }
+    let by_agent = worst()
+        .into_iter()
+        .map(|agent| json!({ "agent": wireproof_agents::Agent::name(&agent), "content": large(60_000) }));
+    let by_rule = messages().map(|content| json!({ "agent": "builtin", "content": content }));
+    let mut frames: Vec<Value> = by_agent.chain(by_rule).cycle().take(BURST).collect();
+    for (number, frame) in frames.iter_mut().enumerate() {
+        (frame["type"], frame["id"]) = (json!("chat"), json!(format!("worst-{number}")));
+        client.send(&*frame).await;
+    }
+    for _ in 0..30 {
+        client.send_raw("{\"type\":").await;
+        client.send(json!({ "type": "get_history", "limit": 100 })).await;
+    }
+    let rest = bad.rest();
+    join_all((0..20).map(|_| rest.get("/api/threads?limit=100"))).await;
+    let mut runs = Vec::new();
+    for number in 0..BURST {
+        let answer = client.expect(answer_to(&format!("worst-{number}"))).await;
+        if let Ok(run_id) = serde_json::from_value(answer["run_id"].clone()) {
+            runs.push(run_id);
+        }
+    }
+    for run_id in &runs {
+        client.expect_run_completed(*run_id).await;
+    }
+    drop(silent);
+    runs
+}
+
+/// One message stored up to 244 MB and took up to 680 MB of memory; another user's write waited 6.5 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn heavy_one_account_does_the_worst_and_the_other_user_does_not_notice() {
+    let agents = worst().into_iter().map(|script| std::sync::Arc::new(script) as _).collect::<Vec<_>>();
+    let server = TestServer::builder().agents(agents).start().await;
+    let (bad, good) = (server.user("bad"), server.user("good"));
+    let worst = bad.connect().await.with_deadline(Duration::from_secs(60));
+    let quiet = good.connect().await.with_deadline(Duration::from_secs(60));
+    let before = peak_kib();
+
+    let behave = async {
+        let mut slowest = Duration::ZERO;
+        for number in 0..10 {
+            let began = Instant::now();
+            let run = quiet.chat(&format!("What is {number}+3?")).await;
+            let run = quiet.expect_run_completed(run.run_id).await;
+            assert_eq!(run.outcome(), Some(Outcome::Success));
+            assert!(run.final_response().unwrap().contains(&format!("= {}.", number + 3)));
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    };
+    let (runs, slowest) = tokio::join!(misbehave(&server, &bad, &worst), behave);
+    server.idle().await;
+
+    assert!(slowest < Duration::from_secs(5), "a run of the good user took {slowest:?}");
+    // The client of the bad user keeps every frame as text, as JSON and as an event: some four times what was stored.
+    let took = peak_kib() - before;
+    let most = AT_ONCE * MEMORY_KIB + 4 * BURST * STORED / 1024 / 2;
+    assert!(took < most, "{took} KiB of memory, at most {most}");
+    assert!((AT_ONCE..=BURST).contains(&runs.len()), "{} runs", runs.len());
+    let log = server.user("bad").connect_at(Position { seq: 0, ..worst.position().unwrap() }).await;
+    log.barrier().await;
+    for run_id in runs {
+        let run = log.run(run_id);
+        run.check().unwrap();
+        let bytes: usize = run.events.iter().map(|event| serde_json::to_string(event).unwrap().len()).sum();
+        assert!(bytes < STORED, "{bytes} bytes of {:?}", run.kinds().last());
+        let ends = run.events.iter().filter(|event| matches!(event.body, EventBody::AgentCompleted { .. }));
+        assert_eq!(ends.count(), 1);
+    }
+    assert!(files_bytes(server.data_dir()) < BURST * STORED + (48 << 20));
+}
+
+/// The bytes of all files of the store.
+fn files_bytes(folder: &std::path::Path) -> usize {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len() as usize).sum()
+}
