@@ -36,6 +36,10 @@ const BENCHES: [(&str, &str); 15] = [
         "stall",
         "a user's runs under load, without and with 1,000 clients that never read, and what those cost",
     ),
+    (
+        "bad-user",
+        "others' runs, memory and disk beside one account that does its worst, against a harmless one",
+    ),
     ("storm", "10,000 clients that come back at once after a kill, and a user's runs meanwhile"),
     (
         "deletion",

@@ -56,6 +56,7 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "fault-proxy" => measure::proxy::proxy(),
         "judge" => measure::judge::judge(),
         "limits" => measure::limits::limits().await,
+        "bad-user" => measure::bad_user::bad_user().await,
         "stall" => measure::stall::stall().await,
         "storm" => measure::storm::storm().await,
         "resume" => measure::latency::resume().await,

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+pub mod bad_user;
 pub mod deletion;
 pub mod handshakes;
 pub mod judge;

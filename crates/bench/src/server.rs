@@ -37,7 +37,8 @@ pub enum Kind {
 
 /// Settings that lift the limits of a user where a benchmark needs many of one.
 pub const LIFTED: &str = "[limits]\nconnections_per_user = 0\nconcurrent_runs = 0\nmessages_per_minute = 0\n\
-    other_frames_per_minute = 0\nbytes_per_minute = 0\nhandshakes_per_second = 0\nhandshakes_in_progress = 0\n";
+    other_frames_per_minute = 0\nbytes_per_minute = 0\nhandshakes_per_second = 0\nhandshakes_in_progress = 0\n\
+    run_bytes = 0\nrun_events = 0\nrun_tools = 0\n";
 
 /// `wireproof-bench serve CONFIG DATA_DIR ADDRESS`: the server with the probe agents, until it is killed.
 pub async fn serve(arguments: &[String]) -> Result<()> {

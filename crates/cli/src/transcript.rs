@@ -90,11 +90,7 @@ fn ending(outcome: Outcome, error: Option<&RunError>, duration_ms: f64) -> Strin
 /// A text on one line, cut when it is long.
 pub(crate) fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = printable_line(&line);
-    match line.char_indices().nth(WIDTH) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.into_owned(),
-    }
+    wireproof_protocol::shorten(&printable_line(&line), WIDTH)
 }
 
 fn quoted(text: &str) -> String {

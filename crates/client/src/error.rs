@@ -135,7 +135,7 @@ pub enum RecvError {
     #[error(transparent)]
     Ended(Box<Ended>),
     /// A frame came that is not of the protocol; the connection still stands.
-    #[error("{cause}; it begins {:?}", .text.chars().take(120).collect::<String>())]
+    #[error("{cause}; it begins {:?}", wireproof_protocol::cut_chars(.text, 120))]
     Unreadable {
         /// The frame.
         text: String,

@@ -93,7 +93,6 @@ fn milliseconds(at: &Duration) -> String {
 
 /// The text in one line of at most so many characters.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
-    let end = text.char_indices().nth(most).map(|(end, _)| end);
-    let short = text[..end.unwrap_or(text.len())].replace(['\n', '\r', '\t'], " ");
-    format!("{}{}", printable_line(&short), if end.is_some() { "…" } else { "" })
+    let line = wireproof_protocol::shorten(text, most).replace(['\n', '\r', '\t'], " ");
+    printable_line(&line).into_owned()
 }

@@ -65,8 +65,6 @@ impl Seen {
 
     /// The frame in one short line, for sentences about failures.
     pub fn brief(&self) -> String {
-        let shown: String = self.text.chars().take(160).collect();
-        let rest = if shown.len() < self.text.len() { "…" } else { "" };
-        format!("{shown}{rest}")
+        wireproof_protocol::shorten(&self.text, 160)
     }
 }

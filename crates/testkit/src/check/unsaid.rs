@@ -24,10 +24,7 @@ pub(super) fn clean(target: &Target, result: &mut CheckResult) {
         .filter(|token| token.len() >= TELLING)
         .collect();
     blank(&given, &mut result.what);
-    if let Some((end, _)) = result.what.char_indices().nth(MOST) {
-        result.what.truncate(end);
-        result.what.push('…');
-    }
+    result.what = wireproof_protocol::shorten(&result.what, MOST);
     if result.history.iter().any(|op| op.f == Action::Close && op.text.contains(TOO_MUCH)) {
         result.history.drain(..result.history.len().saturating_sub(LAST));
     }

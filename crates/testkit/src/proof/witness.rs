@@ -198,9 +198,7 @@ pub(super) fn tell_op(op: &Op) -> String {
     tell("head=", op.head.map(|head| head.to_string()));
     tell("resumed=", op.resumed.map(|resumed| resumed.to_string()));
     tell("id=", op.request.clone());
-    let shown: String = op.text.chars().take(SHOWN).collect();
-    let rest = if shown.len() < op.text.len() { "…" } else { "" };
-    let shown = Some(format!("{shown}{rest}")).filter(|shown| !shown.is_empty());
+    let shown = Some(wireproof_protocol::shorten(&op.text, SHOWN)).filter(|shown| !shown.is_empty());
     tell("", shown);
     text
 }
