@@ -209,7 +209,7 @@ async fn a_search_reaches_the_runs_own_threads_only() {
                 created_at: 1.0,
             };
             let found = hit(ThreadId::generate(), format!("whales of {owner} sing"));
-            let question = hit(own_thread, "…whales of user 7 please".to_owned());
+            let question = hit(own_thread.clone(), "…whales of user 7 please".to_owned());
             Box::pin(async { Ok(vec![question, found]) })
         });
         run(&agent, context, received)
