@@ -23,7 +23,7 @@ const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 
 /// The benchmarks and what each measures.
-const BENCHES: [(&str, &str); 15] = [
+const BENCHES: [(&str, &str); 16] = [
     ("server-start", "TestServer from call to accepting; 200 in one process"),
     ("first-run", "start, connect with a token, the five events of a run, all stored"),
     ("agent-started", "request to agent_started with 1,000 connections busy; five events when idle"),
