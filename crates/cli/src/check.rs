@@ -51,6 +51,9 @@ pub(crate) struct Check {
     /// How long the server may take for a handshake, and for an answer over HTTP.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     timeout: Duration,
+    /// Take whatever certificate the server shows; the report says so.
+    #[arg(long, conflicts_with_all = ["ca", "embedded"])]
+    insecure: bool,
     /// Leave out the checks that take more than a second or so.
     #[arg(long)]
     quick: bool,

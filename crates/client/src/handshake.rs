@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
+    WebSocketStream,
     tungstenite::{
         Error as WsError,
         client::IntoClientRequest,
@@ -23,6 +23,7 @@ use crate::{
     error::{Ended, OpenError, SendError},
     stream::Stream,
     token::token_fault,
+    upgrade::{Failure, upgrade},
 };
 
 /// How a client says who it is.
@@ -50,6 +51,7 @@ pub struct Connect {
     from: Option<IpAddr>,
     pub(crate) within: Duration,
     max_message: usize,
+    any_subprotocol: bool,
     #[cfg(feature = "tls")]
     trust: crate::trust::Trust,
 }
@@ -65,6 +67,7 @@ impl Connect {
             from: None,
             within: Duration::from_secs(10),
             max_message: 16 << 20,
+            any_subprotocol: false,
             #[cfg(feature = "tls")]
             trust: crate::trust::Trust::default(),
         }
@@ -108,6 +111,12 @@ impl Connect {
     /// With another limit, in bytes, for what the server may send in one frame (16 MiB).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
+        self
+    }
+
+    /// Taking whatever subprotocol the server selects, also one that was not offered: for who judges that by itself.
+    pub fn any_subprotocol(mut self) -> Self {
+        self.any_subprotocol = true;
         self
     }
 
@@ -218,8 +227,10 @@ impl Connect {
             .write_buffer_size(4 << 10)
             .max_message_size(Some(self.max_message))
             .max_frame_size(Some(self.max_message));
-        let upgraded = client_async_with_config(request, stream, Some(config)).await;
-        upgraded.map(|(socket, _)| socket).map_err(|error| refused(address, error))
+        upgrade(request, stream, config, self.any_subprotocol).await.map_err(|failure| match failure {
+            Failure::Socket(error) => refused(address, error),
+            Failure::Header(why) => OpenError::NotUnderstood { address: address.to_owned(), why },
+        })
     }
 
     #[cfg(feature = "tls")]

@@ -13,6 +13,7 @@ mod stream;
 mod token;
 #[cfg(feature = "tls")]
 mod trust;
+mod upgrade;
 mod welcome;
 
 pub use client::{Client, Update};

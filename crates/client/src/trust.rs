@@ -11,9 +11,14 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{
         CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+            verify_server_name,
+        },
         crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        server::ParsedCertificate,
     },
 };
 
@@ -25,6 +30,8 @@ pub struct Trust {
     more: Vec<CertificateDer<'static>>,
     /// The one certificate that is taken.
     pinned: Option<CertificateDer<'static>>,
+    /// Every certificate is taken.
+    insecure: bool,
     config: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
@@ -35,7 +42,8 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    /// The system's roots, and the certificates of a PEM file beside them.
+    /// The system's roots, and the certificates of a PEM file beside them: as roots, and as the server's own. One that is
+    /// both a root and the server's own, as `openssl req -x509` makes it, is taken for the names that it bears.
     pub fn with_pem_file(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { more: read(path.as_ref())?, ..Self::default() })
     }
@@ -43,6 +51,11 @@ impl Trust {
     /// The first certificate of a PEM file and no other, whatever name it bears: for who knows the server's own file.
     pub fn pinned_to_pem_file(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { pinned: read(path.as_ref())?.into_iter().next(), ..Self::default() })
+    }
+
+    /// Every certificate, whoever made it: for who says so on the command line.
+    pub fn insecure() -> Self {
+        Self { insecure: true, ..Self::default() }
     }
 
     /// Shakes hands with the server of this name or address.
@@ -60,26 +73,37 @@ impl Trust {
         Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))
     }
 
-    fn config(&self) -> io::Result<Arc<ClientConfig>> {
+    /// The settings for TLS; HTTP clients of the same server take them as well.
+    pub fn config(&self) -> io::Result<Arc<ClientConfig>> {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
+        let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let mut config = match &self.pinned {
-            Some(certificate) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinned {
-                    certificate: certificate.clone(),
-                    provider,
-                }))
-                .with_no_client_auth(),
-            None => builder.with_root_certificates(self.roots()?).with_no_client_auth(),
-        };
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(provider)?)
+            .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(self.config.get_or_init(|| Arc::new(config)).clone())
+    }
+
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ServerCertVerifier>> {
+        let rule = match &self.pinned {
+            _ if self.insecure => Rule::Any,
+            Some(certificate) => Rule::One(certificate.clone()),
+            None => {
+                let roots =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider.clone());
+                match roots.build() {
+                    Ok(roots) => Rule::Known { roots, own: self.more.clone() },
+                    // No root at all: nothing is trusted, and the handshake says so.
+                    Err(_) => Rule::None,
+                }
+            }
+        };
+        Ok(Arc::new(Verifier { rule, provider }))
     }
 
     fn roots(&self) -> io::Result<RootCertStore> {
@@ -102,25 +126,47 @@ fn read(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-/// Takes one certificate; that its owner is at the other end the handshake's signature proves as ever.
+/// Decides which certificate is taken; that its owner is at the other end the handshake's signature proves as ever.
 #[derive(Debug)]
-struct Pinned {
-    certificate: CertificateDer<'static>,
+struct Verifier {
+    rule: Rule,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+#[derive(Debug)]
+enum Rule {
+    /// This one, whatever name it bears.
+    One(CertificateDer<'static>),
+    /// One that a root vouches for, and one of the server's own for its names.
+    Known { roots: Arc<WebPkiServerVerifier>, own: Vec<CertificateDer<'static>> },
+    /// Every one.
+    Any,
+    /// No one: there are no roots.
+    None,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match *shown == self.certificate {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        match &self.rule {
+            Rule::Any => Ok(ServerCertVerified::assertion()),
+            Rule::One(certificate) if certificate == shown => Ok(ServerCertVerified::assertion()),
+            Rule::One(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            Rule::None => Err(CertificateError::UnknownIssuer.into()),
+            Rule::Known { roots, own } => {
+                let verified = roots.verify_server_cert(shown, between, name, ocsp, now);
+                if verified.is_err() && own.contains(&shown.clone().into_owned()) {
+                    verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+                    return Ok(ServerCertVerified::assertion());
+                }
+                verified
+            }
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use wireproof_client::{Connect, OpenError};
 
 async fn listener() -> io::Result<(TcpListener, String)> {
@@ -52,4 +56,48 @@ async fn an_address_that_is_none_is_refused_before_any_packet() {
 async fn an_encrypted_address_is_refused_where_tls_is_not_built_in() {
     let error = Connect::to("wss://localhost/ws").open().await.unwrap_err();
     assert!(matches!(error, OpenError::Url { .. }) && error.to_string().contains("TLS"), "{error}");
+}
+
+/// A peer that answers one handshake with these headers beside the proof, and with 101.
+async fn selecting(headers: &'static str) -> String {
+    let (listener, url) = listener().await.unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let proof = derive_accept_key(key.as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Yes\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: {proof}\r\n{headers}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // Until the client hangs up.
+        let _ = stream.read_buf(&mut Vec::new()).await;
+    });
+    url
+}
+
+/// A server that selected none of the subprotocols was refused, though RFC 6455 leaves that to the server; so was one whose
+/// `Connection` has more words than one.
+#[tokio::test]
+async fn a_server_may_select_no_subprotocol_and_none_that_was_not_offered() {
+    let offer = |url: String| Connect::to(url).header("sec-websocket-protocol", "one, two");
+    for taken in ["Connection: Upgrade", "Connection: keep-alive, upgrade\r\nSec-WebSocket-Protocol: two"] {
+        let opened = offer(selecting(taken).await).open().await;
+        assert!(opened.is_ok(), "{taken}: {opened:?}");
+    }
+    for (refused, word) in [
+        ("Connection: Upgrade\r\nSec-WebSocket-Protocol: three", "\"three\""),
+        ("Connection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate", "permessage-deflate"),
+        ("Connection: close", "connection"),
+    ] {
+        let error = offer(selecting(refused).await).open().await.unwrap_err();
+        assert!(matches!(error, OpenError::NotUnderstood { .. }), "{refused}: {error}");
+        assert!(error.to_string().contains(word), "{refused}: {error}");
+    }
+    let unoffered = selecting("Connection: Upgrade\r\nSec-WebSocket-Protocol: three").await;
+    assert!(offer(unoffered).any_subprotocol().open().await.is_ok());
 }

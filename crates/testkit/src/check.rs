@@ -12,11 +12,15 @@ use std::{fmt, future::Future, pin::Pin};
 
 use serde::{Deserialize, Serialize};
 
+mod alive;
+mod allowance;
 mod door;
 pub mod embedded;
+mod foreign;
 pub mod judge;
 mod later;
 pub mod list;
+mod look;
 mod need;
 #[cfg(feature = "sabotage")]
 pub mod prove;
@@ -78,6 +82,8 @@ pub enum Pace {
     Quick,
     /// Not with `--quick`: it takes more than a second or so.
     Full,
+    /// Always, alone and before all others: what it breaks would be blamed on them.
+    First,
     /// Always, alone: it measures, or counts what all others do as well.
     Alone,
     /// Alone, and not with `--quick`.
@@ -87,7 +93,7 @@ pub enum Pace {
 impl Pace {
     /// True when no other check may run meanwhile.
     pub fn is_alone(self) -> bool {
-        matches!(self, Pace::Alone | Pace::FullAlone)
+        matches!(self, Pace::First | Pace::Alone | Pace::FullAlone)
     }
 }
 

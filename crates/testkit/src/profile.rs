@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 mod frames;
+mod names;
 mod sections;
 mod template;
 
@@ -116,8 +117,9 @@ impl Profile {
 
     /// One from its text.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
-        toml::from_str(text)
-            .map_err(|error| ProfileError::Broken { name: name.to_owned(), why: error.to_string() })
+        let broken = |why| ProfileError::Broken { name: name.to_owned(), why };
+        let profile = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
+        names::wrong(text).map_or(Ok(profile), |why| Err(broken(why)))
     }
 
     /// What a frame is, by its type.

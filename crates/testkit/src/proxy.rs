@@ -103,6 +103,7 @@ impl FaultProxy {
             next_toxic: AtomicU64::new(1),
             journal: Arc::new(Journal::new()),
             links: Mutex::default(),
+            ended: watch::Sender::default(),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self { shared, accepting })
@@ -217,6 +218,13 @@ impl FaultProxy {
     /// How many connections are open.
     pub fn open(&self) -> usize {
         self.shared.links().known.values().filter(|known| known.end.is_none()).count()
+    }
+
+    /// Waits until more connections than this have ended, and gives how many it were.
+    pub async fn ended(&self, known: u64) -> u64 {
+        let mut ended = self.shared.ended.subscribe();
+        // The sender is kept for as long as there are connections.
+        ended.wait_for(|ended| *ended > known).await.map_or(known, |ended| *ended)
     }
 
     /// The number of the latest connection that came from this address.

@@ -29,6 +29,9 @@ pub struct Report {
     pub target: String,
     /// The profile by which it was judged.
     pub profile: String,
+    /// True when nobody looked at the server's certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
     /// What chance was made of.
     pub seed: u64,
     /// The command that judges the same server again, without what picks checks.
@@ -111,6 +114,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             target: target.url().to_owned(),
             profile: target.profile().name.clone(),
+            insecure: target.is_insecure(),
             seed,
             command: format!("wireproof check {} --profile {}", target.url(), target.profile().name),
             began: now.map_or(0.0, |now| (now.saturating_sub(took)).as_secs_f64()),
@@ -158,6 +162,13 @@ impl Report {
             parts.push(format!("{} broken off: the server went away", count(Verdict::Gone)));
         }
         format!("{} checks: {}, in {:.1} s", self.checks.len(), parts.join(", "), self.seconds)
+    }
+
+    /// What has to be known beside the verdicts.
+    pub fn caution(&self) -> Option<&'static str> {
+        self.insecure.then_some(
+            "The server's certificate was not verified (--insecure): who was judged is not certain.",
+        )
     }
 
     /// True when something was put to the test and nothing failed.

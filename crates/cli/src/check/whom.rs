@@ -34,6 +34,9 @@ impl Whom {
         if let Some(ca) = &check.ca {
             target = target.trusting(ca).map_err(usage)?;
         }
+        if check.insecure {
+            target = target.insecure().map_err(usage)?;
+        }
         Ok(Self::At(Box::new(target), command(check, url)))
     }
 
@@ -57,6 +60,9 @@ impl Whom {
         let reached = judge.reach(self.target()).await;
         Ok(reached.map_err(|error| match error {
             TargetError::Refused(why) => Stop::Refused(format!("{why}. {ADMIT}")),
+            TargetError::Unreachable(why) if why.contains("certificate") => {
+                Stop::Unreachable(format!("{why}. {TRUST}. {FIND}"))
+            }
             TargetError::Unreachable(why) => Stop::Unreachable(format!("{why}. {FIND}")),
             other => Stop::Usage(other.to_string()),
         })?)
@@ -70,6 +76,7 @@ impl Whom {
 }
 
 const ADMIT: &str = "Give the server's key with --data-dir or --secret-file, or tokens with --token-file";
+const TRUST: &str = "Trust its certificate with --ca FILE, or judge it unverified with --insecure";
 const FIND: &str =
     "Nothing was checked. Is the server running, is this its address and path, and does --profile fit it?";
 
@@ -138,6 +145,9 @@ fn command(check: &Check, url: &str) -> String {
             // Writing to a text does not fail.
             let _ = write!(command, " {flag} {}", path.display());
         }
+    }
+    if check.insecure {
+        command.push_str(" --insecure");
     }
     command
 }

@@ -111,6 +111,43 @@ async fn tls_spoken_to_in_plain_and_the_other_way_round() -> Result<()> {
     stops(&plain.url.replace("ws://", "wss://"), 3, &[NOTHING]).await
 }
 
+/// A certificate that is its own authority, as `openssl req -x509` makes it, was refused though `--ca` named it, and there was
+/// no way to go on.
+#[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named_or_nobody_looks() -> Result<()> {
+    let folder = tempdir()?;
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?;
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pair = rcgen::KeyPair::generate()?;
+    let made = params.self_signed(&pair)?;
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.pem())?;
+    std::fs::write(&key, pair.serialize_pem())?;
+    let data = folder.path().join("data");
+    let mut command = serve(&data);
+    command.env("WIREPROOF_TLS_CERT_FILE", &cert).env("WIREPROOF_TLS_KEY_FILE", &key);
+    let server = Server::launch(command).await?;
+    let (data, cert) = (data.to_str().context("a path")?, cert.to_str().context("a path")?);
+    let url = server.url.replace("127.0.0.1", "localhost");
+    // Sockets and HTTP.
+    let flags = ["--data-dir", data, "--only", "connect.welcome_first,connect.plain_get"];
+    said(&check(&url, &flags).await?, 3, &["certificate", "--ca", "--insecure", NOTHING])?;
+    // The certificate is for another name.
+    said(&check(&server.url, &[&flags[..], &["--ca", cert]].concat()).await?, 3, &["certificate", NOTHING])?;
+    let named = check(&url, &[&flags[..], &["--ca", cert]].concat()).await?;
+    ensure!(named.code == Some(0) && named.stdout.contains("2 passed"), "{}{}", named.stdout, named.stderr);
+    ensure!(!named.stdout.contains("--insecure"), "{}", named.stdout);
+    let unseen = check(&server.url, &[&flags[..], &["--insecure"]].concat()).await?;
+    ensure!(
+        unseen.code == Some(0) && unseen.stdout.contains("2 passed"),
+        "{}{}",
+        unseen.stdout,
+        unseen.stderr
+    );
+    ensure!(unseen.stdout.contains("was not verified (--insecure)"), "{}", unseen.stdout);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_the_judge() -> Result<()> {
     for status in ["401 Unauthorized", "403 Forbidden"] {

@@ -2,7 +2,10 @@
 //! profile does not speak of is not done and never passed.
 
 mod judged;
+mod leaks;
+mod misfits;
 mod process;
+mod strange;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;

@@ -34,6 +34,13 @@ FAULTS = {
     "chat-acknowledged": "a chat is acknowledged and never reaches the agent",
     "no-terminal": "a run never says that it is over",
     "nagle": "small frames wait for the acknowledgement of those before",
+    **{f"leak-{event}": f"every `{event}` goes to everybody who is connected" for event in EVENTS},
+    "no-subprotocol": "no subprotocol is selected, whatever is offered",
+    "alien-subprotocol": "a subprotocol is selected that nobody offered",
+    "no-names": "events name neither thread nor run",
+    "long-poll": "a plain GET at the socket's address is answered by nothing",
+    "no-json": "frames are not JSON",
+    "dies-on-leave": "nobody is answered any more once a client has left in the middle of an answer",
 }
 
 parser = argparse.ArgumentParser()
@@ -107,7 +114,7 @@ class Connection:
         self.id = second if options.fault == "second-ids" else f"conn_{uuid.uuid4().hex}"
 
     async def send(self, frame):
-        await self.websocket.send_text(json.dumps(frame))
+        await self.websocket.send_text(str(frame) if options.fault == "no-json" else json.dumps(frame))
 
     def welcome(self):
         frame = {"type": "connection_established", "connection_id": self.id, "user_id": self.user}
@@ -173,18 +180,25 @@ class Connection:
             event |= {"thread_id": thread, "timestamp": time.time()}
             if options.secret:
                 event |= {"run_id": run, "event_id": uuid.uuid4().hex}
+            if options.fault == "no-names":
+                event = {name: event[name] for name in event if name not in ("run_id", "thread_id")}
             receiver = latest[-1] if options.fault == "shared-registry" else self
             try:
                 await receiver.send(event)
+                if options.fault == f"leak-{kind}":
+                    others = [other for other in connections.values() if other is not self]
+                    await asyncio.gather(*(other.send(event) for other in others), return_exceptions=True)
             except (WebSocketDisconnect, RuntimeError):
                 return  # The client has gone; nobody is left to be told.
-            await asyncio.sleep(PAUSE)
+            if kind != EVENTS[-1]:
+                await asyncio.sleep(PAUSE)
 
 
 @app.websocket("/ws")
 @app.websocket("/websocket")
 async def serve(websocket: WebSocket):
     token, selected = token_of(websocket)
+    selected = {"no-subprotocol": None, "alien-subprotocol": "alien.v1"}.get(options.fault, selected)
     await websocket.accept(subprotocol=selected)
     try:
         connection = Connection(websocket, user_of(websocket, token))
@@ -208,6 +222,15 @@ async def serve(websocket: WebSocket):
     finally:
         del connections[id(connection)]
         latest.remove(connection)
+        while connection.runs and options.fault == "dies-on-leave":
+            time.sleep(1)  # As a handler that waits for a client that is not there.
+
+
+if options.fault == "long-poll":
+
+    @app.get("/ws")
+    async def wait_for_ever():
+        await asyncio.Event().wait()
 
 
 @app.get("/health")

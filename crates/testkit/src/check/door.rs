@@ -53,6 +53,7 @@ impl Trial<'_> {
     /// Holds that nobody gets in like this, a token in the first frame included: the handshake is refused, or all that
     /// comes, whatever is said, is an error or a close. Says how it was refused.
     pub async fn kept_out(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<String, Fault> {
+        self.let_in().await?;
         for _ in 0..TRIES {
             match self.knock(connect.clone(), token, whom).await? {
                 Knock::Out(how) => return Ok(how),

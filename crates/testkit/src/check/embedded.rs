@@ -1,6 +1,8 @@
 //! The kit's own server as one that is judged: with every limit on, none of them in the way of the judge itself.
 
 use super::{Credentials, Target, TargetError};
+#[cfg(feature = "sabotage")]
+use crate::proxy::{End, Fault, FaultProxy, Toxic};
 use crate::{
     profile::{Profile, ProfileError},
     server::{Builder, TestServer},
@@ -14,17 +16,30 @@ const AUDIENCE: &str = "wireproof";
 /// Seconds that a connection may outlive its token: nobody has to wait long to see it end.
 const TOKEN_GRACE: f64 = 1.0;
 
+/// Faults that the kit makes on the way to its server, where other checks switch on a bug in the server.
+#[cfg(feature = "sabotage")]
+pub const ON_THE_WAY: &[&str] = &[LEAVER_SILENCES_ALL];
+/// Once a connection was broken off by its client, nobody gets an answer any more.
+#[cfg(feature = "sabotage")]
+const LEAVER_SILENCES_ALL: &str = "leaver_silences_all";
+
 /// A server of the kit and how it is judged.
 pub struct Embedded {
     /// The server; it ends when this is dropped.
     pub server: TestServer,
     /// It, as the judge sees it.
     pub target: Target,
+    /// What makes a fault on the way, if something does.
+    #[cfg(feature = "sabotage")]
+    spoiling: Option<Spoiling>,
 }
 
 /// Why the kit's server cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
+    /// Nothing can be put between.
+    #[error("no proxy can be put before the server: {0}")]
+    Proxy(#[from] std::io::Error),
     /// Its profile is broken.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -47,7 +62,28 @@ impl Embedded {
             profile.timing.answer_seconds = 4.0;
             profile.timing.run_seconds = 12.0;
         };
+        if bug == LEAVER_SILENCES_ALL {
+            return Self::start_with(TestServer::builder(), hurry).await?.silenced_by_a_leaver(seed).await;
+        }
         Self::start_with(TestServer::builder().bug(bug, seed), hurry).await
+    }
+
+    #[cfg(feature = "sabotage")]
+    async fn silenced_by_a_leaver(mut self, seed: u64) -> Result<Self, EmbeddedError> {
+        let proxy = FaultProxy::start(self.server.address(), seed).await?;
+        self.target = self.target.at(&proxy.url("/ws"))?;
+        self.spoiling = Some(Spoiling(tokio::spawn(async move {
+            let broken =
+                |proxy: &FaultProxy| proxy.connections().iter().any(|link| link.end == Some(End::Broken));
+            let mut ended = 0;
+            while !broken(&proxy) {
+                ended = proxy.ended(ended).await;
+            }
+            proxy.add(Toxic::to_client(Fault::Stall { for_ms: None }));
+            // The proxy is needed for as long as somebody is judged through it.
+            std::future::pending().await
+        })));
+        Ok(self)
     }
 
     async fn start_with(builder: Builder, amend: impl FnOnce(&mut Profile)) -> Result<Self, EmbeddedError> {
@@ -72,6 +108,22 @@ impl Embedded {
         profile.limits.token_grace_seconds = Some(TOKEN_GRACE);
         amend(&mut profile);
         let target = Target::new(&server.url(), profile, Credentials::Secret(secret.into_bytes()))?;
-        Ok(Self { server, target })
+        Ok(Self {
+            server,
+            target,
+            #[cfg(feature = "sabotage")]
+            spoiling: None,
+        })
+    }
+}
+
+/// A task that ends when this is dropped.
+#[cfg(feature = "sabotage")]
+struct Spoiling(tokio::task::JoinHandle<()>);
+
+#[cfg(feature = "sabotage")]
+impl Drop for Spoiling {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

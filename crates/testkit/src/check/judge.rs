@@ -7,7 +7,9 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 
-use super::{CHECKS, Check, Fault, Pace, Target, TargetError, Trial, later, trial, unsaid};
+use super::{
+    CHECKS, Check, Fault, Pace, Target, TargetError, Trial, alive::Alive, foreign, later, look, unsaid,
+};
 use crate::{
     record::Recorder,
     report::{CheckResult, Report, Verdict},
@@ -17,6 +19,8 @@ use crate::{
 const BESIDE: usize = 8;
 /// How long one check may take; its own waits are shorter.
 const DEADLINE: Duration = Duration::from_secs(90);
+/// Users in the proof with `quick`: enough that everybody has a neighbour, and done within a few seconds.
+const FEW: usize = 6;
 /// How often a check is done whose users had said too much before it began.
 const TRIES: usize = 3;
 /// How long they say nothing between: a minute's allowance comes back bit by bit.
@@ -55,7 +59,9 @@ impl Judge {
                 || self.only.iter().any(|name| check.id == name || check.id.split('.').next() == Some(name))
         };
         let in_time = |check: &&Check| {
-            !self.quick || !self.only.is_empty() || matches!(check.pace, Pace::Quick | Pace::Alone)
+            !self.quick
+                || !self.only.is_empty()
+                || matches!(check.pace, Pace::First | Pace::Quick | Pace::Alone)
         };
         CHECKS.iter().copied().filter(named).filter(in_time).collect()
     }
@@ -66,34 +72,46 @@ impl Judge {
         self.chosen().iter().filter_map(missing).collect()
     }
 
-    /// Whether somebody is there who speaks the protocol and lets the judge in.
+    /// Whether somebody is there who speaks the profile and lets the judge in. What no event had is known to the target
+    /// from then on, and checks that need it are not done.
     pub async fn reach(&self, target: &Target) -> Result<(), TargetError> {
-        trial::reach(target, self.seed).await
+        target.lacks(look::look(target, self.seed).await?);
+        Ok(())
     }
 
     /// Runs the chosen checks; `progress` hears of each.
     pub async fn run(&self, target: &Target, progress: impl Fn(Progress<'_>) + Sync) -> Report {
         let (began, recorder) = (Instant::now(), Recorder::new());
-        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        let alive = Alive::new(target, self.seed);
+        let (mut first, mut beside, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for (place, check) in self.chosen().into_iter().enumerate() {
-            if check.pace.is_alone() { &mut alone } else { &mut beside }.push((place, check));
+            match check.pace {
+                Pace::First => first.push((place, check)),
+                pace if pace.is_alone() => alone.push((place, check)),
+                _ => beside.push((place, check)),
+            }
         }
         let one = |(place, check): (usize, &'static Check)| {
-            let (progress, recorder) = (&progress, recorder.beside());
+            let (progress, recorder, alive) = (&progress, recorder.beside(), &alive);
             async move {
                 progress(Progress::Began(check));
-                let result = self.judge(target, check, recorder).await;
+                let result = alive.during(check, self.judge(target, check, recorder)).await;
                 progress(Progress::Ended(&result));
                 (place, result)
             }
         };
-        let mut results: Vec<(usize, CheckResult)> =
-            stream::iter(beside).map(one).buffer_unordered(beside_each_other(target)).collect().await;
+        let mut results: Vec<(usize, CheckResult)> = Vec::new();
+        for check in first {
+            results.push(one(check).await);
+        }
+        let beside = stream::iter(beside).map(one).buffer_unordered(beside_each_other(target));
+        results.extend(beside.collect::<Vec<_>>().await);
         for check in alone {
             results.push(one(check).await);
         }
         results.sort_by_key(|(place, _)| *place);
-        let results = results.into_iter().map(|(_, result)| result).collect();
+        let mut results: Vec<CheckResult> = results.into_iter().map(|(_, result)| result).collect();
+        foreign::judge(target, &mut results);
         Report::new(target, self.seed, began.elapsed(), results)
     }
 
@@ -125,7 +143,8 @@ impl Judge {
         let outcome = match cannot(check, target) {
             Some(why) => Err(Fault::NotDone(why)),
             None => {
-                let trial = Trial::new(target, recorder.clone(), check.id, self.seed, self.users);
+                let users = if self.quick { self.users.min(FEW) } else { self.users };
+                let trial = Trial::new(target, recorder.clone(), check.id, self.seed, users);
                 let run = tokio::time::timeout(DEADLINE, (check.run)(&trial)).await;
                 run.unwrap_or_else(|_| {
                     Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}")))

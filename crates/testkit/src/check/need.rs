@@ -114,7 +114,9 @@ impl Need {
             Need::Prompt(name) => says(prompt(target, name).is_some(), &format!("has no prompts.{name}")),
             Need::Message(name) => says(message(target, name).is_some(), &format!("has no messages.{name}")),
             Need::Field(name) => {
-                says(field(target, name).is_known(), &format!("does not say where fields.{name} is"))
+                says(field(target, name).is_known(), &format!("does not say where fields.{name} is")).or_else(
+                    || target.never_had(name).then(|| format!("no event has fields.{name} of the profile")),
+                )
             }
             Need::Event(kind) => says(target.has_kind(kind), &format!("names no frame for {kind:?}")),
             Need::Seq => says(profile.fields.seq.is_known(), "has no numbers on events (fields.seq)"),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use wireproof_client::{Connection, Ended, RecvError};
 
-use super::{Fault, Seen, broken};
+use super::{Fault, Seen, Trial, broken};
 use crate::{
     profile::{Kind, Profile},
     record::{Action, Op, Outcome, Recorder},
@@ -52,38 +52,22 @@ pub struct Session {
 
 impl Session {
     /// Takes an open connection over.
-    pub(super) fn new(
-        connection: Connection,
-        profile: Arc<Profile>,
-        recorder: Recorder,
-        user: &str,
-        name: String,
-    ) -> Self {
-        let (session, book, orders) = Self::begin(profile, recorder, user, name);
+    pub(super) fn new(connection: Connection, trial: &Trial<'_>, user: &str, name: String) -> Self {
+        let (session, book, orders) = Self::begin(trial, user, name);
         tokio::spawn(serve(connection, book, orders));
         session
     }
 
     /// A session whose messages are posted.
-    pub(super) fn posting(
-        post: Post,
-        profile: Arc<Profile>,
-        recorder: Recorder,
-        user: &str,
-        name: String,
-    ) -> Self {
-        let (session, book, orders) = Self::begin(profile, recorder, user, name);
+    pub(super) fn posting(post: Post, trial: &Trial<'_>, user: &str, name: String) -> Self {
+        let (session, book, orders) = Self::begin(trial, user, name);
         tokio::spawn(sse::serve(post, book, orders));
         session
     }
 
-    fn begin(
-        profile: Arc<Profile>,
-        recorder: Recorder,
-        user: &str,
-        name: String,
-    ) -> (Self, Book, mpsc::Receiver<Order>) {
+    fn begin(trial: &Trial<'_>, user: &str, name: String) -> (Self, Book, mpsc::Receiver<Order>) {
         let (orders, given) = mpsc::channel(ORDERS);
+        let (profile, recorder) = (trial.profile.clone(), trial.recorder.clone());
         let log = Arc::new(Log::default());
         let book = Book {
             log: log.clone(),
@@ -92,6 +76,7 @@ impl Session {
             user: user.to_owned(),
             name: name.clone(),
             bytes: AtomicUsize::new(0),
+            allowance: trial.allowance.clone(),
         };
         (Self { name, user: user.to_owned(), profile, recorder, log, orders }, book, given)
     }
@@ -198,9 +183,12 @@ impl Session {
         }
     }
 
-    fn missed(&self, what: &str, from: usize, within: Duration) -> String {
+    /// What was waited for in vain, and what came instead.
+    pub(super) fn missed(&self, what: &str, from: usize, within: Duration) -> String {
         let seen = self.seen();
-        let names: Vec<&str> = seen.iter().skip(from).map(|frame| frame.name.as_str()).collect();
+        // A frame without a type is told by its text.
+        let name = |frame: &Arc<Seen>| if frame.name.is_empty() { frame.brief() } else { frame.name.clone() };
+        let names: Vec<String> = seen.iter().skip(from).map(name).collect();
         let came = if names.is_empty() {
             "nothing came".to_owned()
         } else {
@@ -396,9 +384,13 @@ async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receive
                 Some(Order::Text(text, done)) => drop(done.send(connection.send_text(text).await.is_ok())),
                 Some(Order::Binary(bytes, done)) => drop(done.send(connection.send_binary(bytes).await.is_ok())),
             },
-            received = connection.recv_text(Duration::from_secs(3600)), if reads => match received {
-                Ok(text) => {
-                    if let Err(ended) = book.came(&text) {
+            received = connection.recv_message(Duration::from_secs(3600)), if reads => match received {
+                Ok(message) => {
+                    let came = match message.is_text() {
+                        true => book.came(&String::from_utf8_lossy(&message.into_data())),
+                        false => book.came_as_bytes(&message.into_data()),
+                    };
+                    if let Err(ended) = came {
                         connection.cut();
                         return book.over(*ended);
                     }

@@ -1,6 +1,6 @@
 //! The server that is judged: its address, its profile, who may come in, and what is told of every visit.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use wireproof_client::{Connect, OpenError, Trust};
@@ -32,10 +32,13 @@ pub struct Target {
     credentials: Credentials,
     trust: Trust,
     within: Duration,
+    insecure: bool,
     http: reqwest::Client,
     issuer: Option<Issuer>,
     /// Tells the users of this visit from those of any other: who came before them left a log and used up what may be said.
     visit: String,
+    /// Fields that the profile names and that no event had in the first look.
+    absent: OnceLock<Vec<&'static str>>,
 }
 
 /// Why a server cannot be judged at all.
@@ -60,6 +63,9 @@ pub enum TargetError {
     /// The HTTP client cannot be made.
     #[error("no HTTP client can be made: {0}")]
     Http(#[from] reqwest::Error),
+    /// The profile does not fit the server: which key, and what came.
+    #[error("{0}")]
+    Misfit(String),
     /// Nobody answers, or something else does.
     #[error("{0}")]
     Unreachable(String),
@@ -104,9 +110,11 @@ impl Target {
             credentials,
             trust: Trust::default(),
             within: REACH,
+            insecure: false,
             http: client(REACH).build()?,
             issuer,
             visit: format!("{:08x}", rand::random::<u32>()),
+            absent: OnceLock::new(),
         })
     }
 
@@ -117,16 +125,44 @@ impl Target {
     }
 
     /// With the certificates of a PEM file trusted beside the system's.
-    pub fn trusting(mut self, path: &Path) -> Result<Self, TargetError> {
+    pub fn trusting(self, path: &Path) -> Result<Self, TargetError> {
         let failed = |cause| TargetError::Trust { path: path.display().to_string(), cause };
-        let pem = std::fs::read(path).map_err(failed)?;
-        let mut http = client(self.within);
-        for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
-            http = http.add_root_certificate(certificate);
-        }
-        self.http = http.build()?;
-        self.trust = Trust::with_pem_file(path).map_err(failed)?;
-        Ok(self)
+        let trust = Trust::with_pem_file(path).map_err(failed)?;
+        self.with_trust(trust).map_err(failed)?
+    }
+
+    /// With every certificate taken, whoever made it; the report says so.
+    pub fn insecure(self) -> Result<Self, TargetError> {
+        let failed = |cause| TargetError::Trust { path: "this system".to_owned(), cause };
+        Ok(Self { insecure: true, ..self.with_trust(Trust::insecure()).map_err(failed)?? })
+    }
+
+    /// Sockets and HTTP take the same certificates.
+    fn with_trust(mut self, trust: Trust) -> std::io::Result<Result<Self, TargetError>> {
+        let config = trust.config()?;
+        self.trust = trust;
+        let http = client(self.within).tls_backend_preconfigured((*config).clone()).build();
+        Ok(http.map_err(TargetError::from).map(|http| {
+            self.http = http;
+            self
+        }))
+    }
+
+    /// True when nobody looks at the server's certificate.
+    pub fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// The same server at another address.
+    pub fn at(self, url: &str) -> Result<Self, TargetError> {
+        let (visit, trust, insecure) = (self.visit, self.trust, self.insecure);
+        let (within, http) = (self.within, self.http);
+        Ok(Self { visit, trust, insecure, within, http, ..Self::new(url, self.profile, self.credentials)? })
+    }
+
+    /// How long a handshake or an answer over HTTP may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.within
     }
 
     /// What it speaks.
@@ -215,6 +251,16 @@ impl Target {
         }
     }
 
+    /// Notes the fields that no event had; the first look counts.
+    pub(super) fn lacks(&self, absent: Vec<&'static str>) {
+        self.absent.get_or_init(|| absent);
+    }
+
+    /// True when the first look found no event with this field.
+    pub(super) fn never_had(&self, field: &str) -> bool {
+        self.absent.get().is_some_and(|absent| absent.contains(&field))
+    }
+
     /// Why there are not so many users; nothing when there are.
     pub fn lacks_users(&self, users: usize) -> Option<String> {
         match &self.credentials {
@@ -285,7 +331,7 @@ impl Target {
         if !offered.is_empty() {
             headers.push(("sec-websocket-protocol".into(), offered.join(", ")));
         }
-        let connect = Connect::to(url).within(self.within).trust(self.trust.clone());
+        let connect = Connect::to(url).within(self.within).trust(self.trust.clone()).any_subprotocol();
         headers.into_iter().fold(connect, |connect, (name, value)| connect.header(name, value))
     }
 
@@ -329,7 +375,7 @@ impl Target {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = beginning(answer).await?;
+        let body = beginning(answer).await;
         let json = serde_json::from_str(&body).unwrap_or(Value::Null);
         Ok(HttpAnswer { status, headers, body, json })
     }
@@ -343,16 +389,17 @@ fn client(within: Duration) -> reqwest::ClientBuilder {
 /// The most bytes of a body that are read: what a server says without an end is not followed.
 const BODY: usize = 4 << 20;
 
-async fn beginning(mut answer: reqwest::Response) -> Result<String, reqwest::Error> {
+/// The body as far as it came: one that breaks off, or has no end, has a beginning all the same.
+pub(super) async fn beginning(mut answer: reqwest::Response) -> String {
     let mut body = Vec::new();
-    while let Some(bytes) = answer.chunk().await? {
+    while let Ok(Some(bytes)) = answer.chunk().await {
         body.extend_from_slice(&bytes);
         if body.len() > BODY {
             body.truncate(BODY);
             break;
         }
     }
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    String::from_utf8_lossy(&body).into_owned()
 }
 
 /// True when the failure says that nobody is there, rather than that somebody says no.

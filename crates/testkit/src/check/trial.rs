@@ -10,11 +10,10 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use wireproof_client::{Connect, OpenError};
 
-use super::{
-    Fault, HttpAnswer, Session, Target, TargetError, broken, session::new_id, target::is_unreachable,
-};
+use super::{Fault, HttpAnswer, Session, Target, allowance::Allowance, broken, target::is_unreachable};
 use crate::{
     profile::{Kind, Place, Profile, Template, Transport},
     record::{Action, Op, Outcome, Recorder},
@@ -40,6 +39,8 @@ pub struct Trial<'a> {
     id: &'static str,
     rng: Mutex<SmallRng>,
     connections: AtomicUsize,
+    let_in: OnceCell<()>,
+    pub(super) allowance: Arc<Allowance>,
 }
 
 /// A user of a check.
@@ -74,6 +75,8 @@ impl<'a> Trial<'a> {
             id,
             rng: Mutex::new(SmallRng::seed_from_u64(own)),
             connections: AtomicUsize::new(0),
+            let_in: OnceCell::new(),
+            allowance: Arc::new(Allowance::of(users)),
         }
     }
 
@@ -151,11 +154,7 @@ impl<'a> Trial<'a> {
                 Err(error) => return broken(format!("{} with good credentials: {error}", visitor.user)),
             }
         };
-        if let (Some(Place::Frame), Some(token), Some(authenticate)) =
-            (place, &visitor.token, &self.profile.messages.authenticate)
-        {
-            session.send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))])).await?;
-        }
+        self.show(&session, visitor, place).await?;
         if !self.profile.events.welcome.is_empty() {
             let patience = session.patience();
             session.wait("welcome", 0, patience, |seen| seen.kind == Kind::Welcome).await?;
@@ -163,11 +162,43 @@ impl<'a> Trial<'a> {
         Ok(session)
     }
 
+    /// Shows the token in the first frame, where that is its place.
+    pub(super) async fn show(
+        &self,
+        session: &Session,
+        visitor: &Visitor,
+        place: Option<Place>,
+    ) -> Result<(), Fault> {
+        let (Some(Place::Frame), Some(token), Some(authenticate)) =
+            (place, &visitor.token, &self.profile.messages.authenticate)
+        else {
+            return Ok(());
+        };
+        session.send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))])).await
+    }
+
+    /// Holds, once in a check, that somebody with good credentials is let in and answered: what is refused besides is
+    /// refused for what it is.
+    pub(super) async fn let_in(&self) -> Result<(), Fault> {
+        let good = async {
+            // Another than the user of the check, whom it may have shut out.
+            let visitor = self.visitor("good").or_else(|_| self.visitor("ada"))?;
+            self.connect(&visitor).await?.barrier().await
+        };
+        let let_in = self.let_in.get_or_try_init(|| good).await;
+        let_in.copied().map_err(|fault| match fault {
+            Fault::Broken(why) => {
+                Fault::NotDone(format!("who has good credentials is not served either: {why}"))
+            }
+            other => other,
+        })
+    }
+
     /// A session whose messages are posted: the first of them opens a connection.
-    fn posting(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Session {
+    pub(super) fn posting(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Session {
         let post = self.target.post(url, visitor.token.as_deref(), place);
         let name = self.new_name(&visitor.user);
-        Session::posting(post, self.profile.clone(), self.recorder.clone(), &visitor.user, name)
+        Session::posting(post, self, &visitor.user, name)
     }
 
     fn new_name(&self, user: &str) -> String {
@@ -201,7 +232,7 @@ impl<'a> Trial<'a> {
         match connect.open().await {
             Ok(connection) => {
                 self.recorder.note(op(Outcome::Ok, String::new()));
-                Ok(Session::new(connection, self.profile.clone(), self.recorder.clone(), user, name))
+                Ok(Session::new(connection, self, user, name))
             }
             Err(error) => {
                 self.recorder.note(op(Outcome::Fail, error.to_string()));
@@ -244,7 +275,13 @@ impl<'a> Trial<'a> {
         let asked = format!("{method} {path} {}", body.as_deref().unwrap_or_default());
         self.recorder.note(Op { f: Action::Http, outcome: Outcome::Invoke, text: asked, ..Op::default() });
         let answer = self.target.http(method, path, token, body).await;
-        let answer = answer.map_err(|error| Fault::Gone(format!("{method} {path}: {error}")))?;
+        let answer = answer.map_err(|error| match error {
+            error if error.is_connect() => Fault::Gone(format!("{method} {path}: {error}")),
+            error if error.is_timeout() => {
+                Fault::Broken(format!("{method} {path} was not answered within {:?}", self.target.deadline()))
+            }
+            error => Fault::Broken(format!("{method} {path} was not answered: {error}")),
+        })?;
         let text = format!("{} {}", answer.status, answer.body);
         self.recorder.note(Op { f: Action::Http, text, ..Op::default() });
         Ok(answer)
@@ -302,51 +339,4 @@ impl<'a> Trial<'a> {
 /// An address with a query added.
 pub fn with_query(url: &str, query: &str) -> String {
     format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
-}
-
-/// Whether somebody is there who speaks the protocol and lets the judge in.
-pub(super) async fn reach(target: &Target, seed: u64) -> Result<(), TargetError> {
-    let trial = Trial::new(target, Recorder::new(), "reach", seed, 1);
-    let visitor = trial.visitor("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
-    if trial.profile.endpoint.transport == Transport::Sse {
-        return reach_by_post(&trial, &visitor).await;
-    }
-    let connect = target.connect(target.url(), visitor.token.as_deref(), trial.profile.auth.place);
-    let session = match trial.open(connect, &visitor.user).await {
-        Ok(session) => session,
-        Err(error) if error.is_refusal() => return Err(TargetError::Refused(error.to_string())),
-        Err(error) => return Err(TargetError::Unreachable(error.to_string())),
-    };
-    if let (Some(Place::Frame), Some(token), Some(authenticate)) =
-        (trial.profile.auth.place, &visitor.token, &trial.profile.messages.authenticate)
-    {
-        let frame = authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]);
-        session.send(frame).await.map_err(|fault| TargetError::Refused(fault.to_string()))?;
-    }
-    if trial.profile.events.welcome.is_empty() {
-        return Ok(());
-    }
-    let welcome = session.wait("welcome", 0, session.patience(), |seen| seen.kind == Kind::Welcome).await;
-    match (welcome, session.end()) {
-        (Ok(_), _) => Ok(()),
-        (Err(fault), Some(ended)) if ended.code.is_some_and(says_no) => {
-            Err(TargetError::Refused(fault.to_string()))
-        }
-        (Err(fault), _) => Err(TargetError::Unreachable(fault.to_string())),
-    }
-}
-
-/// Closes that refuse who comes: a policy, "unauthorized" and "forbidden" as they are registered, and what applications
-/// make of 401 and 403.
-fn says_no(code: u16) -> bool {
-    matches!(code, 1008 | 3000 | 3003 | 4001 | 4003 | 4401 | 4403)
-}
-
-async fn reach_by_post(trial: &Trial<'_>, visitor: &Visitor) -> Result<(), TargetError> {
-    let (Some(ask), Ok(text)) = (&trial.profile.messages.ask, trial.plain("hello")) else {
-        let why = "the profile does not say how to ask an agent (messages.ask, prompts.plain)".to_owned();
-        return Err(TargetError::Url { url: trial.target.url().to_owned(), why });
-    };
-    let post = trial.target.post(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
-    post.reach(trial.target.url(), ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await
 }

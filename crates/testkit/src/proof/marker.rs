@@ -104,6 +104,14 @@ impl Scanner {
         tail.is_some()
     }
 
+    /// The whole markers in a text, as they are written by whoever says one, known or not.
+    pub fn markers_in(text: &str) -> impl Iterator<Item = &str> {
+        text.match_indices(PREFIX).filter_map(|(at, _)| {
+            let marker = text.get(at..at + LENGTH)?;
+            marker[PREFIX.len()..].bytes().all(|byte| DIGITS.contains(&byte)).then_some(marker)
+        })
+    }
+
     /// Every marker in a text, in the order of the ways of writing it.
     pub fn scan(&self, text: &str, mut found: impl FnMut(Found)) {
         if self.owners.is_empty() {

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) next_toxic: AtomicU64,
     pub(crate) journal: Arc<Journal>,
     pub(crate) links: Mutex<Links>,
+    /// How many connections have ended.
+    pub(crate) ended: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +114,7 @@ impl Shared {
         if let Some(known) = links.known.get_mut(&number) {
             known.end = Some(end);
         }
+        self.ended.send_modify(|ended| *ended += 1);
         if links.known.len() > REMEMBERED {
             let oldest = links.known.iter().find(|(_, known)| known.end.is_some()).map(|(number, _)| *number);
             oldest.map(|oldest| links.known.remove(&oldest));

@@ -41,6 +41,7 @@ pub fn schema() -> Value {
             "version": text(),
             "target": text(),
             "profile": text(),
+            "insecure": { "type": "boolean" },
             "seed": { "type": "integer", "minimum": 0 },
             "command": text(),
             "began": number(),

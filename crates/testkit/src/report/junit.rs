@@ -19,6 +19,9 @@ pub fn write(report: &Report) -> Result<String, quick_junit::SerializeError> {
         let mut suite = TestSuite::new(group);
         suite.add_property(("target", report.target.as_str()));
         suite.add_property(("profile", report.profile.as_str()));
+        if let Some(caution) = report.caution() {
+            suite.add_property(("caution", caution));
+        }
         suite.add_property(("seed", format!("{:#x}", report.seed).as_str()));
         suite.add_test_cases(checks.into_iter().map(|check| case(report, check)));
         whole.add_test_suite(suite);

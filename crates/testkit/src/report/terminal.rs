@@ -33,6 +33,9 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     let style = if report.is_clean() { GOOD } else { BAD };
     writeln!(out, "{style}{}{style:#}", report.summary())?;
+    if let Some(caution) = report.caution() {
+        writeln!(out, "{NOTE}{caution}{NOTE:#}")?;
+    }
     if report.count(Verdict::Pass) == 0 {
         writeln!(
             out,

@@ -2,8 +2,12 @@
 //! good.
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpListener;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use wireproof_server::auth::keys::KEY_FILE;
 use wireproof_testkit::{
     TestServer,
@@ -113,6 +117,104 @@ async fn a_server_that_floods_is_left() {
     let kept: usize = report.checks.iter().flat_map(|check| &check.history).map(|op| op.text.len()).sum();
     assert!(kept < 12 << 20, "{kept} bytes were kept");
     flooding.abort();
+}
+
+/// A server of a test's own: each connection is a WebSocket that `serve` has.
+async fn serving<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(WebSocketStream<TcpStream>) -> F + Send + Sync + 'static,
+) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let serve = std::sync::Arc::new(serve);
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let serve = serve.clone();
+            tokio::spawn(async move {
+                if let Ok(socket) = tokio_tungstenite::accept_async(stream).await {
+                    serve(socket).await;
+                }
+            });
+        }
+    });
+    (url, accepting)
+}
+
+fn echo_at(url: &str) -> Target {
+    Target::new(url, Profile::find("echo").unwrap(), Credentials::None).unwrap()
+}
+
+/// Small frames without end, read by hand, took 7.7 GB of the judge, who then died without a word.
+#[tokio::test]
+async fn small_frames_without_end_end_each_check_of_the_protocol() {
+    let (url, flooding) = serving(async |socket: WebSocketStream<TcpStream>| {
+        let (mut say, _) = socket.split();
+        while say.send(Message::text("{}")).await.is_ok() {}
+    })
+    .await;
+    let only = ["protocol.masks", "protocol.pong"];
+    let judge = Judge { only: only.map(str::to_owned).to_vec(), users: 2, ..Judge::new(9) };
+    let report = judge.run(&echo_at(&url), |_| {}).await;
+    let told: Vec<&str> = report.checks.iter().map(|check| check.what.as_str()).collect();
+    assert!(told.iter().all(|what| what.contains("cut by the judge")), "{told:?}");
+    assert_eq!(report.count(Verdict::Pass), 0, "{}", report.summary());
+    let kept: usize = report.checks.iter().map(|check| check.history.len()).sum();
+    assert!(kept < 5000, "{kept} ops were kept");
+    flooding.abort();
+}
+
+/// A server that closed every connection at once passed five checks of frames: each of them had been refused.
+#[tokio::test]
+async fn who_closes_every_connection_has_refused_nothing() {
+    let (url, closing) = serving(async |mut socket: WebSocketStream<TcpStream>| {
+        let _ = socket.close(None).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    let report = judged(&echo_at(&url), &["protocol", "errors"]).await;
+    assert_eq!(told(&report, Verdict::Pass), Vec::<String>::new());
+    let undone = told(&report, Verdict::NotDone);
+    for id in ["masks", "reserved", "control_frames", "continuation", "utf8", "close_codes"] {
+        let id = format!("protocol.{id}: what is right is not served either");
+        assert!(undone.iter().any(|why| why.starts_with(&id)), "{id} is not in {undone:?}");
+    }
+    closing.abort();
+}
+
+/// An echo that ends a connection with these bytes once something is wrong with a frame.
+async fn refusing_with(close: &'static [u8]) -> (String, JoinHandle<()>) {
+    serving(move |mut socket: WebSocketStream<TcpStream>| async move {
+        loop {
+            match socket.next().await {
+                Some(Ok(message)) if message.is_text() => drop(socket.send(message).await),
+                Some(Ok(_)) => {}
+                Some(Err(_)) => {
+                    let _ = socket.get_mut().write_all(close).await;
+                    return;
+                }
+                None => return,
+            }
+        }
+    })
+    .await
+}
+
+/// Whatever a server closed with counted as a refusal, also a code that no close may carry, and the one that says that all
+/// is well.
+#[tokio::test]
+async fn the_close_by_which_a_server_refuses_is_judged_as_well() {
+    let cases: [(&[u8], Verdict, &str); 4] = [
+        (&[0x88, 2, 0x03, 0xea], Verdict::Pass, "close 1002"),
+        (&[0x88, 2, 0x03, 0xee], Verdict::Fail, "1006 may not be sent"),
+        (&[0x88, 2, 0x03, 0xe8], Verdict::Fail, "as if all were well"),
+        (&[0x88, 1, 0x03], Verdict::Fail, "one byte"),
+    ];
+    for (close, verdict, word) in cases {
+        let (url, serving) = refusing_with(close).await;
+        let report = judged(&echo_at(&url), &["protocol.masks"]).await;
+        let check = &report.checks[0];
+        assert!(check.verdict == verdict && check.what.contains(word), "{close:?}: {check:?}");
+        serving.abort();
+    }
 }
 
 /// Where the profile's question was always the same, a check that wanted several looked for another one for ever, and could

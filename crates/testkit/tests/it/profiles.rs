@@ -74,3 +74,44 @@ fn what_is_wrong_with_a_profile_is_said() {
     let none = Profile::find("no-such-profile").unwrap_err();
     assert!(matches!(none, ProfileError::Unknown { .. }) && none.to_string().contains("ag-ui"), "{none}");
 }
+
+/// A name that no key knows was sent as it stands, and each check said that the server gave no answer.
+#[test]
+fn a_name_in_braces_that_there_is_not_is_told_with_its_line_and_those_that_there_are() {
+    let begin = "name = \"x\"\nabout = \"y\"\n";
+    let wrong = [
+        (
+            "[messages]\nping = '{\"id\":{id}}'\nask = '{\"a\":{txt},\"id\":{id}}'",
+            "line 5: messages.ask does not know {txt}; the names there are {text}, {id}",
+        ),
+        // The same name is known above, and not here.
+        (
+            "[messages]\nask = '{\"a\":{text}}'\nping = '{\"a\":{text}}'",
+            "line 5: messages.ping does not know {text}",
+        ),
+        (
+            "[prompts]\nplain = \"{markr}\"",
+            "line 4: prompts.plain does not know {markr}; the names there are {marker}",
+        ),
+        ("[prompts]\nslow = \"count {marker}\"", "line 4: prompts.slow knows no names in braces"),
+        ("[prompts]\ntool_answer = \"{prod}\"", "{product}, {sum}, {a}, {b}"),
+        ("[resume]\nresumed = \"r\"\nquery = \"at={seq}\"", "line 5: resume.query does not know {seq}"),
+        (
+            "[http]\nthread = \"/t/{id}\"",
+            "line 4: http.thread does not know {id}; the names there are {thread}",
+        ),
+        (
+            "[http]\nrevoke = { path = \"/r\", body = '{\"u\":{usr}}' }",
+            "http.revoke.body does not know {usr}",
+        ),
+        ("[endpoint]\naliases = [\"/a\", \"/{b}\"]", "line 4: endpoint.aliases knows no names"),
+        (
+            "[messages]\nask = '{\"a\":\"{text}\"}'",
+            "line 4: messages.ask is no JSON once its names are filled in",
+        ),
+    ];
+    for (text, why) in wrong {
+        let error = Profile::parse("mine.toml", &format!("{begin}{text}")).unwrap_err().to_string();
+        assert!(error.contains("mine.toml") && error.contains(why), "{text}: {error}");
+    }
+}

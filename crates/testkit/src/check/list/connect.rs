@@ -22,8 +22,19 @@ const UNHEARD_OF: &str = "no-such-protocol.v9";
 /// The site of another page.
 const ELSEWHERE: &str = "https://elsewhere.example";
 
+mod leaver;
+
 /// The checks of this group.
 pub(super) const CHECKS: &[Check] = &[
+    check!(
+        "connect.leaver",
+        Critical,
+        First,
+        [Need::WebSocket, Need::Agent],
+        "leaver_silences_all",
+        "A client that leaves in the middle of its answer hurts nobody else.",
+        leaver::leaver
+    ),
     check!(
         "connect.welcome_first",
         Major,
@@ -182,6 +193,8 @@ async fn subprotocol(trial: &Trial<'_>) -> Outcome {
 
 async fn plain_get(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
+    // Who asks for a WebSocket there gets one: what is refused is refused for what it does not ask.
+    trial.connect(&ada).await?;
     let answer = trial.http("GET", trial.target.path(), ada.token.as_deref(), None).await?;
     ensure((400..500).contains(&answer.status), || {
         format!("a plain GET of {} was answered with HTTP {}", trial.target.path(), answer.status)

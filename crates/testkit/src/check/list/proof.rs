@@ -11,7 +11,7 @@ pub(super) const CHECKS: &[Check] = &[
     check!(
         "isolation.proof",
         Critical,
-        FullAlone,
+        Alone,
         [Need::PlainWebSocket, Need::Agent, Need::TwoUsers],
         "leak_rarely",
         "Of many users at once, in each other's way on purpose, none gets a byte or a run of another.",

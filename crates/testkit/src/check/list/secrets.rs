@@ -39,6 +39,15 @@ impl Secrets {
         ))
     }
 
+    /// A question that takes a tool, with a new string in it; nothing where the profile has none.
+    pub(super) fn tool_prompt(&mut self, trial: &Trial<'_>) -> Result<Option<String>, Fault> {
+        if trial.profile.prompts.tool.is_none() {
+            return Ok(None);
+        }
+        let sum = trial.sum()?;
+        Ok(Some(format!("{} {}", sum.prompt, self.marker(trial))))
+    }
+
     /// Adds the run's name and its thread's.
     pub(super) fn add(&mut self, trial: &Trial<'_>, run: &RunSeen) {
         self.texts.extend(run.run.clone().map(|run| ("run", run)));

@@ -31,6 +31,11 @@ pub(super) async fn settled(trial: &Trial<'_>, session: &Session, asked: &Asked)
     Ok(run)
 }
 
+/// Why nothing can be told of a run none of whose events has a field that the profile names.
+pub(super) fn unnamed(field: &str, run: &RunSeen) -> Fault {
+    Fault::NotDone(format!("no event of a run has fields.{field}: there came {}", run.story()))
+}
+
 /// How long is listened when all runs are over: what is told too late comes behind the answer to a ping as well.
 const LATE: Duration = Duration::from_millis(500);
 

@@ -13,13 +13,15 @@ use wireproof_client::Ended;
 
 use super::TOO_MUCH;
 use crate::{
-    check::Seen,
+    check::{Seen, allowance::Allowance},
     profile::Profile,
     record::{Action, Op, Recorder},
 };
 
 /// Frames that are taken on one connection, and the bytes of all of them: a server that never stops talking is left.
 const FRAMES: usize = 50_000;
+/// Bytes of a binary frame that are shown.
+const SHOWN: usize = 100;
 /// See [`FRAMES`].
 const BYTES: usize = 16 << 20;
 
@@ -45,12 +47,20 @@ pub(super) struct Book {
     pub(super) name: String,
     /// Bytes of all frames so far.
     pub(super) bytes: AtomicUsize,
+    /// What may come on all connections of the check.
+    pub(super) allowance: Arc<Allowance>,
 }
 
 impl Book {
     /// Writes down a frame that came; gives how the connection ends when it is one too many.
     pub(super) fn came(&self, text: &str) -> Result<(), Box<Ended>> {
         self.write_down(text, |_| {})
+    }
+
+    /// The same for a binary frame, which no profile knows: how it begins is told.
+    pub(super) fn came_as_bytes(&self, bytes: &[u8]) -> Result<(), Box<Ended>> {
+        let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+        self.write_down(&format!("{} bytes in a binary frame: {begin:?}", bytes.len()), |_| {})
     }
 
     /// The same, with what is known of the frame besides its text.
@@ -74,12 +84,12 @@ impl Book {
             (seen.run.clone(), seen.seq, seen.call.clone(), seen.request.clone());
         self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
         self.log.changes.send_modify(|changes| *changes += 1);
-        if frames < FRAMES && bytes < BYTES {
-            return Ok(());
-        }
-        let cause = format!(
-            "{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes"
-        );
+        let cause = if frames < FRAMES && bytes < BYTES {
+            let Err(cause) = self.allowance.take(text.len()) else { return Ok(()) };
+            cause
+        } else {
+            format!("{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes")
+        };
         Err(Box::new(Ended { cause: Some(cause), ..Ended::default() }))
     }
 

@@ -13,7 +13,7 @@ use wireproof_client::Ended;
 
 use super::{Book, Order};
 use crate::{
-    check::{Seen, TargetError},
+    check::{Seen, TargetError, target::beginning},
     profile::Kind,
 };
 
@@ -21,6 +21,8 @@ mod events;
 
 use events::Events;
 
+/// How long the first answer is read.
+const LEAVE: Duration = Duration::from_secs(1);
 /// What an event stream says that it is.
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -38,7 +40,7 @@ impl Post {
     pub(in crate::check) async fn reach(&self, url: &str, message: String) -> Result<(), TargetError> {
         let unreachable = |why: String| TargetError::Unreachable(format!("{url} {why}"));
         let Some(request) = self.of(message) else { return Err(unreachable("cannot be asked".to_owned())) };
-        let answer = request
+        let mut answer = request
             .send()
             .await
             .map_err(|error| unreachable(format!("does not answer: {}", root(&error))))?;
@@ -46,9 +48,14 @@ impl Post {
             (status @ (401 | 403), _) => {
                 Err(TargetError::Refused(format!("{url} refused the message with HTTP {status}")))
             }
-            (200, kind) if kind.starts_with(EVENT_STREAM) => Ok(()),
+            (200, kind) if kind.starts_with(EVENT_STREAM) => {
+                // A run that is left in its middle may hurt others: that is for a check to find out.
+                let rest = async { while matches!(answer.chunk().await, Ok(Some(_))) {} };
+                let _ = tokio::time::timeout(LEAVE, rest).await;
+                Ok(())
+            }
             (status, kind) => Err(unreachable(format!(
-                "does not speak this protocol: it answered a message with HTTP {status} and {kind:?} in place of {EVENT_STREAM}"
+                "does not speak this protocol: it answered a message with HTTP {status} and {kind:?} in place of {EVENT_STREAM} (endpoint.transport, endpoint.path)"
             ))),
         }
     }
@@ -96,7 +103,7 @@ async fn follow(
     let _ = done.send(true);
     let (status, kind) = (answer.status(), content_type(&answer));
     if !status.is_success() {
-        let text = answer.text().await.map_err(|error| broke(root(&error)))?;
+        let text = beginning(answer).await;
         book.write_down(&text, |seen| {
             (seen.name, seen.kind) = (format!("HTTP {}", status.as_u16()), Kind::Error);
             of.stamp(seen);

@@ -27,9 +27,13 @@ pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
         devices.push([trial.connect(user).await?, trial.connect(user).await?]);
         secrets.push(Secrets::of(&user.user));
     }
-    for _ in 0..2 {
-        let mut missed = None;
-        let prompts = [secrets[0].prompt(trial)?, secrets[1].prompt(trial)?];
+    // With a tool and without, twice: each kind of event has its turn to go astray.
+    for turn in 0..4 {
+        let (mut missed, mut prompts) = (None, Vec::new());
+        for secrets in &mut secrets {
+            let tool = if turn % 2 == 0 { secrets.tool_prompt(trial)? } else { None };
+            prompts.push(tool.map_or_else(|| secrets.prompt(trial), Ok)?);
+        }
         let both = prompts.iter().zip(&devices).map(async |(prompt, devices)| {
             start.wait().await;
             devices[0].run(prompt).await

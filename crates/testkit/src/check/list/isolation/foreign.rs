@@ -6,11 +6,12 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Session, Trial, Visitor, broken, ensure,
+        Fault, Outcome, Seen, Session, Trial, Visitor, ensure,
         list::{
             log::{epoch_of, last, resume_here},
             requests::{message, settle},
             secrets::Secrets,
+            whole::unnamed,
         },
         pass,
         session::{Asked, RunSeen, new_id},
@@ -35,7 +36,7 @@ impl Owner {
         let thread = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
         match thread {
             Some(thread) => Ok(Self { user, session, thread, secrets }),
-            None => broken(format!("no event of the run names its thread (fields.thread): {}", run.story())),
+            None => Err(unnamed("thread", &run)),
         }
     }
 }

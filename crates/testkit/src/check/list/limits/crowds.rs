@@ -131,6 +131,7 @@ async fn ask(trial: &Trial<'_>, session: &Session, prompt: &str) -> Result<Arc<S
 
 pub(super) async fn stranger(trial: &Trial<'_>) -> Outcome {
     let seconds = trial.profile.limits.stranger_seconds.unwrap_or_default();
+    trial.let_in().await?;
     let connect = trial.target.connect(trial.target.url(), None, None);
     let session = match trial.open(connect, "a stranger").await {
         Ok(session) => session,

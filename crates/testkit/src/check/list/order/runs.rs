@@ -3,7 +3,7 @@
 use crate::{
     check::{
         Fault, Outcome, Trial, broken, ensure,
-        list::whole::{answer_of, lawful, listen, pieces, prompts, settled, whole},
+        list::whole::{answer_of, lawful, listen, pieces, prompts, settled, unnamed, whole},
         pass,
         rules::{Rule, RunEvent},
         story,
@@ -96,6 +96,9 @@ pub(super) async fn runs_apart(trial: &Trial<'_>) -> Outcome {
     let mut events = 0;
     for (asked, (question, expected)) in asked.iter().zip(&questions) {
         let run = settled(trial, &session, asked).await?;
+        if run.run.is_none() {
+            return Err(unnamed("run", &run));
+        }
         lawful(trial, &run, |_| true)?;
         let answer = answer_of(&trial.profile, &run).unwrap_or_default();
         let plain = answer.replace([',', '\u{a0}', '\u{202f}'], "");

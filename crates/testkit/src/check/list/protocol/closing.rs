@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    hand::{Came, Hand},
+    hand::{Came, Hand, unsound},
     question::Question,
 };
 use crate::{
-    check::{Fault, Outcome, Trial, broken, ensure, pass, session::new_id},
+    check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id},
     wire::{CLOSE, FIN, TEXT, masked},
 };
 
@@ -53,8 +53,22 @@ pub(super) async fn close(trial: &Trial<'_>) -> Outcome {
     pass(seen.join("; "))
 }
 
+/// Holds that a good message is answered, and a good close with a close.
+async fn is_sound(trial: &Trial<'_>, ada: &Visitor) -> Result<(), Fault> {
+    let mut hand = Hand::open(trial, ada).await.map_err(unsound)?;
+    hand.is_sound().await?;
+    hand.send(&close_with(1000, b""), "a close with 1000").await?;
+    match closed(&mut hand).await? {
+        Some(_) => Ok(()),
+        None => {
+            Err(Fault::NotDone("a good close is answered with the end of the connection alone".to_owned()))
+        }
+    }
+}
+
 pub(super) async fn close_codes(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
+    is_sound(trial, &ada).await?;
     let mut seen = Vec::new();
     for (what, bad, bytes) in [
         ("a close with 999", 999, close_with(999, b"")),
@@ -85,6 +99,7 @@ pub(super) async fn close_codes(trial: &Trial<'_>) -> Outcome {
 
 pub(super) async fn silent_after_close(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
+    is_sound(trial, &ada).await?;
     let profile = &trial.profile;
     // Where there is an agent it is at work when the connection ends: what it says then has nowhere to go.
     let busy = match (&profile.messages.ask, &profile.prompts.plain) {

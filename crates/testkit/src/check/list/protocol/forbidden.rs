@@ -1,6 +1,9 @@
 //! What no client may send: each must end the connection.
 
-use super::{hand::Hand, question::Question};
+use super::{
+    hand::{Hand, unsound},
+    question::Question,
+};
 use crate::{
     check::{Outcome, Trial, pass},
     wire::{CONTINUATION, FIN, PING, RSV1, RSV2, RSV3, TEXT, masked, unmasked},
@@ -12,6 +15,7 @@ type Row<'a> = (&'a str, &'a (dyn Fn(&Question) -> Vec<u8> + Sync));
 /// Sends one thing on a connection of its own for each row; each must end it.
 async fn each_fails(trial: &Trial<'_>, rows: &[Row<'_>]) -> Outcome {
     let ada = trial.visitor("ada")?;
+    Hand::open(trial, &ada).await.map_err(unsound)?.is_sound().await?;
     let mut seen = Vec::new();
     for (what, bytes) in rows {
         let mut hand = Hand::open(trial, &ada).await?;

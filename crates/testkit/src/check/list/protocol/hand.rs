@@ -9,7 +9,7 @@ use crate::{
     check::{Fault, Seen, Trial, Visitor, broken},
     profile::{Kind, Place},
     record::{Action, Op, Outcome},
-    wire::{CLOSE, CONTINUATION, FIN, PING, PONG, RawFrame, TEXT, Wire, WireError, masked},
+    wire::{CLOSE, CONTINUATION, FIN, PING, PONG, RawFrame, TEXT, Wire, WireError, masked, strict::Strict},
 };
 
 /// The most bytes of a message that are kept.
@@ -35,6 +35,14 @@ pub enum Came {
     Close(Option<u16>),
     /// The end of the connection.
     End,
+}
+
+/// A server that does not do what is right cannot be asked to refuse what is wrong.
+pub fn unsound(fault: Fault) -> Fault {
+    match fault {
+        Fault::Broken(why) => Fault::NotDone(format!("what is right is not served either: {why}")),
+        other => other,
+    }
 }
 
 /// What a failure of the wire is to the judge.
@@ -91,10 +99,16 @@ impl<'a> Hand<'a> {
 
     /// The next frame, as it came; nothing when the connection is over, in the middle of a frame or not.
     pub async fn frame(&mut self) -> Result<Option<RawFrame>, Fault> {
-        match self.wire.frame().await {
-            Err(WireError::Ended { .. }) => Ok(None),
-            frame => frame.map_err(fault),
-        }
+        let frame = match self.wire.frame().await {
+            Err(WireError::Ended { .. }) => None,
+            frame => frame.map_err(fault)?,
+        };
+        let bytes = frame.as_ref().map_or(0, |frame| frame.header.len() + frame.payload.len());
+        self.trial.allowance.take(bytes).map_err(|why| {
+            self.note(Action::Close, Outcome::Ok, &why);
+            Fault::Broken(why)
+        })?;
+        Ok(frame)
     }
 
     /// What comes next: fragments are put together, pings left alone.
@@ -104,6 +118,9 @@ impl<'a> Hand<'a> {
             match frame.opcode {
                 CLOSE => {
                     self.note(Action::Close, Outcome::Ok, &format!("close {:?}", frame.close_code()));
+                    Strict::new().frame(&frame).map_err(|violation| {
+                        Fault::Broken(format!("the server's own close is not as it must be: {violation}"))
+                    })?;
                     return Ok(Came::Close(frame.close_code()));
                 }
                 PONG => return Ok(Came::Pong(frame.payload)),
@@ -148,6 +165,16 @@ impl<'a> Hand<'a> {
         }
     }
 
+    /// Holds that a good message is answered here: that a bad one is not says something only then.
+    pub async fn is_sound(&mut self) -> Result<(), Fault> {
+        let question = Question::new(self.trial, "")?;
+        let answered = async {
+            self.send(&masked(FIN | TEXT, question.text.as_bytes()), "a good message").await?;
+            self.answered(&question, "a good message").await
+        };
+        answered.await.map_err(unsound)
+    }
+
     /// Sends what must fail the connection, and behind it a question. Holds that neither is answered and the connection
     /// ends; gives how, in words.
     pub async fn fails(&mut self, bytes: &[u8], bad: &Question, what: &str) -> Result<String, Fault> {
@@ -163,11 +190,14 @@ impl<'a> Hand<'a> {
                     }
                 }
                 Ok(Came::Pong(_)) => return broken(format!("{what} was answered with a pong")),
+                Ok(Came::Close(Some(1000))) => {
+                    return broken(format!("{what} was answered with close 1000, as if all were well"));
+                }
                 Ok(Came::Close(Some(code))) => return Ok(format!("close {code}")),
                 Ok(Came::Close(None)) => return Ok("a close".to_owned()),
                 Ok(Came::End) => return Ok("the connection ended".to_owned()),
                 Err(Fault::Broken(why)) => {
-                    return broken(format!("{what} did not end the connection: {why}"));
+                    return broken(format!("{what} did not end the connection as it must: {why}"));
                 }
                 Err(other) => return Err(other),
             }

@@ -2,7 +2,7 @@
 
 use super::shake::shake;
 use crate::{
-    check::{Outcome, Trial, ensure, pass},
+    check::{Fault, Outcome, Trial, ensure, pass},
     wire::{KEY, accept_of},
 };
 
@@ -28,6 +28,10 @@ pub(super) async fn accept_key(trial: &Trial<'_>) -> Outcome {
 
 pub(super) async fn version(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
+    let (_hand, head) = shake(trial, &ada, |request| request).await?;
+    if head.status != 101 {
+        return Err(Fault::NotDone(format!("a good handshake is answered with {} as well", head.status)));
+    }
     let mut seen = Vec::new();
     // Not 8: some servers speak that draft as well, and may.
     for version in ["12", "14", "99"] {
