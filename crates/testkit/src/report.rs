@@ -199,6 +199,7 @@ mod tests {
             version: "1".to_owned(),
             target: "ws://127.0.0.1:1/ws".to_owned(),
             profile: "wireproof".to_owned(),
+            insecure: false,
             seed: 1,
             command: "wireproof check".to_owned(),
             began: 0.0,
