@@ -59,25 +59,23 @@ async fn an_encrypted_address_is_refused_where_tls_is_not_built_in() {
 }
 
 /// A peer that answers one handshake with these headers beside the proof, and with 101.
-async fn selecting(headers: &'static str) -> String {
-    let (listener, url) = listener().await.unwrap();
+async fn selecting(headers: &'static str) -> io::Result<String> {
+    let (listener, url) = listener().await?;
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await?;
         let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
-        }
-        let request = String::from_utf8(request).unwrap();
-        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-        let proof = derive_accept_key(key.as_bytes());
+        while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await? > 0 {}
+        let request = String::from_utf8_lossy(&request).into_owned();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        let proof = derive_accept_key(key.unwrap_or_default().as_bytes());
         let answer = format!(
             "HTTP/1.1 101 Yes\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: {proof}\r\n{headers}\r\n\r\n"
         );
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.write_all(answer.as_bytes()).await?;
         // Until the client hangs up.
-        let _ = stream.read_buf(&mut Vec::new()).await;
+        stream.read_buf(&mut Vec::new()).await
     });
-    url
+    Ok(url)
 }
 
 /// A server that selected none of the subprotocols was refused, though RFC 6455 leaves that to the server; so was one whose
@@ -86,7 +84,7 @@ async fn selecting(headers: &'static str) -> String {
 async fn a_server_may_select_no_subprotocol_and_none_that_was_not_offered() {
     let offer = |url: String| Connect::to(url).header("sec-websocket-protocol", "one, two");
     for taken in ["Connection: Upgrade", "Connection: keep-alive, upgrade\r\nSec-WebSocket-Protocol: two"] {
-        let opened = offer(selecting(taken).await).open().await;
+        let opened = offer(selecting(taken).await.unwrap()).open().await;
         assert!(opened.is_ok(), "{taken}: {opened:?}");
     }
     for (refused, word) in [
@@ -94,10 +92,10 @@ async fn a_server_may_select_no_subprotocol_and_none_that_was_not_offered() {
         ("Connection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate", "permessage-deflate"),
         ("Connection: close", "connection"),
     ] {
-        let error = offer(selecting(refused).await).open().await.unwrap_err();
+        let error = offer(selecting(refused).await.unwrap()).open().await.unwrap_err();
         assert!(matches!(error, OpenError::NotUnderstood { .. }), "{refused}: {error}");
         assert!(error.to_string().contains(word), "{refused}: {error}");
     }
-    let unoffered = selecting("Connection: Upgrade\r\nSec-WebSocket-Protocol: three").await;
+    let unoffered = selecting("Connection: Upgrade\r\nSec-WebSocket-Protocol: three").await.unwrap();
     assert!(offer(unoffered).any_subprotocol().open().await.is_ok());
 }
