@@ -20,6 +20,8 @@ mod logs;
 mod metrics;
 mod operator;
 mod packaging;
+mod peers;
+mod places;
 mod process;
 mod proxy;
 mod schemathesis;

@@ -18,11 +18,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::process::{Ended, Server, WITHIN, finish, run, serve, token_granting, wireproof};
+use crate::process::{Server, WITHIN, as_a_stranger, finish, run, serve, token_granting, wireproof};
 
 const SOCKET: &str = "wireproof.sock";
-/// The user `nobody`.
-const STRANGER: &str = "65534";
 
 /// What the operator's socket answers to a request.
 async fn ask(data: &Path, head: &str, body: &str) -> Result<String> {
@@ -60,29 +58,6 @@ fn serve_with_umask(umask: &str, data: &Path) -> Command {
     command.args(["-c", &shell, env!("CARGO_BIN_EXE_wireproof")]).arg(data);
     command.env("WIREPROOF_LOG", "warn").kill_on_drop(true);
     command
-}
-
-/// A shell command as another user of this machine.
-async fn as_a_stranger(script: &str, data: &Path) -> Result<Ended> {
-    let is_root = rustix::process::geteuid().is_root();
-    let mut command = Command::new(if is_root { "setpriv" } else { "sudo" });
-    if !is_root {
-        command.args(["-n", "setpriv"]);
-    }
-    command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups", "sh", "-c", script, "sh"]);
-    let ended = finish({
-        command.arg(data);
-        command
-    });
-    let ended = ended
-        .await
-        .context("becoming another user takes root, or sudo that asks for no password, and setpriv")?;
-    ensure!(
-        ended.stderr.is_empty() || !ended.stderr.contains("setpriv:") && !ended.stderr.contains("sudo:"),
-        "becoming another user takes root, or sudo that asks for no password, and setpriv: {}",
-        ended.stderr
-    );
-    Ok(ended)
 }
 
 /// A data folder to which everybody finds the way.

@@ -55,6 +55,29 @@ pub(crate) async fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>)
     finish(wireproof(arguments)).await
 }
 
+/// The user `nobody`.
+const STRANGER: &str = "65534";
+
+/// A shell command as another user of this machine, with a folder as `$1`.
+pub(crate) async fn as_a_stranger(script: &str, folder: &Path) -> Result<Ended> {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if is_root { "setpriv" } else { "sudo" });
+    if !is_root {
+        command.args(["-n", "setpriv"]);
+    }
+    command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups", "sh", "-c", script, "sh"]);
+    command.arg(folder);
+    let ended = finish(command)
+        .await
+        .context("becoming another user takes root, or sudo that asks for no password, and setpriv")?;
+    ensure!(
+        ended.stderr.is_empty() || !ended.stderr.contains("setpriv:") && !ended.stderr.contains("sudo:"),
+        "becoming another user takes root, or sudo that asks for no password, and setpriv: {}",
+        ended.stderr
+    );
+    Ok(ended)
+}
+
 /// A token for a user of the server that has this data folder.
 pub(crate) async fn token(data_dir: &Path, user: &str) -> Result<String> {
     let mut command = wireproof(["token", "--user", user, "--data-dir"]);

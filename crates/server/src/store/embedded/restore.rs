@@ -39,6 +39,10 @@ pub fn stage(
     watch: Watch<'_>,
 ) -> Result<Contents, BackupError> {
     let io = |path: &Path, source| BackupError::Io { path: path.to_owned(), source };
+    // A pipe would have to be opened before it is seen that it is none.
+    if !fs::metadata(from).map_err(|e| io(from, e))?.is_file() {
+        return Err(BackupError::Foreign { path: from.to_owned() });
+    }
     let mut source = File::open(from).map_err(|e| io(from, e))?;
     seal::check_header(from, &source)?;
     files::private_folder(data_dir).map_err(|e| io(data_dir, e))?;
