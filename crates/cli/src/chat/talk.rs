@@ -33,6 +33,8 @@ pub(super) struct Talk {
     within: Duration,
     out: Transcript<Box<dyn Write>>,
     said_at: Instant,
+    /// Since when the server could take what was said last: from then, or from the latest connection on.
+    takes_since: Instant,
     asked: HashSet<RequestId>,
     running: HashSet<RunId>,
     /// Runs whose end came before the answer that made them ours.
@@ -55,6 +57,7 @@ impl Talk {
             within,
             out: Transcript::new(Box::new(output::of(json))),
             said_at: Instant::now(),
+            takes_since: Instant::now(),
             asked: HashSet::new(),
             running: HashSet::new(),
             ended: HashMap::new(),
@@ -73,6 +76,7 @@ impl Talk {
         let frame =
             ClientFrame::Chat { content: text.to_owned(), thread_id: self.thread.clone(), agent: None };
         self.said_at = Instant::now();
+        self.takes_since = self.said_at;
         match self.client.request(&frame).await {
             Ok(id) => {
                 self.asked.insert(id);
@@ -105,13 +109,18 @@ impl Talk {
 
     /// Shows the next thing that happens. Cancel-safe.
     pub(super) async fn listen(&mut self) -> anyhow::Result<()> {
-        let patience = if self.asked.is_empty() { self.patience() } else { self.within };
-        match self.client.next(patience).await {
+        // A lost connection comes back by itself, or it says after some tries that it does not.
+        let taking = !self.asked.is_empty() && self.client.is_connected();
+        let left = self.within.saturating_sub(self.takes_since.elapsed());
+        if taking && left.is_zero() {
+            // Also where the server says a lot, but not whether it takes the message.
+            return Err(ClientError::Timeout(self.within))
+                .context("waiting for the server to take a message");
+        }
+        match self.client.next(if taking { left } else { self.patience() }).await {
             Ok(update) => self.happened(update),
-            // Nothing is due, so silence is no fault.
-            Err(ClientError::Timeout(_)) if self.is_answered() => Ok(()),
-            // It comes back by itself, or says after some tries that it does not.
-            Err(ClientError::Timeout(_)) if !self.client.is_connected() => Ok(()),
+            // Nothing is due, so silence is no fault; of what is due the next call tells.
+            Err(ClientError::Timeout(_)) if taking || self.is_answered() => Ok(()),
             Err(ClientError::Unreadable(why)) => Ok(self.remark(&format!("{BAD}passed over{BAD:#}: {why}"))?),
             Err(error) => Err(error).context("waiting for the server"),
         }
@@ -178,6 +187,7 @@ impl Talk {
                 Ok(self.remark(&line)?)
             }
             Update::Reconnected { start, .. } => {
+                self.takes_since = Instant::now();
                 let how = match start {
                     Start::Resumed => "nothing was missed",
                     Start::Head | Start::Restarted => "from the head of the log",

@@ -199,6 +199,29 @@ async fn a_chat_whose_message_nobody_takes_ends_in_time() -> Result<()> {
     Ok(())
 }
 
+/// Bug: whatever the server said, it counted as a sign that the message might still be taken, for ever.
+#[tokio::test]
+async fn a_chat_whose_server_says_everything_else_ends_in_time() -> Result<()> {
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let token = token(folder.path(), "ada").await?;
+    let (connection, _) = server.connect(&token).open_welcomed().await?;
+    let peer = Peer::babbling(connection.last_text().to_owned()).await?;
+    let ended = finish(wireproof([
+        "chat",
+        "hello",
+        "--timeout",
+        "1",
+        "--token",
+        &token,
+        "--url",
+        &peer.url("ws", "/ws"),
+    ]))
+    .await?;
+    ensure!(ended.code == Some(3) && ended.stderr.contains("within 1s"), "{:?} {}", ended.code, ended.stderr);
+    Ok(())
+}
+
 /// An issuer that is no issuer is a finding, and found in time.
 #[tokio::test]
 async fn the_doctor_finds_an_issuer_that_does_not_answer() -> Result<()> {

@@ -207,8 +207,32 @@ fn sweep(folder: &Path) {
         if named.is_none() || !entry.metadata().is_ok_and(ours) {
             continue;
         }
-        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        let Ok(file) = File::open(entry.path()) else { continue };
+        // Held until it is gone: whoever has just made it sees that it is lost, and makes another.
+        if file.try_lock().is_ok() {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bug: whoever swept let go of the lock before it removed a draft, and took it from under who had just made it.
+    #[test]
+    fn many_that_write_in_one_folder_all_succeed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let place = folder.path().join(number.to_string());
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        Draft::private(&place).unwrap().place(true).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 8);
     }
 }

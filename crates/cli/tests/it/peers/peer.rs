@@ -1,6 +1,6 @@
 //! What a peer that is no server does with a connection: over TCP, under TLS, or at a Unix socket.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair};
@@ -99,6 +99,29 @@ impl Peer {
             }
         });
         Ok(Self { address, encrypted, accepting })
+    }
+
+    /// One that welcomes whoever comes, and then talks without end of other things.
+    pub(super) async fn babbling(welcome: String) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = Some(listener.local_addr()?);
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let welcome = welcome.clone();
+                tokio::spawn(async move {
+                    let head = head(&mut stream).await.unwrap_or_default();
+                    let mut next = [switching(&head).into_bytes(), frame(&welcome)].concat();
+                    // A length in two bytes is for 126 and more.
+                    let other =
+                        frame(&format!("{{\"type\":\"weather\",\"text\":\"{}\"}}", "rain ".repeat(30)));
+                    while stream.write_all(&next).await.is_ok() {
+                        next.clone_from(&other);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { address, encrypted: false, accepting })
     }
 
     /// One at a Unix socket.
@@ -200,6 +223,14 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> 
         }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A text of 126 bytes to 64 KiB in a WebSocket frame of a server.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81, 126];
+    frame.extend((text.len() as u16).to_be_bytes());
+    frame.extend(text.as_bytes());
+    frame
 }
 
 fn switching(head: &str) -> String {
