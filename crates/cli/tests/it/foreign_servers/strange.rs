@@ -35,16 +35,19 @@ async fn a_plain_get_that_is_never_answered_fails_its_check() -> Result<()> {
     judged.failed("connect.plain_get", "was not answered within")
 }
 
-/// Two checks of critical promises failed where events have no names of threads and runs: nothing was tested.
+/// Four checks of critical promises failed where events have no names of threads and runs: nothing was tested.
 #[tokio::test]
 async fn events_that_name_no_thread_and_no_run_leave_checks_undone_with_the_missing_key() -> Result<()> {
-    let only =
-        ["--only", "isolation.foreign_thread,isolation.foreign_write,order.runs_apart,events.critical"];
+    let only = "isolation.foreign_thread,isolation.foreign_write,order.runs_apart,events.right_thread,events.every_question,events.critical";
+    let only = ["--only", only];
     let judged = deployed(&["--fault", "no-names"], &only).await?;
     for (id, key) in [
         ("isolation.foreign_thread", "fields.thread"),
         ("isolation.foreign_write", "fields.thread"),
         ("order.runs_apart", "fields.run"),
+        // Which of several runs an answer is of nobody can tell there.
+        ("events.every_question", "fields.run"),
+        ("events.right_thread", "fields.thread"),
     ] {
         let check = judged.of(id)?;
         let said = (check.verdict, check.what.contains(key));

@@ -154,7 +154,7 @@ pub(super) const CHECKS: &[Check] = &[
         "events.right_thread",
         Critical,
         Quick,
-        [Need::Tool, Need::Message("ask_in"), Need::Field("thread")],
+        [Need::Tool, Need::Message("ask_in"), Need::Field("thread"), Need::Field("run")],
         "wrong_thread",
         "An answer is told in the thread that it was asked in, whatever is asked elsewhere meanwhile.",
         kept::right_thread
@@ -190,7 +190,7 @@ pub(super) const CHECKS: &[Check] = &[
         "events.every_question",
         Critical,
         Full,
-        [Need::Tool],
+        [Need::Tool, Need::Field("run")],
         "queue_forgotten",
         "Of many questions at once each is answered, those that have to wait included.",
         many::every_question
