@@ -100,7 +100,7 @@ impl Rig {
         self.block_on(async |rig: &Rig| {
             let mut stream = rig.dial().await;
             let head = format!(
-                "{method} {path} HTTP/1.1\r\nHost: rig\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
                  Content-Length: {}\r\n{lines}\r\n",
                 rig.token,
                 body.len()
@@ -118,7 +118,7 @@ impl Rig {
     pub(crate) async fn upgrade(&self, query: &str) -> Result<Socket, u16> {
         let mut stream = self.dial().await;
         let head = format!(
-            "GET /ws{query} HTTP/1.1\r\nHost: rig\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /ws{query} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Authorization: Bearer {}\r\n\r\n",
             self.token

@@ -9,6 +9,7 @@ mod extent;
 mod fold;
 mod ids;
 mod incoming;
+mod json;
 mod limits;
 mod merge;
 mod parse;
@@ -34,6 +35,7 @@ pub use ids::{
     ToolCallId, UserId,
 };
 pub use incoming::{Incoming, IncomingError, event_range, parse_incoming};
+pub use json::{MAX_DEPTH, MAX_METADATA_DEPTH, depth, read_json};
 pub use limits::Limits;
 pub use merge::{Merged, Part, merge, mergeable, split_after};
 pub use parse::{FrameError, parse_frame};

@@ -9,6 +9,7 @@ use crate::{
     codes::ErrorCode,
     extent::cut_chars,
     ids::{RequestId, ThreadId},
+    json::{id_in, parse_json},
     position::Epoch,
     server_frame::ErrorBody,
 };
@@ -96,13 +97,8 @@ pub(crate) fn names_of(kind: &str) -> &'static [&'static str] {
 
 /// Reads one text frame of a client, or says what is wrong with it.
 pub fn parse_frame(text: &str) -> Result<Request, FrameError> {
-    let value: Value = serde_json::from_str(text).map_err(|e| {
-        refuse(
-            None,
-            ErrorCode::InvalidJson,
-            format!("Invalid JSON at line {}, column {}.", e.line(), e.column()),
-        )
-    })?;
+    let (value, inexact) = parse_json(text.as_bytes())
+        .map_err(|sentence| refuse(id_in(text), ErrorCode::InvalidJson, sentence))?;
     let Value::Object(mut fields) = value else {
         return Err(refuse(None, ErrorCode::InvalidFrame, "A frame is a JSON object."));
     };
@@ -121,6 +117,9 @@ pub fn parse_frame(text: &str) -> Result<Request, FrameError> {
     };
     if let Err(error) = shape.check(&fields) {
         return Err(FrameError { id, ..error });
+    }
+    if let Some(sentence) = inexact {
+        return Err(refuse(id, ErrorCode::InvalidJson, sentence));
     }
     match ClientFrame::deserialize(Value::Object(fields)) {
         Ok(frame) => Ok(Request { id, frame }),

@@ -15,6 +15,7 @@ use crate::{limits::Limits, sabotage::Bugs};
 mod accounts;
 mod environment;
 mod file;
+pub mod hosts;
 mod jwt;
 mod known;
 mod log;
@@ -241,6 +242,7 @@ impl Config {
             ("limits.run_seconds", self.limits.run_seconds),
             ("limits.header_seconds", self.limits.header_seconds),
             ("limits.body_seconds", self.limits.body_seconds),
+            ("limits.answer_seconds", self.limits.answer_seconds),
             ("limits.http_seconds", self.limits.http_seconds),
             ("limits.tool_seconds", self.limits.tool_seconds),
             ("tls.poll_seconds", self.tls.poll_seconds),
@@ -293,7 +295,12 @@ impl Config {
             let (key, value) = ("data_dir", "\"\"".to_owned());
             faults.push(ConfigError::Value { key, value, reason: "it must name a folder" });
         }
-        let lists = [self.http.proxies().err(), self.metrics.watchers().err(), self.http.origins().err()];
+        let lists = [
+            self.http.proxies().err(),
+            self.metrics.watchers().err(),
+            self.http.origins().err(),
+            self.http.hosts().err(),
+        ];
         faults.extend(lists.into_iter().flatten());
         faults.extend(self.log.check().err());
         faults.extend(self.otel.check().err());

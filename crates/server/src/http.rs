@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Request,
-    http::{StatusCode, Version, header},
+    http::StatusCode,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{delete, get, post},
@@ -18,6 +18,7 @@ mod accept;
 mod accounts;
 mod admin;
 mod admin_accounts;
+mod answers;
 mod asyncapi;
 mod documents;
 mod extract;
@@ -33,10 +34,12 @@ mod threads;
 mod tickets;
 
 pub use accept::accept;
+pub use answers::Timed;
 pub use asyncapi::document as asyncapi_document;
 pub use numbers::told;
 pub use openapi::document as openapi_document;
 pub use operator::accept as accept_operator;
+pub use status::StoreHealth;
 
 /// Largest request body in bytes.
 const BODY_BYTES: usize = 1 << 20;
@@ -79,7 +82,7 @@ pub fn router(context: Arc<ws::Context>) -> Router {
         .layer(from_fn_with_state(context.clone(), guard::permission))
         .layer(from_fn_with_state(context.clone(), guard::origin))
         .layer(axum::middleware::map_request(pace::unpacked))
-        .layer(axum::middleware::map_request(one_host))
+        .layer(from_fn_with_state(context.clone(), guard::host))
         .layer(axum::middleware::map_request(bounded_head))
         .with_state(context)
 }
@@ -104,17 +107,6 @@ async fn bounded_head(request: Request) -> Result<Request, Response> {
     }
     let body = ErrorBody::new(ErrorCode::MessageTooLarge, "The head of the request is too large.");
     Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, axum::Json(ControlBody::Error(body))).into_response())
-}
-
-/// One host, as HTTP/1.1 asks for: of two, somebody in between may have looked at the other.
-async fn one_host(request: Request) -> Result<Request, Response> {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
-        return Ok(request);
-    }
-    let body = ErrorBody::new(ErrorCode::InvalidFrame, "A request names one host.");
-    let close = [(header::CONNECTION, "close")];
-    Err((StatusCode::BAD_REQUEST, close, axum::Json(ControlBody::Error(body))).into_response())
 }
 
 async fn no_route() -> Refusal {

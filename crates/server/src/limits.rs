@@ -7,6 +7,7 @@ pub mod address;
 pub mod admission;
 pub mod bucket;
 pub mod counts;
+pub mod holds;
 pub mod keyed;
 pub mod networks;
 pub mod rates;
@@ -42,6 +43,14 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Connections of one address that may at once owe their first frame, the token.
     pub unauthenticated_per_address: usize,
+    /// Requests over HTTP of a user that may be in progress at once, those among them whose answer was not taken yet.
+    pub requests_per_user: usize,
+    /// Requests over HTTP from one address that may be in progress at once.
+    pub requests_per_address: usize,
+    /// Bytes of bodies and answers that are held at once for the requests of a user.
+    pub request_bytes_per_user: usize,
+    /// Bytes of bodies and answers that are held at once for the requests from one address.
+    pub request_bytes_per_address: usize,
     /// Bad tokens that may come from one address in a minute, before none of it is looked at.
     pub failed_tokens_per_minute: u64,
     /// Handshakes that the server takes in a second; the others are told when to come back.
@@ -59,6 +68,8 @@ pub struct Limits {
     pub header_seconds: f64,
     /// Seconds for the body of a request.
     pub body_seconds: f64,
+    /// Seconds that a client has to take an answer over HTTP.
+    pub answer_seconds: f64,
     /// Seconds that a connection is kept which is no WebSocket.
     pub http_seconds: f64,
     /// Runs a user may have at once.
@@ -112,6 +123,10 @@ impl Default for Limits {
             messages_per_minute_per_address: 0,
             connections_per_address: 0,
             unauthenticated_per_address: 64,
+            requests_per_user: 32,
+            requests_per_address: 256,
+            request_bytes_per_user: 16 << 20,
+            request_bytes_per_address: 64 << 20,
             failed_tokens_per_minute: 300,
             handshakes_per_second: 2500,
             handshake_burst: 1000,
@@ -120,6 +135,7 @@ impl Default for Limits {
             silent_connections: 1024,
             header_seconds: 10.0,
             body_seconds: 30.0,
+            answer_seconds: 60.0,
             http_seconds: 300.0,
             concurrent_runs: 4,
             queued_runs: 16,

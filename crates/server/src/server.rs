@@ -399,12 +399,14 @@ fn build(
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let context = Context {
         store,
+        store_health: http::StoreHealth::default(),
         hub: Arc::new(Hub::new(config.bugs.clone())),
         runs,
         threads,
         auth,
         logins,
         limits: config.limits.clone(),
+        hosts: config.http.hosts()?,
         origins: config.http.origins()?,
         proxies: config.http.proxies()?,
         tls,

@@ -23,6 +23,9 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(60);
 const LIGHT: [&str; 7] =
     ["ping", "heartbeat", "authenticate", "resume", "typing", "switch_thread", "get_thread_history"];
 
+/// Bytes that may come over the limit beside twice the largest message.
+const OVER: u64 = 64 << 10;
+
 /// What never comes in the life of a test.
 const NEVER: Duration = Duration::from_secs(1 << 20);
 
@@ -58,6 +61,10 @@ pub struct Session {
     phase: Phase,
     /// What the user may still do; nobody has any before there is a user, and needs none: one bad frame is the last.
     allowance: Option<Allowance>,
+    /// Bytes over the limit since the last frame that was refused for them.
+    bytes_over: u64,
+    /// How many of them there may be; none is no bound.
+    most_over: Option<u64>,
     /// True while a token is checked: one that came before the grace ended counts.
     verifying: bool,
     /// The type of the last frame, if it could be read.
@@ -80,6 +87,8 @@ impl Session {
                 deadline: now + Duration::from_secs_f64(limits.authenticate_seconds),
             },
             allowance: None,
+            bytes_over: 0,
+            most_over: (limits.message_hard_bytes > 0).then(|| 2 * limits.message_hard_bytes as u64 + OVER),
             verifying: false,
             kind: None,
             message_bytes: limits.message_bytes,
@@ -128,13 +137,26 @@ impl Session {
         self.kind
     }
 
-    /// Takes a text frame: over the limit it has no effect, and its id is as good as new.
+    /// Bytes came, of whatever they are. Over the limit the next frame is refused; who sends on without one is sent away.
+    pub fn bytes(&mut self, count: u64, now: Instant) -> Vec<Step> {
+        if self.allowance.as_ref().is_none_or(|allowance| allowance.bytes_came(count, now)) {
+            return Vec::new();
+        }
+        self.bytes_over += count;
+        if self.most_over.is_some_and(|most| self.bytes_over > most) {
+            return vec![Step::Close(CloseCode::TryLater, "too many bytes for too long")];
+        }
+        Vec::new()
+    }
+
+    /// Takes a text frame, whose [`bytes`](Self::bytes) are counted: over the limit it has no effect, and its id is as good as new.
     pub fn text(&mut self, text: &str, now: Instant) -> Vec<Step> {
         self.heard(now);
         let was_bad = self.kind.is_none();
         self.kind = None;
-        let bytes = self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.bytes(text.len(), now));
-        if let Err(exceeded) = bytes {
+        let was_over = std::mem::take(&mut self.bytes_over) > 0;
+        let allowance = self.allowance.as_ref().filter(|_| was_over);
+        if let Some(Err(exceeded)) = allowance.map(|allowance| allowance.bytes(text.len(), now)) {
             // The answer names its request even so, where finding the name costs little.
             let cheap = self.message_bytes > 0 && text.len() <= self.message_bytes;
             let id = if cheap { parse_frame(text).map_or_else(|e| e.id, |request| request.id) } else { None };

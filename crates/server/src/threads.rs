@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, Message, Thread, ThreadId, UserId};
+use wireproof_protocol::{
+    ControlBody, ErrorBody, ErrorCode, MAX_METADATA_DEPTH, Message, Thread, ThreadId, UserId, depth,
+};
 
 use crate::{
     error::Refusal,
@@ -142,6 +144,12 @@ fn check(title: Option<&String>, metadata: Option<&Map<String, Value>>) -> Resul
     let size = metadata.map_or(0, |metadata| serde_json::to_vec(metadata).map_or(0, |json| json.len()));
     if size > METADATA_BYTES {
         return refuse("Metadata has at most 16 KiB.");
+    }
+    let deep = metadata.map_or(0, |metadata| 1 + metadata.values().map(depth).max().unwrap_or(0));
+    if deep > MAX_METADATA_DEPTH {
+        let sentence = format!("Metadata is nested at most {MAX_METADATA_DEPTH} deep.");
+        let body = ErrorBody::new(ErrorCode::InvalidFrame, sentence).detail("field", "metadata");
+        return Err(body.detail("limit", MAX_METADATA_DEPTH).into());
     }
     Ok(())
 }

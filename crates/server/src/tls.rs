@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::TlsConfig;
+use crate::{clock::within, config::TlsConfig};
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,8 +118,8 @@ impl Tls {
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
         let config = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let accepting = TlsAcceptor::from(config).accept(stream);
-        let accepted = tokio::time::timeout(self.handshake, accepting).await;
-        Ok(Stream::Tls(Box::new(accepted.map_err(|_| io::ErrorKind::TimedOut)??)))
+        let accepted = within(self.handshake, accepting).await;
+        Ok(Stream::Tls(Box::new(accepted.ok_or(io::ErrorKind::TimedOut)??)))
     }
 }
 

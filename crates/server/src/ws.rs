@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
-    config::origins::Origins,
+    config::{hosts::Hosts, origins::Origins},
+    http::StoreHealth,
     hub::Hub,
     limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
     metrics::Metrics,
@@ -33,6 +34,8 @@ pub mod upgrade;
 pub struct Context {
     /// What is kept.
     pub store: Arc<dyn Store>,
+    /// Whether it answers.
+    pub store_health: StoreHealth,
     /// Who has which connections here.
     pub hub: Arc<Hub>,
     /// The runs.
@@ -45,6 +48,8 @@ pub struct Context {
     pub logins: Logins,
     /// What users may do.
     pub limits: Limits,
+    /// Under which names it answers.
+    pub hosts: Hosts,
     /// Which web pages are let in.
     pub origins: Origins,
     /// Who may speak for others.

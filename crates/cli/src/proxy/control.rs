@@ -3,13 +3,14 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Bytes, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use wireproof_server::config::hosts::{Hosts, Misaddressed};
 use wireproof_testkit::{
     FaultProxy,
     proxy::{Cut, Invalid, Toxic},
@@ -92,6 +93,17 @@ async fn respond(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) ->
 
 async fn answer(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) -> Answer {
     let (head, body) = request.into_parts();
+    // The name of a page can be made to point here, and its browser then sends no Origin for what it only reads.
+    match Hosts::default().judge(&head.uri, &head.headers, head.version >= Version::HTTP_11) {
+        Ok(()) => {}
+        Err(Misaddressed::Malformed) => {
+            return Err(refuse(StatusCode::BAD_REQUEST, "invalid_host", "a request names one host"));
+        }
+        Err(Misaddressed::Foreign(_)) => {
+            let why = "this answers to localhost and to addresses, and to no other name";
+            return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "foreign_host", why));
+        }
+    }
     // No program of this machine sends one; a browser does for every page that is not ours to trust.
     if head.headers.contains_key(header::ORIGIN) {
         let why = "requests from pages in a browser are not taken; use a program such as curl";

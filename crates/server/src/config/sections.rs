@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wireproof_protocol::Address;
 
-use super::{ConfigError, origins::Origins};
+use super::{ConfigError, hosts::Hosts, origins::Origins};
 use crate::limits::{
     address::{Proxies, ProxyHeader},
     networks::Networks,
@@ -120,6 +120,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<String>,
     /// The header in which they say it: `x-forwarded-for` or `forwarded`.
     pub proxy_header: ProxyHeader,
+    /// Names under which the server answers, such as `chat.example.com`, besides `localhost` and addresses; `*`: any.
+    pub hosts: Vec<String>,
     /// Web pages besides the server's own that may speak to it: origins such as `https://app.example.com`, or `*`.
     pub allowed_origins: Vec<String>,
 }
@@ -131,6 +133,15 @@ impl HttpConfig {
             key: "http.allowed_origins",
             value,
             reason: "it must be an origin such as https://app.example.com, without a path, or *",
+        })
+    }
+
+    /// The names to answer to.
+    pub fn hosts(&self) -> Result<Hosts, ConfigError> {
+        Hosts::new(&self.hosts).map_err(|value| ConfigError::Value {
+            key: "http.hosts",
+            value,
+            reason: "it must be a name such as chat.example.com, without scheme, port or path, or *",
         })
     }
 

@@ -1,10 +1,12 @@
 //! The state in place of a replay that cannot be served: threads, their latest messages, and the runs that go on.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use wireproof_protocol::{
     ControlBody, Event, OpenToolCall, ResumeReason, RunId, RunRules, RunSnapshot, SnapshotThread, UserId,
 };
 
-use crate::store::{RunRecord, Store, StoreError};
+use crate::store::{RunRecord, Store, StoreError, StoredEvent};
 
 /// Messages of a thread in a snapshot.
 const MESSAGES: u64 = 50;
@@ -26,7 +28,8 @@ pub async fn take(
     let epoch = store.head(user_id).await?.epoch;
     for _ in 0..TRIES {
         let records = store.records(user_id, THREADS, MESSAGES, TEXT_BYTES).await?;
-        let Some(active_runs) = active_runs(store, records.active_runs, records.seq).await else { continue };
+        let active_runs = active_runs(store, user_id, records.active_runs, records.seq).await?;
+        let Some(active_runs) = active_runs else { continue };
         let threads = records.threads.into_iter().map(|(thread, messages)| SnapshotThread {
             thread_id: thread.thread_id,
             title: thread.title,
@@ -42,47 +45,103 @@ pub async fn take(
 }
 
 /// The runs at a number; `None` when deltas on both sides of it were put together meanwhile.
-async fn active_runs(store: &dyn Store, records: Vec<RunRecord>, seq: u64) -> Option<Vec<RunSnapshot>> {
-    let mut runs = Vec::with_capacity(records.len());
-    for record in records {
-        match RunHistory::read(store, &record, seq).await {
-            Ok(history) if history.straddled => return None,
-            Ok(history) => runs.push(history.snapshot(record)),
-            // One run whose log is broken must not keep its user out.
-            Err(e) => tracing::error!(run_id = %record.run_id, error = %e, "a run is left out of a snapshot"),
+async fn active_runs(
+    store: &dyn Store,
+    user_id: &UserId,
+    records: Vec<RunRecord>,
+    seq: u64,
+) -> Result<Option<Vec<RunSnapshot>>, StoreError> {
+    let Some(histories) = Histories::read(store, user_id, &records, seq).await? else { return Ok(None) };
+    let mut histories = histories.runs;
+    let runs = records.into_iter().filter_map(|record| {
+        let history = histories.remove(&record.run_id)?;
+        // One run whose log is broken must not keep its user out.
+        if let Some(error) = &history.broken {
+            tracing::error!(run_id = %record.run_id, %error, "a run is left out of a snapshot");
+            return None;
+        }
+        Some(history.snapshot(record))
+    });
+    Ok(Some(runs.collect()))
+}
+
+/// What the log says of some runs of one user, read in one go.
+struct Histories {
+    runs: HashMap<RunId, RunHistory>,
+    /// True when an event stands on both sides of the number up to which was read.
+    straddled: bool,
+}
+
+/// As much of an event as tells whose it is.
+#[derive(serde::Deserialize)]
+struct Whose<'a> {
+    #[serde(borrow, default)]
+    run_id: Option<Cow<'a, str>>,
+}
+
+impl Histories {
+    /// Reads the log up to a number, once for all runs, with its parsing off the async threads. `None` when an event
+    /// stands on both sides of the number.
+    async fn read(
+        store: &dyn Store,
+        user_id: &UserId,
+        runs: &[RunRecord],
+        up_to: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        let new = runs.iter().map(|run| (run.run_id, RunHistory::default())).collect();
+        let mut histories = Self { runs: new, straddled: false };
+        let Some(first) = runs.iter().map(|run| run.first_seq).min() else { return Ok(Some(histories)) };
+        let mut after = first.saturating_sub(1);
+        while after < up_to {
+            let page = store.read(user_id, after, PAGE_BYTES).await?;
+            let Some(last) = page.events.last().map(|stored| stored.seq) else { break };
+            let (complete, events) = (page.complete, page.events);
+            let taking = tokio::task::spawn_blocking(move || {
+                events.iter().for_each(|stored| histories.take(stored, up_to));
+                histories
+            });
+            histories = taking.await.map_err(|e| StoreError::Backend(e.to_string()))?;
+            after = last;
+            if complete {
+                break;
+            }
+        }
+        Ok((!histories.straddled).then_some(histories))
+    }
+
+    fn take(&mut self, stored: &StoredEvent, up_to: u64) {
+        if stored.seq > up_to {
+            self.straddled |= stored.first_seq <= up_to;
+            return;
+        }
+        let whose = serde_json::from_slice::<Whose<'_>>(&stored.json).ok().and_then(|event| event.run_id);
+        let run_id = whose.and_then(|run_id| run_id.parse().ok());
+        let Some((run_id, history)) = run_id.and_then(|id| Some((id, self.runs.get_mut(&id)?))) else {
+            return;
+        };
+        if history.broken.is_none() {
+            history.broken = history.take(run_id, &stored.json).err();
         }
     }
-    Some(runs)
 }
 
 /// What the log says of one run.
+#[derive(Default)]
 pub struct RunHistory {
     /// Where the run stands.
     pub rules: RunRules,
     step_number: u32,
-    /// True when an event of the run stands on both sides of the number up to which was read.
-    straddled: bool,
+    broken: Option<StoreError>,
 }
 
 impl RunHistory {
     /// Reads a run's events from the log, up to a number.
     pub async fn read(store: &dyn Store, run: &RunRecord, up_to: u64) -> Result<Self, StoreError> {
-        let mut history = Self { rules: RunRules::new(), step_number: 0, straddled: false };
-        let mut after = run.first_seq.saturating_sub(1);
-        while after < up_to {
-            let page = store.read(&run.user_id, after, PAGE_BYTES).await?;
-            for stored in &page.events {
-                history.straddled |= stored.first_seq <= up_to && stored.seq > up_to;
-                if stored.seq <= up_to {
-                    history.take(run.run_id, &stored.json)?;
-                }
-                after = stored.seq;
-            }
-            if page.complete {
-                break;
-            }
-        }
-        Ok(history)
+        let histories = Histories::read(store, &run.user_id, std::slice::from_ref(run), up_to).await?;
+        let history = histories.and_then(|mut histories| histories.runs.remove(&run.run_id));
+        let mut history =
+            history.ok_or_else(|| StoreError::Backend("the log did not hold still".to_owned()))?;
+        history.broken.take().map_or(Ok(history), Err)
     }
 
     fn take(&mut self, run_id: RunId, json: &[u8]) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use http::StatusCode;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,7 +15,11 @@ use tokio::{
 use tower::ServiceExt;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::{HEADER_BYTES, HEADER_LINES, guard};
+use super::{
+    HEADER_BYTES, HEADER_LINES,
+    answers::{Clock, Timed},
+    guard,
+};
 use crate::{
     limits::counts::{Count, Place},
     sabotage::Bug,
@@ -161,9 +165,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         let proxies = &shared.proxies;
         let address = proxies.client(peer.ip(), request.headers());
         let scheme = proxies.scheme(peer.ip(), request.headers(), scheme);
+        let hosts = proxies.hosts(peer.ip(), request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(address);
         extensions.insert(guard::Scheme(scheme));
+        extensions.insert(guard::ForwardedHosts(hosts));
         // A WebSocket takes the place with it.
         extensions.insert(place.clone());
         extensions.insert(heard.clone());
@@ -178,15 +184,20 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         }
     });
     let header_time = Duration::from_secs_f64(context.limits.header_seconds);
+    let answer_time = Duration::from_secs_f64(context.limits.answer_seconds);
     // While the server goes away each connection is good for one request.
     let going = context.shutdown.draining.is_cancelled();
     let connection = http1::Builder::new()
         .keep_alive(!going)
-        .timer(TokioTimer::new())
+        // Who has asked may say that it asks for nothing more, and gets its answer.
+        .half_close(true)
+        // An answer is written from where it is, so what is held for it is held until it is taken.
+        .writev(true)
+        .timer(Clock)
         .header_read_timeout(header_time)
         .max_headers(PARSED_LINES)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Timed::new(stream, answer_time)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let longest = tokio::time::sleep(Duration::from_secs_f64(context.limits.http_seconds));
@@ -213,9 +224,17 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
     if let Err(e) = served {
         if e.is_timeout() {
             context.metrics.limit_hit("headers");
+        } else if is_untaken(&e) {
+            context.metrics.limit_hit("answer");
         }
         tracing::debug!(%peer, error = %e, "a connection ended badly");
     }
+}
+
+/// True when the client did not take its answer in time.
+fn is_untaken(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Waits until a connection that is no WebSocket has lived long enough, or the server begins to go away.

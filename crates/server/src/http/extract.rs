@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use wireproof_protocol::{ErrorCode, UserId};
+use wireproof_protocol::{ErrorCode, UserId, read_json};
 
 use crate::{
     auth::{AuthError, Principal},
@@ -68,10 +68,7 @@ where
                 _ => Refusal::new(ErrorCode::InvalidFrame, "The body could not be read."),
             })?;
         let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| {
-            let sentence = format!("Invalid JSON at line {}, column {}.", e.line(), e.column());
-            Refusal::new(ErrorCode::InvalidJson, sentence)
-        })?;
+        let value = read_json(text).map_err(|sentence| Refusal::new(ErrorCode::InvalidJson, sentence))?;
         if !value.is_object() {
             return Err(Refusal::new(ErrorCode::InvalidFrame, "The body must be a JSON object."));
         }

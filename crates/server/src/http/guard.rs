@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use tracing::Instrument;
-use wireproof_protocol::ErrorCode;
+use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use crate::{
     auth::{AuthError, Principal, table, table::Need, token},
-    config::origins::{From, is_addressed_to_loopback},
+    config::{
+        hosts::Misaddressed,
+        origins::{From, is_addressed_to_loopback},
+    },
     error::Refusal,
-    limits::Address,
+    limits::{Address, holds::Hold},
     sabotage::Bug,
     ws::Context,
 };
@@ -34,12 +37,43 @@ pub struct Scheme(pub &'static str);
 #[derive(Debug, Clone)]
 pub struct Operator(pub Principal);
 
+/// The hosts that a trusted proxy says its client asked for.
+#[derive(Debug, Clone)]
+pub struct ForwardedHosts(pub Vec<String>);
+
+/// Refuses what is addressed to somebody else: to no host, to two, or to a name that is not ours.
+pub async fn host(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    if context.auth.insecure_no_auth && !is_addressed_to_loopback(request.headers()) {
+        let sentence = "Without authentication only this machine is served, under its own name.";
+        return Refusal::new(ErrorCode::Forbidden, sentence).into_response();
+    }
+    let needed = request.version() >= Version::HTTP_11;
+    let addressed = context.hosts.judge(request.uri(), request.headers(), needed).and_then(|()| {
+        let forwarded = request.extensions().get::<ForwardedHosts>();
+        let mut forwarded = forwarded.iter().flat_map(|hosts| &hosts.0);
+        forwarded.try_for_each(|host| context.hosts.is_ours(host.as_bytes()))
+    });
+    let (status, body) = match addressed {
+        Ok(()) => return next.run(request).await,
+        Err(Misaddressed::Malformed) => {
+            (StatusCode::BAD_REQUEST, ErrorBody::new(ErrorCode::InvalidFrame, "A request names one host."))
+        }
+        Err(Misaddressed::Foreign(host)) => {
+            tracing::debug!(?host, "a request is addressed to a name that is not in http.hosts");
+            let sentence = "This server does not answer to that name; its operator adds names to http.hosts.";
+            (StatusCode::MISDIRECTED_REQUEST, ErrorBody::new(ErrorCode::Forbidden, sentence))
+        }
+    };
+    if matches!(request.uri().path(), "/ws" | "/websocket") {
+        context.metrics.handshake("host");
+    }
+    let close = [(header::CONNECTION, "close")];
+    (status, close, axum::Json(ControlBody::Error(body))).into_response()
+}
+
 /// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
 pub async fn origin(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let foreign = |sentence: &str| Refusal::new(ErrorCode::Forbidden, sentence).into_response();
-    if context.auth.insecure_no_auth && !is_addressed_to_loopback(request.headers()) {
-        return foreign("Without authentication only this machine is served, under its own name.");
-    }
     let scheme = request.extensions().get::<Scheme>().map_or("http", |scheme| scheme.0);
     let origin = match context.origins.judge(request.headers(), scheme) {
         From::Nowhere | From::Own => return next.run(request).await,
@@ -109,7 +143,15 @@ pub async fn to_the_end(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let answered = tokio::spawn(next.run(request).in_current_span()).await;
+    // What is held for the request is held until it is done, whether or not somebody waits for the answer.
+    let held = request.extensions().get::<Arc<Hold>>().cloned();
+    let done = next.run(request).in_current_span();
+    let answered = tokio::spawn(async move {
+        let response = done.await;
+        drop(held);
+        response
+    });
+    let answered = answered.await;
     answered.unwrap_or_else(|_| {
         Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.").into_response()
     })

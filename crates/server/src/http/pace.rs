@@ -1,5 +1,5 @@
-//! How fast users may ask over HTTP: in the same buckets as over the socket. And how a body comes: in time, and as it
-//! is.
+//! How fast users may ask over HTTP: in the same buckets as over the socket; how much is held for them at once. And how
+//! a body comes: in time, and as it is.
 
 use std::{
     sync::Arc,
@@ -13,44 +13,80 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::{BODY_BYTES, accounts, guard::Operator};
+use super::{BODY_BYTES, accounts, answers, guard::Operator};
 use crate::{
     auth::Principal,
+    clock::within,
     error::Refusal,
-    limits::{Address, rates::Allowance, silent::Listener},
+    limits::{Address, holds::Requester, rates::Allowance, silent::Listener},
     ws::Context,
 };
 
-/// Counts the request of a known user, a read as other frames and everything else as a message; then takes its body.
-pub async fn keep(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
-    let extensions = request.extensions();
+/// Counts the request of a known user, a read as other frames and everything else as a message; takes its body; holds
+/// what it takes of the server until its answer is out.
+pub async fn keep(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
+    let Some(address) = request.extensions().get::<Address>().copied() else {
+        return Refusal::new(ErrorCode::Internal, "The connection has no address.").into_response();
+    };
     // The operator is bounded by its socket, and never kept from its server by what users may do.
-    let counted = extensions.get::<Operator>().is_none();
-    let user = extensions.get::<Principal>().filter(|_| counted).map(|principal| &principal.user_id);
-    let allowance = user
-        .zip(extensions.get::<Address>())
-        .map(|(user_id, address)| context.rates.allowance(user_id, *address));
+    let counted = request.extensions().get::<Operator>().is_none();
+    let user = request.extensions().get::<Principal>().filter(|_| counted);
+    let user = user.map(|principal| principal.user_id.clone());
+    let allowance = user.as_ref().map(|user_id| context.rates.allowance(user_id, address));
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if let Some(allowance) = &allowance {
         let now = Instant::now();
-        let read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let counted = if read { allowance.other(now) } else { allowance.message(now) };
+        let counted = if is_read { allowance.other(now) } else { allowance.message(now) };
         if let Err(exceeded) = counted {
             return Refusal::from(exceeded).into_response();
         }
     }
-    if request.body().is_end_stream() || !has_route(&request) {
-        return next.run(request).await;
-    }
+    let requester =
+        if counted { context.rates.requester(user.as_ref(), address) } else { Requester::unbounded() };
+    let held = match requester.request() {
+        Ok(held) => Arc::new(held),
+        Err(exceeded) => return Refusal::from(exceeded).into_response(),
+    };
+    request.extensions_mut().insert(held.clone());
+    let response = if request.body().is_end_stream() || !has_route(&request) {
+        next.run(request).await
+    } else {
+        with_body(&context, request, next, allowance.as_ref(), &requester).await
+    };
+    answers::hold(response, held, &requester, is_read).await
+}
+
+async fn with_body(
+    context: &Context,
+    request: Request,
+    next: Next,
+    allowance: Option<&Allowance>,
+    requester: &Requester,
+) -> Response {
     let (head, body) = request.into_parts();
     // Who has not said who it is makes room for others while its body does not come.
     let waiting = head.extensions.get::<Arc<Listener>>().filter(|_| allowance.is_none());
     waiting.inspect(|listener| listener.silent_again(Instant::now()));
-    let whole = whole(&context, body, allowance.as_ref()).await;
+    let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
+    // As many as are announced; as many as there may be where none are.
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most);
+    let announced = announced.min(most);
+    // Counted before they come: who sends a part of them and goes has sent them all.
+    let counted = allowance.map_or(Ok(()), |allowance| allowance.bytes(announced, Instant::now()));
+    let held = counted.and_then(|()| requester.bytes(announced));
+    let whole = match &held {
+        Ok(_) => whole(context, body, most).await,
+        Err(exceeded) => Err(Box::new(Refusal::from(*exceeded).into_response())),
+    };
+    if let (Some(allowance), Ok(body)) = (allowance, &whole) {
+        allowance.give_back_bytes(announced - body.len());
+    }
     waiting.inspect(|listener| listener.spoke());
     match whole {
-        Ok(body) => next.run(Request::from_parts(head, body)).await,
+        Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
         Err(response) => *response,
     }
 }
@@ -59,29 +95,24 @@ fn has_route(request: &Request) -> bool {
     request.extensions().get::<MatchedPath>().is_some()
 }
 
-/// The whole body, if it comes in time, is not too large, and the user may still send as much.
-async fn whole(context: &Context, body: Body, allowance: Option<&Allowance>) -> Result<Body, Box<Response>> {
+/// The whole body, if it comes in time and is not too large.
+async fn whole(context: &Context, body: Body, most: usize) -> Result<Bytes, Box<Response>> {
     let time = Duration::from_secs_f64(context.limits.body_seconds);
-    let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
-    let bytes = match tokio::time::timeout(time, to_bytes(body, most)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(e)) if is_too_large(&e) => {
+    match within(time, to_bytes(body, most)).await {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(e)) if is_too_large(&e) => {
             let refusal = Refusal::new(ErrorCode::MessageTooLarge, "The body is too large.");
-            return Err(Box::new(refusal.into_response()));
+            Err(Box::new(refusal.into_response()))
         }
-        Ok(Err(_)) => {
+        Some(Err(_)) => {
             let refusal = Refusal::new(ErrorCode::InvalidFrame, "The body could not be read.");
-            return Err(Box::new(refusal.into_response()));
+            Err(Box::new(refusal.into_response()))
         }
-        Err(_) => {
+        None => {
             context.metrics.limit_hit("body");
-            return Err(Box::new(too_slow()));
+            Err(Box::new(too_slow()))
         }
-    };
-    if let Some(Err(exceeded)) = allowance.map(|allowance| allowance.bytes(bytes.len(), Instant::now())) {
-        return Err(Box::new(Refusal::from(exceeded).into_response()));
     }
-    Ok(Body::from(bytes))
 }
 
 fn is_too_large(error: &axum::Error) -> bool {

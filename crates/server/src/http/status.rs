@@ -1,6 +1,9 @@
 //! How the server is: alive, ready, and in numbers.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -48,11 +51,46 @@ pub async fn ready(State(context): State<Arc<Context>>) -> Response {
     response
 }
 
+/// How long an answer of the store counts.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// Whether the store can be read, as it was seen within the last second: whoever asks, the database is read once.
+pub struct StoreHealth(Mutex<(Option<Instant>, bool)>);
+
+impl Default for StoreHealth {
+    fn default() -> Self {
+        // It has just been read, at the start.
+        Self(Mutex::new((None, true)))
+    }
+}
+
+impl StoreHealth {
+    fn state(&self) -> MutexGuard<'_, (Option<Instant>, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was last seen, when nobody has to look now. Who has to look is the only one to.
+    fn remembered(&self, now: Instant) -> Option<bool> {
+        let mut state = self.state();
+        let (seen, answers) = *state;
+        if seen.is_some_and(|seen| now < seen + REMEMBERED) {
+            return Some(answers);
+        }
+        state.0 = Some(now);
+        None
+    }
+}
+
 /// True when the store can be read.
 pub async fn store_answers(context: &Context) -> bool {
+    if let Some(answers) = context.store_health.remembered(Instant::now()) {
+        return answers;
+    }
     // A read of a user nobody is asks the database, not a memory of it.
-    match UserId::new("wireproof-ready-probe") {
+    let answers = match UserId::new("wireproof-ready-probe") {
         Ok(nobody) => context.store.active_runs(Some(&nobody)).await.is_ok(),
         Err(_) => false,
-    }
+    };
+    context.store_health.state().1 = answers;
+    answers
 }

@@ -79,14 +79,46 @@ impl Proxies {
         Address::of(client)
     }
 
-    /// The scheme of a request: the connection's own, or the one that a trusted proxy says its client used.
+    /// The scheme of a request: the connection's own, or the one that a trusted proxy says its client used. A WebSocket's
+    /// `ws` and `wss` are `http` and `https`; of a list the first counts, which is the client's.
     pub fn scheme(&self, peer: IpAddr, headers: &HeaderMap, own: &'static str) -> &'static str {
-        let mut said = headers.get_all("x-forwarded-proto").iter();
-        match (said.next().map(|said| said.as_bytes()), said.next()) {
-            (Some(b"https"), None) if self.trusts(peer.to_canonical()) => "https",
-            (Some(b"http"), None) if self.trusts(peer.to_canonical()) => "http",
+        if !self.trusts(peer.to_canonical()) {
+            return own;
+        }
+        let standard = (self.header == http::header::FORWARDED).then(|| self.forwarded(headers, "proto"));
+        let first = standard.and_then(|said| said.into_iter().next()).or_else(|| {
+            let said = headers.get("x-forwarded-proto")?.to_str().ok()?;
+            Some(said.split(',').next()?.trim().to_owned())
+        });
+        match first.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "https" | "wss" => "https",
+            "http" | "ws" => "http",
             _ => own,
         }
+    }
+
+    /// The hosts that a trusted proxy says its client asked for, besides `Host`; nothing of what others say.
+    pub fn hosts(&self, peer: IpAddr, headers: &HeaderMap) -> Vec<String> {
+        if !self.trusts(peer.to_canonical()) {
+            return Vec::new();
+        }
+        if self.header == http::header::FORWARDED {
+            return self.forwarded(headers, "host");
+        }
+        let lines = headers.get_all("x-forwarded-host").iter();
+        let text = |line: &http::HeaderValue| String::from_utf8_lossy(line.as_bytes()).into_owned();
+        lines
+            .flat_map(|line| text(line).split(',').map(|host| host.trim().to_owned()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// The values of one parameter in all elements of `Forwarded`, the client's side first.
+    fn forwarded(&self, headers: &HeaderMap, name: &str) -> Vec<String> {
+        let lines = headers.get_all(http::header::FORWARDED).iter();
+        let lines: Vec<String> =
+            lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
+        let elements = lines.iter().flat_map(|line| line.split(','));
+        elements.filter_map(|element| parameter(element, name)).collect()
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -105,13 +137,17 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
+/// The value of `name=value` among the parameters of an element of `Forwarded`, without quotes.
+fn parameter(element: &str, name: &str) -> Option<String> {
+    element.split(';').find_map(|pair| {
+        let (found, value) = pair.split_once('=')?;
+        found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
 /// The address in an entry of either header: bare, quoted, in brackets, with or without a port.
 fn hop_address(entry: &str) -> Option<IpAddr> {
-    let pair = |part: &str| {
-        let (name, value) = part.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"').to_owned())
-    };
-    let node = entry.split(';').find_map(pair).unwrap_or_else(|| entry.trim().trim_matches('"').to_owned());
+    let node = parameter(entry, "for").unwrap_or_else(|| entry.trim().trim_matches('"').to_owned());
     let bracketed = node.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(ip, _)| ip);
     let ip = match bracketed {
         Some(ip) => ip.parse().ok(),
@@ -180,5 +216,47 @@ mod tests {
         assert_eq!(client(&["10.0.0.0/8"], ProxyHeader::Forwarded, "10.0.0.1", &lines), "2001:db8:1:2::");
         assert_eq!(client(&["10.0.0.1"], ProxyHeader::Forwarded, "10.0.0.1", &["for=unknown"]), "10.0.0.1");
         assert_eq!(Proxies::new(&["10.0.0.0/99".into()], ProxyHeader::Forwarded).unwrap_err(), "10.0.0.0/99");
+    }
+
+    /// Bug: `X-Forwarded-Proto: wss`, as proxies say it of a WebSocket, was passed over, and the server's own page was
+    /// refused as a foreign one.
+    #[test]
+    fn the_scheme_is_the_clients_as_a_trusted_proxy_says_it() {
+        let scheme = |header, peer: &str, lines: &[(&'static str, &str)]| {
+            let proxies = Proxies::new(&["10.0.0.0/8".to_owned()], header).unwrap();
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, value.parse().unwrap());
+            }
+            proxies.scheme(peer.parse().unwrap(), &headers, "http")
+        };
+        let (x, standard) = (ProxyHeader::XForwardedFor, ProxyHeader::Forwarded);
+        for said in ["https", "wss", "WSS", " Https ", "wss, ws", "https,http"] {
+            assert_eq!(scheme(x, "10.0.0.1", &[("x-forwarded-proto", said)]), "https", "{said}");
+            assert_eq!(scheme(standard, "10.0.0.1", &[("x-forwarded-proto", said)]), "https", "{said}");
+            assert_eq!(scheme(x, "9.9.9.9", &[("x-forwarded-proto", said)]), "http", "{said}");
+        }
+        for said in ["ws", "http", "WS, wss", "", "gopher"] {
+            assert_eq!(scheme(x, "10.0.0.1", &[("x-forwarded-proto", said)]), "http", "{said}");
+        }
+        for said in ["for=1.2.3.4;proto=wss", "for=1.2.3.4;Proto=\"HTTPS\", for=10.0.0.2;proto=http"] {
+            assert_eq!(scheme(standard, "10.0.0.1", &[("forwarded", said)]), "https", "{said}");
+            // The header that was not chosen may be the client's own.
+            assert_eq!(scheme(x, "10.0.0.1", &[("forwarded", said)]), "http", "{said}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_that_a_trusted_proxy_passes_on_are_known() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-host", "a.example, b.example:443".parse().unwrap());
+        headers.append("forwarded", "for=1.2.3.4;host=\"c.example:1\"".parse().unwrap());
+        let of = |header, peer: &str| {
+            let proxies = Proxies::new(&["10.0.0.0/8".to_owned()], header).unwrap();
+            proxies.hosts(peer.parse().unwrap(), &headers)
+        };
+        assert_eq!(of(ProxyHeader::XForwardedFor, "10.0.0.1"), ["a.example", "b.example:443"]);
+        assert_eq!(of(ProxyHeader::Forwarded, "10.0.0.1"), ["c.example:1"]);
+        assert!(of(ProxyHeader::Forwarded, "9.9.9.9").is_empty());
     }
 }

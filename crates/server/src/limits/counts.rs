@@ -9,16 +9,25 @@ use std::sync::{
 #[derive(Debug, Clone, Default)]
 pub struct Count(Arc<AtomicUsize>);
 
-/// One place; dropping it gives it back.
+/// One place, or several that were taken together; dropping it gives them back.
 #[derive(Debug)]
-pub struct Place(Count);
+pub struct Place(Count, usize);
 
 impl Count {
     /// Takes a place unless `most` are taken (0: no limit).
     pub fn take(&self, most: usize) -> Option<Place> {
-        let one_more = |taken: usize| (most == 0 || taken < most).then_some(taken + 1);
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.is_ok().then(|| Place(self.clone()))
+        self.take_many(1, most)
+    }
+
+    /// Takes so many places together, unless they would be more than `most` (0: no limit) with those that are taken.
+    /// More than `most` can be had while nobody has any.
+    pub fn take_many(&self, places: usize, most: usize) -> Option<Place> {
+        let more = |taken: usize| {
+            let all = taken.saturating_add(places);
+            (most == 0 || taken == 0 || all <= most).then_some(all)
+        };
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Place(self.clone(), places))
     }
 
     /// Places that are taken.
@@ -29,6 +38,6 @@ impl Count {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }

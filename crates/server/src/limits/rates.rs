@@ -12,6 +12,7 @@ use super::{
     Address, Limits,
     bucket::{Bucket, Rate, nanoseconds},
     counts::{Count, Place},
+    holds::{Held, Holds, Requester},
     keyed::Keyed,
 };
 use crate::{error::Refusal, metrics::Metrics};
@@ -27,6 +28,7 @@ struct UserBuckets {
     controls: Bucket,
     bytes: Bucket,
     refusals: Bucket,
+    held: Held,
 }
 
 /// What one address has taken of each limit.
@@ -36,6 +38,7 @@ struct AddressBuckets {
     failures: Bucket,
     unauthenticated: Count,
     connections: Count,
+    held: Held,
 }
 
 /// A limit with its name in the settings, as refusals tell it.
@@ -72,7 +75,8 @@ pub struct Exceeded {
 impl From<Exceeded> for Refusal {
     fn from(exceeded: Exceeded) -> Self {
         let Exceeded { limit, most, wait } = exceeded;
-        let sentence = format!("Too fast: {} is {most}. It was not carried out; try again later.", limit);
+        let what = if limit.contains("_per_minute") { "Too fast" } else { "Too much at once" };
+        let sentence = format!("{what}: {limit} is {most}. It was not carried out; try again later.");
         let mut body =
             ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", limit).detail("most", most);
         // Rounded up: who comes back then is not refused again.
@@ -92,6 +96,7 @@ pub struct Rates {
     refusals: Rate,
     address_messages: Named,
     failures: Named,
+    holds: Holds,
     users: Keyed<UserId, UserBuckets>,
     addresses: Keyed<Address, AddressBuckets>,
 }
@@ -127,6 +132,7 @@ impl Rates {
                 per_address,
             ),
             failures: Named::new("failed_tokens_per_minute", "authenticate", failures, failures),
+            holds: Holds::new(limits),
             users: Keyed::default(),
             addresses: Keyed::default(),
         })
@@ -139,6 +145,19 @@ impl Rates {
     /// What a user may do from an address.
     pub fn allowance(self: &Arc<Self>, user_id: &UserId, address: Address) -> Allowance {
         Allowance { rates: self.clone(), user: self.users.of(user_id), address: self.addresses.of(&address) }
+    }
+
+    /// Whose request over HTTP it is: what the server holds for it is counted there.
+    pub fn requester(&self, user_id: Option<&UserId>, address: Address) -> Requester {
+        let user = user_id.map(|user_id| self.users.of(user_id).held.clone());
+        let address = self.addresses.of(&address).held.clone();
+        Requester::new(self.holds, user, address, self.metrics.clone())
+    }
+
+    /// So many reads of a user, all or none: one that costs the server more than others counts as several.
+    pub fn reads(&self, user_id: &UserId, count: u64, now: Instant) -> Result<(), Exceeded> {
+        let taken = self.users.of(user_id).others.take(&self.others.rate, count, self.clock(now));
+        taken.map_err(|wait| self.others.exceeded(wait, &self.metrics))
     }
 
     /// A try at a token from an address. What is not given back counts as a failure.
@@ -181,11 +200,14 @@ impl Rates {
         let now = self.clock(now);
         self.users.sweep(|user| {
             let buckets = [&user.messages, &user.others, &user.controls, &user.bytes, &user.refusals];
-            buckets.iter().all(|bucket| bucket.is_full(now))
+            user.held.is_empty() && buckets.iter().all(|bucket| bucket.is_full(now))
         });
         self.addresses.sweep(|address| {
             let places = address.unauthenticated.taken() + address.connections.taken();
-            places == 0 && address.messages.is_full(now) && address.failures.is_full(now)
+            places == 0
+                && address.held.is_empty()
+                && address.messages.is_full(now)
+                && address.failures.is_full(now)
         });
     }
 
@@ -230,7 +252,17 @@ impl Allowance {
         taken.map_err(|wait| others.exceeded(wait, &rates.metrics))
     }
 
-    /// Bytes that came.
+    /// Bytes that came and cannot be refused any more; false when they are over the limit, and then none is taken.
+    pub fn bytes_came(&self, count: u64, now: Instant) -> bool {
+        self.user.bytes.take(&self.rates.bytes.rate, count, self.rates.clock(now)).is_ok()
+    }
+
+    /// Bytes that were counted and did not come.
+    pub fn give_back_bytes(&self, count: usize) {
+        self.user.bytes.give_back(&self.rates.bytes.rate, count as u64);
+    }
+
+    /// Bytes that come, all or none.
     pub fn bytes(&self, count: usize, now: Instant) -> Result<(), Exceeded> {
         let bytes = &self.rates.bytes;
         let taken = self.user.bytes.take(&bytes.rate, count as u64, self.rates.clock(now));

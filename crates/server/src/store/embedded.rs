@@ -213,8 +213,9 @@ impl Store for Embedded {
         if let Some(seq) = self.recent.head(user_id) {
             return Ok(Position { epoch, seq });
         }
-        let user = user_id.clone();
+        let (user, anew) = (user_id.clone(), self.recent.anew());
         let seq = self.query(move |connection| log::head(connection, &user)).await?;
+        self.recent.keep(user_id, seq, anew);
         Ok(Position { epoch, seq })
     }
 

@@ -10,7 +10,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Error;
 use wireproof_protocol::{
     CloseCode, ConnectionId, ControlBody, ErrorBody, ErrorCode, Position, RequestId, UserId,
@@ -20,17 +19,18 @@ use super::{
     Context,
     dispatch::{self, Outcome},
     opening::{self, Close, Opening, begin, encode, say_now},
-    resume::{Beginning, PAGE_BYTES},
+    resume::{self, Beginning, Next},
     socket::{Received, Socket, close_for},
     tally::Tally,
 };
 use crate::{
     auth::{AuthError, Principal},
+    clock::Deadline,
     error::Refusal,
     hub::{Order, Registration},
     sabotage::Bug,
     session::{Session, Step},
-    store::{Page, StoreError},
+    store::StoreError,
     traces::TraceParent,
 };
 
@@ -42,6 +42,10 @@ mod writing;
 const WAITING_CONTROLS: usize = 64;
 /// How long what is queued may take to go out before a close.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
+/// Times that the log is tried again when it cannot be read, before the connection is closed.
+const LOG_TRIES: u32 = 5;
+/// Before the first of them; twice as long before each further one.
+const LOG_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that is ended at once may take to hear why.
 const ENDING_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -104,8 +108,11 @@ struct Connection {
     command: Option<BoxFuture<'static, (Outcome, Option<RequestId>)>>,
     /// A token that is being checked; nothing more is read until that is known.
     verifying: Option<BoxFuture<'static, Verified>>,
-    page: Option<BoxFuture<'static, (u64, Result<Page, StoreError>)>>,
-    timer: Pin<Box<Sleep>>,
+    /// What comes next of the log, or the state in its place.
+    page: Option<BoxFuture<'static, (u64, Result<Next, StoreError>)>>,
+    /// Times in a row that the log could not be read.
+    failures: u32,
+    timer: Deadline,
     /// Since when the client takes nothing of what waits for it.
     stalled_since: Option<Instant>,
     /// Bytes that the kernel had taken when that was last looked at.
@@ -120,7 +127,9 @@ enum Happened {
     Received(Received),
     Done(Outcome, Option<RequestId>),
     Verified(Result<Principal, AuthError>, Option<RequestId>),
-    Page(u64, Result<Page, StoreError>),
+    /// Bytes that are to be counted, and no message.
+    Bytes,
+    Page(u64, Result<Next, StoreError>),
     Ordered(Order),
     /// What was due before a close is out.
     SaidAll,
@@ -161,21 +170,31 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(revoked).body), None)).await;
         return Opened::Refused(Box::new(socket), Some((CloseCode::Policy, "authentication is needed")));
     }
-    if let Err(e) = opening::welcome(context, &user_id, &registration, handshake.asked, welcomed_for).await {
-        context.metrics.handshake("failed");
-        say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(e).body), None)).await;
-        return Opened::Refused(Box::new(socket), Some((CloseCode::Internal, "the welcome failed")));
+    // A handshake is a frame of its user, a position in it one that reads.
+    let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
+    let allowance = context.rates.allowance(sharer.as_ref().unwrap_or(&user_id), address);
+    let welcomed = match allowance.other(Instant::now()) {
+        Ok(()) => opening::welcome(context, &user_id, &registration, handshake.asked, welcomed_for).await,
+        Err(exceeded) => Err(exceeded.into()),
+    };
+    if let Err(refusal) = welcomed {
+        let (result, close) = match refusal.code() {
+            ErrorCode::RateLimited => ("rate_limited", (CloseCode::TryLater, "too fast: come back later")),
+            _ => ("failed", (CloseCode::Internal, "the welcome failed")),
+        };
+        context.metrics.handshake(result);
+        say_now(&mut socket, encode(ControlBody::Error(*refusal.body), None)).await;
+        return Opened::Refused(Box::new(socket), Some(close));
     }
     if context.shutdown.draining.is_cancelled() {
         // It came in while the others were told to go: it is told by its close.
         registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
     }
     drop(handshake.unauthenticated);
-    let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
-    session.limit(context.rates.allowance(sharer.as_ref().unwrap_or(&user_id), address));
+    session.limit(allowance);
     drop(handshake.admitted);
     context.metrics.handshake("accepted");
-    let timer = Box::pin(tokio::time::sleep_until(session.next_tick().into()));
+    let timer = Deadline::at(session.next_tick().into());
     Opened::Connection(Box::new(Connection {
         context: context.clone(),
         user_id,
@@ -187,6 +206,7 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         command: None,
         verifying: None,
         page: None,
+        failures: 0,
         timer,
         stalled_since: None,
         written: 0,
@@ -215,7 +235,12 @@ impl Connection {
         loop {
             let happened = poll_fn(|cx| self.poll(cx)).await;
             let now = Instant::now();
+            let counted = self.session.bytes(self.socket.take_due(), now);
+            if let Some(close) = self.take_steps(counted, now) {
+                return Some(close);
+            }
             let steps = match happened {
+                Happened::Bytes => Vec::new(),
                 Happened::Received(Received::Text(_))
                     if self.context.bugs.on(Bug::RenewalDropsMessage) && self.verifying.is_some() =>
                 {
@@ -255,14 +280,7 @@ impl Connection {
                     self.tally.verified(&steps);
                     steps
                 }
-                Happened::Page(after, Ok(page)) => {
-                    let mut feed = self.registration.outbox.feed();
-                    self.context.metrics.log_pages.inc();
-                    self.context.metrics.catch_ups.inc_by(feed.take_catch_ups());
-                    feed.page(after, page);
-                    Vec::new()
-                }
-                Happened::Page(_, Err(e)) => self.page_failed(e).await,
+                Happened::Page(after, read) => self.take_page(after, read),
                 Happened::Ordered(Order::GoAway { reconnect_after_ms }) => {
                     vec![Step::Say(ControlBody::GoAway { reconnect_after_ms }, None)]
                 }
@@ -323,8 +341,9 @@ impl Connection {
                         return close_for(&e).or(Some((CloseCode::Internal, "a ping could not be sent")));
                     }
                 }
-                Step::Close(CloseCode::SlowConsumer, reason) => {
-                    return Some((CloseCode::SlowConsumer, reason));
+                // What waits for a log that cannot be read is never said, nor what waits for a client that does not read.
+                Step::Close(code @ (CloseCode::SlowConsumer | CloseCode::Internal), reason) => {
+                    return Some((code, reason));
                 }
                 Step::Close(code, reason) => {
                     self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
@@ -398,26 +417,37 @@ impl Connection {
         }
     }
 
-    /// The log could not be read on: what is gone by now is made up for by a snapshot.
-    async fn page_failed(&mut self, error: StoreError) -> Vec<Step> {
-        if matches!(error, StoreError::TooOld { .. }) {
-            let (store, user_id) = (self.context.store.clone(), self.user_id.clone());
-            let reason = wireproof_protocol::ResumeReason::TooOld;
-            match Box::pin(crate::delivery::snapshot::take(&*store, &user_id, reason)).await {
-                Ok((body, seq)) => {
-                    super::tally::snapshot(&self.context.metrics, &body);
-                    let position = Position { epoch: wireproof_protocol::Epoch::new(0), seq };
-                    begin(&self.registration, Beginning::Snapshot(Box::new(body), seq), position, None);
+    /// Goes on with what was read of the log; a log that cannot be read is tried again, for a while.
+    fn take_page(&mut self, after: u64, read: Result<Next, StoreError>) -> Vec<Step> {
+        let metrics = &self.context.metrics;
+        match read {
+            Ok(Next::Page(page)) => {
+                self.failures = 0;
+                let mut feed = self.registration.outbox.feed();
+                metrics.log_pages.inc();
+                metrics.catch_ups.inc_by(feed.take_catch_ups());
+                feed.page(after, page);
+                Vec::new()
+            }
+            Ok(Next::Snapshot(snapshot)) => {
+                self.failures = 0;
+                // The client may have asked for another place meanwhile.
+                if self.registration.outbox.feed().wants_page() == Some(after) {
+                    super::tally::snapshot(metrics, snapshot.reason);
+                    let position = Position { epoch: wireproof_protocol::Epoch::new(0), seq: snapshot.seq };
+                    begin(&self.registration, Beginning::Snapshot(snapshot), position, None);
+                }
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::error!(user_id = %self.user_id, %error, "a user's log could not be read");
+                self.failures += 1;
+                if self.failures <= LOG_TRIES {
                     return Vec::new();
                 }
-                Err(e) => {
-                    tracing::error!(user_id = %self.user_id, error = %e, "a snapshot could not be taken")
-                }
+                vec![Step::Close(CloseCode::Internal, "the log could not be read")]
             }
-        } else {
-            tracing::error!(user_id = %self.user_id, %error, "a user's log could not be read");
         }
-        vec![Step::Close(CloseCode::Internal, "the log could not be read")]
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Step> {
@@ -435,6 +465,10 @@ impl Connection {
                 "the client does not read: come back and resume",
             )];
         }
+        if self.command.is_some() || self.verifying.is_some() {
+            // Nothing is read of it meanwhile, so its silence is ours.
+            self.session.heard(now);
+        }
         self.session.tick(now, crate::clock::unix_now())
     }
 
@@ -445,8 +479,8 @@ impl Connection {
             (None, Some(since)) => self.session.next_tick().min(since + stall),
             (None, None) => self.session.next_tick(),
         };
-        if self.timer.deadline() != next.into() {
-            self.timer.as_mut().reset(next.into());
+        if self.timer.due() != next.into() {
+            self.timer.reset(next.into());
         }
     }
 
@@ -498,7 +532,7 @@ impl Connection {
             if self.stalled_since.is_none() {
                 return Poll::Ready(Happened::Gone);
             }
-            return self.timer.as_mut().poll(cx).map(|()| Happened::Tick);
+            return Pin::new(&mut self.timer).poll(cx).map(|()| Happened::Tick);
         }
         let may_read = self.command.is_none()
             && (self.verifying.is_none() || self.context.bugs.on(Bug::RenewalDropsMessage))
@@ -510,19 +544,27 @@ impl Connection {
                 Some(Ok(received)) => Happened::Received(received),
             });
         }
-        if self.timer.as_mut().poll(cx).is_ready() {
+        if self.socket.has_due() {
+            return Poll::Ready(Happened::Bytes);
+        }
+        if Pin::new(&mut self.timer).poll(cx).is_ready() {
             return Poll::Ready(Happened::Tick);
         }
         Poll::Pending
     }
 
-    fn poll_page(&mut self, cx: &mut Wake<'_>) -> Poll<(u64, Result<Page, StoreError>)> {
+    fn poll_page(&mut self, cx: &mut Wake<'_>) -> Poll<(u64, Result<Next, StoreError>)> {
         if self.page.is_none()
             && let Some(after) = self.registration.outbox.feed().wants_page()
         {
             let (context, user_id) = (self.context.clone(), self.user_id.clone());
-            self.page =
-                Some(Box::pin(async move { (after, context.store.read(&user_id, after, PAGE_BYTES).await) }));
+            let pause = self.failures.checked_sub(1).map(|before| LOG_PAUSE * 2_u32.pow(before));
+            self.page = Some(Box::pin(async move {
+                if let Some(pause) = pause {
+                    tokio::time::sleep(pause).await;
+                }
+                (after, resume::read_on(&context, &user_id, after).await)
+            }));
         }
         let Some(page) = &mut self.page else { return Poll::Pending };
         let read = std::task::ready!(page.as_mut().poll(cx));

@@ -12,17 +12,18 @@ use wireproof_protocol::{
 
 use super::{
     Context,
-    resume::{self, Asked, Beginning},
+    resume::{self, Asked, Beginning, Snapshot},
     socket::{Received, Socket, close_for},
     tally::{Tally, resumed},
 };
 use crate::{
     auth::{Principal, token::Shown},
+    clock::Deadline,
+    error::Refusal,
     hub::Registration,
     limits::{Address, counts::Place},
     sabotage::Bug,
     session::{Session, Step},
-    store::StoreError,
     traces::TraceParent,
 };
 
@@ -108,40 +109,41 @@ pub async fn authenticate(
             continue;
         }
         let deadline = session.next_tick();
-        let received = tokio::time::timeout_at(deadline.into(), poll_fn(|cx| socket.poll_receive(cx)));
         let received = tokio::select! {
-            received = received => received,
+            biased;
+            received = poll_fn(|cx| socket.poll_receive(cx)) => Some(received),
+            () = Deadline::at(deadline.into()) => None,
             () = context.shutdown.draining.cancelled() => {
                 metrics.handshake("draining");
                 return Err(Some((CloseCode::Restart, "the server restarts")));
             }
         };
         steps = match received {
-            Err(_) => session.tick(Instant::now(), crate::clock::unix_now()),
-            Ok(None) => {
+            None => session.tick(Instant::now(), crate::clock::unix_now()),
+            Some(None) => {
                 metrics.handshake("gone");
                 return Err(None);
             }
-            Ok(Some(Err(e))) => {
+            Some(Some(Err(e))) => {
                 let close = close_for(&e);
                 metrics.handshake(if close.is_some() { why } else { "gone" });
                 return Err(close);
             }
-            Ok(Some(Ok(Received::Text(message)))) => {
+            Some(Some(Ok(Received::Text(message)))) => {
                 let steps = session.text(message.to_text().unwrap_or_default(), Instant::now());
                 tally.frame(session.kind(), &steps);
                 steps
             }
-            Ok(Some(Ok(Received::Binary(_)))) => {
+            Some(Some(Ok(Received::Binary(_)))) => {
                 let steps = session.binary(Instant::now());
                 tally.frame(None, &steps);
                 steps
             }
-            Ok(Some(Ok(Received::Control))) if controls < CONTROLS => {
+            Some(Some(Ok(Received::Control))) if controls < CONTROLS => {
                 controls += 1;
                 Vec::new()
             }
-            Ok(Some(Ok(Received::Control))) => return Err(Some((CloseCode::Policy, "too many pings"))),
+            Some(Some(Ok(Received::Control))) => return Err(Some((CloseCode::Policy, "too many pings"))),
         };
     }
 }
@@ -180,19 +182,24 @@ pub async fn say_now(socket: &mut Socket, frame: Bytes) {
     let _ = tokio::time::timeout(TELLING_PATIENCE, sent).await;
 }
 
-/// Queues the first frame of a connection, and places its feed.
+/// Queues the first frame of a connection, and places its feed. One that asks for more than its user may read now is not
+/// begun: without what it missed it would be no good to its client.
 pub async fn welcome(
     context: &Context,
     user_id: &UserId,
     registration: &Registration,
     asked: Option<Asked>,
     id: Option<RequestId>,
-) -> Result<(), StoreError> {
+) -> Result<(), Refusal> {
     // The connection is registered, so what is committed after this head is read will be noted.
     let head = context.store.head(user_id).await?;
     let beginning = match &asked {
         None => Beginning::Head,
         Some(asked) => resume::begin(context, user_id, head, resume::parse(asked)).await?,
+    };
+    let beginning = match beginning {
+        Beginning::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
+        beginning => beginning,
     };
     resumed(&context.metrics, &beginning);
     let active_runs = context.store.active_runs(Some(user_id)).await?;
@@ -240,10 +247,10 @@ pub fn begin(registration: &Registration, beginning: Beginning, head: Position, 
             let due = if registration.bugs().on(Bug::CaughtUpEarly) { after } else { head.seq };
             feed.owe_caught_up(due, encode(ControlBody::CaughtUp { seq: head.seq }, id));
         }
-        Beginning::Snapshot(body, seq) => {
+        Beginning::Snapshot(Snapshot { seq, frame, .. }) => {
             // A snapshot that steps in for a replay completes what the replay owes.
             let stands_in = id.is_none() && feed.owes_caught_up();
-            feed.place_with_snapshot(seq, encode(*body, None));
+            feed.place_with_snapshot(seq, frame);
             if !stands_in {
                 feed.owe_caught_up(seq, encode(ControlBody::CaughtUp { seq }, id));
             }

@@ -1,8 +1,11 @@
 //! Where a connection's events begin: at the head, after a position, or with a snapshot in the place of a replay.
 
-use wireproof_protocol::{ControlBody, Epoch, ErrorBody, ErrorCode, Position, ResumeReason, UserId};
+use std::time::Instant;
 
-use super::Context;
+use bytes::Bytes;
+use wireproof_protocol::{Epoch, ErrorBody, ErrorCode, Position, ResumeReason, UserId};
+
+use super::{Context, opening::encode};
 use crate::{
     delivery::snapshot,
     error::Refusal,
@@ -12,6 +15,8 @@ use crate::{
 
 /// Bytes of the log read at a time.
 pub const PAGE_BYTES: usize = 64 << 10;
+/// Reads of the user that a snapshot counts as, besides the frame or the handshake that asked for it.
+const SNAPSHOT_READS: u64 = 4;
 
 /// A position as a client says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +35,29 @@ pub enum Beginning {
     /// After a position; the first page is read already.
     Replay(u64, Page),
     /// With the state.
-    Snapshot(Box<ControlBody>, u64),
+    Snapshot(Snapshot),
     /// At the head, with a word on why not where it was asked.
     Refused(Refusal),
+}
+
+/// The state in the place of a replay, as it goes on the wire.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Why the replay is not possible.
+    pub reason: ResumeReason,
+    /// The number of the log that the state is of.
+    pub seq: u64,
+    /// The frame.
+    pub frame: Bytes,
+}
+
+/// What comes next of a log that is read on.
+#[derive(Debug)]
+pub enum Next {
+    /// The next events.
+    Page(Page),
+    /// The next events are gone: the state in their place.
+    Snapshot(Snapshot),
 }
 
 /// Reads the position that a client says.
@@ -68,7 +93,7 @@ pub async fn begin(
         return Ok(Beginning::Replay(head.seq, Page { events: Vec::new(), complete: true }));
     }
     if position.epoch != head.epoch && !bugs.on(Bug::StalePositionAccepted) {
-        return with_snapshot(store, user_id, ResumeReason::EpochChanged).await;
+        return asked_snapshot(context, user_id, ResumeReason::EpochChanged).await;
     }
     if position.seq > head.seq && !bugs.on(Bug::PositionAheadAccepted) {
         let sentence =
@@ -79,18 +104,44 @@ pub async fn begin(
     let after = position.seq.saturating_sub(u64::from(bugs.on(Bug::DoubledOnResume)));
     match store.read(user_id, after, PAGE_BYTES).await {
         Ok(page) => Ok(Beginning::Replay(position.seq, page)),
-        Err(StoreError::TooOld { .. }) => with_snapshot(store, user_id, ResumeReason::TooOld).await,
+        Err(StoreError::TooOld { .. }) => asked_snapshot(context, user_id, ResumeReason::TooOld).await,
         Err(e) => Err(e),
     }
 }
 
-async fn with_snapshot(
-    store: &dyn Store,
+/// Reads a log on after a number.
+pub async fn read_on(context: &Context, user_id: &UserId, after: u64) -> Result<Next, StoreError> {
+    match context.store.read(user_id, after, PAGE_BYTES).await {
+        Ok(page) => Ok(Next::Page(page)),
+        Err(StoreError::TooOld { .. }) => {
+            take_snapshot(&*context.store, user_id, ResumeReason::TooOld).await.map(Next::Snapshot)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// A snapshot that a client's position brings about: it costs more than other reads, and counts as several.
+async fn asked_snapshot(
+    context: &Context,
     user_id: &UserId,
     reason: ResumeReason,
 ) -> Result<Beginning, StoreError> {
+    if let Err(exceeded) = context.rates.reads(user_id, SNAPSHOT_READS, Instant::now()) {
+        return Ok(Beginning::Refused(exceeded.into()));
+    }
+    take_snapshot(&*context.store, user_id, reason).await.map(Beginning::Snapshot)
+}
+
+async fn take_snapshot(
+    store: &dyn Store,
+    user_id: &UserId,
+    reason: ResumeReason,
+) -> Result<Snapshot, StoreError> {
     let (body, seq) = snapshot::take(store, user_id, reason).await?;
-    Ok(Beginning::Snapshot(Box::new(body), seq))
+    // Some megabytes: not on the threads that serve everybody.
+    let frame = tokio::task::spawn_blocking(move || encode(body, None)).await;
+    let frame = frame.map_err(|e| StoreError::Backend(e.to_string()))?;
+    Ok(Snapshot { reason, seq, frame })
 }
 
 /// The user in whose log a position is, and where that ends: any log's, whoever asks.

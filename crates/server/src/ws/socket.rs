@@ -40,6 +40,8 @@ use crate::{
 const READ_BUFFER: usize = 2 << 10;
 /// Bytes that wait before they are handed to the kernel. The buffer takes one whole message more, and no second one.
 const WRITE_BUFFER: usize = 4 << 10;
+/// Bytes that may have come of a message, or of nothing at all, before they are counted.
+const UNCOUNTED: u64 = 16 << 10;
 /// Bytes that the heads of fragments may take beside twice the largest message.
 const FRAGMENT_BYTES: u64 = 64 << 10;
 /// How long a client has to take the close and answer it.
@@ -65,7 +67,11 @@ pub struct Socket {
     hard_limit: usize,
     /// Bytes of the messages handed out, with the least that their frames can have taken.
     accounted: u64,
-    /// Bytes that had come when the last message was handed out: what came since is of the next one.
+    /// Bytes that were counted against the user's limit, and those of them that it was not told of.
+    counted: u64,
+    due: u64,
+    /// Bytes that had come when the last message was handed out, and those of control frames since: what came besides is
+    /// of the next message.
     begun: u64,
     /// True when a large message made a buffer grow.
     grown: bool,
@@ -86,11 +92,13 @@ impl Socket {
     ) -> Self {
         #[cfg(feature = "sabotage")]
         let (stream, read) = super::faulty::Faulty::new(stream, read, bugs.clone());
-        let stream = Counted::new(stream, read.len() as u64, metrics);
+        let stream = Counted::new(stream, &read, metrics);
         let mut socket = Self {
             ws: None,
             hard_limit,
             accounted: 0,
+            counted: 0,
+            due: 0,
             begun: 0,
             grown: false,
             unflushed: false,
@@ -136,12 +144,17 @@ impl Socket {
                     let (size, max_size) = (self.hard_limit, self.hard_limit);
                     return Poll::Ready(Some(Err(CapacityError::MessageTooLong { size, max_size }.into())));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.count_unfinished();
+                    return Poll::Pending;
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(message)) => message?,
             };
-            self.account(message.len());
-            self.begun = self.read();
+            let bytes = self.account(message.len());
+            // A control frame may stand inside of a message, which goes on behind it.
+            self.begun =
+                if message.is_text() || message.is_binary() { self.read() } else { self.begun + bytes };
             self.left |= message.is_close();
             return Poll::Ready(Some(Ok(match message {
                 Message::Text(_) => Received::Text(message),
@@ -162,22 +175,48 @@ impl Socket {
         self.hard_limit > 0 && self.read() - self.begun > most
     }
 
-    /// Counts a message as one masked frame with the shortest header: a message in pieces took more.
-    fn account(&mut self, length: usize) {
+    /// Bytes that came since this was last asked: those of whole messages, and whatever else when it is more than a little.
+    pub fn take_due(&mut self) -> u64 {
+        std::mem::take(&mut self.due)
+    }
+
+    /// True when there are such bytes.
+    pub fn has_due(&self) -> bool {
+        self.due > 0
+    }
+
+    fn count_to(&mut self, bytes: u64) {
+        self.due += bytes.saturating_sub(self.counted);
+        self.counted = self.counted.max(bytes);
+    }
+
+    /// Counts what came of an unfinished message, of empty fragments, and the heads of frames.
+    fn count_unfinished(&mut self) {
+        let read = self.read();
+        if read - self.counted > UNCOUNTED {
+            self.count_to(read);
+        }
+    }
+
+    /// Counts a message as one masked frame with the shortest header, and gives the bytes: a message in pieces took more.
+    fn account(&mut self, length: usize) -> u64 {
         let extended = match length {
             0..126 => 0,
             126..65_536 => 2,
             _ => 8,
         };
-        self.accounted += 2 + extended + 4 + length as u64;
+        let bytes = 2 + extended + 4 + length as u64;
+        self.accounted += bytes;
+        self.count_to(self.accounted);
         self.grown |= length > READ_BUFFER;
+        bytes
     }
 
-    /// Makes a codec with small buffers when a large message is over and nothing waits in either direction.
-    /// What was read is never less than what was accounted for, so when both are equal the codec holds nothing.
+    /// Makes a codec with small buffers when a large message is over and nothing waits in either direction. The codec has
+    /// handed out all that was whole, so between two messages it holds nothing.
     fn shrink(&mut self) -> bool {
         let idle = self.grown && !self.unflushed;
-        if !idle || self.ws.as_ref().is_none_or(|ws| ws.get_ref().read != self.accounted) {
+        if !idle || self.ws.as_ref().is_none_or(|ws| !ws.get_ref().frames.is_between_messages()) {
             return false;
         }
         self.grown = false;

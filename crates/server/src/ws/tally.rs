@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wireproof_protocol::{ControlBody, ErrorCode};
+use wireproof_protocol::{ControlBody, ErrorCode, ResumeReason};
 
 use super::{dispatch::Outcome, resume::Beginning};
 use crate::{metrics::Metrics, session::Step};
@@ -98,18 +98,16 @@ pub fn resumed(metrics: &Metrics, beginning: &Beginning) {
         Beginning::Head => {}
         Beginning::Replay(..) => metrics.resume("replayed"),
         Beginning::Refused(_) => metrics.resume("refused"),
-        Beginning::Snapshot(body, _) => {
+        Beginning::Snapshot(taken) => {
             metrics.resume("snapshot");
-            snapshot(metrics, body);
+            snapshot(metrics, taken.reason);
         }
     }
 }
 
 /// Counts a snapshot.
-pub fn snapshot(metrics: &Metrics, body: &ControlBody) {
-    if let ControlBody::Snapshot { reason, .. } = body {
-        metrics.snapshot(reason.as_str());
-    }
+pub fn snapshot(metrics: &Metrics, reason: ResumeReason) {
+    metrics.snapshot(reason.as_str());
 }
 
 impl Drop for Tally {

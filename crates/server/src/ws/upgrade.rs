@@ -21,10 +21,10 @@ use super::{Context, connection, opening::Opening, resume::Asked, socket::Socket
 use crate::{
     auth::token::{self, Shown},
     error::Refusal,
+    http::Timed,
     limits::{Address, counts::Place},
     metrics::Metrics,
     sabotage::{Bug, Bugs},
-    tls::Stream,
     traces::TraceParent,
 };
 
@@ -183,10 +183,10 @@ pub async fn upgraded(
     bugs: Bugs,
 ) -> Option<Socket> {
     // The bare stream is smaller than the wrapped one, for as long as the connection lives.
-    match on_upgrade.await.ok()?.downcast::<TokioIo<Stream>>() {
+    match on_upgrade.await.ok()?.downcast::<TokioIo<Timed>>() {
         Ok(parts) => {
             let read = if bugs.on(Bug::FirstFrameLost) { bytes::Bytes::new() } else { parts.read_buf };
-            Some(Socket::new(parts.io.into_inner(), read, hard_limit, metrics, bugs))
+            Some(Socket::new(parts.io.into_inner().into_inner(), read, hard_limit, metrics, bugs))
         }
         Err(_) => {
             tracing::error!("an upgraded connection is not the stream that was accepted");

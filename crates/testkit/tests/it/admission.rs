@@ -68,6 +68,7 @@ async fn clients_that_are_sent_away_come_back_and_get_in() {
         config.limits.handshakes_per_second = 20;
         config.limits.handshake_burst = 5;
         config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
     })
     .await;
     let user = server.user("ada");

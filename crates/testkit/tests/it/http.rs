@@ -190,19 +190,23 @@ async fn requests_that_break_http_do_no_harm() {
     for (name, bytes, status) in [
         (
             "two lengths",
-            "POST /api/threads HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+            "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
             400,
         ),
         (
             "a length that is no number",
-            "POST /api/threads HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+            "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
             400,
         ),
-        ("a negative length", "POST /api/threads HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", 400),
-        ("HTTP/3.0", "GET /health HTTP/3.0\r\nHost: a\r\n\r\n", 400),
+        (
+            "a negative length",
+            "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+            400,
+        ),
+        ("HTTP/3.0", "GET /health HTTP/3.0\r\nHost: localhost\r\n\r\n", 400),
         ("no version", "GET /health\r\n\r\n", 400),
-        ("a space in the address", "GET /hea lth HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("a NUL in a header", "GET /health HTTP/1.1\r\nHost: a\u{0}\r\n\r\n", 400),
+        ("a space in the address", "GET /hea lth HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        ("a NUL in a header", "GET /health HTTP/1.1\r\nHost: localhost\u{0}\r\n\r\n", 400),
         ("a TLS greeting", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", 400),
     ] {
         let mut wire = Wire::dial(server.address()).await;

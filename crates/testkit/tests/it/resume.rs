@@ -109,7 +109,11 @@ async fn cut_after_every_event_and_resumed_while_the_log_is_folded() {
 /// are inside a merged event.
 #[tokio::test]
 async fn cut_after_every_event_and_resumed_when_the_deltas_are_merged() {
-    let server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
+    let server = TestServer::start_with(|config| {
+        config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
+    })
+    .await;
     let user = server.user("ada");
     let clients = clients_cut_everywhere(&user).await;
     let (witness, run) = witnessed_run(&user).await;
@@ -167,6 +171,7 @@ async fn one_client_cut_after_every_event_it_receives() {
 async fn a_replay_that_is_overtaken_by_live_events_has_no_seam() {
     let server = TestServer::start_with(|config| {
         config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
         config.limits.concurrent_runs = 0;
     })
     .await;

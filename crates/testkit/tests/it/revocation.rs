@@ -142,7 +142,11 @@ async fn a_ticket_ends_with_the_token_that_bought_it() {
 /// Connections that are being opened while their token is revoked do not survive, whichever comes first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_slips_through_while_its_token_is_revoked() {
-    let server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
+    let server = TestServer::start_with(|config| {
+        config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
+    })
+    .await;
     for round in 0..20 {
         let claims = Claims { jti: Some(format!("r{round}").into()), ..claims(&server, "ada") };
         let token = server.keys().sign_claims(&claims);
@@ -177,6 +181,7 @@ async fn a_client_that_does_not_read_is_ended_all_the_same() {
 async fn heavy_a_thousand_sockets_end_within_the_second() {
     let server = TestServer::start_with(|config| {
         config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
         config.limits.connections_per_address = 0;
     })
     .await;

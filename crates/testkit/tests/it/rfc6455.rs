@@ -214,6 +214,7 @@ async fn a_close_is_answered_while_events_come() {
 
 fn unhurried(config: &mut Config) {
     config.limits.handshakes_per_second = 0;
+    config.limits.other_frames_per_minute = 0;
     config.limits.run_seconds = 30.0;
 }
 

@@ -94,7 +94,7 @@ async fn a_draining_server_takes_no_new_work() {
     let ada = user.connect().await;
     let run = ada.chat_with("patient", "go").await;
     let mut early = Wire::dial(address).await;
-    early.write(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    early.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(early.head().await.status, 200);
     let mut half = Wire::dial(address).await;
     let head = handshake("/ws", &[&format!("Authorization: Bearer {}", user.token())]);
@@ -161,7 +161,11 @@ async fn ten_restarts_in_a_row_lose_nothing() {
 /// Bug: with nothing to wait for, the close followed the go_away at once and took its place unsaid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quick_shutdown_tells_everybody_too() {
-    let server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
+    let server = TestServer::start_with(|config| {
+        config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
+    })
+    .await;
     let user = server.user("ada");
     let clients = join_all((0..500).map(|_| user.connect())).await;
     server.shutdown().await;

@@ -22,7 +22,7 @@ use Answer::{Closed, Silent, Status};
 /// The request that must not be carried out: it would make a thread.
 fn hidden(token: &str) -> String {
     format!(
-        "POST /api/threads HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 19\r\n\r\n\
+        "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 19\r\n\r\n\
          {{\"title\":\"smuggle\"}}"
     )
 }
@@ -65,7 +65,9 @@ async fn table(rows: &[(&str, String, Answer)]) {
 #[tokio::test]
 async fn lengths_that_contradict_each_other() {
     let post = |lines: &str, body: &str| {
-        format!("POST /api/threads HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer TOKEN\r\n{lines}\r\n{body}")
+        format!(
+            "POST /api/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\n{lines}\r\n{body}"
+        )
     };
     table(&[
         ("two lengths", post("Content-Length: 5\r\nContent-Length: 0\r\n", "nonseHIDDEN"), Closed(400)),
@@ -117,24 +119,28 @@ async fn lengths_that_contradict_each_other() {
 #[tokio::test]
 async fn lines_and_addresses_that_could_be_read_in_two_ways() {
     let get = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\n{lines}\r\nHIDDEN");
-    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\nHIDDEN", "x".repeat(70 << 10));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\nHIDDEN", "x".repeat(70 << 10));
     table(&[
-        ("a folded header", get("GET /health", "Host: a\r\nX-A: b\r\n c\r\n"), Closed(400)),
-        ("a space before the colon", get("GET /health", "Host : a\r\n"), Closed(400)),
-        ("a line without a colon", get("GET /health", "Host: a\r\nnonsense\r\n"), Closed(400)),
-        ("a bare CR in a header", get("GET /health", "Host: a\r\nX-A: b\rX-B: c\r\n"), Closed(400)),
-        ("a NUL in a header", get("GET /health", "Host: a\r\nX-A: b\0c\r\n"), Closed(400)),
-        ("a NUL in the address", get("GET /hea\0lth", "Host: a\r\n"), Closed(400)),
-        ("no header name", get("GET /health", "Host: a\r\n: b\r\n"), Closed(400)),
+        ("a folded header", get("GET /health", "Host: localhost\r\nX-A: b\r\n c\r\n"), Closed(400)),
+        ("a space before the colon", get("GET /health", "Host : localhost\r\n"), Closed(400)),
+        ("a line without a colon", get("GET /health", "Host: localhost\r\nnonsense\r\n"), Closed(400)),
+        ("a bare CR in a header", get("GET /health", "Host: localhost\r\nX-A: b\rX-B: c\r\n"), Closed(400)),
+        ("a NUL in a header", get("GET /health", "Host: localhost\r\nX-A: b\0c\r\n"), Closed(400)),
+        ("a NUL in the address", get("GET /hea\0lth", "Host: localhost\r\n"), Closed(400)),
+        ("no header name", get("GET /health", "Host: localhost\r\n: b\r\n"), Closed(400)),
         ("no host", get("GET /health", ""), Closed(400)),
-        ("two hosts", get("GET /health", "Host: a\r\nHost: b\r\n"), Closed(400)),
+        ("two hosts", get("GET /health", "Host: localhost\r\nHost: b\r\n"), Closed(400)),
         ("a very long address", long, Closed(414)),
         (
             "no such method",
-            "BREW /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+            "BREW /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
             Closed(405),
         ),
-        ("CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), Status(404)),
+        (
+            "CONNECT",
+            "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
+            Status(404),
+        ),
         ("HTTP/2 without being asked", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nHIDDEN".into(), Silent),
         ("HTTP/0.9", "GET /health\r\n".into(), Closed(400)),
     ])
@@ -168,7 +174,7 @@ async fn paths_that_want_to_be_others() {
         "/metrics/../api/threads",
     ] {
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
         );
         let (statuses, text) = answers(&server, request.as_bytes()).await;
         assert_eq!(statuses, [404], "{path}: {text}");
@@ -176,8 +182,9 @@ async fn paths_that_want_to_be_others() {
     }
     // The form that proxies are asked in names the same route, and is asked for the same token.
     for (lines, status) in [(String::new(), 401), (format!("Authorization: Bearer {token}\r\n"), 200)] {
-        let request =
-            format!("GET http://a/api/threads HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n");
+        let request = format!(
+            "GET http://localhost/api/threads HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n"
+        );
         assert_eq!(answers(&server, request.as_bytes()).await.0, [status]);
     }
 }
@@ -204,7 +211,8 @@ async fn credentials_and_keys_that_come_twice() {
         ("two keys", "/ws", format!("{upgrade}{key}{}", key.replace("dGhl", "dGhm")) + &bearer(&token), 400),
         ("two versions", "/ws", format!("{upgrade}{key}Sec-WebSocket-Version: 8\r\n") + &bearer(&token), 400),
     ] {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\n{lines}\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\n{lines}\r\n");
         let (statuses, text) = answers(&server, request.as_bytes()).await;
         assert_eq!(statuses, [status], "{name}: {text}");
     }

@@ -47,7 +47,11 @@ async fn a_ticket_opens_one_connection_as_who_bought_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_race_with_one_ticket_one_wins() {
-    let server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
+    let server = TestServer::start_with(|config| {
+        config.limits.connections_per_user = 0;
+        config.limits.other_frames_per_minute = 0;
+    })
+    .await;
     for _ in 0..5 {
         let ticket = buy(&server.user("ada")).await;
         let racing = (0..16).map(|_| open(with_ticket(&server, &ticket)));

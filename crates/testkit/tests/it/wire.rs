@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use wireproof_testkit::wire::{self, strict::Strict};
 pub use wireproof_testkit::wire::{
-    BINARY, CLOSE, FIN, Head, PING, PONG, RawFrame, TEXT, WireError, handshake, masked, unmasked,
+    BINARY, CLOSE, FIN, Head, PING, PONG, RawFrame, TEXT, WireError, handshake, handshake_at, masked,
+    unmasked,
 };
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -58,6 +59,19 @@ impl Wire {
     /// Reads some bytes, at most so many; how many came.
     pub async fn sip(&mut self, most: usize) -> usize {
         self.wire.sip(most).await.unwrap()
+    }
+
+    /// Says that nothing more comes from here, and goes on reading.
+    pub async fn finish(&mut self) {
+        self.wire.finish().await;
+    }
+
+    /// True when something comes within this time, or the end; what comes is kept.
+    pub async fn has_more_within(&mut self, time: Duration) -> bool {
+        self.wire.allow(time);
+        let came = self.wire.sip(1).await.is_ok();
+        self.wire.allow(WAIT);
+        came
     }
 
     /// Writes bytes; a server that closed already is no error, for its close is what is looked at next.

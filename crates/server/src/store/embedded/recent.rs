@@ -1,4 +1,5 @@
-//! What the latest commits appended, in memory as it stands in the tail, and the heads of users that wrote lately.
+//! What the latest commits appended, in memory as it stands in the tail, and the heads of users that were here
+//! lately.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,10 +28,21 @@ pub struct Chunk {
 #[derive(Default)]
 struct State {
     heads: HashMap<UserId, u64>,
+    /// How often the memory of the heads started anew.
+    anew: u64,
     tail: HashMap<UserId, Vec<Chunk>>,
     /// The users of the tail, the one with the oldest chunk first.
     order: VecDeque<UserId>,
     bytes: usize,
+}
+
+impl State {
+    fn bound_heads(&mut self) {
+        if self.heads.len() > HEADS {
+            self.anew += 1;
+            self.heads.retain(|user_id, _| self.tail.contains_key(user_id));
+        }
+    }
 }
 
 /// The tail and the heads, shared by the writer and the readers.
@@ -46,15 +58,29 @@ impl Recent {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a user's log ends, if the user wrote lately.
+    /// Where a user's log ends, if the user wrote or was read lately.
     pub fn head(&self, user_id: &UserId) -> Option<u64> {
         self.state().heads.get(user_id).copied()
+    }
+
+    /// How often heads were forgotten: to be asked before a head is read that is to be kept.
+    pub fn anew(&self) -> u64 {
+        self.state().anew
+    }
+
+    /// Keeps a head that was read from the log, unless a commit told of a later one, or may have and was forgotten.
+    pub fn keep(&self, user_id: &UserId, seq: u64, anew: u64) {
+        let mut state = self.state_mut();
+        if state.anew == anew {
+            state.heads.entry(user_id.clone()).or_insert(seq);
+            state.bound_heads();
+        }
     }
 
     /// Takes what a commit made durable, and the row of the tail where it stands.
     pub fn add(&self, committed: &[(i64, Committed)], row: i64, created_at: f64) {
         let mut state = self.state_mut();
-        let State { heads, tail, order, bytes } = &mut *state;
+        let State { heads, tail, order, bytes, .. } = &mut *state;
         for (user, committed) in committed {
             let Some(last) = committed.events.last() else { continue };
             *bytes += size(&committed.events);
@@ -65,9 +91,7 @@ impl Recent {
             chunks.push(Chunk { user: *user, row, created_at, events: committed.events.clone() });
             heads.insert(committed.user_id.clone(), last.seq);
         }
-        if heads.len() > HEADS {
-            heads.retain(|user_id, _| tail.contains_key(user_id));
-        }
+        state.bound_heads();
     }
 
     /// Bytes of events in the tail.

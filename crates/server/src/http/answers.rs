@@ -1,0 +1,168 @@
+//! Answers on their way out: each has its time to be taken, and is held for somebody until the kernel has it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hyper::rt::{Sleep, Timer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use wireproof_protocol::ErrorCode;
+
+use crate::{
+    clock::Deadline,
+    error::Refusal,
+    limits::holds::{Hold, Requester},
+    tls::Stream,
+};
+
+/// An answer's bytes, and what is held for them: given back when the last of them is written.
+struct Held {
+    bytes: Bytes,
+    _request: Arc<Hold>,
+    _bytes: Hold,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The same answer, whose bytes and request are held until they are taken. A read whose requester holds too much already
+/// is refused; what has changed something is told in any case.
+pub async fn hold(response: Response, request: Arc<Hold>, requester: &Requester, is_read: bool) -> Response {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    // Ours are in memory as they come from their handlers.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.").into_response();
+    };
+    if bytes.is_empty() {
+        return Response::from_parts(head, Body::empty());
+    }
+    let held = match requester.bytes(bytes.len()) {
+        Err(exceeded) if is_read => return Refusal::from(exceeded).into_response(),
+        held => held.unwrap_or_default(),
+    };
+    let bytes = Bytes::from_owner(Held { bytes, _request: request, _bytes: held });
+    Response::from_parts(head, Body::from(bytes))
+}
+
+/// A stream on which what was written has so much time to be taken. The next answer is written after a flush, so it has
+/// a time of its own.
+pub struct Timed {
+    stream: Stream,
+    time: Duration,
+    deadline: Option<Deadline>,
+}
+
+impl Timed {
+    /// A stream whose answers have this time.
+    pub fn new(stream: Stream, time: Duration) -> Self {
+        Self { stream, time, deadline: None }
+    }
+
+    /// The bare stream.
+    pub fn into_inner(self) -> Stream {
+        self.stream
+    }
+
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            let deadline = self.deadline.get_or_insert_with(|| Deadline::after(self.time));
+            if Pin::new(deadline).poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.in_time(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            self.deadline = None;
+        }
+        self.in_time(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.in_time(cx, shut)
+    }
+}
+
+/// The clock by which hyper counts the time of heads: with [`Deadline`]s.
+#[derive(Clone)]
+pub struct Clock;
+
+/// A deadline as hyper waits for it.
+struct Waiting(Deadline);
+
+impl Future for Waiting {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Sleep for Waiting {}
+
+impl Timer for Clock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Waiting(Deadline::after(duration)))
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Waiting(Deadline::at(Instant::from_std(deadline))))
+    }
+
+    fn now(&self) -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}

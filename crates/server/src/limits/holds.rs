@@ -1,0 +1,142 @@
+//! What the server holds at once for requests over HTTP, for a user and for an address: how many are in progress, and
+//! the bytes of their bodies and of answers that were not taken yet.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Limits,
+    counts::{Count, Place},
+    rates::Exceeded,
+};
+use crate::metrics::Metrics;
+
+/// When somebody who holds too much shall try again.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What is held for one user or address.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    requests: Count,
+    bytes: Count,
+}
+
+impl Held {
+    /// True when nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.requests.taken() == 0 && self.bytes.taken() == 0
+    }
+}
+
+/// A setting and its value; 0 is no limit.
+type Bound = (&'static str, usize);
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    requests: Bound,
+    bytes: Bound,
+}
+
+/// The bounds in force.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds {
+    user: Bounds,
+    address: Bounds,
+}
+
+impl Holds {
+    /// The bounds of the settings.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            user: Bounds {
+                requests: ("requests_per_user", limits.requests_per_user),
+                bytes: ("request_bytes_per_user", limits.request_bytes_per_user),
+            },
+            address: Bounds {
+                requests: ("requests_per_address", limits.requests_per_address),
+                bytes: ("request_bytes_per_address", limits.request_bytes_per_address),
+            },
+        }
+    }
+}
+
+/// Whose request it is: for whom something is held.
+pub struct Requester {
+    of: Vec<(Held, Bounds)>,
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// What is held, until it is dropped.
+pub type Hold = Vec<Place>;
+
+impl Requester {
+    /// A request of an address, and of its user when that is known.
+    pub fn new(holds: Holds, user: Option<Held>, address: Held, metrics: Arc<Metrics>) -> Self {
+        let user = user.map(|held| (held, holds.user));
+        Self { of: user.into_iter().chain([(address, holds.address)]).collect(), metrics: Some(metrics) }
+    }
+
+    /// A request for which nothing is counted.
+    pub fn unbounded() -> Self {
+        Self { of: Vec::new(), metrics: None }
+    }
+
+    /// Holds a request in progress.
+    pub fn request(&self) -> Result<Hold, Exceeded> {
+        self.hold("requests", |held, bounds| (held.requests.take(bounds.requests.1), bounds.requests))
+    }
+
+    /// Holds bytes of a body or of an answer. One alone may be larger than the bound.
+    pub fn bytes(&self, bytes: usize) -> Result<Hold, Exceeded> {
+        self.hold("held_bytes", |held, bounds| (held.bytes.take_many(bytes, bounds.bytes.1), bounds.bytes))
+    }
+
+    fn hold(
+        &self,
+        word: &str,
+        take: impl Fn(&Held, &Bounds) -> (Option<Place>, Bound),
+    ) -> Result<Hold, Exceeded> {
+        let take = |(held, bounds): &(Held, Bounds)| {
+            let (place, (limit, most)) = take(held, bounds);
+            place.ok_or_else(|| {
+                if let Some(metrics) = &self.metrics {
+                    metrics.limit_hit(word);
+                }
+                Exceeded { limit, most: most as u64, wait: WAIT }
+            })
+        };
+        self.of.iter().map(take).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Names;
+
+    #[test]
+    fn a_user_and_an_address_hold_so_much_and_no_more() {
+        let limits = Limits {
+            requests_per_user: 2,
+            requests_per_address: 3,
+            request_bytes_per_user: 100,
+            request_bytes_per_address: 150,
+            ..Limits::default()
+        };
+        let (holds, metrics) = (Holds::new(&limits), Metrics::new(Names::default()));
+        let (address, ada, bob) = (Held::default(), Held::default(), Held::default());
+        let of = |user: &Held| Requester::new(holds, Some(user.clone()), address.clone(), metrics.clone());
+        let _two = (of(&ada).request().unwrap(), of(&ada).request().unwrap());
+        assert_eq!(of(&ada).request().unwrap_err().limit, "requests_per_user");
+        let third = of(&bob).request().unwrap();
+        assert_eq!(of(&bob).request().unwrap_err().limit, "requests_per_address");
+        drop(third);
+        assert!(of(&bob).request().is_ok());
+
+        let large = of(&ada).bytes(1000).unwrap();
+        assert_eq!(of(&ada).bytes(1).unwrap_err().limit, "request_bytes_per_user");
+        assert_eq!(of(&bob).bytes(1).unwrap_err().limit, "request_bytes_per_address");
+        assert_eq!(bob.bytes.taken(), 0, "what one bound refuses holds nothing of the other");
+        drop(large);
+        assert!(of(&ada).bytes(100).is_ok() && address.bytes.taken() == 0);
+    }
+}
