@@ -139,7 +139,7 @@ impl Session {
 
     /// Bytes came, of whatever they are. Over the limit the next frame is refused; who sends on without one is sent away.
     pub fn bytes(&mut self, count: u64, now: Instant) -> Vec<Step> {
-        if self.allowance.as_ref().is_none_or(|allowance| allowance.bytes_came(count, now)) {
+        if count == 0 || self.allowance.as_ref().is_none_or(|allowance| allowance.bytes_came(count, now)) {
             return Vec::new();
         }
         self.bytes_over += count;

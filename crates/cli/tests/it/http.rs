@@ -18,9 +18,18 @@ pub(crate) struct Answer {
 
 /// Sends `first` (`GET /path`) with these header lines and this body.
 pub(crate) async fn request(address: &str, first: &str, headers: &[&str], body: &str) -> Result<Answer> {
+    exchange(address, address, first, headers, body).await
+}
+
+/// The same, addressed to another host than the one that is connected to.
+pub(crate) async fn request_of_host(address: &str, host: &str, first: &str) -> Result<Answer> {
+    exchange(address, host, first, &[], "").await
+}
+
+async fn exchange(address: &str, host: &str, first: &str, headers: &[&str], body: &str) -> Result<Answer> {
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let text = format!(
-        "{first} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+        "{first} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
         body.len()
     );
     let exchange = async {

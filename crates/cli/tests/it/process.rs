@@ -159,7 +159,7 @@ impl Server {
         self.signal(Signal::HUP)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(kill_process(id.context("the server has ended already")?, signal)?)
     }

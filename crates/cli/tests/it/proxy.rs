@@ -19,7 +19,7 @@ use wireproof_client::{Connect, RecvError};
 use wireproof_protocol::ClientFrame;
 
 use crate::{
-    http::request,
+    http::{request, request_of_host},
     process::{Server, WITHIN, run, token, wireproof},
 };
 
@@ -233,6 +233,32 @@ async fn a_server_that_is_not_there_is_told_and_ends_nothing() -> Result<()> {
     ensure!(proxy.stop(Signal::TERM).await?.code() == Some(0));
     let told = fs::read_to_string(log)?;
     ensure!(told.contains("connection 2: the server cannot be reached at 127.0.0.1:1: "), "{told}");
+    Ok(())
+}
+
+/// Bug: whatever name a request was addressed to, the control took it: a page whose own name was made to point here could
+/// read the journal, and cut connections.
+#[tokio::test]
+async fn its_control_answers_to_this_machines_names_only() -> Result<()> {
+    let mut proxy =
+        Proxy::start("ws://127.0.0.1:1/ws", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
+    let control = proxy.line("control http://").await?;
+    for (host, status, code) in [
+        ("localhost", 200, ""),
+        ("LOCALHOST:1", 200, ""),
+        ("127.0.0.1", 200, ""),
+        ("[::1]:7", 200, ""),
+        ("evil.example", 421, "foreign_host"),
+        ("127.0.0.1.evil.example", 421, "foreign_host"),
+        ("", 400, "invalid_host"),
+        ("a b", 400, "invalid_host"),
+    ] {
+        let answer = request_of_host(&control, host, "GET /journal").await?;
+        ensure!(answer.status == status && answer.body.contains(code), "{host:?}: {}", answer.body);
+    }
+    let cut = request_of_host(&control, "evil.example", "POST /connections/cut").await?;
+    ensure!(cut.status == 421, "{}", cut.body);
+    ensure!(request(&control, "GET /", &["host: localhost"], "").await?.status == 400, "two hosts");
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::{
     guard,
 };
 use crate::{
+    clock::Deadline,
     limits::counts::{Count, Place},
     sabotage::Bug,
     tls::Stream,
@@ -37,6 +38,8 @@ const TELLING: Duration = Duration::from_secs(1);
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long answers may take that are under way when all else has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long a connection has then that asks for nothing: its last answer is ready, and needs only to be written.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// What is left to do when not even the spare file helps.
 const NO_FILES_PAUSE: Duration = Duration::from_millis(5);
 
@@ -200,7 +203,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         .serve_connection(TokioIo::new(Timed::new(stream, answer_time)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let longest = tokio::time::sleep(Duration::from_secs_f64(context.limits.http_seconds));
+    let longest = Deadline::after(Duration::from_secs_f64(context.limits.http_seconds));
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = listener.evicted.cancelled() => {
@@ -213,7 +216,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
             let in_time = tokio::select! {
                 served = timeout(patience, connection.as_mut()) => served,
                 // What was asked before the end, such as the end itself, is still answered.
-                () = context.shutdown.stopped.cancelled() => timeout(LAST_ANSWERS, connection).await,
+                () = context.shutdown.stopped.cancelled() => {
+                    let patience = if listener.is_silent() { LAST_WORDS } else { LAST_ANSWERS };
+                    timeout(patience, connection).await
+                }
             };
             match in_time {
                 Ok(served) => served,
@@ -238,7 +244,7 @@ fn is_untaken(error: &hyper::Error) -> bool {
 }
 
 /// Waits until a connection that is no WebSocket has lived long enough, or the server begins to go away.
-async fn enough(longest: tokio::time::Sleep, context: &Context, going: bool) {
+async fn enough(longest: Deadline, context: &Context, going: bool) {
     let shutdown = &context.shutdown;
     tokio::select! {
         () = longest => {}

@@ -77,6 +77,11 @@ impl Listener {
         }
     }
 
+    /// True while it asks for nothing.
+    pub fn is_silent(&self) -> bool {
+        lock(&self.number).is_some()
+    }
+
     /// The connection has its answer and is the youngest of the silent ones.
     pub fn silent_again(&self, now: Instant) {
         let silent = &self.silent;
