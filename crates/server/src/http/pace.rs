@@ -75,8 +75,10 @@ async fn with_body(
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most);
     let announced = announced.min(most);
     // Counted before they come: who sends a part of them and goes has sent them all.
-    let counted = allowance.map_or(Ok(()), |allowance| allowance.bytes(announced, Instant::now()));
-    let held = counted.and_then(|()| requester.bytes(announced));
+    let held = requester.bytes(announced).and_then(|held| match allowance {
+        Some(allowance) => allowance.bytes(announced, Instant::now()).map(|()| held),
+        None => Ok(held),
+    });
     let whole = match &held {
         Ok(_) => whole(context, body, most).await,
         Err(exceeded) => Err(Box::new(Refusal::from(*exceeded).into_response())),
