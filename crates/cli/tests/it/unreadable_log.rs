@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tokio::time::{Instant, sleep};
+use wireproof_protocol::ClientFrame;
 use wireproof_testkit::wire::{CLOSE, Wire, handshake};
 
 use crate::{
@@ -113,5 +114,22 @@ async fn a_fault_that_passes_ends_no_replay() -> Result<()> {
     }
     rename(&data_dir, "log_away", "log")?;
     ensure!(reading.await?? == (EVENTS, None), "all events, and no close");
+    Ok(())
+}
+
+/// Bug: each `ping` of a user who had not written since the start of the server read the database.
+#[tokio::test]
+async fn a_ping_reads_no_database_once_the_head_is_known() -> Result<()> {
+    let (folder, server, token) = server_with_a_log().await?;
+    let (mut ada, welcome) = server.connect(&token).open_welcomed().await?;
+    rename(&folder.path().join("data"), "log", "log_away")?;
+    for frame in [ClientFrame::Ping, ClientFrame::Heartbeat, ClientFrame::Ping] {
+        ada.send(&frame, None).await?;
+        let answer = ada.recv(WITHIN).await?;
+        let expected = format!("\"seq\":{}", welcome.seq);
+        ensure!(answer.text().contains(&expected), "{}", answer.text());
+    }
+    let (_again, welcomed) = server.connect(&token).open_welcomed().await?;
+    ensure!(welcomed.seq == EVENTS as u64, "{}", welcomed.seq);
     Ok(())
 }

@@ -94,3 +94,20 @@ pub async fn store_answers(context: &Context) -> bool {
     context.store_health.state().1 = answers;
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bug: `/ready` and `/ws/health` read the database for whoever asked, as often as they asked.
+    #[test]
+    fn the_database_is_looked_at_once_a_second_whoever_asks() {
+        let (health, now) = (StoreHealth::default(), Instant::now());
+        assert_eq!(health.remembered(now), None, "the first has to look");
+        assert_eq!(health.remembered(now), Some(true), "who asks meanwhile hears what was so before");
+        health.state().1 = false;
+        assert_eq!(health.remembered(now + REMEMBERED / 2), Some(false));
+        assert_eq!(health.remembered(now + REMEMBERED), None);
+        assert_eq!(health.remembered(now + REMEMBERED), Some(false));
+    }
+}
