@@ -174,6 +174,8 @@ impl Recorder {
                     Ok(value) => (Some(value), None),
                     Err(e) => (None, Some(ToolError { code: e.code, message: e.message })),
                 };
+                // JSON has no word for what is no number: the frame could not be read.
+                let duration_ms = if duration_ms.is_finite() { duration_ms.max(0.0) } else { 0.0 };
                 EventBody::ToolCompleted { tool_call_id, tool_name, result, error, duration_ms }
             }
             Emission::Status { status, detail } => EventBody::StatusUpdate { status, detail },

@@ -242,3 +242,26 @@ async fn a_result_that_is_nested_too_deep_is_cut() {
         .collect();
     assert!(results.len() == 2 && results.iter().all(|value| value["truncated"] == true), "{results:?}");
 }
+
+/// A duration that is no number became `null`, and no client could read the frame.
+#[tokio::test]
+async fn a_duration_that_is_no_number_is_told_as_none() {
+    let server = TestServer::builder()
+        .agents([acting("odd", |context| async move {
+            for duration_ms in [f64::NAN, f64::INFINITY, -1.0] {
+                let (tool_call_id, tool_name) = (ToolCallId::new(), "t".to_owned());
+                context.emit(executing(tool_call_id, "t")).await?;
+                let result = Ok(json!(1));
+                context
+                    .emit(Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms })
+                    .await?;
+            }
+            answer("")
+        })])
+        .start()
+        .await;
+    let ada = server.user("ada").connect().await;
+    let run = ada.chat_with("odd", "go").await;
+    let run = ended(&server, &ada, run.run_id).await;
+    assert_eq!(run.kinds().iter().filter(|kind| **kind == "tool_completed").count(), 3);
+}
