@@ -11,6 +11,10 @@ use wireproof_server::{
     config::{LogConfig, LogFormat, is_filter},
 };
 
+mod fields;
+
+use fields::QuotedFields;
+
 /// Libraries that write what goes over the wire at their lower levels: they are heard only when they are named.
 const TALKATIVE: [&str; 11] = [
     "rmcp",
@@ -53,7 +57,7 @@ fn start(default: EnvFilter, format: LogFormat) {
     // Nobody can be told that stderr is full.
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).fmt_fields(QuotedFields).init(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init()
         }

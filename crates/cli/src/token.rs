@@ -50,6 +50,14 @@ impl Token {
             );
             return Err(Stop::Usage(why).into());
         }
+        let longest = config.jwt.max_life_seconds;
+        if self.ttl.as_secs_f64() > longest {
+            let why = format!(
+                "--ttl is longer than jwt.max_life_seconds ({longest} s): the server would end the token before; give a \
+                 shorter one"
+            );
+            return Err(Stop::Usage(why).into());
+        }
         let key = NewKey::look(&config);
         let signer = Signer::open(&config.jwt, &config.data_dir).context("opening the key")?;
         key.tell();

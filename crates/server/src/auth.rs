@@ -32,7 +32,7 @@ pub use revocations::Revocations;
 pub use tickets::Tickets;
 
 /// Who everybody without credentials is when authentication is switched off.
-const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// An authenticated user.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +140,9 @@ pub enum AuthError {
     /// Too many bad ones came from the same address: this one was not looked at.
     #[error("too many bad tokens came from this address")]
     TooMany(Exceeded),
+    /// Too many tokens wait for the keys of their issuer: this one was not looked at.
+    #[error("too many tokens wait for the keys of their issuer")]
+    Waiting(Exceeded),
     /// The token was good until it was revoked.
     #[error("the token was revoked")]
     Revoked,
@@ -158,6 +161,12 @@ impl From<AuthError> for Refusal {
                 Refusal::new(ErrorCode::Unauthenticated, "Authentication failed: the token is not valid.")
             }
             AuthError::TooMany(exceeded) => exceeded.into(),
+            AuthError::Waiting(exceeded) => {
+                let sentence = "Too many tokens wait for the keys of their issuer; try again later.";
+                let mut refusal = Self::from(exceeded);
+                refusal.body.message = sentence.to_owned();
+                refusal
+            }
             AuthError::Revoked => Refusal::new(ErrorCode::Unauthenticated, "The token was revoked."),
             AuthError::Ticket => {
                 Refusal::new(ErrorCode::Unauthenticated, "Authentication failed: the ticket is not valid.")

@@ -14,6 +14,7 @@ use crate::{limits::Limits, sabotage::Bugs};
 
 mod accounts;
 mod environment;
+mod exposure;
 mod file;
 pub mod hosts;
 mod jwt;
@@ -26,6 +27,7 @@ mod tls;
 
 pub use accounts::AccountsConfig;
 pub use environment::{UnknownVariable, unknown_variables};
+pub use exposure::Exposed;
 pub use jwt::JwtConfig;
 pub use log::{LogConfig, LogFormat, is_filter};
 pub use quota::QuotaConfig;

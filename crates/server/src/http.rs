@@ -27,6 +27,7 @@ mod numbers;
 mod openapi;
 mod operator;
 mod pace;
+mod refused_origins;
 mod restart;
 mod runs;
 mod status;
@@ -80,7 +81,7 @@ pub fn router(context: Arc<ws::Context>) -> Router {
         .layer(axum::middleware::from_fn(guard::to_the_end))
         .layer(from_fn_with_state(context.clone(), pace::keep))
         .layer(from_fn_with_state(context.clone(), guard::permission))
-        .layer(from_fn_with_state(context.clone(), guard::origin))
+        .layer(from_fn_with_state((context.clone(), Arc::default()), guard::origin))
         .layer(axum::middleware::map_request(pace::unpacked))
         .layer(from_fn_with_state(context.clone(), guard::host))
         .layer(axum::middleware::map_request(bounded_head))

@@ -175,6 +175,11 @@ impl Hub {
         }
     }
 
+    /// True when the user has a connection.
+    pub fn has(&self, user_id: &UserId) -> bool {
+        self.users().contains_key(user_id)
+    }
+
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.users().values().map(Vec::len).sum()

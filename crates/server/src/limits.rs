@@ -53,6 +53,14 @@ pub struct Limits {
     pub request_bytes_per_address: usize,
     /// Bad tokens that may come from one address in a minute, before none of it is looked at.
     pub failed_tokens_per_minute: u64,
+    /// Accounts that may be registered from one address in an hour, or all at once.
+    pub registrations_per_hour_per_address: u64,
+    /// Tokens of one address that may at once wait for the keys of their issuer.
+    pub issuer_waits_per_address: usize,
+    /// Tokens that may at once wait for the keys of their issuer.
+    pub issuer_waits: usize,
+    /// Tokens and logins that may be revoked at once; those of a user who is revoked as a whole do not count.
+    pub revocations: usize,
     /// Handshakes that the server takes in a second; the others are told when to come back.
     pub handshakes_per_second: u64,
     /// How many of them may come at once.
@@ -128,6 +136,10 @@ impl Default for Limits {
             request_bytes_per_user: 16 << 20,
             request_bytes_per_address: 64 << 20,
             failed_tokens_per_minute: 300,
+            registrations_per_hour_per_address: 100,
+            issuer_waits_per_address: 64,
+            issuer_waits: 512,
+            revocations: 100_000,
             handshakes_per_second: 2500,
             handshake_burst: 1000,
             handshakes_in_progress: 512,

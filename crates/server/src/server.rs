@@ -13,10 +13,10 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_protocol::CloseCode;
 
 use crate::{
-    auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins},
+    auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
     broker::{Broker, local::Local},
     clock::unix_now,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Exposed, JwtConfig},
     delivery, http,
     hub::{Hub, Order},
     limits::{admission::Admission, rates::Rates},
@@ -85,14 +85,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// Without authentication other machines must not reach it.
-    #[error(
-        "--insecure-no-auth serves this machine only, and {address} is more than that. Listen on 127.0.0.1, or leave the flag out."
-    )]
-    Exposed {
-        /// The address.
-        address: SocketAddr,
-    },
+    /// Without authentication others would get in.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The address cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}. Give another --listen address, or stop what has this one."
@@ -109,7 +104,7 @@ impl StartError {
     /// True when a setting or a flag has to be changed before a start can succeed.
     pub fn is_of_settings(&self) -> bool {
         match self {
-            Self::Settings(_) | Self::Tls(_) | Self::Exposed { .. } | Self::Several(_) => true,
+            Self::Settings(_) | Self::Tls(_) | Self::Exposed(_) | Self::Several(_) => true,
             Self::Key(key) => key.is_of_settings(),
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::AddrNotAvailable,
             Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } | Self::Operator { .. } => false,
@@ -155,9 +150,7 @@ impl Server {
         faults.extend(Traces::from_config(&config.otel).err().map(StartError::from));
         faults.extend(Keys::faults(&config.jwt, &config.data_dir).into_iter().map(StartError::from));
         faults.extend(Tls::from_config(&config.tls).err().map(StartError::from));
-        if config.insecure_no_auth && !config.listen.ip().to_canonical().is_loopback() {
-            faults.push(StartError::Exposed { address: config.listen });
-        }
+        faults.extend(config.exposed().into_iter().map(StartError::from));
         faults
     }
 
@@ -349,6 +342,15 @@ async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Aut
             config.listen
         );
     }
+    if config.accounts.registration && config.jwt.is_external() {
+        tracing::warn!(
+            "accounts.registration is open beside an issuer: whoever registers a name first is that user, also with \
+             the tokens of the issuer"
+        );
+    }
+    // Earlier versions kept those of administrators for ever.
+    let longest = keys.longest_concern().max(Rules::longest_concern(&JwtConfig::default()));
+    store.bound_revocations(longest).await?;
     let revocations = Revocations::new(store.revocations(unix_now()).await?);
     for user_id in store.disabled_users().await? {
         revocations.disable(&user_id, true);

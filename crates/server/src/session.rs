@@ -179,6 +179,10 @@ impl Session {
             return self.too_fast(exceeded, id, now);
         }
         match parsed {
+            // A stranger is told what is missing; only what is wrong with the frame that shows a token is of use to it.
+            Err(error) if matches!(self.phase, Phase::Unauthenticated { .. }) && !is_authenticate(text) => {
+                self.refuse(*Refusal::from(AuthError::Missing).body, error.id)
+            }
             Err(error) if self.swallows(error.body.error_code, was_bad) => Vec::new(),
             Err(error) => {
                 let mut steps = self.refuse(error.body, error.id);
@@ -357,6 +361,15 @@ impl Session {
     }
 }
 
+/// True for a frame that says it shows a token, however wrong the rest of it is.
+fn is_authenticate(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    serde_json::from_str::<Typed>(text).is_ok_and(|frame| frame.r#type == "authenticate")
+}
+
 fn ack() -> ControlBody {
     ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None }
 }
@@ -402,7 +415,7 @@ mod tests {
         for frame in [r#"{"type":"ping"}"#, r#"{"type":"chat","content":"hi"}"#, "nonsense"] {
             let mut session = Session::new(&Limits::default(), now, 0.0);
             let steps = session.text(frame, now);
-            assert!(code(&steps).is_some());
+            assert_eq!(code(&steps), Some(ErrorCode::Unauthenticated), "{frame}");
             assert_eq!(closes(&steps), Some(CloseCode::Policy), "{frame}");
         }
         let mut session = Session::new(&Limits::default(), now, 0.0);

@@ -75,15 +75,28 @@ pub struct Context {
 impl Context {
     /// The principal of a token that came from an address; after too many bad ones from there it is not looked at.
     pub async fn authenticate(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
-        self.rates.try_token(address, Instant::now()).map_err(AuthError::TooMany)?;
-        if let Some(result) = self.auth.authenticate_now(token) {
-            if !matches!(result, Err(AuthError::Invalid)) {
-                self.rates.forgive_token(address);
-            }
-            return result;
+        match self.authenticate_now(token, address) {
+            Some(result) => result,
+            None => self.authenticate_asking(token, address).await,
         }
-        // While the issuer is asked nothing is held: the good tokens of many would use the address up.
-        self.rates.forgive_token(address);
+    }
+
+    /// The same without waiting; nothing when the token's issuer has to be asked first.
+    pub fn authenticate_now(&self, token: &str, address: Address) -> Option<Result<Principal, AuthError>> {
+        if let Err(exceeded) = self.rates.try_token(address, Instant::now()) {
+            return Some(Err(AuthError::TooMany(exceeded)));
+        }
+        let result = self.auth.authenticate_now(token);
+        // While the issuer is asked no try is held: the good tokens of many would use the address up.
+        if !matches!(result, Some(Err(AuthError::Invalid))) {
+            self.rates.forgive_token(address);
+        }
+        result
+    }
+
+    /// The same once the issuer was asked, which takes at most 4.5 s; so many may wait for that at once.
+    pub async fn authenticate_asking(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
+        let _place = self.rates.issuer_wait(address).map_err(AuthError::Waiting)?;
         let result = self.auth.authenticate_asking(token).await;
         if matches!(result, Err(AuthError::Invalid)) {
             // It counts; that the address has no more tries is for the next one to hear.

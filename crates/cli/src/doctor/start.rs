@@ -39,8 +39,8 @@ pub(super) fn examine(config: &wireproof_server::Config, findings: &mut Findings
             StartError::Tls(TlsError::Pair { .. }) => {
                 ("tls.pair", "put the key there that the certificate was made for")
             }
-            StartError::Exposed { .. } => {
-                ("auth.insecure", "leave --insecure-no-auth out, or listen on 127.0.0.1")
+            StartError::Exposed(_) => {
+                ("auth.insecure", "leave --insecure-no-auth out, or change the setting")
             }
             _ => ("settings.unusable", CORRECT),
         };

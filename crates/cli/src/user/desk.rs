@@ -11,6 +11,7 @@ use wireproof_server::{
     auth::{
         Permissions,
         accounts::{AccountError, Accounts, Alteration},
+        rules::Rules,
     },
     error::Refusal,
     server::presence,
@@ -57,7 +58,9 @@ impl Desk {
         // A script would take this process for the server that was killed.
         presence::forget(folder).context("taking away server.json")?;
         let store: Arc<dyn Store> = Arc::new(store);
-        Ok(Self::Stopped { accounts: Accounts::new(store.clone()), store })
+        let accounts = Accounts::new(store.clone());
+        let accounts = accounts.with_longest_concern(Rules::longest_concern(&config.jwt));
+        Ok(Self::Stopped { accounts, store })
     }
 
     /// Lets go of the store.

@@ -155,6 +155,114 @@ async fn a_log_of_text_has_no_secret_either() -> Result<()> {
     Ok(())
 }
 
+/// The fields of a line: a name, `=`, and a word or what stands in quotes.
+fn fields(line: &str) -> Vec<(String, String)> {
+    let (mut found, mut rest) = (Vec::new(), line);
+    while let Some((before, behind)) = rest.split_once('=') {
+        let name = before.rsplit(' ').next().unwrap_or_default().to_owned();
+        let mut escaped = false;
+        let end = |sign: char| {
+            let is_end = sign == '"' && !escaped;
+            escaped = sign == '\\' && !escaped;
+            is_end
+        };
+        let (value, next) = match behind.strip_prefix('"') {
+            Some(quoted) => quoted.split_once(end).unwrap_or((quoted, "")),
+            None => behind.split_once(' ').unwrap_or((behind, "")),
+        };
+        found.push((name, value.to_owned()));
+        rest = next;
+    }
+    found
+}
+
+/// Bug: a user called `eve connection_id=root user_id=root` wrote fields of its own into the text log.
+#[tokio::test]
+async fn what_a_client_chose_adds_no_field_and_no_line_to_the_log() -> Result<()> {
+    let folder = tempdir()?;
+    let (log, data) = (folder.path().join("stderr"), folder.path().join("data"));
+    let mut command = serve(&data);
+    command.env("WIREPROOF_LOG", "debug").stderr(fs::File::create(&log)?);
+    let server = Server::launch(command).await?;
+    let name = "eve connection_id=root user_id=root \u{202e}\"x\" admin=root";
+    let token = token(&data, name).await?;
+    let (mut eve, _) = server.connect(&token).open_welcomed().await?;
+    let id = "r error_code=root user_id=\"root\"";
+    for frame in [
+        json!({ "type": "chat", "content": "What is 1+1?", "id": id }),
+        json!({ "type": "cancel_run", "run_id": "none", "id": id }),
+        json!({ "type": "chat", "content": "x", "agent": "a user_id=root", "thread_id": "t user_id=root", "id": id }),
+    ] {
+        eve.send_text(&frame.to_string()).await?;
+        while !matches!(eve.recv(WITHIN).await?.incoming, Incoming::Control(_)) {}
+    }
+    eve.send_binary(b"the end".to_vec()).await?;
+    while eve.recv(WITHIN).await.is_ok() {}
+    let agent = [
+        "origin: http://a.example user_id=root",
+        "user-agent: x user_id=root",
+        "x-forwarded-for: x user_id=root",
+    ];
+    request(server.address(), "GET /api/threads?user_id=root", &agent, "").await?;
+    let admin = crate::process::token_granting(&data, name, &["admin:users"]).await?;
+    let bearer = format!("authorization: Bearer {admin}");
+    for (route, body) in [
+        ("POST /api/admin/revoke", json!({ "token_id": "t user_id=root\nINFO user_id=root" })),
+        (
+            "POST /api/admin/users",
+            json!({ "user_id": "bob user_id=root", "password": "correct horse", "permissions": [] }),
+        ),
+        ("PATCH /api/admin/users/bob%20user_id%3Droot", json!({ "disabled": true })),
+        ("POST /api/admin/users/bob%20user_id%3Droot/disconnect", json!({})),
+    ] {
+        let answer = request(server.address(), route, &[&bearer], &body.to_string()).await?;
+        ensure!(answer.status / 100 == 2, "{route}: {}", answer.body);
+    }
+    server.terminate()?;
+    server.ended().await?;
+    let log = fs::read_to_string(log)?;
+    for message in
+        ["connection opened", "run taken", "request refused", "connection closed", "revoked", "was changed"]
+    {
+        ensure!(log.contains(message), "no line says {message:?}:\n{log}");
+    }
+    for line in log.lines() {
+        ensure!(line.starts_with("20") && line.contains('Z'), "a line without its time: {line}");
+        ensure!(!line.contains('\u{202e}'), "it turns the line around: {line}");
+        let fields = fields(line);
+        for (field, value) in &fields {
+            ensure!(value != "root", "{field} is a client's: {line}");
+            ensure!(fields.iter().filter(|(name, _)| name == field).count() == 1, "{field} twice: {line}");
+        }
+    }
+    Ok(())
+}
+
+/// An operator who forgot to list a page finds it in the log with the setting to change, and once only.
+#[tokio::test]
+async fn a_refused_page_is_told_once_with_the_setting_to_change() -> Result<()> {
+    let folder = tempdir()?;
+    let (log, data) = (folder.path().join("stderr"), folder.path().join("data"));
+    let mut command = serve(&data);
+    command.env("WIREPROOF_LOG", "info").stderr(fs::File::create(&log)?);
+    let server = Server::launch(command).await?;
+    for _ in 0..3 {
+        for origin in ["https://app.example.com", "http://other.example", "null"] {
+            let answer = request(server.address(), "GET /ws", &[&format!("origin: {origin}")], "").await?;
+            ensure!(answer.status == 403, "{origin}: {}", answer.status);
+        }
+    }
+    server.terminate()?;
+    server.ended().await?;
+    let log = fs::read_to_string(log)?;
+    for origin in ["https://app.example.com", "http://other.example", "null"] {
+        let told: Vec<_> = log.lines().filter(|line| line.contains(&format!("origin={origin}"))).collect();
+        ensure!(told.len() == 1 && told[0].contains("WARN"), "{origin}: {told:?}");
+        ensure!(told[0].contains("http.allowed_origins"), "{}", told[0]);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_level_that_is_none_is_refused_and_one_of_the_environment_wins() -> Result<()> {
     let folder = tempdir()?;

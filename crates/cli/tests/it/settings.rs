@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::tempdir;
 use tokio::process::Command;
@@ -83,6 +83,30 @@ async fn settings_that_cannot_be_used_are_named_with_what_to_do() -> Result<()> 
         assert!(!ended.stderr.contains("hunter2"), "a secret was shown: {}", ended.stderr);
     }
     assert_refused(&finish(wireproof(["serve", "--listen", "nowhere"])).await?, 2, &["nowhere", "--listen"]);
+    Ok(())
+}
+
+/// Bug: without authentication it started where any page of the internet, or a proxy, brought others in.
+#[tokio::test]
+async fn without_authentication_nothing_may_reach_beyond_this_machine() -> Result<()> {
+    let folder = tempdir()?;
+    for (variable, value, key) in [
+        ("WIREPROOF_HTTP_ALLOWED_ORIGINS", "*", "http.allowed_origins"),
+        (
+            "WIREPROOF_HTTP_ALLOWED_ORIGINS",
+            "http://localhost:3000,https://app.example.com",
+            "http.allowed_origins",
+        ),
+        ("WIREPROOF_HTTP_TRUSTED_PROXIES", "127.0.0.1", "http.trusted_proxies"),
+    ] {
+        let mut command = serve(folder.path());
+        command.arg("--insecure-no-auth").env(variable, value);
+        assert_refused(&finish(command).await?, 2, &[key, "--insecure-no-auth", "away", "next: "]);
+    }
+    let mut command = wireproof(["serve", "--insecure-no-auth", "--listen", "0.0.0.0:0", "--data-dir"]);
+    command.arg(folder.path());
+    assert_refused(&finish(command).await?, 2, &["0.0.0.0:0", "--insecure-no-auth", "127.0.0.1", "next: "]);
+    ensure!(fs::read_dir(folder.path())?.next().is_none(), "something was made before the refusal");
     Ok(())
 }
 

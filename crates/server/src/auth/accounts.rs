@@ -10,15 +10,18 @@ use super::{
     Permission, Permissions,
     passwords::{self, COME_AGAIN, PasswordError, Passwords},
     reserved::{RESERVED, is_reserved},
+    rules::Rules,
 };
 use crate::{
     clock::unix_now,
+    config::JwtConfig,
     error::Refusal,
+    limits::rates::Exceeded,
     store::{Account, AccountChange, Revocation, Revoked, Store, StoreError, Window},
 };
 
-/// Until when a revocation is kept of which nobody knows when all it concerns has expired, in Unix seconds.
-const FOR_EVER: f64 = 1e12;
+/// How often a change is tried anew that met another change of the same account.
+const TRIES: usize = 16;
 
 /// Why something with an account was not done.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,9 @@ pub enum AccountError {
     /// The name has an account, or is a user's already.
     #[error("the name is taken")]
     Taken,
+    /// Too many accounts were registered from the address.
+    #[error("too many registrations")]
+    TooMany(Exceeded),
     /// There is no such account.
     #[error("there is no such account")]
     Unknown,
@@ -67,6 +73,7 @@ impl From<AccountError> for Refusal {
                 Self::new(Forbidden, sentence)
             }
             AccountError::Unusable(body) => (*body).into(),
+            AccountError::TooMany(exceeded) => exceeded.into(),
             AccountError::Taken => Self::new(NameTaken, "This name is taken."),
             AccountError::Unknown => Self::new(NotFound, "There is no such account."),
             AccountError::Beyond => {
@@ -128,12 +135,20 @@ pub struct Alteration {
 pub struct Accounts {
     store: Arc<dyn Store>,
     passwords: Passwords,
+    /// The seconds after which a revocation concerns no token any more that was good when it was made.
+    longest_concern: f64,
 }
 
 impl Accounts {
     /// Those of a store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, passwords: Passwords::default() }
+        let longest_concern = Rules::longest_concern(&JwtConfig::default());
+        Self { store, passwords: Passwords::default(), longest_concern }
+    }
+
+    /// The same where tokens may live so long that a revocation concerns them for these seconds.
+    pub fn with_longest_concern(self, longest_concern: f64) -> Self {
+        Self { longest_concern, ..self }
     }
 
     /// Where they are kept.
@@ -141,13 +156,36 @@ impl Accounts {
         &*self.store
     }
 
-    /// Makes an account. With `fresh` only for a user whom nobody has seen yet.
+    /// Makes an account. With `fresh` only for a user of whom nothing is kept yet.
     pub async fn create(
         &self,
         user_id: UserId,
         password: String,
         permissions: Permissions,
         fresh: bool,
+    ) -> Result<Account, AccountError> {
+        let account = self.account(user_id, password, permissions).await?;
+        self.add(account, fresh).await
+    }
+
+    /// Makes an account for a user of whom nothing is kept yet, and who is nobody's name by now.
+    pub(super) async fn create_fresh(
+        &self,
+        user_id: UserId,
+        password: String,
+        permissions: Permissions,
+        is_in_use: impl Fn(&UserId) -> bool,
+    ) -> Result<Account, AccountError> {
+        let account = self.account(user_id, password, permissions).await?;
+        // Asked last: a hash may wait for seconds.
+        if is_in_use(&account.user_id) { Err(AccountError::Taken) } else { self.add(account, true).await }
+    }
+
+    async fn account(
+        &self,
+        user_id: UserId,
+        password: String,
+        permissions: Permissions,
     ) -> Result<Account, AccountError> {
         if is_reserved(user_id.as_str()) {
             let sentence = format!("Names that begin with \"{RESERVED}\" are the server's own.");
@@ -156,12 +194,12 @@ impl Accounts {
         }
         passwords::check(&password).map_err(AccountError::Unusable)?;
         let password_hash = self.passwords.hash(password).await?;
-        let account =
-            Account { user_id, password_hash, permissions, disabled: false, created_at: unix_now() };
-        match self.store.create_account(account.clone(), fresh).await? {
-            true => Ok(account),
-            false => Err(AccountError::Taken),
-        }
+        Ok(Account { user_id, password_hash, permissions, disabled: false, created_at: unix_now() })
+    }
+
+    async fn add(&self, account: Account, fresh: bool) -> Result<Account, AccountError> {
+        let added = self.store.create_account(account.clone(), fresh).await?;
+        if added { Ok(account) } else { Err(AccountError::Taken) }
     }
 
     /// The account of this name, if the password is its own; also when it is disabled. Takes as long for a name without
@@ -198,18 +236,30 @@ impl Accounts {
                 Some(self.passwords.hash(password).await?)
             }
         };
-        // Once more: a hash may wait for seconds, and the account may have become more meanwhile.
-        let before = self.within(user_id, own).await?;
-        let loses = permissions.is_some_and(|after| !after.cover(before.permissions));
-        let revocation = (loses || password_hash.is_some() || disabled == Some(true)).then(|| Revocation {
-            what: Revoked::User(user_id.clone()),
-            at: unix_now(),
-            until: FOR_EVER,
-        });
-        let change = AccountChange { password_hash, permissions, disabled };
-        let account = self.store.change_account(user_id, change, revocation.clone()).await?;
-        tracing::info!(user = %user_id, "an account was changed");
-        Ok((account.into(), revocation))
+        for _ in 0..TRIES {
+            // Once more: a hash may wait for seconds, and the account may have become more meanwhile.
+            let before = self.within(user_id, own).await?.permissions;
+            let loses = permissions.is_some_and(|after| !after.cover(before));
+            let now = unix_now();
+            let revocation =
+                (loses || password_hash.is_some() || disabled == Some(true)).then(|| Revocation {
+                    what: Revoked::User(user_id.clone()),
+                    at: now,
+                    until: now + self.longest_concern,
+                });
+            let password_hash = password_hash.clone();
+            let change = AccountChange { password_hash, permissions, disabled, expected: Some(before) };
+            match self.store.change_account(user_id, change, revocation.clone()).await {
+                Ok(account) => {
+                    tracing::info!(user = %user_id, "an account was changed");
+                    return Ok((account.into(), revocation));
+                }
+                // Somebody else changed what it grants in between: what it loses is to be looked at anew.
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PasswordError::Busy.into())
     }
 
     /// The account, if it may do no more than this.

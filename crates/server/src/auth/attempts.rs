@@ -105,7 +105,7 @@ impl Attempts {
         self.give_back(attempt.address);
     }
 
-    /// The password was not looked at.
+    /// No password was looked at, or none was guessed.
     pub fn withdrawn(&mut self, attempt: Attempt) {
         attempt.keys().for_each(|key| self.give_back(key));
     }

@@ -121,6 +121,7 @@ struct Sources {
     remote: Option<Arc<Remote>>,
     algorithms: Vec<Algorithm>,
     rules: Rules,
+    longest_concern: f64,
     /// With the rules under which it was filled.
     cache: Cache,
     metrics: KeyMetrics,
@@ -256,6 +257,17 @@ impl Keys {
         self.sources().check(token).map_err(AuthError::from)
     }
 
+    /// The seconds after which a revocation concerns no token any more that was good when it was made.
+    pub fn longest_concern(&self) -> f64 {
+        self.sources().longest_concern
+    }
+
+    /// True when a good token of the user was shown that has not expired, so far as is remembered.
+    pub fn remembers(&self, user_id: &UserId) -> bool {
+        let now = crate::clock::unix_now();
+        self.sources().cache.any(|verified| verified.is_of(user_id, now))
+    }
+
     /// True while tokens of this key are taken.
     pub fn trusts(&self, key: KeyId) -> bool {
         self.sources().trusts(key)
@@ -379,6 +391,7 @@ impl Sources {
             remote,
             algorithms,
             rules,
+            longest_concern: Rules::longest_concern(jwt),
             cache: Cache::default(),
             metrics: metrics.clone(),
             bugs: bugs.clone(),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 
 use super::{
-    Auth, Permission, Permissions, Principal,
+    ANONYMOUS, Auth, Permission, Permissions, Principal,
     accounts::{AccountError, Accounts},
     attempts::{Attempt, Attempts},
     passwords,
@@ -59,24 +59,32 @@ pub struct Logins {
 impl Logins {
     /// For the accounts of a store, with tokens that `auth` signs.
     pub fn new(store: Arc<dyn Store>, auth: Arc<Auth>, settings: AccountsConfig) -> Self {
-        Self { accounts: Accounts::new(store), auth, settings, attempts: Mutex::default() }
+        let accounts = Accounts::new(store).with_longest_concern(auth.keys.longest_concern());
+        Self { accounts, auth, settings, attempts: Mutex::default() }
     }
 
-    /// Makes an account for who asks, and logs in. Each registration counts as a failure of its address.
+    /// Refuses who registers where that is closed.
+    pub fn may_register(&self) -> Result<(), AccountError> {
+        if self.settings.registration { Ok(()) } else { Err(AccountError::Closed) }
+    }
+
+    /// Makes an account for who asks, and logs in. A name is taken that has an account, under which anything is kept, or
+    /// of which `is_in_use` says so. Each name that was tried in vain counts as a failure of its address.
     pub async fn register(
         &self,
         name: &str,
         password: String,
         from: Address,
+        is_in_use: impl Fn(&UserId) -> bool,
     ) -> Result<Tokens, AccountError> {
-        if !self.settings.registration {
-            return Err(AccountError::Closed);
-        }
+        self.may_register()?;
         let user_id = own_name(name)?;
         passwords::check(&password).map_err(AccountError::Unusable)?;
         let attempt = self.admit(None, from)?;
-        match self.accounts.create(user_id, password, Permissions::of_a_user(), true).await {
+        let is_in_use = |user_id: &UserId| user_id.as_str() == ANONYMOUS || is_in_use(user_id);
+        match self.accounts.create_fresh(user_id, password, Permissions::of_a_user(), is_in_use).await {
             Ok(account) => {
+                self.attempts().withdrawn(attempt);
                 tracing::info!(user = %account.user_id, "an account was registered");
                 self.open(account).await
             }

@@ -1,8 +1,11 @@
 //! What was revoked before its time, in memory: asked after every check of credentials. The store keeps it.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{PoisonError, RwLock},
+    collections::HashMap,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use wireproof_protocol::UserId;
@@ -19,6 +22,7 @@ const MARGIN_SECONDS: f64 = 300.0;
 #[derive(Default)]
 pub struct Revocations {
     held: RwLock<Held>,
+    turns: AtomicU64,
 }
 
 #[derive(Default)]
@@ -27,8 +31,8 @@ struct Held {
     sessions: HashMap<String, f64>,
     /// Up to when tokens were made that no longer count, and until when that has to be known.
     users: HashMap<UserId, (f64, f64)>,
-    /// Users none of whose tokens count, whenever they were made and by whomever.
-    disabled: HashSet<UserId>,
+    /// True for users none of whose tokens count, whenever they were made and by whomever; with the turn of the change.
+    disabled: HashMap<UserId, (u64, bool)>,
     swept: f64,
 }
 
@@ -61,11 +65,28 @@ impl Revocations {
 
     /// Lets no token of a user count from now on, or again those that nothing else revoked.
     pub fn disable(&self, user_id: &UserId, disabled: bool) {
+        self.settle(user_id, self.turn(), disabled);
+    }
+
+    /// A turn for who is about to read whether a user is disabled: later than all that were given before.
+    pub fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Lets what was read in a turn hold, unless what was read in a later turn does already.
+    pub fn settle(&self, user_id: &UserId, turn: u64, disabled: bool) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        match disabled {
-            true => held.disabled.insert(user_id.clone()),
-            false => held.disabled.remove(user_id),
-        };
+        let entry = held.disabled.entry(user_id.clone()).or_default();
+        if entry.0 < turn {
+            *entry = (turn, disabled);
+        }
+    }
+
+    /// Tokens and logins that are revoked at `now`, in Unix seconds.
+    pub fn len(&self, now: f64) -> usize {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.sweep(now);
+        held.tokens.len() + held.sessions.len()
     }
 
     /// True when a principal's credentials no longer count.
@@ -74,7 +95,7 @@ impl Revocations {
         principal.token_id.as_ref().is_some_and(|id| held.tokens.contains_key(id))
             || principal.session_id.as_ref().is_some_and(|id| held.sessions.contains_key(id))
             || held.users.get(&principal.user_id).is_some_and(|(at, _)| is_old(principal, *at))
-            || held.disabled.contains(&principal.user_id)
+            || held.disabled.get(&principal.user_id).is_some_and(|(_, disabled)| *disabled)
     }
 }
 

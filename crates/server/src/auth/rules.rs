@@ -17,6 +17,10 @@ use crate::{
 
 type Claims = Map<String, Value>;
 
+/// The claims that say what a token is for, in small letters and without `_` and `-`.
+const PURPOSES: [&str; 8] =
+    ["type", "typ", "tokentype", "tokentyp", "tokenuse", "tokenkind", "purpose", "tokenpurpose"];
+
 /// What is asked of claims, by the settings.
 pub struct Rules {
     issuer: Option<String>,
@@ -27,6 +31,8 @@ pub struct Rules {
     permission_map: BTreeMap<String, Permissions>,
     default_permissions: Permissions,
     external_admin: bool,
+    access_types: Vec<String>,
+    max_life: f64,
     bugs: Bugs,
 }
 
@@ -36,6 +42,8 @@ pub struct Verified {
     pub key: KeyId,
     principal: Principal,
     not_before: f64,
+    /// The seconds that it counts each time it is shown, where it does not say when it was made.
+    longest: f64,
 }
 
 impl Verified {
@@ -47,7 +55,13 @@ impl Verified {
         if self.not_before > now {
             return Err(AuthError::Invalid);
         }
-        Ok(self.principal.clone())
+        let expires_at = self.principal.expires_at.min(now + self.longest);
+        Ok(Principal { expires_at, ..self.principal.clone() })
+    }
+
+    /// True when it is the user's, and has not expired at `now`.
+    pub fn is_of(&self, user_id: &UserId, now: f64) -> bool {
+        self.principal.user_id == *user_id && self.principal.expires_at > now
     }
 
     #[cfg(test)]
@@ -61,7 +75,7 @@ impl Verified {
             permissions: Permissions::NONE,
             key: None,
         };
-        Self { key: KeyId::default(), principal, not_before: 0.0 }
+        Self { key: KeyId::default(), principal, not_before: 0.0, longest: f64::INFINITY }
     }
 }
 
@@ -82,6 +96,8 @@ impl Rules {
             permission_map: mapped.collect::<Result<_, KeyError>>()?,
             default_permissions: permissions("jwt.default_permissions", &jwt.default_permissions)?,
             external_admin: jwt.external_admin,
+            access_types: jwt.access_types.clone(),
+            max_life: jwt.max_life_seconds,
             bugs: Bugs::default(),
         })
     }
@@ -94,6 +110,11 @@ impl Rules {
             .try_for_each(|names| permissions("jwt.permission_map", names).map(drop));
         let default = permissions("jwt.default_permissions", &jwt.default_permissions).map(drop);
         [mapped, default].into_iter().filter_map(Result::err).collect()
+    }
+
+    /// The seconds after which a revocation concerns no token any more that was good when it was made.
+    pub fn longest_concern(jwt: &JwtConfig) -> f64 {
+        jwt.max_life_seconds + jwt.leeway_seconds + CLOCK_AHEAD.as_secs_f64()
     }
 
     /// The same rules, broken on purpose.
@@ -109,20 +130,22 @@ impl Rules {
             Some(value) => value.as_f64().map(Some).ok_or(AuthError::Invalid),
         };
         let (expires, not_before, issued_at) = (time("exp")?, time("nbf")?, time("iat")?);
+        if !self.are_for_access(claims) {
+            return Err(AuthError::Invalid);
+        }
         let endless = self.bugs.on(Bug::ExpiredTokenAccepted)
             || (expires.is_none() && self.bugs.on(Bug::ExpiryNotRequired));
         let expires = if endless { Some(f64::MAX) } else { expires };
         let expires = expires.ok_or(AuthError::Invalid)?;
         let not_before = if self.bugs.on(Bug::NbfIgnored) { None } else { not_before };
         let subject = self.somebody(claims.get("sub").and_then(Value::as_str)).ok_or(AuthError::Invalid)?;
-        if self.issuer.is_some()
-            && claims.get("iss").and_then(Value::as_str) != self.issuer.as_deref()
-            && !self.bugs.on(Bug::IssuerIgnored)
-        {
+        let issuer = text(claims, "iss")?;
+        if self.issuer.is_some() && issuer != self.issuer.as_deref() && !self.bugs.on(Bug::IssuerIgnored) {
             return Err(AuthError::Invalid);
         }
+        let audiences = texts(claims.get("aud")).ok_or(AuthError::Invalid)?;
         if let Some(audience) = &self.audience
-            && !claims.get("aud").is_some_and(|value| holds(value, audience))
+            && !audiences.contains(&audience.as_str())
             && !self.bugs.on(Bug::AudienceIgnored)
         {
             return Err(AuthError::Invalid);
@@ -138,16 +161,21 @@ impl Rules {
         // Such a name is nobody's: who has it would pass for the operator in the logs.
         let named = named.filter(|name| !is_reserved(name)).ok_or(AuthError::Invalid)?;
         let user_id = UserId::new(named).map_err(|_| AuthError::Invalid)?;
-        let session_id = match claims.get("sid") {
-            None => None,
-            Some(sid) => Some(sid.as_str().ok_or(AuthError::Invalid)?.to_owned()),
+        // An empty one names nothing: all tokens of an issuer that writes it so would end with one of them.
+        let id = |name| -> Result<Option<String>, AuthError> {
+            Ok(text(claims, name)?.filter(|id| !id.is_empty()).map(str::to_owned))
         };
-        // One that is null is none: all tokens of an issuer that writes it so would end with one of them.
-        let jti = claims.get("jti").filter(|id| !id.is_null());
-        let token_id = jti.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        let session_id = id("sid")?;
+        let token_id = if claims.get("jti").is_some_and(Value::is_null) { None } else { id("jti")? };
         let permissions = if own { own_permissions(claims) } else { self.granted(claims) };
         let not_before = not_before.map_or(f64::MIN, |at| at - self.leeway);
         let not_before = not_before.max(issued_at.map_or(f64::MIN, |at| at - CLOCK_AHEAD.as_secs_f64()));
+        // What was revoked need not be known for longer than any token lives: one that would live on ends then.
+        let (expires, longest) = match issued_at {
+            _ if endless => (expires, f64::INFINITY),
+            Some(at) => (expires.min(at + self.max_life), f64::INFINITY),
+            None => (expires, self.max_life),
+        };
         let principal = Principal {
             user_id,
             expires_at: expires + self.leeway,
@@ -158,7 +186,19 @@ impl Rules {
             permissions,
             key: Some(key.id),
         };
-        Ok(Verified { key: key.id, principal, not_before })
+        Ok(Verified { key: key.id, principal, not_before, longest })
+    }
+
+    /// True unless a claim says that the token is for something else than access, such as a refresh.
+    fn are_for_access(&self, claims: &Claims) -> bool {
+        let is_access = |word: &str| self.access_types.iter().any(|known| known.eq_ignore_ascii_case(word));
+        let mut said = claims.iter().filter(|(name, _)| is_purpose(name));
+        let access = said.all(|(_, value)| {
+            texts(Some(value))
+                .is_some_and(|words| !words.is_empty() && words.iter().all(|word| is_access(word)))
+        });
+        // A security event token (RFC 8417), such as the one that tells of a logout.
+        access && !claims.contains_key("events")
     }
 
     /// Bugs: who names nobody is somebody all the same.
@@ -215,12 +255,26 @@ fn at<'a>(claims: &'a Claims, path: &str) -> Option<&'a Value> {
     rest.split('.').try_fold(claims.get(first)?, |value, step| value.get(step))
 }
 
-fn holds(audiences: &Value, audience: &str) -> bool {
-    match audiences {
-        Value::String(one) => one == audience,
-        Value::Array(some) => some.iter().any(|one| one.as_str() == Some(audience)),
-        _ => false,
+/// A claim that is text if it is there.
+fn text<'a>(claims: &'a Claims, name: &str) -> Result<Option<&'a str>, AuthError> {
+    claims.get(name).map(|value| value.as_str().ok_or(AuthError::Invalid)).transpose()
+}
+
+/// One text or a list of them; nothing when it is something else.
+fn texts(value: Option<&Value>) -> Option<Vec<&str>> {
+    match value {
+        None => Some(Vec::new()),
+        Some(Value::String(one)) => Some(vec![one]),
+        Some(Value::Array(some)) => some.iter().map(Value::as_str).collect(),
+        Some(_) => None,
     }
+}
+
+/// True for the name of a claim that says what a token is for, in any of its spellings.
+fn is_purpose(name: &str) -> bool {
+    let plain = |sign: &char| !matches!(sign, '_' | '-');
+    let name: String = name.chars().filter(plain).map(|sign| sign.to_ascii_lowercase()).collect();
+    PURPOSES.contains(&name.as_str())
 }
 
 /// The permissions of these names, each of which must be one.

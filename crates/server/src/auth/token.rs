@@ -5,6 +5,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
 use wireproof_protocol::SUBPROTOCOL;
 
+/// How an entry of `Sec-WebSocket-Protocol` begins that carries a token.
+const CARRIERS: [&str; 3] = ["jwt.", "jwt-auth.", "bearer."];
+
 /// Credentials that came with a handshake.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Shown {
@@ -51,8 +54,7 @@ pub fn offer(headers: &HeaderMap, query: &str, query_token: bool) -> Offer {
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
         .collect();
-    let carrier =
-        offered.iter().find_map(|entry| entry.strip_prefix("jwt.").map(|token| (*entry, raw(token))));
+    let carrier = carrier(&offered);
     let selected = [SUBPROTOCOL, "jwt-auth"]
         .into_iter()
         .find(|known| offered.contains(known))
@@ -71,16 +73,40 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
 }
 
+/// The entry that carries the token, with the token: the first that holds a whole one. Where none does, the first that
+/// shows anything in its place, so that it is refused as a bad token is.
+fn carrier<'a>(offered: &[&'a str]) -> Option<(&'a str, String)> {
+    let shown = |entry: &'a str| {
+        let text = CARRIERS.iter().find_map(|prefix| entry.strip_prefix(prefix))?;
+        // An environment may stand before the token: `jwt.staging.TOKEN`.
+        let behind = text.split_once('.').map(|(_, behind)| behind);
+        let mut tokens = std::iter::once(text).chain(behind).map(unwrapped);
+        Some((entry, tokens.clone().find(|token| is_whole(token)), tokens.next()?))
+    };
+    let mut entries = offered.iter().filter_map(|entry| shown(entry));
+    let (entry, _, first) = entries.clone().next()?;
+    let whole = entries.find_map(|(entry, whole, _)| Some((entry, whole?)));
+    whole.or(Some((entry, first)))
+}
+
 /// A token that may be wrapped in base64url, since some clients may not put dots in a subprotocol.
-fn raw(token: &str) -> String {
-    if token.split('.').count() == 3 {
-        return token.to_owned();
+fn unwrapped(text: &str) -> String {
+    if text.contains('.') {
+        return text.to_owned();
     }
     let decoded = URL_SAFE_NO_PAD
-        .decode(token.trim_end_matches('='))
+        .decode(text.trim_end_matches('='))
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.unwrap_or_else(|| token.to_owned())
+    decoded.unwrap_or_else(|| text.to_owned())
+}
+
+/// True for three parts of base64url of which the first is a JSON object: whether it is good is for the keys to say.
+fn is_whole(token: &str) -> bool {
+    let parts: Vec<_> = token.splitn(4, '.').map(|part| URL_SAFE_NO_PAD.decode(part)).collect();
+    let [Ok(head), Ok(claims), Ok(signature)] = &parts[..] else { return false };
+    let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(head).is_ok();
+    is_object && !claims.is_empty() && !signature.is_empty()
 }
 
 #[cfg(test)]
@@ -137,5 +163,33 @@ mod tests {
         let header_first = offered(&[("authorization", "Bearer a.b.c"), ("sec-websocket-protocol", both)]);
         assert_eq!(header_first, expected(Some("a.b.c"), Some("wireproof.v1")));
         assert_eq!(offered(&[("x-test-type", "e2e"), ("x-e2e-test", "true")]), expected(None, None));
+    }
+
+    /// Bug: the first entry `jwt.…` was taken for the token, also where it named an environment or was cut short.
+    #[test]
+    fn the_first_entry_with_a_whole_token_counts() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let token =
+            |user: &str| format!("{}.{}.{}", part(r#"{"alg":"HS256"}"#), part(user), part("signature"));
+        let (ada, eve) = (token("ada"), token("eve"));
+        let cut = ada.rsplit_once('.').unwrap().0;
+        for (entries, carrier) in [
+            (vec![format!("jwt.staging.{ada}"), format!("jwt.{eve}")], 0),
+            (vec![format!("jwt.staging.{}", part(&ada)), format!("jwt.{eve}")], 0),
+            (vec!["jwt.staging".into(), format!("jwt.{ada}"), format!("bearer.{eve}")], 1),
+            (vec![format!("jwt.{cut}"), format!("jwt-auth.{ada}"), format!("jwt.{eve}")], 1),
+            (vec![format!("jwt.staging.{cut}"), format!("jwt.{cut}."), format!("bearer.{ada}")], 2),
+            (vec!["jwt.x.y.z".into(), format!("jwt.{}", part(&ada))], 1),
+        ] {
+            let named = |first: &str| format!("{first}{}", entries.join(", "));
+            let (bare, ours) = (named(""), named("wireproof.v1, "));
+            let found = offered(&[("sec-websocket-protocol", &bare)]);
+            assert_eq!(found, expected(Some(&ada), Some(&entries[carrier])), "{entries:?}");
+            let found = offered(&[("sec-websocket-protocol", &ours)]);
+            assert_eq!(found, expected(Some(&ada), Some(SUBPROTOCOL)), "{entries:?}");
+        }
+        // What holds none is still shown, and refused.
+        let found = offered(&[("sec-websocket-protocol", "wireproof.v1, jwt.nonsense, bearer.x")]);
+        assert_eq!(found, expected(Some("nonsense"), Some(SUBPROTOCOL)));
     }
 }

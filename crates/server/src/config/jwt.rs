@@ -32,6 +32,10 @@ pub struct JwtConfig {
     pub audience: String,
     /// How far the issuer's clock may be from ours, in seconds.
     pub leeway_seconds: f64,
+    /// What claims such as `token_use` and `type` may say that a token is for; one that says something else is refused.
+    pub access_types: Vec<String>,
+    /// The longest that a token counts after its `iat`, in seconds, however far off its end is.
+    pub max_life_seconds: f64,
     /// The claim that names the user in tokens of others; dots lead into objects.
     pub user_claim: String,
     /// The claim that names what a token of others grants: a list, or words; dots lead into objects.
@@ -59,6 +63,8 @@ impl Default for JwtConfig {
             issuer: String::new(),
             audience: String::new(),
             leeway_seconds: 0.0,
+            access_types: words(&["access", "access_token", "at+jwt", "jwt", "bearer"]),
+            max_life_seconds: 400.0 * 86_400.0,
             user_claim: "sub".to_owned(),
             permissions_claim: "permissions".to_owned(),
             permission_map: BTreeMap::new(),
@@ -102,6 +108,12 @@ impl JwtConfig {
         }
         if !(0.0..=300.0).contains(&self.leeway_seconds) {
             refuse("jwt.leeway_seconds", &self.leeway_seconds, "it must be from 0 to 300");
+        }
+        if !(1.0..=1e9).contains(&self.max_life_seconds) {
+            refuse("jwt.max_life_seconds", &self.max_life_seconds, "it must be from 1 to 1e9");
+        }
+        if self.access_types.iter().any(String::is_empty) || self.access_types.is_empty() {
+            refuse("jwt.access_types", &"[]", "it must hold a word, such as \"access\"");
         }
         let minimum = self.jwks_min_seconds;
         if !(0.05..=3600.0).contains(&minimum) {

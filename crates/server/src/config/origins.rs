@@ -62,7 +62,15 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 /// True when the request was addressed to this machine by one of its own names: a page of the internet can have its
 /// own name point here, and would pass for our own.
 pub fn is_addressed_to_loopback(headers: &HeaderMap) -> bool {
-    let Some(host) = host(headers) else { return false };
+    host(headers).is_some_and(names_loopback)
+}
+
+/// True for an origin whose pages are this machine's own.
+pub fn is_of_loopback(origin: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, host)| names_loopback(host))
+}
+
+fn names_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
@@ -173,6 +181,10 @@ mod tests {
         for host in ["evil.example", "localhost.evil.example:8787", "10.0.0.1", "127.0.0.1.evil.example", ""]
         {
             assert!(!to(host), "{host}");
+        }
+        assert!(is_of_loopback("http://localhost:3000") && is_of_loopback("https://[::1]"));
+        for origin in ["*", "https://app.example", "http://127.0.0.1.evil.example", "localhost"] {
+            assert!(!is_of_loopback(origin), "{origin}");
         }
     }
 }

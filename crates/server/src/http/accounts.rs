@@ -1,6 +1,6 @@
 //! Register, login, refresh, logout, me: what people do with their own account. Answers are never cached.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wireproof_protocol::ErrorCode;
+use wireproof_protocol::{ErrorCode, UserId};
 
 use super::extract::{Authenticated, Object};
 use crate::{
@@ -87,7 +87,7 @@ fn count(context: &Context, door: &'static str, tokens: &Result<Tokens, AccountE
         Err(AccountError::Wrong | AccountError::NoLogin | AccountError::Unknown) => "wrong",
         Err(AccountError::Taken) => "taken",
         Err(AccountError::Unusable(_)) => "unusable",
-        Err(AccountError::Wait(_)) => "delayed",
+        Err(AccountError::Wait(_) | AccountError::TooMany(_)) => "delayed",
         Err(AccountError::Password(PasswordError::Busy)) => "busy",
         Err(AccountError::Closed) => "closed",
         Err(AccountError::Reused(_)) => "reused",
@@ -102,9 +102,22 @@ fn logins(context: &Context) -> &Logins {
 
 /// `POST /auth/register` `{user_id, password}`
 pub async fn register(State(context): Shared, from: From, Object(who): Object<Credentials>) -> Response {
-    let tokens = logins(&context).register(&who.user_id, who.password, from.0).await;
+    let tokens = registered(&context, who, from.0).await;
     count(&context, "register", &tokens);
     Answer(StatusCode::CREATED, tokens).into_response()
+}
+
+/// Registers within the limit of the address, under a name that no user of a token has now.
+async fn registered(context: &Context, who: Credentials, from: Address) -> Result<Tokens, AccountError> {
+    let logins = logins(context);
+    logins.may_register()?;
+    context.rates.try_registration(from, Instant::now()).map_err(AccountError::TooMany)?;
+    let is_in_use = |user_id: &UserId| context.hub.has(user_id) || context.auth.keys.remembers(user_id);
+    let tokens = logins.register(&who.user_id, who.password, from, is_in_use).await;
+    if tokens.is_err() {
+        context.rates.forgive_registration(from);
+    }
+    tokens
 }
 
 /// `POST /auth/login` `{user_id, password}`
@@ -137,12 +150,14 @@ pub async fn logout(
         None => {
             let token = token::bearer(&headers).ok_or(AuthError::Missing)?;
             let principal = context.authenticate(&token, from.0).await?;
+            context.rates.allowance(&principal.user_id, from.0).message(Instant::now())?;
             let ended = logins(&context).ended_by(principal);
             let nameless = "This token has no id by which it could be revoked; it ends by itself.";
             Some(ended.ok_or_else(|| Refusal::new(ErrorCode::InvalidFrame, nameless))?)
         }
     };
     if let Some((what, until)) = ended {
+        context.may_revoke(&what)?;
         context.revoke(what, until).await?;
     }
     Ok((StatusCode::NO_CONTENT, [NO_STORE]).into_response())

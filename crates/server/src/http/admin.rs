@@ -9,12 +9,13 @@ use wireproof_protocol::{ConnectionId, ErrorBody, ErrorCode, UserId};
 
 use super::extract::{Id, Object, Parameters, User};
 use crate::{
+    clock::unix_now,
     error::Refusal,
     hub::{Order, Outbox},
     limits::Address,
     shutdown::Parting,
     store::Revoked,
-    ws::{Context, revoke::FOR_EVER},
+    ws::Context,
 };
 
 /// Connections on a page when nothing else is asked for, and at most.
@@ -122,7 +123,8 @@ pub struct Revoke {
     user_id: Option<String>,
 }
 
-/// `POST /api/admin/revoke` `{token_id | session_id | user_id}`: from now on, for good, and connections end.
+/// `POST /api/admin/revoke` `{token_id | session_id | user_id}`: from now on, for as long as a token can live, and
+/// connections end.
 pub async fn revoke(
     State(context): Shared,
     User(admin): User,
@@ -137,7 +139,9 @@ pub async fn revoke(
             return Err(Refusal::new(ErrorCode::InvalidFrame, sentence));
         }
     };
-    let ended = context.revoke(what.clone(), FOR_EVER).await?;
+    context.may_revoke(&what)?;
+    let until = unix_now() + context.auth.keys.longest_concern();
+    let ended = context.revoke(what.clone(), until).await?;
     tracing::warn!(%admin, revoked = ?what, connections = ended, "an administrator revoked");
     Ok(Json(json!({ "disconnected": ended })))
 }

@@ -147,7 +147,7 @@ pub async fn change(
     let alteration = Alteration { password, permissions, disabled };
     Ok(match context.logins.accounts.alter(&user_id, alteration, admin.permissions).await {
         Ok((account, revocation)) => {
-            context.auth.revocations.disable(&user_id, account.disabled);
+            context.settle_account(&user_id, account.disabled).await;
             if let Some(revocation) = revocation {
                 // Once more, now that no login is left: what was refreshed while the change was stored ends too.
                 context.revoke(revocation.what, revocation.until).await?;

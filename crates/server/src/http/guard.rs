@@ -11,6 +11,7 @@ use axum::{
 use tracing::Instrument;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
+use super::refused_origins::RefusedOrigins;
 use crate::{
     auth::{AuthError, Principal, table, table::Need, token},
     config::{
@@ -72,7 +73,11 @@ pub async fn host(State(context): State<Arc<Context>>, request: Request, next: N
 }
 
 /// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
-pub async fn origin(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+pub async fn origin(
+    State((context, refused)): State<(Arc<Context>, Arc<RefusedOrigins>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let foreign = |sentence: &str| Refusal::new(ErrorCode::Forbidden, sentence).into_response();
     let scheme = request.extensions().get::<Scheme>().map_or("http", |scheme| scheme.0);
     let origin = match context.origins.judge(request.headers(), scheme) {
@@ -82,6 +87,7 @@ pub async fn origin(State(context): State<Arc<Context>>, request: Request, next:
             if matches!(request.uri().path(), "/ws" | "/websocket") {
                 context.metrics.handshake("origin");
             }
+            refused.tell(request.headers());
             return foreign("This web page may not speak to the server.");
         }
         From::Listed(origin) => origin,

@@ -19,6 +19,8 @@ use crate::{error::Refusal, metrics::Metrics};
 
 /// A client may be told so many times its burst in a minute that it is too fast, before it is sent away.
 const REFUSALS_PER_BURST: u64 = 10;
+/// When who may not wait for an issuer shall come back: those that wait are done after a fetch.
+const ISSUER_PAUSE: Duration = Duration::from_secs(2);
 
 /// What one user has taken of each limit.
 #[derive(Default)]
@@ -36,9 +38,11 @@ struct UserBuckets {
 struct AddressBuckets {
     messages: Bucket,
     failures: Bucket,
+    registrations: Bucket,
     unauthenticated: Count,
     connections: Count,
     held: Held,
+    issuer_waits: Count,
 }
 
 /// A limit with its name in the settings, as refusals tell it.
@@ -46,18 +50,18 @@ struct Named {
     name: &'static str,
     /// Its name among the metrics.
     word: &'static str,
-    a_minute: u64,
+    most: u64,
     rate: Rate,
 }
 
 impl Named {
     fn new(name: &'static str, word: &'static str, a_minute: u64, burst: u64) -> Self {
-        Self { name, word, a_minute, rate: Rate::a_minute(a_minute, burst) }
+        Self { name, word, most: a_minute, rate: Rate::a_minute(a_minute, burst) }
     }
 
     fn exceeded(&self, wait: Duration, metrics: &Metrics) -> Exceeded {
         metrics.limit_hit(self.word);
-        Exceeded { limit: self.name, most: self.a_minute, wait }
+        Exceeded { limit: self.name, most: self.most, wait }
     }
 }
 
@@ -97,6 +101,11 @@ pub struct Rates {
     address_messages: Named,
     failures: Named,
     holds: Holds,
+    registrations: Named,
+    /// Tokens that wait for their issuer, from all addresses.
+    issuer_waits: Count,
+    most_issuer_waits: usize,
+    most_issuer_waits_per_address: usize,
     users: Keyed<UserId, UserBuckets>,
     addresses: Keyed<Address, AddressBuckets>,
 }
@@ -133,6 +142,19 @@ impl Rates {
             ),
             failures: Named::new("failed_tokens_per_minute", "authenticate", failures, failures),
             holds: Holds::new(limits),
+            registrations: Named {
+                name: "registrations_per_hour_per_address",
+                word: "registrations",
+                most: limits.registrations_per_hour_per_address,
+                rate: Rate::new(
+                    limits.registrations_per_hour_per_address,
+                    Duration::from_secs(3600),
+                    limits.registrations_per_hour_per_address,
+                ),
+            },
+            issuer_waits: Count::default(),
+            most_issuer_waits: limits.issuer_waits,
+            most_issuer_waits_per_address: limits.issuer_waits_per_address,
             users: Keyed::default(),
             addresses: Keyed::default(),
         })
@@ -185,6 +207,31 @@ impl Rates {
         wait.map_or(Ok(()), |wait| Err(self.failures.exceeded(wait, &self.metrics)))
     }
 
+    /// A registration from an address. What is not given back counts.
+    pub fn try_registration(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+        let (named, buckets) = (&self.registrations, self.addresses.of(&address));
+        let taken = buckets.registrations.take(&named.rate, 1, self.clock(now));
+        taken.map_err(|wait| named.exceeded(wait, &self.metrics))
+    }
+
+    /// No account was made: it does not count.
+    pub fn forgive_registration(&self, address: Address) {
+        self.addresses.of(&address).registrations.give_back(&self.registrations.rate, 1);
+    }
+
+    /// A place among the tokens that wait for the keys of their issuer, of the address and in all.
+    pub fn issuer_wait(&self, address: Address) -> Result<(Place, Place), Exceeded> {
+        let refused = |limit, most: usize| {
+            self.metrics.limit_hit("issuer_waits");
+            Exceeded { limit, most: most as u64, wait: ISSUER_PAUSE }
+        };
+        let (all, one) = (self.most_issuer_waits, self.most_issuer_waits_per_address);
+        let of_address = self.addresses.of(&address).issuer_waits.take(one);
+        let of_address = of_address.ok_or_else(|| refused("issuer_waits_per_address", one))?;
+        let of_all = self.issuer_waits.take(all).ok_or_else(|| refused("issuer_waits", all))?;
+        Ok((of_address, of_all))
+    }
+
     /// A place among the `most` connections of an address that have not said who they are.
     pub fn unauthenticated(&self, address: Address, most: usize) -> Option<Place> {
         self.addresses.of(&address).unauthenticated.take(most)
@@ -203,11 +250,10 @@ impl Rates {
             user.held.is_empty() && buckets.iter().all(|bucket| bucket.is_full(now))
         });
         self.addresses.sweep(|address| {
-            let places = address.unauthenticated.taken() + address.connections.taken();
-            places == 0
-                && address.held.is_empty()
-                && address.messages.is_full(now)
-                && address.failures.is_full(now)
+            let places = [&address.unauthenticated, &address.connections, &address.issuer_waits];
+            let buckets = [&address.messages, &address.failures, &address.registrations];
+            let is_empty = address.held.is_empty() && places.iter().all(|count| count.taken() == 0);
+            is_empty && buckets.iter().all(|bucket| bucket.is_full(now))
         });
     }
 

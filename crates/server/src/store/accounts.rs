@@ -40,6 +40,8 @@ pub struct AccountChange {
     pub permissions: Option<Permissions>,
     /// Whether nobody can log in as it.
     pub disabled: Option<bool>,
+    /// What the account has to grant until now; else nothing is changed, and it is not found.
+    pub expected: Option<Permissions>,
 }
 
 /// A login: all tokens that come from it by refreshing share its id.
@@ -110,8 +112,8 @@ pub struct Revocation {
 /// The part of a store that knows accounts. Methods that change something return after it is durable.
 #[async_trait]
 pub trait AccountStore: Send + Sync + 'static {
-    /// Makes an account; false when there is one of this name. With `fresh` also when the user has a log already, so
-    /// that nobody takes over the log of a user whose tokens come from elsewhere.
+    /// Makes an account; false when there is one of this name. With `fresh` also when anything is kept of the user, such
+    /// as a log or a revocation, so that nobody takes over a user whose tokens come from elsewhere.
     async fn create_account(&self, account: Account, fresh: bool) -> Result<bool, StoreError>;
     /// The account of a user.
     async fn account(&self, user_id: &UserId) -> Result<Option<Account>, StoreError>;
@@ -140,6 +142,8 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn refresh_login(&self, refresh: Refresh) -> Result<Refreshed, StoreError>;
     /// Keeps a revocation, and ends the logins that it concerns.
     async fn revoke(&self, revocation: Revocation) -> Result<(), StoreError>;
+    /// Lets no revocation be kept for longer than these seconds after its time.
+    async fn bound_revocations(&self, longest: f64) -> Result<(), StoreError>;
     /// The revocations that are not past their `until` at `now`.
     async fn revocations(&self, now: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 }

@@ -1,18 +1,16 @@
 //! Taking rights away while they are in use: what is revoked is kept, holds from now on, and ends its connections.
 
-use wireproof_protocol::ErrorCode;
+use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 
 use super::Context;
 use crate::{
+    error::Refusal,
     sabotage::Bug,
     store::{Revocation, Revoked, StoreError},
 };
 
 /// What a connection is told whose token was revoked.
 pub const REVOKED: (ErrorCode, &str) = (ErrorCode::Unauthenticated, "The token was revoked.");
-
-/// Until when a revocation is kept of which nobody knows when all it concerns has expired, in Unix seconds.
-pub const FOR_EVER: f64 = 1e12;
 
 impl Context {
     /// Revokes from now on, durably; how many connections end. `until` is when all it concerns has expired anyway.
@@ -30,6 +28,29 @@ impl Context {
             self.store.revoke(again).await?;
         }
         Ok(ended)
+    }
+
+    /// Refuses one more revocation of a token or a login when as many are held as may be; a user can always be revoked.
+    pub fn may_revoke(&self, what: &Revoked) -> Result<(), Refusal> {
+        let most = self.limits.revocations;
+        let is_one_of_many = !matches!(what, Revoked::User(_));
+        if most == 0 || !is_one_of_many || self.auth.revocations.len(crate::clock::unix_now()) < most {
+            return Ok(());
+        }
+        self.metrics.limit_hit("revocations");
+        let sentence = "As many tokens and logins are revoked as limits.revocations allows: revoke the user.";
+        let body = ErrorBody::new(ErrorCode::RateLimited, sentence);
+        Err(body.detail("limit", "revocations").detail("most", most).into())
+    }
+
+    /// Lets what the store says of an account hold here: of changes that come at once, the one that was stored last.
+    /// `disabled` is what this change stored, for when the store cannot be read.
+    pub async fn settle_account(&self, user_id: &UserId, disabled: bool) {
+        let revocations = &self.auth.revocations;
+        // Whoever takes a later turn reads the store later, so what it finds is newer.
+        let turn = revocations.turn();
+        let account = self.store.account(user_id).await.ok().flatten();
+        revocations.settle(user_id, turn, account.map_or(disabled, |account| account.disabled));
     }
 
     /// Lets a revocation hold here; how many connections end.

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use wireproof_testkit::{Reply, TestAccount, TestClient, TestServer, error};
 
 mod admin;
+mod at_once;
 mod delays;
+mod registration;
 mod timing;
 
 const PASSWORD: &str = "correct horse battery";

@@ -10,6 +10,8 @@ use wireproof_testkit::{DEADLINE, Issuer, JwksServer, TestServer, error, unsigne
 
 use crate::front_door::{assert_refused, open};
 
+mod waiting;
+
 /// Takes keys from the issuer, and looks for new ones as soon as they are asked for.
 fn of(issuer: &JwksServer) -> impl FnOnce(&mut Config) {
     let url = issuer.url();

@@ -99,6 +99,7 @@ async fn the_selected_subprotocol_is_one_that_was_offered() {
     assert_eq!(wire.head().await.header("sec-websocket-protocol"), None);
 }
 
+/// Bug: who said something before it had shown a token heard what was wrong with the frame, not what was missing.
 #[tokio::test]
 async fn silence_and_anything_but_authenticate_end_an_unauthenticated_connection() {
     let server = TestServer::start_with(|config| config.limits.authenticate_seconds = 0.2).await;
@@ -111,7 +112,15 @@ async fn silence_and_anything_but_authenticate_end_an_unauthenticated_connection
         (r#"{"type":"chat","content":"What is 1+1?"}"#, "unauthenticated"),
         (r#"{"type":"authenticate"}"#, "missing_field"),
         (r#"{"type":"authenticate","token":7}"#, "invalid_frame"),
-        ("not json", "invalid_json"),
+        (r#"{"type":"authenticate","token":"x","id":7}"#, "invalid_frame"),
+        ("not json", "unauthenticated"),
+        ("{", "unauthenticated"),
+        ("[]", "unauthenticated"),
+        ("{}", "unauthenticated"),
+        (r#"{"type":7}"#, "unauthenticated"),
+        (r#"{"type":"chat"}"#, "unauthenticated"),
+        (r#"{"type":"hello","payload":7}"#, "unauthenticated"),
+        (r#"{"type":"authentication","token":"x"}"#, "unauthenticated"),
     ] {
         let client = open(server.connect()).await;
         client.send_raw(text).await;

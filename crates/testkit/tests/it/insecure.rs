@@ -59,6 +59,37 @@ async fn only_this_machine_by_its_own_name_is_served() {
     assert_eq!(foreign.post("/api/threads", json!({})).await.status, 403);
 }
 
+/// Bug: with any page of the internet allowed, or behind a proxy, it started and said nothing.
+#[tokio::test]
+async fn it_does_not_start_where_pages_or_proxies_bring_others_in() {
+    let refused = async |change: &dyn Fn(&mut Config)| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { insecure_no_auth: true, ..Config::default() };
+        (config.listen, config.data_dir) = ("127.0.0.1:0".parse().unwrap(), folder.path().to_owned());
+        change(&mut config);
+        Server::start(config).await.err().map(|error| error.to_string())
+    };
+    for (key, value) in [
+        ("http.allowed_origins", "*"),
+        ("http.allowed_origins", "https://app.example.com"),
+        ("http.trusted_proxies", "127.0.0.1"),
+        ("http.trusted_proxies", "10.0.0.0/8"),
+    ] {
+        let error = refused(&|config| match key {
+            "http.allowed_origins" => config.http.allowed_origins = vec![value.to_owned()],
+            _ => config.http.trusted_proxies = vec![value.to_owned()],
+        })
+        .await;
+        let error = error.unwrap_or_else(|| panic!("it starts with {key} = {value}"));
+        for word in [key, value, "--insecure-no-auth", "away"] {
+            assert!(error.contains(word), "{word} is not in: {error}");
+        }
+    }
+    // Pages of this machine are no others.
+    let own = vec!["http://localhost:3000".to_owned(), "http://127.0.0.1:8080".to_owned()];
+    assert_eq!(refused(&|config| config.http.allowed_origins = own.clone()).await, None);
+}
+
 #[tokio::test]
 async fn it_does_not_start_where_others_reach_it() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wireproof_server::auth::{Claims, Permissions};
+use wireproof_server::{
+    Config, Server,
+    auth::{Claims, Permissions},
+    store::{AccountStore, Revocation, Revoked, Store, embedded::Embedded},
+};
 use wireproof_testkit::{Rest, TestClient, TestServer, error};
 
 use crate::{
@@ -174,6 +178,60 @@ async fn a_client_that_does_not_read_is_ended_all_the_same() {
     assert_eq!(revoke(&server, json!({ "user_id": "ada" })).await, 2);
     server.until("nobody is left", |server| server.connections() == 0).await;
     assert!(since.elapsed() < Duration::from_secs(1), "took {:?}", since.elapsed());
+}
+
+/// Bug: what an administrator revoked was kept until the end of the world, in the store and in memory.
+#[tokio::test]
+async fn a_revocation_is_kept_for_as_long_as_a_token_can_live() {
+    let server = TestServer::start_with(|config| config.jwt.max_life_seconds = 3600.0).await;
+    let before = claims(&server, "ada").iat.unwrap();
+    server.account("eve", "correct horse battery").await;
+    let disabled = admin(&server).patch("/api/admin/users/eve", json!({ "disabled": true })).await;
+    assert_eq!(disabled.status, 200);
+    for what in [json!({ "token_id": "t" }), json!({ "session_id": "s" }), json!({ "user_id": "ada" })] {
+        revoke(&server, what).await;
+    }
+    // One whose own end is far off, when it is logged out.
+    let endless = server.user("bob").token_for(Duration::from_secs(1 << 30));
+    assert_eq!(server.rest().token(&endless).post("/auth/logout", json!({})).await.status, 204);
+    let folder = server.shutdown().await;
+    let store = Embedded::open(folder.path(), Box::new(drop)).unwrap();
+    let kept = store.revocations(0.0).await.unwrap();
+    assert_eq!(kept.len(), 5, "{kept:?}");
+    for revocation in &kept {
+        let life = revocation.until - before;
+        assert!((3600.0..3600.0 + 600.0).contains(&life), "kept for {life} s: {revocation:?}");
+    }
+    // What an earlier version kept for ever ends in its time after the next start.
+    let old = Revocation { what: Revoked::Token("old".into()), at: before, until: 1e12 };
+    store.revoke(old).await.unwrap();
+    store.close().await;
+    drop(store);
+    let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+    let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..config };
+    Server::start(config).await.unwrap().shutdown().await;
+    let store = Embedded::open(folder.path(), Box::new(drop)).unwrap();
+    let kept = store.revocations(0.0).await.unwrap();
+    let old = kept.iter().find(|revocation| revocation.what == Revoked::Token("old".into())).unwrap();
+    assert!(old.until < before + 401.0 * 86_400.0, "{old:?}");
+}
+
+/// Bug: nothing bounded how many tokens one administrator revoked, each kept in memory.
+#[tokio::test]
+async fn so_many_tokens_are_revoked_and_a_user_always_can_be() {
+    let server = TestServer::start_with(|config| config.limits.revocations = 3).await;
+    for n in 0..3 {
+        revoke(&server, json!({ "token_id": format!("t{n}") })).await;
+    }
+    for what in [json!({ "token_id": "t3" }), json!({ "session_id": "s" })] {
+        let reply = admin(&server).post("/api/admin/revoke", what).await;
+        assert_eq!((reply.status, reply.error_code()), (429, "rate_limited"));
+        assert_eq!(reply.json["details"]["limit"], "revocations");
+    }
+    let token = server.user("ada").token();
+    assert_eq!(server.rest().token(&token).post("/auth/logout", json!({})).await.status, 429);
+    revoke(&server, json!({ "user_id": "ada" })).await;
+    assert_revoked(&server, &token).await;
 }
 
 /// A thousand sockets of one user end within the second; prints how long it took.

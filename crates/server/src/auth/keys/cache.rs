@@ -81,6 +81,14 @@ impl Cache {
         shard.old.remove(hash);
     }
 
+    /// True when a question holds of a token that is remembered.
+    pub fn any(&self, holds: impl Fn(&Verified) -> bool) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.young.values().chain(shard.old.values()).any(|verified| holds(verified))
+        })
+    }
+
     /// Tokens remembered now.
     pub fn len(&self) -> usize {
         let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));

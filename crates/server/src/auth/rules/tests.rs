@@ -66,7 +66,67 @@ fn times_hold_to_the_second_and_leeway_is_what_the_settings_say() {
 fn a_token_whose_id_is_null_has_none() {
     let id = |jti: Value| read(&rules(|_| {}), with(json!({ "jti": jti })), false).unwrap().token_id;
     assert_eq!(id(Value::Null), None);
-    assert_eq!((id(json!("a")).as_deref(), id(json!(7)).as_deref()), (Some("a"), Some("7")));
+    assert_eq!((id(json!("a")).as_deref(), id(json!("")).as_deref()), (Some("a"), None));
+}
+
+/// Bug: a token whose id was a list or a number was let in, against the manual.
+#[test]
+fn a_claim_of_a_wrong_type_is_no_claim_and_the_token_no_token() {
+    for claim in ["jti", "sid", "iss", "sub", "exp", "nbf", "iat"] {
+        for bad in [json!(["a"]), json!({ "a": "b" }), json!(true), json!([NOW])] {
+            let claims = with(json!({ claim: bad }));
+            assert_eq!(read(&rules(|_| {}), claims.clone(), false), Err(AuthError::Invalid), "{claims}");
+            assert_eq!(read(&rules(|_| {}), claims.clone(), true), Err(AuthError::Invalid), "{claims}");
+        }
+    }
+    for claim in ["jti", "sid", "iss", "aud", "sub"] {
+        let claims = with(json!({ claim: 7 }));
+        assert_eq!(read(&rules(|_| {}), claims, false), Err(AuthError::Invalid), "{claim}");
+    }
+    for bad in [json!({ "them": true }), json!(["them", 7]), json!([["them"]]), json!(null)] {
+        assert_eq!(
+            read(&rules(|_| {}), with(json!({ "aud": bad })), false),
+            Err(AuthError::Invalid),
+            "{bad}"
+        );
+    }
+    assert!(read(&rules(|_| {}), with(json!({ "aud": [] })), false).is_ok());
+}
+
+/// Bug: a token that said of itself that it is for a refresh opened a socket.
+#[test]
+fn only_a_token_for_access_opens_anything() {
+    let claims = ["type", "typ", "token_type", "tokenType", "token_use", "Token-Use", "TYPE", "purpose"];
+    for claim in claims {
+        for own in [false, true] {
+            let opens = |value: Value| read(&rules(|_| {}), with(json!({ claim: value })), own).is_ok();
+            for good in ["access", "Access", "access_token", "Bearer", "JWT", "at+jwt"] {
+                assert!(opens(json!(good)) && opens(json!([good])), "{claim}: {good}");
+            }
+            for bad in [
+                json!("refresh"),
+                json!("Refresh"),
+                json!("id"),
+                json!("password_reset"),
+                json!("access refresh"),
+                json!(""),
+                json!([]),
+                json!(["access", "refresh"]),
+                json!([["access"]]),
+                json!({ "access": true }),
+                json!(1),
+                json!(true),
+                json!(null),
+            ] {
+                assert!(!opens(bad.clone()), "{claim}: {bad}");
+            }
+        }
+    }
+    assert!(read(&rules(|_| {}), with(json!({ "events": {} })), false).is_err());
+    assert!(read(&rules(|_| {}), with(json!({ "types": "refresh", "kind": "x" })), false).is_ok());
+    let users = rules(|jwt| jwt.access_types = vec!["user".into()]);
+    assert!(read(&users, with(json!({ "type": "user" })), false).is_ok());
+    assert!(read(&users, with(json!({ "type": "access" })), false).is_err());
 }
 
 /// What was verified once is asked for its time again each time.

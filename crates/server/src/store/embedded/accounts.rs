@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 use wireproof_protocol::{Timestamp, UserId};
 
-use super::{Embedded, log, writer::Tx};
+use super::{Embedded, writer::Tx};
 use crate::{
     auth::Permissions,
     store::{
@@ -64,8 +64,19 @@ fn disabled_users(connection: &Connection) -> Result<Vec<UserId>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// True when anything is kept of the user: a log, a thread, a login, a revocation.
+fn is_known(connection: &Connection, user_id: &UserId) -> Result<bool> {
+    let (kind, name) = (columns(&Revoked::User(user_id.clone())).0, user_id.as_str());
+    Ok(connection
+        .prepare_cached(
+            "SELECT 1 FROM users WHERE user_id = ?2 UNION ALL SELECT 1 FROM logins WHERE user_id = ?2
+             UNION ALL SELECT 1 FROM revocations WHERE kind = ?1 AND name = ?2",
+        )?
+        .exists((kind, name))?)
+}
+
 fn create_account(tx: &Tx<'_>, account: &Account, fresh: bool) -> Result<bool> {
-    if fresh && log::user_number(tx.connection, &account.user_id)?.is_some() {
+    if fresh && is_known(tx.connection, &account.user_id)? {
         return Ok(false);
     }
     let made = tx
@@ -92,13 +103,13 @@ fn change_account(
 ) -> Result<Account> {
     let sql = format!(
         "UPDATE accounts SET password = coalesce(?2, password), permissions = coalesce(?3, permissions),
-         disabled = coalesce(?4, disabled) WHERE user_id = ?1 RETURNING {ACCOUNT}"
+         disabled = coalesce(?4, disabled) WHERE user_id = ?1 AND permissions = coalesce(?5, permissions)
+         RETURNING {ACCOUNT}"
     );
-    let permissions = change.permissions.map(|permissions| permissions.names().join(" "));
-    let changed = tx
-        .connection
-        .prepare_cached(&sql)?
-        .query_row((user_id.as_str(), &change.password_hash, permissions, change.disabled), account_row)?;
+    let names = |granted: Option<Permissions>| granted.map(|granted| granted.names().join(" "));
+    let (permissions, expected) = (names(change.permissions), names(change.expected));
+    let values = (user_id.as_str(), &change.password_hash, permissions, change.disabled, expected);
+    let changed = tx.connection.prepare_cached(&sql)?.query_row(values, account_row)?;
     if let Some(revocation) = revocation {
         revoke(tx, revocation)?;
     }
@@ -258,6 +269,11 @@ impl AccountStore for Embedded {
 
     async fn revoke(&self, revocation: Revocation) -> Result<()> {
         self.write(move |tx| revoke(tx, &revocation)).await
+    }
+
+    async fn bound_revocations(&self, longest: f64) -> Result<()> {
+        let sql = "UPDATE revocations SET until = at + ?1 WHERE until > at + ?1";
+        self.write(move |tx| Ok(tx.connection.prepare_cached(sql)?.execute([longest]).map(drop)?)).await
     }
 
     async fn revocations(&self, now: Timestamp) -> Result<Vec<Revocation>> {
