@@ -107,6 +107,57 @@ async fn looser_modes_from_before_are_tightened_at_the_start() -> Result<()> {
     is_private(&data)
 }
 
+/// Bug: what root's commands made in the folder of the server's user, that user could not open: neither the lock nor a store,
+/// a key or a staged backup.
+#[tokio::test]
+async fn what_root_makes_in_anothers_folder_is_that_users() -> Result<()> {
+    let (folder, data) = reachable()?;
+    fs::create_dir(&data)?;
+    let as_root = async |program: &str, arguments: &[&str], last: &Path| -> Result<()> {
+        let is_root = rustix::process::geteuid().is_root();
+        let mut command = Command::new(if is_root { program } else { "sudo" });
+        command
+            .args((!is_root).then_some("-n"))
+            .args((!is_root).then_some(program))
+            .args(arguments)
+            .arg(last);
+        let ended = finish(command).await.context("this takes root, or sudo that asks for no password")?;
+        ensure!(
+            ended.code == Some(0),
+            "this takes root, or sudo that asks for no password: {}",
+            ended.stderr
+        );
+        Ok(())
+    };
+    as_root("chown", &["65534:65534"], &data).await?;
+    let program = env!("CARGO_BIN_EXE_wireproof");
+    let (other, backup) = (folder.path().join("other"), folder.path().join("backup"));
+    Server::start(&other).await?.kill().await?;
+    let mut command = wireproof(["backup", "--to"]);
+    command.arg(&backup).arg("--data-dir").arg(&other);
+    ensure!(finish(command).await?.code == Some(0), "no backup");
+    as_root(program, &["user", "add", "ada", "--data-dir"], &data).await?;
+    as_root(program, &["token", "--user", "ada", "--data-dir"], &data).await?;
+    // Staged and not applied: a process holds the folder that answers nobody.
+    let hold = r#"exec 9<>"$1/wireproof.lock"; flock 9; exec sleep 30"#;
+    let holding = data.clone();
+    let holder = tokio::spawn(async move { as_a_stranger(hold, &holding).await });
+    let waiting = async {
+        while !wireproof_server::store::embedded::Embedded::is_held(&data).unwrap_or(false) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, waiting).await.context("nobody holds the folder")?;
+    let from = backup.to_str().context("a path in UTF-8")?;
+    let staged = as_root(program, &["restore", "--force", "--from", from, "--data-dir"], &data).await;
+    ensure!(staged.is_err_and(|e| e.to_string().contains("is ready")), "it was not left for the next start");
+    holder.abort();
+    let owners = as_a_stranger(r#"stat -c '%n %u' "$1"/* "$1"/.w* 2>/dev/null; true"#, &data).await?.stdout;
+    ensure!(["lock", "db", "key", "restore"].iter().all(|name| owners.contains(name)), "{owners}");
+    ensure!(owners.lines().all(|line| line.ends_with(" 65534")), "{owners}");
+    Ok(())
+}
+
 /// Bug: a folder in which everybody may plant files was taken as a data folder.
 #[tokio::test]
 async fn a_folder_that_others_share_is_refused_and_left_as_it_was() -> Result<()> {

@@ -66,7 +66,7 @@ pub(crate) async fn as_a_stranger(script: &str, folder: &Path) -> Result<Ended> 
         command.args(["-n", "setpriv"]);
     }
     command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups", "sh", "-c", script, "sh"]);
-    command.arg(folder);
+    command.arg(folder).kill_on_drop(true);
     let ended = finish(command)
         .await
         .context("becoming another user takes root, or sudo that asks for no password, and setpriv")?;

@@ -48,6 +48,8 @@ pub fn stage(
     files::private_folder(data_dir).map_err(|e| io(data_dir, e))?;
     let staged = data_dir.join(STAGED);
     let draft = Draft::private(&staged)?;
+    // The server has to open it, also where root made it.
+    files::make_private(draft.file(), draft.path()).map_err(|e| io(draft.path(), e))?;
     // What is checked is the copy: nobody changes it between the check and its use.
     seal::copy(&mut source, draft.file(), watch).map_err(|e| io(draft.path(), e))?;
     let contents = seal::check(draft.path(), watch).map_err(|e| e.about(from))?;
