@@ -62,6 +62,9 @@ pub struct CheckResult {
     /// What was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measures: Vec<Measure>,
+    /// The checks that ran at the same time, when this one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// All that happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Op>,
@@ -145,9 +148,10 @@ impl Report {
         groups
     }
 
-    /// The command that runs one check again as it ran here.
+    /// The command that runs one check again as it ran here, with those that ran beside it.
     pub fn replay(&self, check: &CheckResult) -> String {
-        format!("{} --only {} --seed {:#x}", self.command, check.id, self.seed)
+        let ids: Vec<&str> = [&check.id].into_iter().chain(&check.beside).map(String::as_str).collect();
+        format!("{} --only {} --seed {:#x}", self.command, ids.join(","), self.seed)
     }
 
     /// What it comes to, in a line.
@@ -192,6 +196,7 @@ mod tests {
             what: String::new(),
             ms: 1.0,
             measures: Vec::new(),
+            beside: Vec::new(),
             history: Vec::new(),
         };
         let report = Report {

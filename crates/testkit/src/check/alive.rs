@@ -153,6 +153,7 @@ fn gone(check: &Check, why: String) -> CheckResult {
         what: why,
         ms: 0.0,
         measures: Vec::new(),
+        beside: Vec::new(),
         history: Vec::new(),
     }
 }

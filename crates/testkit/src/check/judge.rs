@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -95,12 +96,13 @@ impl Judge {
             let (progress, recorder, alive) = (&progress, recorder.beside(), &alive);
             async move {
                 progress(Progress::Began(check));
+                let begun = Instant::now();
                 let result = alive.during(check, self.judge(target, check, recorder)).await;
                 progress(Progress::Ended(&result));
-                (place, result)
+                Judged { place, span: begun..Instant::now(), result }
             }
         };
-        let mut results: Vec<(usize, CheckResult)> = Vec::new();
+        let mut results: Vec<Judged> = Vec::new();
         for check in first {
             results.push(one(check).await);
         }
@@ -109,9 +111,15 @@ impl Judge {
         for check in alone {
             results.push(one(check).await);
         }
-        results.sort_by_key(|(place, _)| *place);
-        let mut results: Vec<CheckResult> = results.into_iter().map(|(_, result)| result).collect();
+        results.sort_by_key(|judged| judged.place);
+        let neighbours: Vec<Vec<String>> = results.iter().map(|one| one.beside(&results)).collect();
+        let mut results: Vec<CheckResult> = results.into_iter().map(|judged| judged.result).collect();
         foreign::judge(target, &mut results);
+        for (result, beside) in results.iter_mut().zip(neighbours) {
+            if matches!(result.verdict, Verdict::Fail | Verdict::Gone) {
+                result.beside = beside;
+            }
+        }
         Report::new(target, self.seed, began.elapsed(), results)
     }
 
@@ -165,8 +173,26 @@ impl Judge {
             what,
             ms: began.elapsed().as_secs_f64() * 1e3,
             measures,
+            beside: Vec::new(),
             history: recorder.take(),
         }
+    }
+}
+
+/// What came of a check, and when it ran.
+struct Judged {
+    place: usize,
+    span: Range<Instant>,
+    result: CheckResult,
+}
+
+impl Judged {
+    /// The checks that ran at the same time: one of them may be a part of what was seen.
+    fn beside(&self, all: &[Judged]) -> Vec<String> {
+        let overlaps = |other: &&Judged| {
+            other.place != self.place && other.span.start < self.span.end && self.span.start < other.span.end
+        };
+        all.iter().filter(overlaps).map(|other| other.result.id.clone()).collect()
     }
 }
 

@@ -70,6 +70,7 @@ fn check_schema() -> Value {
                 "required": ["what", "ms"],
                 "properties": { "what": text(), "ms": { "type": "array", "items": number() }, "bound_ms": number() },
             } },
+            "beside": { "type": "array", "items": text() },
             "history": { "type": "array", "items": {
                 "type": "object",
                 "required": ["i", "t_ns", "type", "f"],

@@ -86,6 +86,9 @@ fn failure(report: &Report, check: &CheckResult, out: &mut impl Write) -> io::Re
     for op in check.tail(SHOWN) {
         writeln!(out, "           {DIM}{}{DIM:#}", shorten(&tell(op), WIDTH))?;
     }
+    if !check.beside.is_empty() {
+        writeln!(out, "  beside   {DIM}{}{DIM:#}", check.beside.join(", "))?;
+    }
     writeln!(out, "  replay   {}", report.replay(check))
 }
 
