@@ -59,7 +59,8 @@ async fn a_run_that_no_snapshot_knows_is_over() -> Result<()> {
     let mut child = command.arg("Count from 1 to 1000.").stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("a pipe from stdout")?).lines();
     let mut shown = String::new();
-    while !shown.contains("agent_started") {
+    // Not before the answer: a request without one is made again.
+    while !(shown.contains("accepted:") && shown.contains("agent_started")) {
         let line = timeout(WITHIN, lines.next_line()).await??.context("the chat ended early")?;
         shown.extend([&line, "\n"]);
     }

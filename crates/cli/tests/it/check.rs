@@ -107,7 +107,7 @@ async fn the_seed_and_the_only_of_a_report_judge_the_same_again() -> Result<()> 
     words[1] = server.url.clone();
     let again = run(words).await?;
     assert_eq!(again.code, Some(1), "{}{}", again.stdout, again.stderr);
-    assert!(again.stdout.contains("1 checks: 0 passed, 1 failed"), "{}", again.stdout);
+    assert!(again.stdout.contains(" 1 failed"), "{}", again.stdout);
     Ok(())
 }
 
