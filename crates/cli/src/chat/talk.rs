@@ -10,7 +10,7 @@ use anyhow::Context;
 use wireproof_client::{Client, ClientError, Start, Update};
 use wireproof_protocol::{
     ClientFrame, Control, ControlBody, ErrorCode, Event, EventBody, Outcome, RequestId, Role, RunId,
-    SnapshotThread, ThreadId,
+    SnapshotThread, ThreadId, printable, printable_line,
 };
 
 use crate::{
@@ -65,8 +65,11 @@ impl Talk {
             refused: None,
         };
         let welcome = talk.client.welcome();
-        let line =
-            format!("{GOOD}connected{GOOD:#} as {} {DIM}(seq {}){DIM:#}", welcome.user_id, welcome.seq);
+        let line = format!(
+            "{GOOD}connected{GOOD:#} as {} {DIM}(seq {}){DIM:#}",
+            printable_line(welcome.user_id.as_str()),
+            welcome.seq
+        );
         talk.show(&line)?;
         Ok(talk)
     }
@@ -121,7 +124,10 @@ impl Talk {
             Ok(update) => self.happened(update),
             // Nothing is due, so silence is no fault; of what is due the next call tells.
             Err(ClientError::Timeout(_)) if taking || self.is_answered() => Ok(()),
-            Err(ClientError::Unreadable(why)) => Ok(self.remark(&format!("{BAD}passed over{BAD:#}: {why}"))?),
+            Err(ClientError::Unreadable(why)) => {
+                let why = why.to_string();
+                Ok(self.remark(&format!("{BAD}passed over{BAD:#}: {}", printable_line(&why)))?)
+            }
             Err(error) => Err(error).context("waiting for the server"),
         }
     }
@@ -136,7 +142,7 @@ impl Talk {
     /// Shows a refusal as a line of the conversation, which goes on.
     pub(super) fn tell_refusal(&mut self) -> io::Result<()> {
         match self.refused.take() {
-            Some(why) => self.remark(&format!("{BAD}refused{BAD:#}: {why}")),
+            Some(why) => self.remark(&format!("{BAD}refused{BAD:#}: {}", printable(&why))),
             None => Ok(()),
         }
     }
@@ -180,8 +186,13 @@ impl Talk {
                 ))?;
                 self.settle_by_snapshot(&control.body)
             }
-            Update::Unknown(value) => Ok(self.show(&format!("{DIM}{value}{DIM:#}"))?),
+            Update::Unknown(value) => {
+                let value = value.to_string();
+                Ok(self.show(&format!("{DIM}{}{DIM:#}", printable_line(&value)))?)
+            }
             Update::Lost { ended, wait } => {
+                let ended = ended.to_string();
+                let ended = printable_line(&ended);
                 let line =
                     format!("{BAD}connection lost{BAD:#}: {ended} {DIM}(next try in {wait:.1?}){DIM:#}");
                 Ok(self.remark(&line)?)
@@ -215,7 +226,7 @@ impl Talk {
                 message.run_id == Some(run) && message.role == Role::Assistant && !message.incomplete
             });
             if let Some(message) = answer {
-                self.remark(&message.content)?;
+                self.remark(&printable(&message.content))?;
             } else {
                 self.failed = true;
                 self.remark(&format!(
@@ -252,7 +263,9 @@ impl Talk {
                         self.running.insert(*run_id);
                     }
                 }
-                self.show(&format!("{DIM}accepted: thread {thread_id}, run {run_id}{DIM:#}"))?;
+                let thread = thread_id.to_string();
+                let thread = printable_line(&thread);
+                self.show(&format!("{DIM}accepted: thread {thread}, run {run_id}{DIM:#}"))?;
             }
             ControlBody::Error(error) if ours => {
                 self.refused = Some(format!("{} [{}]", error.message, error.error_code.as_str()));
@@ -266,7 +279,7 @@ impl Talk {
                 self.settle(&[], |run| active.iter().any(|known| known.run_id == run))?;
             }
             ControlBody::Error(error) => {
-                self.show(&format!("{BAD}error{BAD:#}: {}", error.message))?;
+                self.show(&format!("{BAD}error{BAD:#}: {}", printable(&error.message)))?;
             }
             ControlBody::GoAway { .. } => self.show(&format!("{NOTE}the server is going away{NOTE:#}"))?,
             ControlBody::TokenExpiring { .. } => {

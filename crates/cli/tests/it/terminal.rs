@@ -59,12 +59,37 @@ async fn what_users_say_moves_no_terminal() -> Result<()> {
     ensure!(ended.stdout.contains("\u{1b}["), "no colours, so nothing is shown by it: {}", ended.stdout);
     assert_harmless("chat", &ended.stdout)?;
 
+    // A thread that the client names: controls are refused in a name, signs of direction are not.
+    let thread = "t\u{202e}\u{2066}u".to_owned();
+    let mut named =
+        wireproof(["chat", "--url", &server.url, "--token", &user, "--thread", &thread, "What is 6*7?"]);
+    named.env("CLICOLOR_FORCE", "1");
+    let ended = finish(named).await?;
+    assert_harmless("chat --thread", &format!("{}{}", ended.stdout, ended.stderr))?;
+
     let (_connection, _) = server.connect(&user).open_welcomed().await?;
     let mut admin = wireproof(["admin", "connections", "--data-dir"]);
     admin.arg(folder.path());
     let listed = coloured(admin).await?;
     ensure!(listed.code == Some(0) && listed.stdout.contains("ada"), "{}{}", listed.stdout, listed.stderr);
     assert_harmless("admin", &listed.stdout)
+}
+
+/// `chat --json` lost characters of the frames on their way into a pipe, where colours are taken out.
+#[tokio::test]
+async fn frames_are_exact_for_programs() -> Result<()> {
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let user = token(folder.path(), "ada").await?;
+    let said = format!("What is 6*7? {}", evil()?);
+    let ended = run(["chat", "--json", "--url", &server.url, "--token", &user, &said]).await?;
+    ensure!(ended.code == Some(0), "{}", ended.stderr);
+    let frames = ended.stdout.lines().map(serde_json::from_str::<serde_json::Value>);
+    let frames = frames.collect::<Result<Vec<_>, _>>()?;
+    let message = frames.iter().find(|frame| frame["type"] == "message_created").context("the message")?;
+    ensure!(message["content"] == said, "{said:?} became {}", message["content"]);
+    ensure!(ended.stdout.contains('\u{7f}') && ended.stdout.contains('\u{202e}'), "{:?}", ended.stdout);
+    Ok(())
 }
 
 /// A server's refusal was shown as it came, by every command that shows one.

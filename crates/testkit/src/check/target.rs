@@ -186,6 +186,13 @@ impl Target {
         rest.split('/').next().unwrap_or(rest)
     }
 
+    /// Where to connect: the host as names are looked up, and the port, which is the scheme's own when none is written.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let whole = |address: Address| (address.host().to_owned(), address.port());
+        // It was read when this was made.
+        Address::any(&self.url).map_or_else(|_| (self.authority().to_owned(), 0), whole)
+    }
+
     /// The path of its socket.
     pub fn path(&self) -> &str {
         let at = self.url.find("://").map_or(0, |at| at + 3) + self.authority().len();

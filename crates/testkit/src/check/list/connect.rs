@@ -258,11 +258,7 @@ async fn silent_clients(trial: &Trial<'_>) -> Outcome {
 }
 
 async fn dial(trial: &Trial<'_>) -> Result<TcpStream, Fault> {
-    let authority = trial.target.authority();
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let port = if trial.target.is_encrypted() { 443 } else { 80 };
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
-    let dialled = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
-    let gone = |why: String| Fault::Gone(format!("{address} cannot be reached: {why}"));
+    let dialled = tokio::time::timeout(REACH, TcpStream::connect(trial.target.host_and_port())).await;
+    let gone = |why: String| Fault::Gone(format!("{} cannot be reached: {why}", trial.target.authority()));
     dialled.map_err(|_| gone(format!("no answer within {REACH:?}")))?.map_err(|error| gone(error.to_string()))
 }

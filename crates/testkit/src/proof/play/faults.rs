@@ -17,7 +17,7 @@ pub(super) async fn upstream(target: &Target) -> Option<SocketAddr> {
     if target.is_encrypted() || target.profile().endpoint.transport != crate::profile::Transport::WebSocket {
         return None;
     }
-    let addresses = tokio::net::lookup_host(target.authority()).await.ok()?;
+    let addresses = tokio::net::lookup_host(target.host_and_port()).await.ok()?;
     addresses.into_iter().find(|address| address.ip().is_loopback())
 }
 

@@ -52,7 +52,7 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut wire = dial(authority, within).await?;
+        let mut wire = dial(trial.target.host_and_port(), within).await?;
         wire.write(&request).await.map_err(fault)?;
         let head = wire.head().await.map_err(fault)?;
         if !matches!(head.status, 429 | 503) || tries == TRIES {
@@ -64,10 +64,9 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     }
 }
 
-async fn dial(authority: &str, within: Duration) -> Result<Wire, Fault> {
-    let gone = |why: String| Fault::Gone(format!("{authority} cannot be reached: {why}"));
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let named = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+async fn dial(named: (String, u16), within: Duration) -> Result<Wire, Fault> {
+    let host = named.0.clone();
+    let gone = |why: String| Fault::Gone(format!("{host} cannot be reached: {why}"));
     let mut last = gone("its name has no address".to_owned());
     for address in tokio::net::lookup_host(named).await.map_err(|error| gone(error.to_string()))? {
         match Wire::dial(address, within).await {
