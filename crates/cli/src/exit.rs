@@ -146,9 +146,10 @@ fn of_backup(error: &BackupError) -> Option<&'static str> {
         BackupError::Place(_) | BackupError::OwnPlace { .. } => {
             "give another --to; nothing was written there"
         }
-        BackupError::Foreign { .. } | BackupError::Unsealed { .. } | BackupError::Damaged { .. } => {
-            "give another backup with --from; nothing was changed"
-        }
+        BackupError::Foreign { .. }
+        | BackupError::Unsealed { .. }
+        | BackupError::Damaged { .. }
+        | BackupError::Altered { .. } => "give another backup with --from; nothing was changed",
         BackupError::Newer { .. } => "use that version; nothing was changed",
         _ => return None,
     })

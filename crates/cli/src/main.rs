@@ -72,7 +72,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if let Err(error) = signals::outlive_file_limit() {
+        return exit::code(Err(anyhow::Error::new(error).context("catching SIGXFSZ")));
+    }
+    let done = match command {
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
         Command::Chat(chat) => chat.run(),

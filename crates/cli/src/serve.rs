@@ -8,7 +8,7 @@ use std::{
     process,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use wireproof_protocol::listen_address;
 use wireproof_server::{Config, ConfigError, Overrides, Server, config::unknown_variables, shutdown::Ending};
@@ -76,8 +76,10 @@ async fn serve(mut config: Config, read: impl Fn() -> Result<Config, ConfigError
             () = server.shutdown() => {}
             () = signals.next() => process::exit(1),
         }
-        if ending == Ending::Stop {
-            return Ok(());
+        match ending {
+            Ending::Stop => return Ok(()),
+            Ending::Failed(part) => bail!("the server's {part} died; the log says why"),
+            Ending::Restart => {}
         }
         match read() {
             Ok(read) => config = read,

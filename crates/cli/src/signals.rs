@@ -6,6 +6,15 @@ use std::{future::Future, io};
 use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Has a write past the limit on the size of files (`ulimit -f`) fail as on a full disk, where SIGXFSZ would end the
+/// program.
+pub(crate) fn outlive_file_limit() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    // What catches the signal stays for the life of the process.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// Listens from its making on: a signal is not lost while nobody waits.
 pub(crate) struct Signals {
     interrupt: Signal,

@@ -163,13 +163,21 @@ impl Server {
 
     /// Starts a server with these agents, the first of them for messages that name none.
     pub async fn start_with(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Self, StartError> {
+        Self::start_over(config, agents, Arc::new(Local::default())).await
+    }
+
+    /// The same with a broker of the caller's own.
+    pub async fn start_over(
+        config: Config,
+        agents: Vec<Arc<dyn Agent>>,
+        broker: Arc<dyn Broker>,
+    ) -> Result<Self, StartError> {
         let mut faults = Self::check(&config);
         match faults.len() {
             0 => {}
             1 => return Err(faults.remove(0)),
             _ => return Err(StartError::Several(faults)),
         }
-        let broker: Arc<dyn Broker> = Arc::new(Local::default());
         let metrics = Metrics::new(names(&agents));
         let traces = Arc::new(Traces::from_config(&config.otel)?);
         let sink = delivery::publisher(broker.clone(), metrics.clone());
@@ -204,21 +212,25 @@ impl Server {
         let (hub, stopped) = (context.hub.clone(), context.shutdown.stopped.clone());
         let (listening, handed_on) = (hub.listen(broker.subscribe(), stopped), CancellationToken::new());
         let hub_ended = handed_on.clone().drop_guard();
-        context.shutdown.spawn(async move {
+        let shutdown = &context.shutdown;
+        shutdown.spawn_vital("hub", async move {
+            let _on_end = hub_ended;
             listening.await;
-            drop(hub_ended);
         });
-        context.shutdown.spawn(upkeep);
-        context.shutdown.spawn(ws::keys::follow(context.clone()));
+        let store_ended = context.store.ended();
+        shutdown.spawn_vital("store", async move { store_ended.cancelled().await });
+        shutdown.spawn_vital("upkeep", upkeep);
+        shutdown.spawn_vital("key follower", ws::keys::follow(context.clone()));
         let (auth, stopped) = (context.auth.clone(), context.shutdown.stopped.clone());
-        context.shutdown.spawn(async move { auth.keys.keep(stopped).await });
-        context.shutdown.spawn(forget_the_idle(context.rates.clone(), context.shutdown.stopped.clone()));
+        shutdown.spawn_vital("keys", async move { auth.keys.keep(stopped).await });
+        shutdown.spawn_vital("limits", forget_the_idle(context.rates.clone(), shutdown.stopped.clone()));
         if let Some(tls) = context.tls.clone() {
-            context.shutdown.spawn(tls.watch(context.shutdown.stopped.clone()));
+            shutdown.spawn_vital("certificate", tls.watch(shutdown.stopped.clone()));
         }
         let router = http::router(context.clone());
-        context.shutdown.spawn(http::accept_operator(local, router.clone(), context.clone()));
-        context.shutdown.spawn(http::accept(listener, router, context.clone()));
+        shutdown
+            .spawn_vital("operator's socket", http::accept_operator(local, router.clone(), context.clone()));
+        shutdown.spawn_vital("accept loop", http::accept(listener, router, context.clone()));
         let drain = &config.drain;
         let (patience, spread) =
             (Duration::from_secs_f64(drain.seconds), Duration::from_secs_f64(drain.spread_seconds));

@@ -2,10 +2,12 @@
 
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,6 +18,8 @@ pub enum Ending {
     Stop,
     /// The same server again, in the same process and at the same address.
     Restart,
+    /// The process ends with an error: a part died, named here, without which the server serves nobody.
+    Failed(&'static str),
 }
 
 /// How the server shall go away; what is absent is as the settings say.
@@ -87,6 +91,25 @@ impl Shutdown {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.spawn(task);
+    }
+
+    /// Starts a task that serves everybody. When it ends before the server goes away, by a panic or by itself, the server
+    /// takes nothing new from then on and asks to be taken down.
+    pub fn spawn_vital<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.clone();
+        self.spawn(async move {
+            // The panic itself is in the log already; nobody looks at what it left half done.
+            let _ = AssertUnwindSafe(task).catch_unwind().await;
+            if !shutdown.draining.is_cancelled() {
+                tracing::error!(part = name, "a part of the server died; the server ends");
+                let at_once = Parting { patience: Some(Duration::ZERO), spread: Some(Duration::ZERO) };
+                shutdown.ask_for(Ending::Failed(name), at_once);
+                shutdown.draining.cancel();
+            }
+        });
     }
 
     /// Waits until all tasks are over; true when they were within the time.

@@ -6,6 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
     ControlBody, ErrorBody, ErrorCode, Event, EventBody, Message, MessageId, Outcome, Position, RequestId,
     RunError, RunId, Thread, ThreadId, Timestamp, UserId,
@@ -39,7 +40,18 @@ pub enum StoreError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
-    /// The disk or the database failed.
+    /// What writes is gone, though nobody closed the store.
+    #[error("the store's writer is gone")]
+    Failed,
+    /// The database refused.
+    #[error("the store failed: {reason}")]
+    Database {
+        /// SQLite's extended result code.
+        code: i32,
+        /// Why.
+        reason: String,
+    },
+    /// The store failed in another way.
     #[error("the store failed: {0}")]
     Backend(String),
 }
@@ -57,7 +69,10 @@ impl From<StoreError> for Refusal {
                 body.detail("allowed", full.allowed).into()
             }
             StoreError::Closed => Self::new(ErrorCode::ShuttingDown, "The server is restarting; try again."),
-            StoreError::TooOld { .. } | StoreError::Backend(_) => {
+            StoreError::Failed => {
+                Self::new(ErrorCode::ShuttingDown, "The store failed and the server ends; try again later.")
+            }
+            StoreError::TooOld { .. } | StoreError::Database { .. } | StoreError::Backend(_) => {
                 tracing::error!(error = %error, "the store failed a request");
                 Self::new(ErrorCode::Internal, "Something went wrong inside; try again.")
             }
@@ -97,6 +112,54 @@ pub enum OpenError {
         found: i64,
         /// The schema known.
         known: i64,
+    },
+    /// The file has other tables, indexes, triggers or views than those that wireproof makes.
+    #[error(
+        "{path} has {what}; it was left as it was. Somebody changed the store with another program: restore a backup, or take the change back."
+    )]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// Another program has the database locked.
+    #[error(
+        "{path} is locked by another program; it was left as it was. Close what has it open, such as a database browser, then try again."
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no room to write.
+    #[error(
+        "{path} cannot be written ({reason}); it was left as it was. The disk is full, or a quota or a limit on the size of files (ulimit -f) is reached: make room, then try again."
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file or its folder must not be written.
+    #[error(
+        "{path} must not be written ({reason}); it was left as it was. Give the file and its folder to the user who runs wireproof (chown), on a file system that can be written."
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The disk failed.
+    #[error(
+        "{path} cannot be read ({reason}); it was left as it was. Look into the system's log for errors of the disk."
+    )]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// Another process has the store open.
     #[error("{path} is in use by another process; stop it, or give another --data-dir.")]
@@ -438,6 +501,8 @@ pub trait Store: AccountStore {
     fn file_bytes(&self) -> u64;
     /// Returns when all that was asked for before is durable and was told to the sink.
     async fn settle(&self) -> Result<(), StoreError>;
+    /// Cancelled once the store can write no more: it was closed, or what writes has died.
+    fn ended(&self) -> CancellationToken;
     /// Makes all durable and lets go of the files.
     async fn close(&self);
 }

@@ -11,7 +11,7 @@ use wireproof_server::{
     store::{
         OpenError,
         embedded::{
-            inspect::{Seen, inspect},
+            inspect::{Lost, Seen, inspect},
             restore,
         },
     },
@@ -135,7 +135,12 @@ fn modes(folder: &Path, findings: &mut Findings) {
 
 fn contents(folder: &Path, findings: &mut Findings) -> Option<Seen> {
     let error = match inspect(folder) {
-        Ok(seen) => return seen,
+        Ok(seen) => {
+            if let Some(lost) = seen.and_then(|seen| seen.lost) {
+                log_broken(folder, lost, findings);
+            }
+            return seen;
+        }
         Err(error) => error,
     };
     let (id, remedy) = match &error {
@@ -144,6 +149,12 @@ fn contents(folder: &Path, findings: &mut Findings) -> Option<Seen> {
             ("store.damaged", "restore a backup: wireproof restore --from FILE --force")
         }
         OpenError::Newer { .. } => ("store.newer", "use the later version, or give another data_dir"),
+        OpenError::Altered { .. } => {
+            ("store.altered", "restore a backup, or take the change back with the program that made it")
+        }
+        OpenError::Locked { .. } => ("store.locked", "close the other program that has the file open"),
+        OpenError::NoRoom { .. } => ("store.no_room", "make room, or raise the quota or limit (ulimit -f)"),
+        OpenError::Disk { .. } => ("store.disk", "look into the system's log for errors of the disk"),
         _ => ("store.unreadable", "give the file to the server's user (chown)"),
     };
     // The remedy of the error itself is for who has just tried to start.
@@ -151,4 +162,19 @@ fn contents(folder: &Path, findings: &mut Findings) -> Option<Seen> {
     let what = what.split_once(';').map_or(what.as_str(), |(what, _)| what);
     findings.error(id, what, "the server does not start with it", remedy);
     None
+}
+
+/// The next start goes on without what cannot be read.
+fn log_broken(folder: &Path, lost: Lost, findings: &mut Findings) {
+    let until = jiff::Timestamp::from_second(lost.until as i64).unwrap_or_default();
+    findings.error(
+        "store.log_broken",
+        format!(
+            "{} is damaged: {} commits up to {until} cannot be read",
+            folder.join("wireproof.db-wal").display(),
+            lost.commits
+        ),
+        "what they stored is lost; the next start goes on without it, and clients get a new epoch",
+        "put back a sound copy of the file, or start the server as it is",
+    );
 }

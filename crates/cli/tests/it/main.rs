@@ -29,6 +29,7 @@ mod schemathesis;
 mod serve;
 mod settings;
 mod store_files;
+mod store_truth;
 mod terminal;
 mod tls;
 mod torn_log;

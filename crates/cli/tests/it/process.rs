@@ -149,6 +149,11 @@ impl Server {
         Ok(())
     }
 
+    /// The number of its process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// `kill`: asks it to end.
     pub(crate) fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)

@@ -81,8 +81,11 @@ impl StoreHealth {
     }
 }
 
-/// True when the store can be read.
+/// True when the store can be read, and what writes is alive.
 pub async fn store_answers(context: &Context) -> bool {
+    if context.store.ended().is_cancelled() {
+        return false;
+    }
     if let Some(answers) = context.store_health.remembered(Instant::now()) {
         return answers;
     }

@@ -280,7 +280,9 @@ impl Run {
                 Err(StoreError::QuotaExceeded(full)) if finish.answer.is_some() => {
                     finish = Arc::new(finish.without_answer(full));
                 }
-                Err(e @ StoreError::Backend(_)) if !runs.draining.is_cancelled() => {
+                Err(e @ (StoreError::Database { .. } | StoreError::Backend(_)))
+                    if !runs.draining.is_cancelled() =>
+                {
                     tracing::error!(run_id = %self.run_id, error = %e, "the end of a run could not be stored: trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}

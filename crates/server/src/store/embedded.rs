@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
     ControlBody, Epoch, Event, Message, Position, RunId, Thread, ThreadId, Timestamp, UserId,
 };
@@ -36,11 +37,14 @@ mod log;
 mod quota;
 mod recent;
 mod records;
+mod refusal;
 pub mod restore;
 mod retain;
 mod runs;
+mod schema;
 mod seal;
 mod verify;
+mod wal;
 mod writer;
 
 use recent::Recent;
@@ -66,6 +70,7 @@ pub struct Embedded {
     readers: Arc<Readers>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     quota: QuotaConfig,
+    ended: CancellationToken,
     bugs: Bugs,
     _lock: std::fs::File,
 }
@@ -98,14 +103,18 @@ impl Embedded {
         let recent = Arc::new(Recent::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         // What the last process left in the tail goes to its place before anybody reads.
-        fold::left_over(&connection)
-            .map_err(|e| OpenError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        fold::left_over(&connection).map_err(|e| refusal::of_store(&path, e))?;
         let writer =
             writer::Writer::new(connection, recent.clone(), sink, metrics, quota.clone(), bugs.clone())
-                .map_err(|e| file::backend(&path, &e))?;
+                .map_err(|e| refusal::of_store(&path, e))?;
+        let ended = CancellationToken::new();
+        let on_end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("wireproof-store".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || {
+                let _on_end = on_end;
+                writer.run(queue);
+            })
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         Ok(Self {
             path,
@@ -119,6 +128,7 @@ impl Embedded {
             }),
             thread: Mutex::new(Some(thread)),
             quota,
+            ended,
             bugs,
             _lock: lock,
         })
@@ -150,9 +160,10 @@ impl Embedded {
         let jobs =
             self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        jobs.send(Box::new(Call::new(work, reply))).await.map_err(|_| StoreError::Closed)?;
+        // Whoever closes the store has its writer carry out what was asked for before.
+        jobs.send(Box::new(Call::new(work, reply))).await.map_err(|_| StoreError::Failed)?;
         drop(jobs);
-        answer.await.map_err(|_| StoreError::Closed)?
+        answer.await.map_err(|_| StoreError::Failed)?
     }
 
     /// Repeats a step, each time in another transaction, until it is complete. Returns how many rows went.
@@ -200,7 +211,10 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error {
             rusqlite::Error::QueryReturnedNoRows => StoreError::NotFound,
-            other => StoreError::Backend(other.to_string()),
+            other => match other.sqlite_error() {
+                Some(code) => StoreError::Database { code: code.extended_code, reason: other.to_string() },
+                None => StoreError::Backend(other.to_string()),
+            },
         }
     }
 }
@@ -398,6 +412,10 @@ impl Store for Embedded {
         let wal = self.path.with_extension("db-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         bytes(&self.path) + bytes(&wal)
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     async fn settle(&self) -> Result<(), StoreError> {

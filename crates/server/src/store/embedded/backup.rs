@@ -10,7 +10,7 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::{file, seal, verify};
+use super::{file, refusal, seal, verify};
 use crate::{
     files::{self, Draft, PlaceError},
     store::OpenError,
@@ -62,6 +62,14 @@ pub enum BackupError {
         /// What the check found.
         reason: String,
     },
+    /// The file has other tables, indexes, triggers or views than those that wireproof makes.
+    #[error("{path} has {what}")]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// The file is of a later version.
     #[error("{path} was written by a later version of wireproof (schema {found}, known up to {known})")]
     Newer {
@@ -101,7 +109,9 @@ impl BackupError {
     pub(super) fn about(mut self, other: &Path) -> Self {
         match &mut self {
             Self::Foreign { path } | Self::Unsealed { path } => other.clone_into(path),
-            Self::Damaged { path, .. } | Self::Newer { path, .. } => other.clone_into(path),
+            Self::Damaged { path, .. } | Self::Altered { path, .. } | Self::Newer { path, .. } => {
+                other.clone_into(path)
+            }
             _ => {}
         }
         self
@@ -144,8 +154,8 @@ pub fn take(data_dir: &Path, to: &Path, force: bool, watch: Watch<'_>) -> Result
 
 /// Copies the store as it is at one moment; returns that moment.
 fn copy(store: &Path, draft: &Draft, watch: Watch<'_>) -> Result<f64, BackupError> {
-    let database = |source| BackupError::Database { path: store.to_owned(), source };
-    let from = file::open_reader(store).map_err(|e| BackupError::Store(file::backend(store, &e)))?;
+    let database = |e: rusqlite::Error| BackupError::Store(refusal::of(store, &e));
+    let from = file::open_reader(store).map_err(|e| BackupError::Store(refusal::of_store(store, e)))?;
     let cut = crate::clock::unix_now();
     // The first read of a transaction picks the moment, and the transaction keeps it for the whole copy.
     from.execute_batch("BEGIN; SELECT count(*) FROM meta").map_err(database)?;

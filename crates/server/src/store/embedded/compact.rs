@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::{
     backup::{Progress, Watch},
-    erase, file,
+    erase, file, refusal,
 };
 use crate::{
     files::{self, Draft, PlaceError},
@@ -89,7 +89,7 @@ pub fn compact(data_dir: &Path, watch: Watch<'_>) -> Result<Compacted, CompactEr
     }
     let database = |source| CompactError::Database { path: path.clone(), source };
     let (store, _) = file::open(&path)?;
-    erase::erase_all(&store).map_err(|e| file::backend(&path, &e))?;
+    erase::erase_all(&store).map_err(|e| refusal::of_store(&path, e))?;
     fold_log(&store).map_err(database)?;
     let before = size(&path);
     let needed = used_bytes(&store).map_err(database)?;

@@ -10,6 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::{refusal, schema, wal};
 use crate::{
     files::{self, sync_folder},
     store::{OpenError, StoreError},
@@ -26,7 +27,7 @@ const FULL_CHECK_BYTES: u64 = 64 << 20;
 /// The write-ahead log is cut to this when it begins anew.
 const LOG_BYTES: i64 = 64 << 20;
 const LOCK: &str = "wireproof.lock";
-const MIGRATIONS: [&str; 4] = [
+pub const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_accounts.sql"),
     include_str!("../../../migrations/0003_thread_names.sql"),
@@ -80,18 +81,24 @@ pub fn open(path: &Path) -> Result<(Connection, String), OpenError> {
         check_no_log(path)?;
         create(path)?;
     }
-    let backend = |e: rusqlite::Error| backend(path, &e);
-    let mut connection = Connection::open(path).map_err(backend)?;
-    configure(&connection).map_err(backend)?;
+    let refused = |e: rusqlite::Error| refusal::of(path, &e);
+    // Before anything is written, which would cover it.
+    let lost = wal::lost(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let mut connection = Connection::open(path).map_err(refused)?;
+    // SQLite opens a file that it cannot write for reading only, and every write would fail.
+    if connection.is_readonly("main").map_err(refused)? {
+        let reason = "its permissions let it be read only".to_owned();
+        return Err(OpenError::ReadOnly { path: path.to_owned(), reason });
+    }
+    configure(&connection).map_err(refused)?;
     migrate(&mut connection, path)?;
+    if let Some(lost) = lost {
+        lost.begin_anew(&connection).map_err(refused)?;
+    }
     let seed = connection
         .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))
-        .map_err(backend)?;
+        .map_err(refused)?;
     Ok((connection, seed))
-}
-
-pub fn backend(path: &Path, error: &impl ToString) -> OpenError {
-    OpenError::Backend { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// Makes a whole store beside its place and moves it in: two syncs in place of a dozen, and never half a store.
@@ -122,7 +129,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.close().map_err(|(_, e)| e)
     };
-    fill().map_err(|e| backend(path, &e))?;
+    fill().map_err(|e| refusal::of(path, &e))?;
     File::open(&draft).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&draft, path).map_err(io)?;
     sync_folder(path).map_err(io)
@@ -195,19 +202,22 @@ pub fn check_with(
         // SQLite would read zeros where the end is missing. Beside a log the last page may be one being folded in.
         return Err(damaged("its last page is cut short".to_owned()));
     }
-    let connection = open(path).map_err(|e| damaged(e.to_string()))?;
-    let full = size <= FULL_CHECK_BYTES;
-    let check = if full { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
-    let verdict: String =
-        connection.query_row(check, [], |row| row.get(0)).map_err(|e| damaged(e.to_string()))?;
-    if verdict != "ok" {
-        return Err(damaged(verdict));
-    }
+    let refused = |e: rusqlite::Error| refusal::of(path, &e);
+    let connection = open(path).map_err(refused)?;
     // Here, where nothing can be written: a connection that may write folds the log in when it is closed.
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let (found, known) = (version.map_err(|e| damaged(e.to_string()))?, MIGRATIONS.len() as i64);
+    let (found, known) = (schema::version(&connection).map_err(refused)?, known_schema());
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    // Before any of it is used: what stands in a schema can run with each read and write.
+    if let Some(what) = schema::difference(&connection, found).map_err(refused)? {
+        return Err(OpenError::Altered { path: path.to_owned(), what });
+    }
+    let full = size <= FULL_CHECK_BYTES;
+    let check = if full { "PRAGMA quick_check(1)" } else { "SELECT 'ok' FROM sqlite_schema LIMIT 1" };
+    let verdict: String = connection.query_row(check, [], |row| row.get(0)).map_err(refused)?;
+    if verdict != "ok" {
+        return Err(damaged(verdict));
     }
     Ok(true)
 }
@@ -238,16 +248,16 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Brings a store of an earlier version to this one's shape, all or nothing.
 pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let backend = |e: rusqlite::Error| backend(path, &e);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(backend)?;
+    let refused = |e: rusqlite::Error| refusal::of(path, &e);
+    let found = schema::version(connection).map_err(refused)?;
     let known = MIGRATIONS.len() as i64;
     let Some(missing) = MIGRATIONS.get(found.max(0) as usize..).filter(|missing| !missing.is_empty()) else {
         return Ok(());
     };
-    let transaction = connection.transaction().map_err(backend)?;
+    let transaction = connection.transaction().map_err(refused)?;
     for migration in missing {
-        transaction.execute_batch(migration).map_err(backend)?;
+        transaction.execute_batch(migration).map_err(refused)?;
     }
-    transaction.pragma_update(None, "user_version", known).map_err(backend)?;
-    transaction.commit().map_err(backend)
+    transaction.pragma_update(None, "user_version", known).map_err(refused)?;
+    transaction.commit().map_err(refused)
 }

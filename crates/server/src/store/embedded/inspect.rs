@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use wireproof_protocol::Timestamp;
 
-use super::file;
+pub use super::wal::Lost;
+use super::{file, refusal, wal};
 use crate::store::OpenError;
 
 /// What was seen of a store.
@@ -13,6 +14,8 @@ use crate::store::OpenError;
 pub struct Seen {
     /// When a thread last changed, in Unix seconds.
     pub latest: Option<Timestamp>,
+    /// What its write-ahead log lost; not looked at while a server writes it.
+    pub lost: Option<Lost>,
 }
 
 /// Checks the store of a folder as a start would; none when there is none.
@@ -28,9 +31,23 @@ pub fn inspect(data_dir: &Path) -> Result<Option<Seen>, OpenError> {
     if !file::check_with(&path, open)? {
         return Ok(None);
     }
-    let backend = |e: rusqlite::Error| file::backend(&path, &e);
+    if !held && !still {
+        can_be_written(&path).map_err(|e| refusal::of(&path, &e))?;
+    }
+    let lost = match held {
+        true => None,
+        false => wal::lost(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?,
+    };
     let latest = open(&path)
         .and_then(|store| store.query_row("SELECT max(updated_at) FROM threads", [], |row| row.get(0)))
-        .map_err(backend)?;
-    Ok(Some(Seen { latest }))
+        .map_err(|e| refusal::of(&path, &e))?;
+    Ok(Some(Seen { latest, lost }))
+}
+
+/// Whoever is killed leaves a log, and so has a program that has the store open: a start has to wait for that one.
+fn can_be_written(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    // Without it the log would be folded in at the end of the look.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
 }

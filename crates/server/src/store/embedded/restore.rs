@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::{
     backup::{BackupError, Contents, Watch},
-    file, seal,
+    file, refusal, seal,
 };
 use crate::{
     files::{self, Draft},
@@ -101,25 +101,32 @@ pub(super) fn apply(data_dir: &Path) -> Result<Option<Applied>, OpenError> {
     if !staged.exists() {
         return Ok(None);
     }
-    roll_back(&staged).map_err(|e| file::backend(&staged, &e))?;
+    roll_back(&staged).map_err(|e| refusal::of(&staged, &e))?;
     if !file::check(&staged)? {
         return Err(OpenError::Damaged { path: staged, reason: "it is empty".to_owned() });
     }
-    let backend = |e: rusqlite::Error| file::backend(&staged, &e);
-    let mut connection = Connection::open(&staged).map_err(backend)?;
+    let refused = |e: rusqlite::Error| refusal::of(&staged, &e);
+    let mut connection = Connection::open(&staged).map_err(refused)?;
     file::migrate(&mut connection, &staged)?;
     let old = match file::check(&store) {
         Ok(true) => Some(store.as_path()),
         Ok(false) => None,
-        Err(e) => {
+        Err(
+            e @ (OpenError::Foreign { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Altered { .. }
+            | OpenError::Newer { .. }),
+        ) => {
             tracing::warn!(error = %e, "the store that a backup replaces cannot be read: its accounts are lost");
             None
         }
+        // It is sound, as far as can be seen: what was taken from somebody must not come back for a lock or a full disk.
+        Err(e) => return Err(e),
     };
-    let name = carry_over(&connection, old).map_err(backend)?;
+    let name = carry_over(&connection, old).map_err(refused)?;
     // From here on it has a write-ahead log, as every store.
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(backend)?;
-    connection.close().map_err(|(_, e)| backend(e))?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(refused)?;
+    connection.close().map_err(|(_, e)| refused(e))?;
     let io = |source| OpenError::Io { path: store.clone(), source };
     File::open(&staged).and_then(|file| file.sync_all()).map_err(io)?;
     let aside = move_aside(&store, &name).map_err(io)?;

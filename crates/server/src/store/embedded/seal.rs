@@ -14,7 +14,7 @@ use wireproof_protocol::Timestamp;
 use super::{
     backup::{BackupError, Holds, Progress, Watch},
     file::{self, PAGE_BYTES},
-    verify,
+    refusal, schema, verify,
 };
 
 /// Begins the last page of a backup.
@@ -126,15 +126,22 @@ fn sound(path: &Path, watch: Watch<'_>) -> Result<Holds, BackupError> {
     let database = |source| BackupError::Database { path: path.to_owned(), source };
     let damaged = |reason: String| BackupError::Damaged { path: path.to_owned(), reason };
     let connection = file::open_still(path).map_err(database)?;
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|e| damaged(e.to_string()))?;
+    let refused = |source: rusqlite::Error| match source.sqlite_error() {
+        Some(code) if refusal::is_damage(code.extended_code) => damaged(source.to_string()),
+        _ => database(source),
+    };
+    // Before any of it is used: what stands in a schema can run with each read and write.
+    let version = schema::version(&connection).map_err(refused)?;
+    if let Some(what) = schema::difference(&connection, version).map_err(refused)? {
+        return Err(BackupError::Altered { path: path.to_owned(), what });
+    }
+    let verdict: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(refused)?;
     if verdict != "ok" {
         return Err(damaged(verdict));
     }
-    let users: i64 = connection
-        .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
-        .map_err(|e| damaged(e.to_string()))?;
+    let users: i64 =
+        connection.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).map_err(refused)?;
     let mut done = 0;
     let checked = || {
         done += 1;

@@ -34,7 +34,7 @@ const USERS: usize = 200_000;
 
 /// A piece of work for the writer.
 pub trait Job: Send {
-    /// Does the work inside a transaction. A refusal must have changed nothing; a `Backend` error rolls all back.
+    /// Does the work inside a transaction. A refusal must have changed nothing; an error of the database rolls all back.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Tells the caller: the work's own result, or why the commit failed.
     fn reply(self: Box<Self>, committed: Result<(), StoreError>);
@@ -60,7 +60,7 @@ where
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let result = (self.work)(tx);
         let failed = match &result {
-            Err(StoreError::Backend(reason)) => Err(StoreError::Backend(reason.clone())),
+            Err(e @ (StoreError::Database { .. } | StoreError::Backend(_))) => Err(e.clone()),
             _ => Ok(()),
         };
         self.result = Some(result);
