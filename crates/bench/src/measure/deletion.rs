@@ -12,14 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Rows, histogram, micros, ms};
 use crate::{
     server::{Kind, LIFTED, Process},
-    wire::Wire,
+    wire::{Wire, contains},
 };
 
 /// Messages of the thread, and bytes of each: a gigabyte.
 const MESSAGES: usize = 1024;
 const BYTES: usize = 1 << 20;
-/// Messages on their way at once.
-const AT_ONCE: usize = 8;
 const MEASURED: Duration = Duration::from_secs(6);
 /// How long the file may take to become small.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +28,8 @@ const WRITE: &str = r#"{"type":"create_thread"}"#;
 /// Another user's writes before the deletion, and from its request on until the file is small, or for some seconds.
 pub async fn deletion() -> Result<Rows> {
     let settings = format!(
-        "{LIFTED}message_bytes = 2000000\nmessage_hard_bytes = 2000000\nqueued_runs = 0\n[quota]\nbytes_per_user = 0\n\
+        "{LIFTED}message_bytes = 2000000\nmessage_hard_bytes = 2000000\nqueued_runs = 0\n\
+         queue_hard_bytes = 1000000000\n[quota]\nbytes_per_user = 0\n\
          threads_per_user = 0\n[retention]\nbytes_per_user = 1000000\nevery_seconds = 1.0\n"
     );
     let server = Process::start_with(Kind::Probe, &settings).await?;
@@ -69,15 +68,17 @@ async fn fill(server: &Process) -> Result<String> {
     let thread_id = created["thread_id"].as_str().context("a thread has an id")?.to_owned();
     let text = "x".repeat(BYTES);
     let chat = format!(r#"{{"type":"chat","thread_id":"{thread_id}","content":"burst 0 {text}"}}"#);
-    for number in 0..MESSAGES + AT_ONCE {
-        if number >= AT_ONCE {
-            wire.until(b"\"agent_completed\"").await?;
-        }
-        if number < MESSAGES {
-            wire.send(&chat).await?;
-        }
+    for _ in 0..MESSAGES {
+        wire.send(&chat).await?;
+        // The message comes back, and is long: whatever is short is looked into.
+        while !contains(&short(wire.frame().await?), b"\"agent_completed\"") {}
     }
     Ok(thread_id)
+}
+
+/// A frame, or nothing in the place of a long one.
+fn short(frame: Vec<u8>) -> Vec<u8> {
+    if frame.len() < 4096 { frame } else { Vec::new() }
 }
 
 /// Writes one after the other, each until it is answered, every few milliseconds.
