@@ -87,7 +87,7 @@ async fn writes(wire: &mut Wire, time: Duration, over: impl Fn() -> bool) -> Res
     while began.elapsed() < time && !over() {
         let asked = Instant::now();
         wire.send(WRITE).await?;
-        wire.until(b"\"ack\"").await?;
+        wire.until(b"\"thread_created\"").await?;
         times.record(micros(asked.elapsed()))?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
