@@ -163,7 +163,7 @@ impl Act {
 
     /// Says what was done, as the server says it.
     fn tell(&self, server: &Running, answer: &Value) -> anyhow::Result<()> {
-        let mut out = exact().to_the_end();
+        let mut out = exact().even_unread();
         match self {
             Act::Connections { json, .. } => {
                 let connections = server.said(answer, "connections")?.as_array();

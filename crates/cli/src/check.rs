@@ -167,7 +167,7 @@ impl Check {
 }
 
 fn list(judge: &Judge) -> anyhow::Result<()> {
-    let mut out = styled().to_the_end();
+    let mut out = styled().even_unread();
     let checks = judge.chosen();
     for check in &checks {
         let severity = format!("{:?}", check.severity).to_lowercase();
@@ -178,7 +178,7 @@ fn list(judge: &Judge) -> anyhow::Result<()> {
 }
 
 fn explain(judge: &Judge, whom: &Whom) -> anyhow::Result<()> {
-    let mut out = styled().to_the_end();
+    let mut out = styled().even_unread();
     let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
     for check in &chosen {
         match missing.get(check.id) {

@@ -142,7 +142,7 @@ async fn examine(
 }
 
 fn print(findings: &[Finding], json: bool) -> io::Result<()> {
-    let mut out = output::of(json).to_the_end();
+    let mut out = output::of(json).even_unread();
     if json {
         return writeln!(out, "{}", serde_json::to_string_pretty(findings)?);
     }

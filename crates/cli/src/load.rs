@@ -151,7 +151,7 @@ impl Load {
             book.write(record, &target.url.to_string())?;
         }
         target.close().await;
-        let mut out = output::of(self.json).to_the_end();
+        let mut out = output::of(self.json).even_unread();
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
             false => report.write(&mut out)?,

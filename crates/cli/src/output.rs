@@ -47,7 +47,7 @@ pub(crate) fn is_closed(error: &io::Error) -> bool {
 
 impl Output {
     /// Goes on when nobody reads it any more: for a command whose work or whose exit code counts, whoever reads its words.
-    pub(crate) fn to_the_end(self) -> Self {
+    pub(crate) fn even_unread(self) -> Self {
         Self { to_the_end: true, ..self }
     }
 

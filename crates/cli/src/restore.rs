@@ -72,7 +72,7 @@ impl Restore {
         let contents = restore::stage(&self.from, folder, self.keep_sessions, &mut bar.watch())
             .context("restoring the backup")?;
         bar.end();
-        tell(&mut exact().to_the_end(), &self.from, &contents).context("writing to stdout")?;
+        tell(&mut exact().even_unread(), &self.from, &contents).context("writing to stdout")?;
         runtime::run_single(async {
             match Running::find(&config, self.timeout).await {
                 Ok(None) => apply(folder),
@@ -92,7 +92,7 @@ impl Restore {
 /// Nobody has the store open.
 fn apply(folder: &Path) -> anyhow::Result<()> {
     let applied = restore::apply_now(folder)?;
-    let mut out = exact().to_the_end();
+    let mut out = exact().even_unread();
     if let Some(aside) = applied.and_then(|applied| applied.aside) {
         writeln!(out, "the old store is now {}", aside.display())?;
     }
@@ -115,5 +115,5 @@ async fn restart(running: &Running, config: &Config, within: Duration) -> anyhow
         }
         sleep(LOOK).await;
     }
-    Ok(writeln!(exact().to_the_end(), "restored {}; the server was restarted", folder.display())?)
+    Ok(writeln!(exact().even_unread(), "restored {}; the server was restarted", folder.display())?)
 }

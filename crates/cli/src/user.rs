@@ -121,7 +121,7 @@ impl User {
 
 impl Action {
     async fn carry_out(self, desk: &Desk, password: Option<Password>) -> anyhow::Result<()> {
-        let mut out = exact().to_the_end();
+        let mut out = exact().even_unread();
         match self {
             Self::List { json } => return list(desk, json, &mut out).await,
             Self::Add { name, admin, permissions, .. } => {

@@ -47,7 +47,7 @@ impl Verify {
             return Err(Stop::Usage(why).into());
         }
         let seconds = began.elapsed().as_secs_f64();
-        let mut out = output::of(self.json).to_the_end();
+        let mut out = output::of(self.json).even_unread();
         if self.json {
             let judged = json!({ "header": &history.header, "torn": history.torn, "judgement": &judgement });
             writeln!(out, "{judged}")?;

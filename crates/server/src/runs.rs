@@ -198,7 +198,7 @@ impl Runs {
         };
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
         let started = match self.store.start_run(start).await? {
-            Answer::Repeated(answer) => return Ok(answer),
+            Answer::Repeated(answer) => return Ok(*answer),
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
         let thread_id = started.thread_id;

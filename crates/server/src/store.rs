@@ -258,7 +258,7 @@ pub enum Answer<T> {
     /// Asked for the first time, and nothing to do: it was so already.
     Unchanged(T),
     /// Asked before: the answer it got then.
-    Repeated(ControlBody),
+    Repeated(Box<ControlBody>),
 }
 
 /// A new run, with the message that asks for it.

@@ -40,7 +40,7 @@ impl Outlet {
     /// Writes the report wherever it was asked for.
     pub(super) fn write(&self, report: &Report, profile: &Profile) -> anyhow::Result<()> {
         let as_json = self.json.as_deref() == Some(Path::new("-"));
-        let mut out = output::of(as_json).to_the_end();
+        let mut out = output::of(as_json).even_unread();
         // The runner takes orders from every line: what the judged server said must not give any.
         let quiet = format!("wireproof-{:032x}", rand::random::<u128>());
         let guarded = self.github && !as_json;

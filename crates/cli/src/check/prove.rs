@@ -26,7 +26,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
 
     let began = Instant::now();
     let seeds = judge.seed..judge.seed + seeds.max(1);
-    let mut out = styled().to_the_end();
+    let mut out = styled().even_unread();
     let (beside, alone): (Vec<_>, Vec<_>) =
         judge.chosen().into_iter().partition(|check| !check.pace.is_alone());
     let row = |check| row(check, seeds.clone(), others);

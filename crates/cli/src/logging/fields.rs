@@ -119,9 +119,8 @@ mod tests {
         ] {
             let debug = lines(|| tracing::info!(user_id = %value, n = 7, "a line"));
             assert_eq!(debug, [format!(" INFO a line user_id={shown} n=7")], "{value:?}");
-            let text = lines(|| {
-                tracing::info!(value, optional = Some(value).map(tracing::field::display), "a line")
-            });
+            let text =
+                lines(|| tracing::info!(value, optional = Some(tracing::field::display(value)), "a line"));
             assert_eq!(text, [format!(" INFO a line value={value:?} optional={shown}")], "{value:?}");
         }
         let message = lines(|| tracing::info!("it said {}: \"x\"", "a\nb\u{202e}"));

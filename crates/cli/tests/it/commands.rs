@@ -177,14 +177,15 @@ async fn exit_codes_tell_usage_from_no_server_from_a_refusal() -> Result<()> {
     });
     let other = tempdir()?;
     let foreign = token(other.path(), "ada").await?;
-    let no_thread = ["--thread", "0190a0c0-0000-7000-8000-000000000000"];
+    let too_long = "x".repeat(129);
+    let no_name = ["--thread", &too_long];
     for (code, said, arguments) in [
         (3, "wireproof serve", vec!["chat", "--url", CLOSED, "--token", &chats.token, "hi"]),
         (3, "check the address", vec!["chat", "--url", &not_ours, "--token", &chats.token, "hi"]),
         (3, "wireproof serve", vec!["load", "--url", CLOSED, "--token", &chats.token, "-c", "2"]),
         (4, "wireproof token", vec!["chat", "--url", url, "--token", "nonsense", "hi"]),
         (4, "wireproof token", vec!["chat", "--url", url, "--token", &foreign, "hi"]),
-        (4, "not_found", [&["chat", "--url", url, "--token", &chats.token, "hi"], &no_thread[..]].concat()),
+        (4, "invalid_frame", [&["chat", "--url", url, "--token", &chats.token, "hi"], &no_name[..]].concat()),
         (2, "ws://", vec!["chat", "--url", "http://127.0.0.1:1", "--token", &chats.token, "hi"]),
         (2, "--token", vec!["chat", "--url", url, "hi"]),
         (2, "--user", vec!["token"]),

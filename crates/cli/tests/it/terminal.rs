@@ -177,7 +177,7 @@ async fn where_nobody_can_be_told_the_exit_code_is_still_the_commands_own() -> R
         command.env("WIREPROOF_LOG", "trace").stderr(full()?).stdout(Stdio::null());
         let status = command.status().await?;
         ensure!(status.code() == Some(code), "{arguments:?}: {status} with a full stderr");
-        let closed = format!("exec \"$@\" 2>&- >&-");
+        let closed = "exec \"$@\" 2>&- >&-";
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(closed).arg("sh").arg(env!("CARGO_BIN_EXE_wireproof")).args(&arguments);
         let status = shell.kill_on_drop(true).stdin(Stdio::null()).status().await?;

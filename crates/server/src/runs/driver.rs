@@ -241,6 +241,7 @@ impl Run {
     }
 
     async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End) {
+        self.slot.end_is_decided();
         let duration_ms = self.counts.seconds() * 1e3;
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);

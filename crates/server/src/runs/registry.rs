@@ -20,7 +20,8 @@ pub struct Full {
 struct UserRuns {
     running: usize,
     waiting: VecDeque<(RunId, oneshot::Sender<()>)>,
-    alive: HashMap<RunId, CancellationToken>,
+    /// A run whose end is decided has no token: a cancel comes too late for it.
+    alive: HashMap<RunId, Option<CancellationToken>>,
 }
 
 #[derive(Default)]
@@ -70,14 +71,15 @@ impl Registry {
             return Err(Full { running: user.running, queued: user.waiting.len() });
         };
         let cancelled = CancellationToken::new();
-        user.alive.insert(run_id, cancelled.clone());
+        user.alive.insert(run_id, Some(cancelled.clone()));
         drop(state);
         Ok(Slot { state: self.state.clone(), user_id: user_id.clone(), run_id, turn, cancelled })
     }
 
-    /// Asks a run of the user to end; false when it is not alive here.
+    /// Asks a run of the user to end; false when it is not alive here, or its end is decided.
     pub fn cancel(&self, user_id: &UserId, run_id: RunId) -> bool {
         let token = lock(&self.state).users.get(user_id).and_then(|user| user.alive.get(&run_id).cloned());
+        let token = token.flatten();
         token.inspect(CancellationToken::cancel).is_some()
     }
 
@@ -86,7 +88,7 @@ impl Registry {
     pub fn cancel_all(&self, user_id: &UserId) {
         let state = lock(&self.state);
         let alive = state.users.get(user_id).into_iter().flat_map(|user| user.alive.values());
-        alive.for_each(CancellationToken::cancel);
+        alive.flatten().for_each(CancellationToken::cancel);
     }
 
     /// Another run of the user that is alive here.
@@ -125,6 +127,13 @@ impl Slot {
     /// True while the run has to wait for its turn.
     pub fn is_queued(&self) -> bool {
         self.turn.is_some()
+    }
+
+    /// From now on the run's end is decided: a cancel is answered by what the store knows.
+    pub fn end_is_decided(&self) {
+        let mut state = lock(&self.state);
+        let entry = state.users.get_mut(&self.user_id).and_then(|user| user.alive.get_mut(&self.run_id));
+        entry.map(Option::take);
     }
 
     /// Waits for the run's turn; at once when it runs already.
@@ -186,6 +195,18 @@ mod tests {
         drop(third);
         assert_eq!(registry.alive(), 0);
         assert!(lock(&registry.state).users.is_empty());
+    }
+
+    /// A cancel that came between the publishing of a run's end and the giving back of its place was acknowledged as if
+    /// the run still went on.
+    #[test]
+    fn a_cancel_behind_the_end_is_too_late() {
+        let registry = Registry::new(1, 0);
+        let run_id = RunId::new();
+        let slot = registry.claim(&user(), run_id).unwrap();
+        slot.end_is_decided();
+        assert!(!registry.cancel(&user(), run_id) && !slot.cancelled.is_cancelled());
+        assert_eq!(registry.alive(), 1);
     }
 
     /// A run that was handed its turn but is dropped before it looked must hand the turn on.

@@ -126,7 +126,7 @@ async fn change_thread(
     change: ThreadChange,
 ) -> Result<ControlBody, Refusal> {
     Ok(match context.threads.change(user_id, key, change).await? {
-        Answer::Repeated(answer) => answer,
+        Answer::Repeated(answer) => *answer,
         Answer::Done(thread) | Answer::Unchanged(thread) => ControlBody::Ack {
             thread_id: Some(thread.thread_id),
             run_id: None,

@@ -201,8 +201,10 @@ async fn act<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, manner: Manner) {
         if manner == UpgradesAndRambles {
             stream.write_all(b"\x81\x05hello").await?;
         }
-        while manner == Endless {
-            stream.write_all(&[b'x'; 4096]).await?;
+        if manner == Endless {
+            loop {
+                stream.write_all(&[b'x'; 4096]).await?;
+            }
         }
         if !matches!(manner, Silent | UpgradesAndIsSilent) {
             stream.shutdown().await?;

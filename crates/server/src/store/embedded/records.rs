@@ -188,7 +188,7 @@ pub fn change_thread(
     let entry = tx.user(user_id)?;
     let asker = tx.asker(&entry);
     if let Some(answer) = answered(tx.connection, asker, request)? {
-        return Ok(Answer::Repeated(answer));
+        return Ok(Answer::Repeated(Box::new(answer)));
     }
     let (thread, event) = match change {
         ThreadChange::Create { thread_id, title, metadata } => {

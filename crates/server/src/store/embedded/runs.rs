@@ -20,7 +20,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     let entry = tx.user(&run.user_id)?;
     let asker = tx.asker(&entry);
     if let Some(answer) = answered(tx.connection, asker, run.request.as_ref())? {
-        return Ok(Answer::Repeated(answer));
+        return Ok(Answer::Repeated(Box::new(answer)));
     }
     log::check_room(entry.seq)?;
     let message = Change::message(&run.content);
