@@ -34,7 +34,7 @@ struct Closed;
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads stdout")
+        f.write_str("stdout was closed by its reader")
     }
 }
 

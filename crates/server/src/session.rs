@@ -258,7 +258,7 @@ impl Session {
         let later = error.error_code == ErrorCode::RateLimited;
         let mut steps = vec![Step::Say(ControlBody::Error(error), id)];
         if matches!(self.phase, Phase::Unauthenticated { .. }) && later {
-            steps.push(Step::Close(CloseCode::TryLater, "too many bad tokens"));
+            steps.push(Step::Close(CloseCode::TryLater, "too fast: come back later"));
         } else if matches!(self.phase, Phase::Unauthenticated { .. }) {
             steps.push(Step::Close(CloseCode::Policy, "authentication is needed"));
         }

@@ -188,7 +188,7 @@ pub enum OpenError {
 /// How much of a quota a user has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct QuotaUse {
-    /// The quota: the name of its setting, such as `bytes_per_user`.
+    /// The quota: the name of its setting, such as `bytes_per_user`, or `messages_per_thread`, which is fixed.
     pub quota: &'static str,
     /// How much the user keeps.
     pub used: u64,

@@ -34,7 +34,7 @@ fn store_of_before(folder: &Path, threads: &[RunId; 2], deleted: RunId, runs: &[
     connection.execute("INSERT INTO requests VALUES (1, ?1, ?2, ?3, 1.0)", request).unwrap();
 }
 
-/// Fault F1: threads were found by 16 bytes; those of an old store keep the text that their clients know them by.
+/// Bug: threads were found by 16 bytes; those of an old store keep the text that their clients know them by.
 #[tokio::test]
 async fn threads_of_an_old_store_keep_their_names() {
     let folder = tempfile::tempdir().unwrap();

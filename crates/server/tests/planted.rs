@@ -76,7 +76,7 @@ fn plant_in_backup(path: &Path, sql: &str) {
     fs::write(path, whole).unwrap();
 }
 
-/// Fault B9: a trigger in a backup whose digest was made anew was restored, and made an ordinary account an admin.
+/// Bug: a trigger in a backup whose digest was made anew was restored, and made an ordinary account an admin.
 #[tokio::test]
 async fn a_backup_with_another_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ async fn a_backup_with_another_schema_is_refused() {
     assert!(store.account(&UserId::new("ada").unwrap()).await.unwrap().is_some());
 }
 
-/// Fault B9, at the start: a store into which something was planted while no server had it was opened.
+/// Bug, at the start: a store into which something was planted while no server had it was opened.
 #[tokio::test]
 async fn a_store_with_another_schema_is_refused_and_left() {
     for (sql, words) in PLANTS {

@@ -77,7 +77,7 @@ async fn make(server: &Server, title: &str) -> (u16, String) {
     (status, body["error_code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Fault C4: after a panic of the store's writer every write said "restarting", and `/ready` said ready, for ever.
+/// Bug: after a panic of the store's writer every write said "restarting", and `/ready` said ready, for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_writer_makes_the_server_unhealthy_and_ends_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ async fn a_dead_writer_makes_the_server_unhealthy_and_ends_it() {
     assert!(threads.iter().any(|thread| thread.title == "good"));
 }
 
-/// Fault C4, a sibling: when the hub's task ended, events were stored and delivered to nobody, and nothing showed it.
+/// Bug, a sibling: when the hub's task ended, events were stored and delivered to nobody, and nothing showed it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_hub_ends_the_server() {
     let folder = tempfile::tempdir().unwrap();

@@ -52,7 +52,8 @@ pub struct Check {
     pub severity: Severity,
     /// What of the profile and the credentials it needs.
     pub needs: &'static [Need],
-    /// The bug of the kit's server that must make it fail.
+    /// The fault that must make it fail: a bug of the kit's server, or one that the proxy before it makes
+    /// (`embedded::ON_THE_WAY`).
     pub bug: &'static str,
     /// When it runs.
     pub pace: Pace,

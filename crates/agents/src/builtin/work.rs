@@ -48,7 +48,7 @@ struct Queue {
     length: usize,
 }
 
-/// The turn of a user, or the wait for it; the next one's when dropped.
+/// A user's turn, or a place in the queue for it; dropping it passes the turn on.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     user_id: &'a UserId,

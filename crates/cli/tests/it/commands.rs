@@ -179,13 +179,15 @@ async fn exit_codes_tell_usage_from_no_server_from_a_refusal() -> Result<()> {
     let foreign = token(other.path(), "ada").await?;
     let too_long = "x".repeat(129);
     let no_name = ["--thread", &too_long];
+    let too_much = "x".repeat(70_000);
     for (code, said, arguments) in [
         (3, "wireproof serve", vec!["chat", "--url", CLOSED, "--token", &chats.token, "hi"]),
         (3, "check the address", vec!["chat", "--url", &not_ours, "--token", &chats.token, "hi"]),
         (3, "wireproof serve", vec!["load", "--url", CLOSED, "--token", &chats.token, "-c", "2"]),
         (4, "wireproof token", vec!["chat", "--url", url, "--token", "nonsense", "hi"]),
         (4, "wireproof token", vec!["chat", "--url", url, "--token", &foreign, "hi"]),
-        (4, "invalid_frame", [&["chat", "--url", url, "--token", &chats.token, "hi"], &no_name[..]].concat()),
+        (4, "at most 65536", vec!["chat", "--url", url, "--token", &chats.token, &too_much]),
+        (2, "--thread", [&["chat", "--url", url, "--token", &chats.token, "hi"], &no_name[..]].concat()),
         (2, "ws://", vec!["chat", "--url", "http://127.0.0.1:1", "--token", &chats.token, "hi"]),
         (2, "--token", vec!["chat", "--url", url, "hi"]),
         (2, "--user", vec!["token"]),

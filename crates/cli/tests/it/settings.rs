@@ -258,7 +258,7 @@ async fn a_misspelt_variable_is_a_warning_at_the_start() -> Result<()> {
     let log = folder.path().join("log");
     let mut command = serve(&folder.path().join("data"));
     command.env("WIREPROOF_LIMIT_CONNECTIONS", "5").env("WIREPROOF_NOTHING_LIKE_IT", "1");
-    command.env("WIREPROOF_TOKEN", "x").env("WIREPROOF_URL", "x").env("WIREPROOF_PASSWORD", "x");
+    command.env("WIREPROOF_TOKEN", "x").env("WIREPROOF_URL", "x");
     command.stderr(fs::File::create(&log)?);
     let server = Server::launch(command).await?;
     server.terminate()?;
@@ -267,7 +267,7 @@ async fn a_misspelt_variable_is_a_warning_at_the_start() -> Result<()> {
     let warned = |name: &str| log.lines().filter(|line| line.contains(name)).count();
     let meant = "WIREPROOF_LIMIT_CONNECTIONS is no setting and has no effect; did you mean WIREPROOF_LIMITS_CONNECTIONS?";
     assert_eq!((warned(meant), warned("WIREPROOF_NOTHING_LIKE_IT")), (1, 1), "{log}");
-    for known in ["WIREPROOF_TOKEN", "WIREPROOF_URL", "WIREPROOF_PASSWORD", "WIREPROOF_LOG"] {
+    for known in ["WIREPROOF_TOKEN", "WIREPROOF_URL", "WIREPROOF_LOG"] {
         assert_eq!(warned(known), 0, "{log}");
     }
     Ok(())

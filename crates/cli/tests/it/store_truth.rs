@@ -49,7 +49,7 @@ fn on(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Fault C1: a sound store that another program had locked was called damaged, with the advice to move it away.
+/// Bug: a sound store that another program had locked was called damaged, with the advice to move it away.
 #[tokio::test]
 async fn a_locked_store_is_called_locked() -> Result<()> {
     let folder = tempdir()?;
@@ -78,8 +78,8 @@ async fn a_locked_store_is_called_locked() -> Result<()> {
     Server::start(folder.path()).await.map(drop)
 }
 
-/// Fault C1 on a full disk, made by a limit on the size of files: a sound store was called damaged, and a program without
-/// room to write died of a signal (D14).
+/// Bug on a full disk, made by a limit on the size of files: a sound store was called damaged, and a program without
+/// room to write died of a signal.
 #[tokio::test]
 async fn a_start_without_room_says_so() -> Result<()> {
     let (folder, empty) = (tempdir()?, tempdir()?);
@@ -96,7 +96,7 @@ async fn a_start_without_room_says_so() -> Result<()> {
     Server::start(folder.path()).await.map(drop)
 }
 
-/// Fault D14: a server whose files reached the limit of their size died of SIGXFSZ.
+/// Bug: a server whose files reached the limit of their size died of SIGXFSZ.
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk_and_passes() -> Result<()> {
     let folder = tempdir()?;
@@ -129,7 +129,7 @@ async fn a_limit_on_the_size_of_files_is_a_full_disk_and_passes() -> Result<()> 
     Ok(())
 }
 
-/// Fault C7: commits behind a flipped byte of the write-ahead log were gone without a word, and their numbers were given
+/// Bug: commits behind a flipped byte of the write-ahead log were gone without a word, and their numbers were given
 /// again under the same epoch.
 #[tokio::test]
 async fn a_flipped_byte_in_the_write_ahead_log_is_told() -> Result<()> {

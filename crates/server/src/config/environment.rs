@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{ConfigError, known};
 
 /// Variables that are ours and no setting of the server.
-const OTHERS: [&str; 4] = ["WIREPROOF_LOG", "WIREPROOF_URL", "WIREPROOF_TOKEN", "WIREPROOF_PASSWORD"];
+const OTHERS: [&str; 3] = ["WIREPROOF_LOG", "WIREPROOF_URL", "WIREPROOF_TOKEN"];
 
 /// Puts what the environment says in the place of what the settings say, by the type of the setting. What cannot be used
 /// stays as it was, and is added to the faults.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuotaConfig {
-    /// Bytes of the `content` of messages and of the `metadata` of threads, as JSON; the log is not counted.
+    /// Bytes of the `content` of messages, and of the `metadata` of threads as JSON; the log is not counted.
     pub bytes_per_user: u64,
     /// Threads.
     pub threads_per_user: u64,

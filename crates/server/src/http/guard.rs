@@ -45,7 +45,8 @@ pub struct ForwardedHosts(pub Vec<String>);
 /// Refuses what is addressed to somebody else: to no host, to two, or to a name that is not ours.
 pub async fn host(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     if context.auth.insecure_no_auth && !is_addressed_to_loopback(request.headers()) {
-        let sentence = "Without authentication only this machine is served, under its own name.";
+        let sentence =
+            "Without authentication the server answers only requests to localhost or a loopback address.";
         return Refusal::new(ErrorCode::Forbidden, sentence).into_response();
     }
     let needed = request.version() >= Version::HTTP_11;
@@ -56,12 +57,14 @@ pub async fn host(State(context): State<Arc<Context>>, request: Request, next: N
     });
     let (status, body) = match addressed {
         Ok(()) => return next.run(request).await,
-        Err(Misaddressed::Malformed) => {
-            (StatusCode::BAD_REQUEST, ErrorBody::new(ErrorCode::InvalidFrame, "A request names one host."))
-        }
+        Err(Misaddressed::Malformed) => (
+            StatusCode::BAD_REQUEST,
+            ErrorBody::new(ErrorCode::InvalidFrame, "The request must have exactly one valid Host header."),
+        ),
         Err(Misaddressed::Foreign(host)) => {
             tracing::debug!(?host, "a request is addressed to a name that is not in http.hosts");
-            let sentence = "This server does not answer to that name; its operator adds names to http.hosts.";
+            let sentence =
+                "This server does not answer to that host name. Its operator can add it to http.hosts.";
             (StatusCode::MISDIRECTED_REQUEST, ErrorBody::new(ErrorCode::Forbidden, sentence))
         }
     };

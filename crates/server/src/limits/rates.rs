@@ -79,7 +79,11 @@ pub struct Exceeded {
 impl From<Exceeded> for Refusal {
     fn from(exceeded: Exceeded) -> Self {
         let Exceeded { limit, most, wait } = exceeded;
-        let what = if limit.contains("_per_minute") { "Too fast" } else { "Too much at once" };
+        let what = if limit.contains("_per_minute") || limit.contains("_per_hour") {
+            "Too fast"
+        } else {
+            "Too much at once"
+        };
         let sentence = format!("{what}: {limit} is {most}. It was not carried out; try again later.");
         let mut body =
             ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", limit).detail("most", most);

@@ -9,7 +9,7 @@ const FRAMES: (usize, usize) = (50_000, 1_000);
 /// Bytes of them, alike.
 const BYTES: (usize, usize) = (32 << 20, 1 << 20);
 
-/// What is left of it is what was not said yet.
+/// Counts what a server sent in one check, against the bounds.
 #[derive(Debug)]
 pub(super) struct Allowance {
     frames: AtomicUsize,
@@ -36,6 +36,7 @@ impl Allowance {
         if frames <= self.most_frames && bytes <= self.most_bytes {
             return Ok(());
         }
-        Err(format!("{TOO_MUCH}, which takes no more in one check than {frames} frames of {bytes} bytes"))
+        let (frames, bytes) = (self.most_frames, self.most_bytes);
+        Err(format!("{TOO_MUCH}, which takes at most {frames} frames and {bytes} bytes in one check"))
     }
 }

@@ -50,7 +50,7 @@ async fn names(user: &TestUser) -> Vec<String> {
     names
 }
 
-/// Fault F1: `chat` with a name that the client made was `not_found`.
+/// Bug: `chat` with a name that the client made was `not_found`.
 #[tokio::test]
 async fn the_first_use_of_a_name_makes_the_thread_and_echoes_the_name() {
     let server = unbounded().await;
@@ -105,7 +105,7 @@ async fn the_first_use_of_a_name_makes_the_thread_and_echoes_the_name() {
     ada.assert_exactly_once();
 }
 
-/// Fault F1 over HTTP: a thread could not be made under a name, nor by a message into it.
+/// Bug over HTTP: a thread could not be made under a name, nor by a message into it.
 #[tokio::test]
 async fn http_makes_threads_under_their_names_too() {
     let server = unbounded().await;
@@ -154,7 +154,7 @@ async fn making_a_thread_that_is_there_changes_nothing() {
     assert_eq!(user.get("/api/threads/plans").await.json, first.json);
 }
 
-/// Fault F1: a name is its user's alone, so the same name of another user must be another thread, also when it is the
+/// Bug: a name is its user's alone, so the same name of another user must be another thread, also when it is the
 /// id that the server made; and what is answered must not tell whether another user has a thread of that name.
 #[tokio::test]
 async fn the_same_name_of_another_user_is_another_thread() {

@@ -5,7 +5,10 @@ use std::path::Path;
 use rusqlite::ffi;
 use rustix::fs::{Access, access};
 
-use crate::store::{OpenError, StoreError};
+use crate::{
+    files::folder_of,
+    store::{OpenError, StoreError},
+};
 
 /// What an error of a connection says of the store at a path.
 pub fn of(path: &Path, error: &rusqlite::Error) -> OpenError {
@@ -59,15 +62,11 @@ fn of_code(path: &Path, code: i32, reason: String) -> OpenError {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Fault C1: whatever SQLite said was called damage, with advice that loses data.
+    /// Bug: whatever SQLite said was called damage, with advice that loses data.
     #[test]
     fn only_corrupt_files_are_called_damaged() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -20,8 +20,9 @@ use crate::{
 
 /// What waits for its turn, in the folder of the store.
 const STAGED: &str = "wireproof.restore";
-/// How long revocations of a restore are kept: no token that is good today should live longer.
-const REVOKED_SECONDS: f64 = 400.0 * 86_400.0;
+/// How long revocations of a restore are kept at most, in seconds: as long as `jwt.max_life_seconds` and `jwt.leeway_seconds`
+/// can allow a token to live. The start shortens it to what they say.
+const REVOKED_SECONDS: f64 = 1e9 + 360.0;
 
 /// A store that was moved aside to make room.
 #[derive(Debug, Clone, PartialEq, Eq)]

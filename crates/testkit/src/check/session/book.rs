@@ -88,7 +88,7 @@ impl Book {
             let Err(cause) = self.allowance.take(text.len()) else { return Ok(()) };
             cause
         } else {
-            format!("{TOO_MUCH}, which takes no more on one connection than {frames} frames of {bytes} bytes")
+            format!("{TOO_MUCH}, which takes at most {FRAMES} frames and {BYTES} bytes on one connection")
         };
         Err(Box::new(Ended { cause: Some(cause), ..Ended::default() }))
     }
