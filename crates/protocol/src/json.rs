@@ -13,18 +13,36 @@ pub const MAX_DEPTH: usize = 100;
 /// How deep objects and lists of metadata may be nested, the metadata itself counted.
 pub const MAX_METADATA_DEPTH: usize = 32;
 
+/// The fields whose numbers are kept as they were said; all others are read as what they must be, or passed over.
+const KEPT: [&str; 2] = ["metadata", "edited_arguments"];
+
 /// Reads one JSON text; the error is a sentence that repeats nothing of it.
 pub fn read_json(text: &[u8]) -> Result<Value, String> {
     let (value, inexact) = parse_json(text)?;
     inexact.map_or(Ok(value), Err)
 }
 
-/// Reads one JSON text, with a sentence on the first number in it that is not kept exactly.
+/// Reads one JSON text, with a sentence on the first number in it that is not exact, if numbers of that kind are kept.
 pub(crate) fn parse_json(text: &[u8]) -> Result<(Value, Option<String>), String> {
     let inexact = look(text)?;
     let value = serde_json::from_slice(text)
         .map_err(|e| format!("Invalid JSON at line {}, column {}.", e.line(), e.column()))?;
-    Ok((value, inexact))
+    Ok((value, inexact.filter(|_| keeps_fractions(&value))))
+}
+
+/// True when a field that is kept holds a number which is no whole one of 64 bits: only such a number can be inexact.
+fn keeps_fractions(value: &Value) -> bool {
+    let kept = |fields: &Value| KEPT.iter().any(|name| fields.get(name).is_some_and(has_fraction));
+    kept(value) || value.get("payload").is_some_and(kept)
+}
+
+fn has_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(list) => list.iter().any(has_fraction),
+        Value::Object(fields) => fields.values().any(has_fraction),
+        _ => false,
+    }
 }
 
 /// How deep a value is nested: 0 for what is neither object nor list.
@@ -191,7 +209,7 @@ mod tests {
             "0e99",
             "123456789012345.6",
         ] {
-            assert!(read_json(number.as_bytes()).is_ok(), "{number}");
+            assert!(read_json(format!("{{\"metadata\":[{number}]}}").as_bytes()).is_ok(), "{number}");
         }
         for number in [
             "18446744073709551616",
@@ -204,13 +222,18 @@ mod tests {
             "1e400",
             "9007199254740993.0",
         ] {
-            let within = format!("{{\"type\":\"ping\",\n\"x\":[{number}]}}");
+            let within = format!("{{\"type\":\"create_thread\",\n\"metadata\":[{number}]}}");
             let refused = read_json(within.as_bytes()).unwrap_err();
             let finite = number.parse::<f64>().is_ok_and(f64::is_finite);
-            assert!(!finite || refused.contains("line 2, column 6"), "{number}: {refused}");
+            assert!(!finite || refused.contains("line 2, column 13"), "{number}: {refused}");
             assert!(!refused.contains(number), "{number}: {refused}");
         }
-        assert!(read_json(br#"{"x":"18446744073709551616 and \" 1e400"}"#).is_ok(), "texts are no numbers");
+        for text in [
+            r#"{"metadata":"18446744073709551616 and \" 1e400"}"#,
+            r#"{"unknown":18446744073709551616,"metadata":{"n":1}}"#,
+        ] {
+            assert!(read_json(text.as_bytes()).is_ok(), "{text}: no number of it is kept inexactly");
+        }
     }
 
     #[test]

@@ -16,6 +16,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// A data folder that may hold other things than the server's.
+fn private_folder() -> tempfile::TempDir {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+}
+
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// What signs in the place of an issuer.
@@ -86,7 +92,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// Keys of a folder of their own, with this text as the file of public keys.
 fn keys_with(text: &str, change: impl FnOnce(&mut JwtConfig)) -> Result<Keys, KeyError> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let path = folder.path().join("keys.pem");
     std::fs::write(&path, text).unwrap();
     let mut jwt = JwtConfig { public_key_file: path, ..JwtConfig::default() };
@@ -238,7 +244,7 @@ async fn a_token_without_a_name_is_tried_against_a_few_keys_only() {
 
 #[tokio::test]
 async fn a_reload_takes_the_new_keys_and_forgets_what_the_old_ones_vouched_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let (old, new) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
     let mut jwt = JwtConfig { secret: old.into(), ..JwtConfig::default() };
     let keys = Keys::from_config(&jwt, folder.path()).unwrap();
@@ -271,7 +277,7 @@ async fn a_reload_takes_the_new_keys_and_forgets_what_the_old_ones_vouched_for()
 
 #[tokio::test]
 async fn the_key_file_is_rotated_by_moving_it_away() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let (jwt, ada) = (JwtConfig::default(), UserId::new("ada").unwrap());
     let keys = Keys::from_config(&jwt, folder.path()).unwrap();
     let token = keys.sign(&ada, Duration::from_secs(60));

@@ -1,12 +1,13 @@
 //! An echo on the server's own handshake, socket and codec settings: what Autobahn's cases want to talk to.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wireproof_server::{
+    http::Timed,
     metrics::{Metrics, Names},
     sabotage::Bugs,
     tls::Stream,
@@ -20,6 +21,9 @@ use super::Answer;
 
 /// The largest of Autobahn's messages has 16 MiB.
 const LARGEST: usize = 16 << 20;
+
+/// How long the judge may take to read an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// Serves echoes until the test ends.
 pub async fn start(answer: Answer) -> SocketAddr {
@@ -35,8 +39,9 @@ pub async fn start(answer: Answer) -> SocketAddr {
                 let metrics = metrics.clone();
                 async move { Ok::<_, std::convert::Infallible>(respond(request, metrics, answer)) }
             });
-            let serving =
-                http1::Builder::new().serve_connection(TokioIo::new(Stream::Plain(stream)), service);
+            let stream = Stream::Plain(stream);
+            let serving = http1::Builder::new()
+                .serve_connection(TokioIo::new(Timed::new(stream, ANSWER_TIME)), service);
             // A case that breaks the connection off is none of the accept loop's business.
             tokio::spawn(serving.with_upgrades());
         }
