@@ -25,9 +25,10 @@ pub fn read_json(text: &[u8]) -> Result<Value, String> {
 /// Reads one JSON text, with a sentence on the first number in it that is not exact, if numbers of that kind are kept.
 pub(crate) fn parse_json(text: &[u8]) -> Result<(Value, Option<String>), String> {
     let inexact = look(text)?;
-    let value = serde_json::from_slice(text)
+    let value: Value = serde_json::from_slice(text)
         .map_err(|e| format!("Invalid JSON at line {}, column {}.", e.line(), e.column()))?;
-    Ok((value, inexact.filter(|_| keeps_fractions(&value))))
+    let inexact = inexact.filter(|_| keeps_fractions(&value));
+    Ok((value, inexact))
 }
 
 /// True when a field that is kept holds a number which is no whole one of 64 bits: only such a number can be inexact.

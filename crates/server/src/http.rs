@@ -35,7 +35,6 @@ mod threads;
 mod tickets;
 
 pub use accept::accept;
-pub use answers::Timed;
 pub use asyncapi::document as asyncapi_document;
 pub use numbers::told;
 pub use openapi::document as openapi_document;

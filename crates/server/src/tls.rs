@@ -25,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::within, config::TlsConfig};
 
+mod timed;
+
+pub use timed::Timed;
+
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -15,16 +15,12 @@ use tokio::{
 use tower::ServiceExt;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::{
-    HEADER_BYTES, HEADER_LINES,
-    answers::{Clock, Timed},
-    guard,
-};
+use super::{HEADER_BYTES, HEADER_LINES, answers::Clock, guard};
 use crate::{
     clock::Deadline,
     limits::counts::{Count, Place},
     sabotage::Bug,
-    tls::Stream,
+    tls::{Stream, Timed},
     ws::Context,
 };
 

@@ -21,10 +21,10 @@ use super::{Context, connection, opening::Opening, resume::Asked, socket::Socket
 use crate::{
     auth::token::{self, Shown},
     error::Refusal,
-    http::Timed,
     limits::{Address, counts::Place},
     metrics::Metrics,
     sabotage::{Bug, Bugs},
+    tls::Timed,
     traces::TraceParent,
 };
 

@@ -7,10 +7,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wireproof_server::{
-    http::Timed,
     metrics::{Metrics, Names},
     sabotage::Bugs,
-    tls::Stream,
+    tls::{Stream, Timed},
     ws::{
         socket::{Received, Socket, close_for},
         upgrade::{handshake_key, switching, upgraded},
