@@ -22,7 +22,7 @@ use crate::{
 /// Settings come from flags, then from WIREPROOF_* in the environment, then from the file.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes any free one, :8787 is this machine only, 0.0.0.0:8787 or [::]:8787 all addresses.
+    /// Where to listen; port 0 takes any free one, :8787 is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses.
     #[arg(long, value_name = "ADDR", value_parser = Read(listen_address))]
     listen: Option<SocketAddr>,
     /// Where the store and the key live; made when absent.

@@ -62,7 +62,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
         missed: None,
         also: BTreeSet::new(),
     };
-    let proof = prove(check, first).await?;
+    let proof = Box::pin(prove(check, first)).await?;
     if proof.sound.verdict == Verdict::NotDone {
         row.not_done = Some(proof.sound.what);
         return Ok(row);
@@ -70,7 +70,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
     row.take(first, proof);
     let beside = if check.pace.is_alone() { 1 } else { BESIDE };
     let mut proofs = stream::iter(first + 1..seeds.end)
-        .map(|seed| async move { (seed, prove(check, seed).await) })
+        .map(|seed| async move { (seed, Box::pin(prove(check, seed)).await) })
         .buffer_unordered(beside);
     while let Some((seed, proof)) = proofs.next().await {
         row.take(seed, proof?);
