@@ -70,9 +70,6 @@ pub struct Socket {
     /// Bytes that were counted against the user's limit, and those of them that it was not told of.
     counted: u64,
     due: u64,
-    /// Bytes that had come when the last message was handed out, and those of control frames since: what came besides is
-    /// of the next message.
-    begun: u64,
     /// True when a large message made a buffer grow.
     grown: bool,
     unflushed: bool,
@@ -99,7 +96,6 @@ impl Socket {
             accounted: 0,
             counted: 0,
             due: 0,
-            begun: 0,
             grown: false,
             unflushed: false,
             left: false,
@@ -151,10 +147,7 @@ impl Socket {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(message)) => message?,
             };
-            let bytes = self.account(message.len());
-            // A control frame may stand inside of a message, which goes on behind it.
-            self.begun =
-                if message.is_text() || message.is_binary() { self.read() } else { self.begun + bytes };
+            self.account(message.len());
             self.left |= message.is_close();
             return Poll::Ready(Some(Ok(match message {
                 Message::Text(_) => Received::Text(message),
@@ -172,7 +165,8 @@ impl Socket {
     /// are counted against no limit.
     fn is_without_end(&self) -> bool {
         let most = (self.hard_limit as u64).saturating_mul(2).saturating_add(FRAGMENT_BYTES);
-        self.hard_limit > 0 && self.read() - self.begun > most
+        let unfinished = self.ws.as_ref().map_or(0, |ws| ws.get_ref().frames.unfinished());
+        self.hard_limit > 0 && unfinished > most
     }
 
     /// Bytes that came since this was last asked: those of whole messages, and whatever else when it is more than a little.
@@ -193,23 +187,22 @@ impl Socket {
     /// Counts what came of an unfinished message, of empty fragments, and the heads of frames.
     fn count_unfinished(&mut self) {
         let read = self.read();
-        if read - self.counted > UNCOUNTED {
+        // A close with a number that may not be sent is handed out longer than it came.
+        if read.saturating_sub(self.counted) > UNCOUNTED {
             self.count_to(read);
         }
     }
 
-    /// Counts a message as one masked frame with the shortest header, and gives the bytes: a message in pieces took more.
-    fn account(&mut self, length: usize) -> u64 {
+    /// Counts a message as one masked frame with the shortest header: a message in pieces took more.
+    fn account(&mut self, length: usize) {
         let extended = match length {
             0..126 => 0,
             126..65_536 => 2,
             _ => 8,
         };
-        let bytes = 2 + extended + 4 + length as u64;
-        self.accounted += bytes;
+        self.accounted += 2 + extended + 4 + length as u64;
         self.count_to(self.accounted);
         self.grown |= length > READ_BUFFER;
-        bytes
     }
 
     /// Makes a codec with small buffers when a large message is over and nothing waits in either direction. The codec has

@@ -92,6 +92,59 @@ async fn what_the_standard_allows_works() {
     }
 }
 
+/// Bug: a text with a ping or pong behind it in one segment ended the connection: the bytes of the control frame counted
+/// twice, and what had come of the next message was less than nothing.
+#[tokio::test]
+async fn control_frames_may_come_in_one_segment_with_messages_in_any_order() {
+    let server = TestServer::start_with(|config| {
+        config.limits.message_bytes = 32 << 10;
+        config.limits.message_hard_bytes = 32 << 10;
+        config.limits.other_frames_per_minute = 0;
+        config.limits.messages_per_minute = 0;
+    })
+    .await;
+    let text = masked(FIN | TEXT, PING_FRAME.as_bytes());
+    let (begin, end) = PING_FRAME.as_bytes().split_at(9);
+    let (begin, end) = (masked(TEXT, begin), masked(FIN, end));
+    let padded = |length: usize| masked(FIN | TEXT, format!("{PING_FRAME:length$}").as_bytes());
+    let (ping, pong) = (masked(FIN | PING, b""), masked(FIN | PONG, b""));
+    let large_pong = masked(FIN | PONG, &[7; 125]);
+    let token = server.user("ada").token();
+    let hello = masked(FIN | TEXT, json!({ "type": "authenticate", "token": token }).to_string().as_bytes());
+    let (longest, long) = (padded(32 << 10), padded(3000));
+    let segments = [
+        ("a text and a ping", [&text[..], &ping].concat(), 1),
+        ("a text and a pong", [&text[..], &pong].concat(), 1),
+        ("a text and many pongs", [&text[..], &large_pong.repeat(50)].concat(), 1),
+        ("a ping, a text, a pong", [&ping[..], &text, &large_pong].concat(), 1),
+        ("texts and pings", [&text[..], &ping, &text, &text, &pong, &ping].concat(), 3),
+        ("fragments with controls between", [&begin[..], &ping, &end, &pong].concat(), 1),
+        ("a text, then a fragment and a ping", [&text[..], &begin, &ping, &large_pong].concat(), 1),
+        ("the rest of that, and a pong", [&end[..], &pong].concat(), 1),
+        ("the longest text and a ping", [&longest[..], &ping].concat(), 1),
+        ("a long text and a pong", [&long[..], &large_pong].concat(), 1),
+    ];
+    let mut wire = Wire::dial(server.address()).await;
+    wire.write(handshake("/ws", &[]).as_bytes()).await;
+    assert_eq!(wire.head().await.status, 101);
+    wire.write(&[hello.as_slice(), &pong, &large_pong].concat()).await;
+    wire.text_of_type("connection_established").await;
+    for (name, bytes, answers) in segments {
+        wire.write(&bytes).await;
+        for answer in 0..answers {
+            let frame = wire.frame_but(&[PING, PONG]).await;
+            let text = frame.unwrap_or_else(|| panic!("{name}: the connection ended")).text();
+            assert!(text.contains(r#""pong""#), "{name}, answer {answer}: {text}");
+        }
+    }
+    // In a segment of its own: nothing of what came before counts as a part of it.
+    wire.write(&text).await;
+    assert_eq!(wire.text_of_type("pong").await["id"], "p");
+    // A close whose number may not be sent is told longer than it came.
+    wire.write(&[text.as_slice(), &pong, &masked(FIN | CLOSE, &999u16.to_be_bytes())].concat()).await;
+    assert_eq!(wire.close_code().await, Some(1002));
+}
+
 /// A frame over the hard limit is closed with 1009, and the close arrives although the client is still sending.
 #[tokio::test]
 async fn a_message_over_the_hard_limit_is_closed_with_1009_and_the_close_arrives() {

@@ -109,6 +109,16 @@ impl Wire {
         Some(frame)
     }
 
+    /// The next frame that is none of these kinds.
+    pub async fn frame_but(&mut self, opcodes: &[u8]) -> Option<RawFrame> {
+        loop {
+            match self.frame().await {
+                Some(frame) if opcodes.contains(&frame.opcode) => {}
+                frame => return frame,
+            }
+        }
+    }
+
     /// Reads until a close frame and gives its code; nothing when the connection ended without one.
     pub async fn close_code(&mut self) -> Option<u16> {
         while let Some(frame) = self.frame().await {
