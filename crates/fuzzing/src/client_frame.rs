@@ -42,7 +42,9 @@ fn accepted(text: &str, value: Value, request: &Request) {
 fn refused(text: &str, value: Option<Value>, error: &FrameError) {
     let body = &error.body;
     let unreadable = read_json(text.as_bytes()).is_err();
-    assert_eq!(body.error_code == ErrorCode::InvalidJson, unreadable, "{body:?} for {text:?}");
+    let is_invalid_json = body.error_code == ErrorCode::InvalidJson;
+    assert!(unreadable || !is_invalid_json, "{body:?} for {text:?}");
+    assert!(is_invalid_json || value.is_some(), "{body:?} for {text:?}");
     // 64 characters of an unknown type are repeated, ten letters each where they must be escaped.
     assert!(body.message.len() < 700 && body.message == body.error && !body.retryable, "{body:?}");
     assert!(serde_json::to_string(body).unwrap().len() < 2000, "{body:?}");

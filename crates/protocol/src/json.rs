@@ -1,10 +1,10 @@
 //! The reading of JSON that others wrote: what cannot be kept exactly as it was said is refused, and so is what is nested
 //! so deep that a reader could not follow.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::ids::RequestId;
 
@@ -22,28 +22,21 @@ pub fn read_json(text: &[u8]) -> Result<Value, String> {
     inexact.map_or(Ok(value), Err)
 }
 
-/// Reads one JSON text, with a sentence on the first number in it that is not exact, if numbers of that kind are kept.
+/// Reads one JSON text, with a sentence on the first number in it that would be kept and is not exact.
 pub(crate) fn parse_json(text: &[u8]) -> Result<(Value, Option<String>), String> {
-    let inexact = look(text)?;
-    let value: Value = serde_json::from_slice(text)
+    check_depth(text)?;
+    let value = serde_json::from_slice(text)
         .map_err(|e| format!("Invalid JSON at line {}, column {}.", e.line(), e.column()))?;
-    let inexact = inexact.filter(|_| keeps_fractions(&value));
-    Ok((value, inexact))
+    Ok((value, inexact_in(text, text)))
 }
 
-/// True when a field that is kept holds a number which is no whole one of 64 bits: only such a number can be inexact.
-fn keeps_fractions(value: &Value) -> bool {
-    let kept = |fields: &Value| KEPT.iter().any(|name| fields.get(name).is_some_and(has_fraction));
-    kept(value) || value.get("payload").is_some_and(kept)
-}
-
-fn has_fraction(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(list) => list.iter().any(has_fraction),
-        Value::Object(fields) => fields.values().any(has_fraction),
-        _ => false,
-    }
+/// A sentence on the first inexact number in the kept fields of an object, which is a part of the text.
+fn inexact_in(text: &[u8], object: &[u8]) -> Option<String> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(object).ok()?;
+    let field = |name: &str| fields.get(name).map(|field| field.get().as_bytes());
+    let kept = KEPT.into_iter().filter_map(field).find_map(|part| inexact(text, part));
+    let nested = |payload| if object.len() == text.len() { inexact_in(text, payload) } else { None };
+    kept.or_else(|| field("payload").and_then(nested))
 }
 
 /// How deep a value is nested: 0 for what is neither object nor list.
@@ -110,9 +103,9 @@ impl<'de> DeserializeSeed<'de> for Finder<'_> {
     }
 }
 
-/// Looks a text over for its depth, and for a number that is not kept exactly; whether it is JSON is for the parser to say.
-fn look(text: &[u8]) -> Result<Option<String>, String> {
-    let (mut at, mut depth, mut inexact) = (0, 0_usize, None);
+/// Refuses a text that is nested too deep; whether it is JSON is for the parser to say.
+fn check_depth(text: &[u8]) -> Result<(), String> {
+    let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => at = end_of_text(text, at),
@@ -123,14 +116,27 @@ fn look(text: &[u8]) -> Result<Option<String>, String> {
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// A sentence on the first number in a part of a text that is not kept exactly.
+fn inexact(text: &[u8], part: &[u8]) -> Option<String> {
+    let mut at = 0;
+    while let Some(byte) = part.get(at) {
+        match byte {
+            b'"' => at = end_of_text(part, at),
             b'-' | b'0'..=b'9' => {
                 let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-                let end = text[at..].iter().position(|byte| !is_part(byte)).map_or(text.len(), |n| at + n);
-                if inexact.is_none() && !is_exact(&text[at..end]) {
-                    let before = &text[..at];
+                let end = part[at..].iter().position(|byte| !is_part(byte)).map_or(part.len(), |n| at + n);
+                if !is_exact(&part[at..end]) {
+                    let before = &text[..part.as_ptr().addr() - text.as_ptr().addr() + at];
                     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
                     let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
-                    inexact = Some(format!(
+                    return Some(format!(
                         "The number at line {line}, column {column} has more digits than can be kept; send it as text."
                     ));
                 }
@@ -141,7 +147,7 @@ fn look(text: &[u8]) -> Result<Option<String>, String> {
         }
         at += 1;
     }
-    Ok(inexact)
+    None
 }
 
 /// Where the text that begins at a quote ends: at its closing quote, or with everything.
@@ -231,7 +237,7 @@ mod tests {
         }
         for text in [
             r#"{"metadata":"18446744073709551616 and \" 1e400"}"#,
-            r#"{"unknown":18446744073709551616,"metadata":{"n":1}}"#,
+            r#"{"unknown":18446744073709551616,"metadata":{"n":1.5}}"#,
         ] {
             assert!(read_json(text.as_bytes()).is_ok(), "{text}: no number of it is kept inexactly");
         }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
+use wireproof_protocol::ThreadId;
 
 use crate::auth::table::{self, Need};
 
@@ -71,7 +72,10 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
     let mut parameters = Vec::new();
     if let Some((_, name)) = route.path.split_once('{') {
         let name = name.split('}').next().unwrap_or_default();
-        let schema = json!({ "type": "string", "minLength": 1 });
+        let schema = match route.path.starts_with("/api/threads/") {
+            true => thread_name(),
+            false => json!({ "type": "string", "minLength": 1 }),
+        };
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     for (name, description, schema) in route.query {
@@ -87,6 +91,15 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
             json!({ "required": body.required, "content": { "application/json": { "schema": schema } } });
     }
     operation
+}
+
+/// What the name of a thread must be.
+fn thread_name() -> Value {
+    let mut schema = json!(schemars::schema_for!(ThreadId));
+    if let Some(fields) = schema.as_object_mut() {
+        fields.retain(|name, _| ["type", "minLength", "maxLength", "pattern"].contains(&name.as_str()));
+    }
+    schema
 }
 
 /// The answers of the route's own, and the refusals that follow from what it is.
