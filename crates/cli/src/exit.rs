@@ -86,6 +86,9 @@ fn tell(error: &Error) -> String {
 
 const ASK_FOR_TOKEN: &str =
     "get a token with `wireproof token --user ID --data-dir DIR` (the server's own folder)";
+/// What to do about a server that does not answer to the host's name in its address.
+pub(crate) const ASK_BY_NAME: &str =
+    "ask it by its address or a name that it has, or add this name to its setting http.hosts";
 const CORRECT_IT: &str =
     "correct it or leave it out; flags win over WIREPROOF_*, and that over the file of --config";
 const IS_IT_WIREPROOF: &str = "check the address: what answers there speaks another protocol";
@@ -117,12 +120,14 @@ fn judge(error: &Error) -> (u8, Option<&'static str>) {
             return match open {
                 OpenError::Url { .. } => (2, None),
                 OpenError::Token { .. } => (2, Some(ASK_FOR_TOKEN)),
+                refused if refused.is_of_host() => (4, Some(ASK_BY_NAME)),
                 refused if refused.is_refusal() => (4, Some(ASK_FOR_TOKEN)),
                 OpenError::Refused { status: 404, .. } => (3, Some("the socket is at /ws")),
                 _ => (3, Some(IS_IT_RUNNING)),
             };
         }
         match cause.downcast_ref::<ClientError>() {
+            Some(ClientError::Over { why: GiveUp::Refused(421), .. }) => return (4, Some(ASK_BY_NAME)),
             Some(ClientError::Over { why: GiveUp::Told(1008) | GiveUp::Refused(_), .. }) => {
                 return (4, Some(ASK_FOR_TOKEN));
             }

@@ -100,7 +100,9 @@ impl Running {
         match why {
             Some(why) if status.is_server_error() => Err(anyhow!("{asked}: {status}: {why}")),
             Some(why) => Err(Stop::Refused(why.to_owned()).into()),
-            None if matches!(status.as_u16(), 401 | 403) => Err(Stop::Refused(format!("{status}")).into()),
+            None if matches!(status.as_u16(), 401 | 403 | 421) => {
+                Err(Stop::Refused(format!("{status}")).into())
+            }
             None => Err(self.unreachable(&format!("it answers {asked} with {status} and no reason"))),
         }
     }

@@ -72,13 +72,19 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// True when the server was reached and said no to this client: its credentials, origin or request.
+    /// True when the server was reached and said no to this client: its credentials, origin or request, or the name by
+    /// which it was asked.
     pub fn is_refusal(&self) -> bool {
         match self {
-            OpenError::Refused { status, .. } => matches!(status, 401 | 403),
+            OpenError::Refused { status, .. } => matches!(status, 401 | 403 | 421),
             OpenError::Ended { ended, .. } => ended.code == Some(1008),
             _ => false,
         }
+    }
+
+    /// True when the server does not answer to the name of the host in the address.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, OpenError::Refused { status: 421, .. })
     }
 }
 

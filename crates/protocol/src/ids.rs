@@ -166,4 +166,10 @@ impl ThreadId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string().into())
     }
+
+    /// The name as the server writes UUIDs, if it is one in another spelling: in capitals, in braces, without hyphens.
+    pub fn canonical(&self) -> Option<Self> {
+        let written = Uuid::parse_str(&self.0).ok()?.to_string();
+        (*written != *self.0).then(|| Self(written.into()))
+    }
 }

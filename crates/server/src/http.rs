@@ -27,12 +27,12 @@ mod numbers;
 mod openapi;
 mod operator;
 mod pace;
-mod refused_origins;
 mod restart;
 mod runs;
 mod status;
 mod threads;
 mod tickets;
+mod told_once;
 
 pub use accept::accept;
 pub use asyncapi::document as asyncapi_document;
@@ -82,7 +82,7 @@ pub fn router(context: Arc<ws::Context>) -> Router {
         .layer(from_fn_with_state(context.clone(), guard::permission))
         .layer(from_fn_with_state((context.clone(), Arc::default()), guard::origin))
         .layer(axum::middleware::map_request(pace::unpacked))
-        .layer(from_fn_with_state(context.clone(), guard::host))
+        .layer(from_fn_with_state((context.clone(), Arc::default()), guard::host))
         .layer(axum::middleware::map_request(bounded_head))
         .with_state(context)
 }

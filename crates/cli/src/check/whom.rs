@@ -11,7 +11,7 @@ use wireproof_testkit::{
 };
 
 use super::Check;
-use crate::exit::Stop;
+use crate::exit::{ASK_BY_NAME, Stop};
 
 /// A server that is judged.
 pub(super) enum Whom {
@@ -59,6 +59,7 @@ impl Whom {
     pub(super) async fn reach(&self, judge: &Judge) -> anyhow::Result<()> {
         let reached = judge.reach(self.target()).await;
         Ok(reached.map_err(|error| match error {
+            TargetError::Misaddressed(why) => Stop::Refused(format!("{why} Next: {ASK_BY_NAME}")),
             TargetError::Refused(why) => Stop::Refused(format!("{why}. {ADMIT}")),
             TargetError::Unreachable(why) if why.contains("certificate") => {
                 Stop::Unreachable(format!("{why}. {TRUST}. {FIND}"))

@@ -45,6 +45,14 @@ pub(super) fn examine(config: &Config, file: Option<&Path>, findings: &mut Findi
             "set tls.cert_file and tls.key_file, or put a proxy before it and name it in http.trusted_proxies",
         );
     }
+    if public && config.http.hosts.is_empty() {
+        findings.warning(
+            "http.no_hosts",
+            format!("listen = {}, and http.hosts names no host", config.listen),
+            "the server answers to its addresses and to localhost alone: who asks for it by a name gets 421",
+            "name the server in http.hosts, such as [\"chat.example.com\"]",
+        );
+    }
     if let Some((file, mode)) = file.and_then(|file| open_to_others(file).map(|mode| (file, mode)))
         && !config.jwt.secret.is_empty()
         && mode & 0o044 != 0

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use crate::process::{Server, finish, run, token, wireproof};
 
 /// Addresses that are none, with a word of the reason; PORT is that of a listener which must not be reached.
-const WRONG: [(&str, &str); 9] = [
+const WRONG: [(&str, &str); 10] = [
     ("127.0.0.1:99999", "99999"),
     ("127.0.0.1:0", "from 1 to 65535"),
     ("127.0.0.1:", "port is missing"),
@@ -17,6 +17,8 @@ const WRONG: [(&str, &str); 9] = [
     ("127.0.0.1 :PORT", "a space"),
     ("ada:hunter2@127.0.0.1:PORT", "credentials"),
     ("::1:PORT", "brackets"),
+    // Bug: it passed, no lookup found it, and the command ended with 3.
+    ("[::1%25lo]:PORT", "zone"),
     (":PORT", "no host"),
 ];
 

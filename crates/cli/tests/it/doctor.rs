@@ -220,12 +220,20 @@ const PLANTS: &[(&str, &str, bool, Plant)] = &[
     ("auth.insecure", "leave --insecure-no-auth out", true, |place| {
         place.flags.push("--insecure-no-auth");
         place.environment.push(("WIREPROOF_LISTEN", "0.0.0.0:0".to_owned()));
+        place.add("[http]\nhosts = [\"chat.example.com\"]\n");
+        let pair = place.certificate(|_| {})?;
+        place.tls(pair);
+        Ok(())
+    }),
+    ("http.no_hosts", "name the server", false, |place| {
+        place.environment.push(("WIREPROOF_LISTEN", "0.0.0.0:0".to_owned()));
         let pair = place.certificate(|_| {})?;
         place.tls(pair);
         Ok(())
     }),
     ("tls.absent", "tls.cert_file", false, |place| {
         place.environment.push(("WIREPROOF_LISTEN", "0.0.0.0:0".to_owned()));
+        place.add("[http]\nhosts = [\"chat.example.com\"]\n");
         Ok(())
     }),
 ];

@@ -12,6 +12,7 @@ mod compact;
 mod doctor;
 mod foreign_servers;
 mod history;
+mod hosts;
 mod http;
 mod keys;
 mod kill;

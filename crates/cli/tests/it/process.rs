@@ -155,6 +155,11 @@ impl Server {
     }
 
     /// `kill`: asks it to end.
+    /// The log, where the command that started the server has a pipe for it.
+    pub(crate) fn take_stderr(&mut self) -> Option<tokio::process::ChildStderr> {
+        self.child.stderr.take()
+    }
+
     pub(crate) fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }

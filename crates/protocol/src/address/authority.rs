@@ -93,8 +93,13 @@ fn ipv6(text: &str) -> Result<String, String> {
     let address: Ipv6Addr =
         address.parse().map_err(|_| "between the brackets there is no IPv6 address".to_owned())?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    // The zone says on which link an address lies that every link has; others are not looked up with one.
+    let needs_zone = address.is_unicast_link_local() || address.segments()[0] == 0xff02;
     match (text.contains('%'), zone) {
         (false, _) => Ok(address.to_string()),
+        (true, _) if !needs_zone => {
+            Err(format!("{address} is not the address of one link (fe80::…), and so has no zone after %"))
+        }
         (true, zone) if !zone.is_empty() && zone.bytes().all(plain) => Ok(format!("{address}%{zone}")),
         (true, _) => Err("the zone after % is no name of an interface".to_owned()),
     }

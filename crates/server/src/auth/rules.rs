@@ -18,8 +18,31 @@ use crate::{
 type Claims = Map<String, Value>;
 
 /// The claims that say what a token is for, in small letters and without `_` and `-`.
-const PURPOSES: [&str; 8] =
-    ["type", "typ", "tokentype", "tokentyp", "tokenuse", "tokenkind", "purpose", "tokenpurpose"];
+const PURPOSES: [&str; 15] = [
+    "type",
+    "typ",
+    "use",
+    "kind",
+    "class",
+    "token",
+    "refresh",
+    "purpose",
+    "tokentype",
+    "tokentyp",
+    "tokenuse",
+    "tokenkind",
+    "tokenclass",
+    "tokenpurpose",
+    "tokenfor",
+];
+/// The claims that say what was granted, spelt so: a token for a refresh grants a refresh alone.
+const GRANTS: [&str; 6] = ["scope", "scopes", "scp", "grant", "grants", "granttype"];
+/// What a token for a refresh grants, spelt so.
+const REFRESH: [&str; 5] = ["refresh", "refreshtoken", "tokenrefresh", "offline", "offlineaccess"];
+/// What OpenID Connect puts into a token that tells a client who logged in. Some issuers put a `nonce` into all tokens.
+const OF_ID_TOKENS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+/// What says that such a token is for access all the same, besides the claims of its purpose.
+const OF_ACCESS_TOKENS: [&str; 3] = ["scope", "scp", "client_id"];
 
 /// What is asked of claims, by the settings.
 pub struct Rules {
@@ -192,13 +215,18 @@ impl Rules {
     /// True unless a claim says that the token is for something else than access, such as a refresh.
     fn are_for_access(&self, claims: &Claims) -> bool {
         let is_access = |word: &str| self.access_types.iter().any(|known| known.eq_ignore_ascii_case(word));
-        let mut said = claims.iter().filter(|(name, _)| is_purpose(name));
-        let access = said.all(|(_, value)| {
-            texts(Some(value))
-                .is_some_and(|words| !words.is_empty() && words.iter().all(|word| is_access(word)))
+        let mut purposes = claims.iter().filter(|(name, _)| is_purpose(name)).peekable();
+        let says_access = purposes.peek().is_some();
+        let access = purposes.all(|(name, value)| {
+            let words = texts(Some(value)).filter(|words| !words.is_empty());
+            words.is_some_and(|words| words.iter().all(|word| is_access(word)))
+                || is_no_refresh(&plain(name), value)
         });
+        let refreshes = claims.iter().any(|(name, value)| grants_a_refresh_alone(&plain(name), value));
+        let has = |names: &[&str]| names.iter().any(|name| claims.contains_key(*name));
+        let identifies = has(&OF_ID_TOKENS) && !says_access && !has(&OF_ACCESS_TOKENS);
         // A security event token (RFC 8417), such as the one that tells of a logout.
-        access && !claims.contains_key("events")
+        access && !refreshes && !identifies && !claims.contains_key("events")
     }
 
     /// Bugs: who names nobody is somebody all the same.
@@ -272,9 +300,25 @@ fn texts(value: Option<&Value>) -> Option<Vec<&str>> {
 
 /// True for the name of a claim that says what a token is for, in any of its spellings.
 fn is_purpose(name: &str) -> bool {
-    let plain = |sign: &char| !matches!(sign, '_' | '-');
-    let name: String = name.chars().filter(plain).map(|sign| sign.to_ascii_lowercase()).collect();
-    PURPOSES.contains(&name.as_str())
+    PURPOSES.contains(&plain(name).as_str())
+}
+
+/// True for a flag that says that the token is none for a refresh.
+fn is_no_refresh(name: &str, value: &Value) -> bool {
+    name == "refresh" && *value == Value::Bool(false)
+}
+
+/// True for a claim by which the token grants a refresh and nothing else.
+fn grants_a_refresh_alone(name: &str, value: &Value) -> bool {
+    let words: Vec<&str> = words(value).into_iter().flat_map(str::split_whitespace).collect();
+    GRANTS.contains(&name)
+        && !words.is_empty()
+        && words.iter().all(|word| REFRESH.contains(&plain(word).as_str()))
+}
+
+/// In small letters and without `_` and `-`.
+fn plain(name: &str) -> String {
+    name.chars().filter(|sign| !matches!(sign, '_' | '-')).map(|sign| sign.to_ascii_lowercase()).collect()
 }
 
 /// The permissions of these names, each of which must be one.

@@ -11,7 +11,7 @@ use axum::{
 use tracing::Instrument;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::refused_origins::RefusedOrigins;
+use super::told_once::ToldOnce;
 use crate::{
     auth::{AuthError, Principal, table, table::Need, token},
     config::{
@@ -43,7 +43,11 @@ pub struct Operator(pub Principal);
 pub struct ForwardedHosts(pub Vec<String>);
 
 /// Refuses what is addressed to somebody else: to no host, to two, or to a name that is not ours.
-pub async fn host(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+pub async fn host(
+    State((context, refused)): State<(Arc<Context>, Arc<ToldOnce>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if context.auth.insecure_no_auth && !is_addressed_to_loopback(request.headers()) {
         let sentence =
             "Without authentication the server answers only requests to localhost or a loopback address.";
@@ -62,7 +66,11 @@ pub async fn host(State(context): State<Arc<Context>>, request: Request, next: N
             ErrorBody::new(ErrorCode::InvalidFrame, "The request must have exactly one valid Host header."),
         ),
         Err(Misaddressed::Foreign(host)) => {
-            tracing::debug!(?host, "a request is addressed to a name that is not in http.hosts");
+            refused.tell(
+                host.as_bytes(),
+                "a request to a name of this server that it was not given",
+                "http.hosts",
+            );
             let sentence =
                 "This server does not answer to that host name. Its operator can add it to http.hosts.";
             (StatusCode::MISDIRECTED_REQUEST, ErrorBody::new(ErrorCode::Forbidden, sentence))
@@ -77,7 +85,7 @@ pub async fn host(State(context): State<Arc<Context>>, request: Request, next: N
 
 /// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
 pub async fn origin(
-    State((context, refused)): State<(Arc<Context>, Arc<RefusedOrigins>)>,
+    State((context, refused)): State<(Arc<Context>, Arc<ToldOnce>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -90,7 +98,9 @@ pub async fn origin(
             if matches!(request.uri().path(), "/ws" | "/websocket") {
                 context.metrics.handshake("origin");
             }
-            refused.tell(request.headers());
+            if let Some(origin) = request.headers().get(header::ORIGIN) {
+                refused.tell(origin.as_bytes(), "a web page of this origin", "http.allowed_origins");
+            }
             return foreign("This web page may not speak to the server.");
         }
         From::Listed(origin) => origin,

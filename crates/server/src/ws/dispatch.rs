@@ -92,6 +92,10 @@ async fn try_carry_out(
         ClientFrame::GetThreadHistory { thread_id, limit, offset } => {
             let thread_id = self::thread_id(&thread_id)?;
             let page = context.threads.messages(user_id, &thread_id, limit, offset).await?;
+            let thread_id = match thread_id.canonical() {
+                Some(_) => context.threads.get(user_id, &thread_id).await?.thread_id,
+                None => thread_id,
+            };
             let (messages, total, limit, offset) = (page.messages, page.total, page.limit, page.offset);
             Ok(Outcome::Say(ControlBody::ThreadHistory { thread_id, messages, total, limit, offset }))
         }

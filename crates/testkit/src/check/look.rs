@@ -64,6 +64,7 @@ async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetEr
     let connect = target.connect(target.url(), visitor.token.as_deref(), auth.place);
     let session = match trial.open(connect, &visitor.user).await {
         Ok(session) => session,
+        Err(error) if error.is_of_host() => return Err(TargetError::Misaddressed(error.to_string())),
         Err(error) if error.is_refusal() => return Err(TargetError::Refused(format!("{error} ({AUTH})"))),
         Err(error @ OpenError::Refused { .. }) => {
             let path = target.path();

@@ -69,6 +69,9 @@ pub enum TargetError {
     /// Nobody answers, or something else does.
     #[error("{0}")]
     Unreachable(String),
+    /// The server was reached and does not answer to the name of the host in the address.
+    #[error("{0}")]
+    Misaddressed(String),
     /// The server was reached and says no to the credentials.
     #[error("{0}")]
     Refused(String),

@@ -105,6 +105,67 @@ async fn the_first_use_of_a_name_makes_the_thread_and_echoes_the_name() {
     ada.assert_exactly_once();
 }
 
+/// Bug: a client of the first version may spell the UUID of a thread in capitals; after an upgrade its reads were refused,
+/// and its messages went into a second thread.
+#[tokio::test]
+async fn a_uuid_in_another_spelling_names_the_thread_unless_a_thread_has_it_for_a_name() {
+    let server = unbounded().await;
+    let user = server.user("ada");
+    let (ada, eve) = (user.connect().await, server.user("eve").connect().await);
+    let run = ada.chat("What is 2+3?").await;
+    ada.expect_run_completed(run.run_id).await;
+    let name = run.thread_id.as_str();
+    let spellings = [
+        name.to_uppercase(),
+        format!("{{{name}}}"),
+        name.replace('-', ""),
+        format!("urn:uuid:{}", name.to_uppercase()),
+    ];
+    for spelt in &spellings {
+        for kind in ["switch_thread", "get_thread_history"] {
+            let shown = ada.ask(json!({ "type": kind, "thread_id": spelt })).await;
+            assert_eq!(shown.text_of("thread_id"), name, "{kind} {spelt}");
+            assert!(shown["messages"].as_array().unwrap().iter().all(|message| message["thread_id"] == name));
+        }
+        for kind in FRAMES {
+            let reply = ada.ask(naming(kind, spelt)).await;
+            assert_eq!(reply.text_of("thread_id"), name, "{kind} {spelt}: {}", reply.text);
+            if kind != "create_thread" {
+                ada.expect_run_completed(reply.text_of("run_id").parse().unwrap()).await;
+            }
+        }
+        let renamed = json!({ "type": "rename_thread", "thread_id": spelt, "title": spelt });
+        assert_eq!(ada.ask(renamed).await.text_of("thread_id"), name);
+        let path = format!("/api/threads/{}", encoded(spelt));
+        let page = user.get(&format!("{path}/messages?offset=0")).await;
+        assert_eq!((page.status, &page.json["messages"][0]["thread_id"]), (200, &json!(name)), "{path}");
+        let sent = user.post(&format!("{path}/messages"), json!({ "content": "What is 1+1?" })).await;
+        assert_eq!((sent.status, &sent.json["thread_id"]), (202, &json!(name)), "{path}");
+        let run = sent.json["run_id"].as_str().unwrap();
+        ada.expect_run_completed(run.parse().unwrap()).await;
+        let foreign = eve.ask(json!({ "type": "switch_thread", "thread_id": spelt })).await;
+        assert_eq!(foreign["error_code"], "not_found");
+    }
+    assert_eq!(names(&user).await, [name]);
+    assert!(ada.events().iter().all(|event| event.thread_id == run.thread_id));
+    let gone = ada.ask(json!({ "type": "delete_thread", "thread_id": spellings[0] })).await;
+    assert_eq!((gone.kind(), gone.text_of("thread_id")), ("ack", name));
+    ada.expect(event("thread_deleted").field("thread_id", name)).await;
+
+    // Now nobody has the name, so the spelling is one; and a name that a thread has exactly wins.
+    let made = ada.ask(naming("create_thread", &spellings[0])).await;
+    assert_eq!(made.text_of("thread_id"), spellings[0]);
+    let other = ada.ask(naming("create_thread", name)).await;
+    assert_eq!(other.text_of("thread_id"), name);
+    for exact in [&spellings[0], name] {
+        let shown = ada.ask(json!({ "type": "switch_thread", "thread_id": exact })).await;
+        assert_eq!(shown.text_of("thread_id"), exact);
+    }
+    let shown = ada.ask(json!({ "type": "switch_thread", "thread_id": spellings[1] })).await;
+    assert_eq!(shown.text_of("thread_id"), name);
+    ada.assert_exactly_once();
+}
+
 /// Bug over HTTP: a thread could not be made under a name, nor by a message into it.
 #[tokio::test]
 async fn http_makes_threads_under_their_names_too() {

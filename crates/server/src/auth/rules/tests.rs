@@ -123,10 +123,50 @@ fn only_a_token_for_access_opens_anything() {
         }
     }
     assert!(read(&rules(|_| {}), with(json!({ "events": {} })), false).is_err());
-    assert!(read(&rules(|_| {}), with(json!({ "types": "refresh", "kind": "x" })), false).is_ok());
+    assert!(read(&rules(|_| {}), with(json!({ "types": "refresh", "kinds": "x" })), false).is_ok());
     let users = rules(|jwt| jwt.access_types = vec!["user".into()]);
     assert!(read(&users, with(json!({ "type": "user" })), false).is_ok());
     assert!(read(&users, with(json!({ "type": "access" })), false).is_err());
+}
+
+/// Bug: a token for a refresh that said so under another name, by a flag or by its scope, and an ID token opened a socket.
+#[test]
+fn no_token_for_a_refresh_or_for_a_login_opens_anything() {
+    let opens = |changes: Value| read(&rules(|_| {}), with(changes), false).is_ok();
+    for claim in ["use", "kind", "class", "token", "tokenClass", "token-for", "refresh", "Use"] {
+        assert!(!opens(json!({ claim: "refresh" })) && opens(json!({ claim: "access" })), "{claim}");
+    }
+    for bad in [
+        json!({ "refresh": true }),
+        json!({ "refresh": "true" }),
+        json!({ "kind": false }),
+        json!({ "grant": "refresh_token" }),
+        json!({ "grant_type": "refresh-token" }),
+        json!({ "scope": "refresh" }),
+        json!({ "scope": "offline_access refresh" }),
+        json!({ "scp": ["refresh"] }),
+        json!({ "Scopes": ["offline_access"] }),
+        json!({ "nonce": "n" }),
+        json!({ "at_hash": "h" }),
+        json!({ "nonce": "n", "at_hash": "h" }),
+        json!({ "c_hash": "h" }),
+        json!({ "at_hash": "h", "scope": "refresh" }),
+    ] {
+        assert!(!opens(bad.clone()), "{bad}");
+    }
+    for good in [
+        json!({ "refresh": false }),
+        json!({ "grant": "password" }),
+        json!({ "grant_type": "client_credentials" }),
+        json!({ "scope": "" }),
+        json!({ "scope": "openid offline_access" }),
+        json!({ "scp": ["chat", "refresh"] }),
+        json!({ "nonce": "n", "typ": "Bearer" }),
+        json!({ "nonce": "n", "scope": "openid" }),
+        json!({ "at_hash": "h", "client_id": "web" }),
+    ] {
+        assert!(opens(good.clone()), "{good}");
+    }
 }
 
 /// What was verified once is asked for its time again each time.

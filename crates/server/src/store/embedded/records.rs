@@ -154,12 +154,22 @@ pub fn insert_message(
     quota::add(tx, owner, change)
 }
 
-/// The number of a user's thread, if it is there.
-pub fn thread_number(connection: &Connection, user: i64, thread_id: &ThreadId) -> Result<Option<i64>> {
-    Ok(connection
-        .prepare_cached("SELECT thread FROM threads WHERE thread_id = ?1 AND user = ?2")?
-        .query_row((thread_id.as_str(), user), |row| row.get(0))
-        .optional()?)
+/// The number and the name of a user's thread, if it is there. Clients of the time when names were UUIDs alone may spell one
+/// in another way: where no thread has a name exactly, one of the UUID that it spells is meant.
+pub fn find_thread(
+    connection: &Connection,
+    user: i64,
+    thread_id: &ThreadId,
+) -> Result<Option<(i64, ThreadId)>> {
+    let mut named =
+        connection.prepare_cached("SELECT thread FROM threads WHERE thread_id = ?1 AND user = ?2")?;
+    let spelt = [Some(thread_id.clone()), thread_id.canonical()];
+    for name in spelt.into_iter().flatten() {
+        if let Some(number) = named.query_row((name.as_str(), user), |row| row.get(0)).optional()? {
+            return Ok(Some((number, name)));
+        }
+    }
+    Ok(None)
 }
 
 /// Who a thread is read as: the user who asks.
@@ -193,10 +203,9 @@ pub fn change_thread(
     let (thread, event) = match change {
         ThreadChange::Create { thread_id, title, metadata } => {
             let thread_id = thread_id.clone().unwrap_or_else(ThreadId::generate);
-            let there = thread_number(tx.connection, entry.number, &thread_id)?.is_some();
-            let event = match there {
-                true => None,
-                false => {
+            let event = match find_thread(tx.connection, entry.number, &thread_id)? {
+                Some(_) => None,
+                None => {
                     quota::check(tx, entry.number, Change::thread(&json(metadata)?))?;
                     Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1)
                 }
@@ -220,14 +229,16 @@ pub fn change_thread(
             quota::add(tx, entry.number, change)?;
             let body =
                 EventBody::ThreadUpdated { title: thread.title.clone(), metadata: thread.metadata.clone() };
-            (thread, Some(event(user_id, thread_id, now, body)))
+            let event = event(user_id, &thread.thread_id, now, body);
+            (thread, Some(event))
         }
         ThreadChange::Delete { thread_id } => {
             let (number, thread) = read_thread(tx.connection, entry.number, thread_id)?;
             delete_thread(tx, entry.number, number)?;
             let body =
                 EventBody::ThreadDeleted { title: thread.title.clone(), metadata: thread.metadata.clone() };
-            (thread, Some(event(user_id, thread_id, now, body)))
+            let event = event(user_id, &thread.thread_id, now, body);
+            (thread, Some(event))
         }
     };
     let changed = event.is_some();
@@ -279,8 +290,9 @@ fn thread_row(row: &Row<'_>) -> rusqlite::Result<(i64, Thread)> {
 }
 
 fn read_thread(connection: &Connection, user: i64, thread_id: &ThreadId) -> Result<(i64, Thread)> {
-    let sql = format!("SELECT {THREAD_COLUMNS} FROM threads WHERE thread_id = ?1 AND user = ?2");
-    Ok(connection.prepare_cached(&sql)?.query_row((thread_id.as_str(), user), thread_row)?)
+    let (number, _) = find_thread(connection, user, thread_id)?.ok_or(StoreError::NotFound)?;
+    let sql = format!("SELECT {THREAD_COLUMNS} FROM threads WHERE thread = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([number], thread_row)?)
 }
 
 pub fn known_user(connection: &Connection, user_id: &UserId) -> Result<i64> {
@@ -343,7 +355,9 @@ pub fn messages(
          WHERE position BETWEEN ?1 AND ?2 ORDER BY position LIMIT ?3",
     )?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    for message in statement.query_map((start, end, limit as i64), |row| message_row(row, thread_id))? {
+    for message in
+        statement.query_map((start, end, limit as i64), |row| message_row(row, &thread.thread_id))?
+    {
         let message = message?;
         bytes += message.content.len();
         if bytes > PAGE_TEXT && !messages.is_empty() {

@@ -8,8 +8,8 @@ use super::{
     log,
     quota::{self, Change},
     records::{
-        Result, answered, event, insert_message, json, known_user, new_thread, remember, thread_name,
-        thread_number,
+        Result, answered, event, find_thread, insert_message, json, known_user, new_thread, remember,
+        thread_name,
     },
     writer::Tx,
 };
@@ -27,18 +27,18 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     let mut events = Vec::with_capacity(3);
     let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
     let owner = tx.writer(&entry, &thread_id)?;
-    let thread = match thread_number(tx.connection, owner, &thread_id)? {
-        Some(thread) => {
+    let (thread, thread_id) = match find_thread(tx.connection, owner, &thread_id)? {
+        Some((thread, thread_id)) => {
             quota::check_thread(tx, thread)?;
             quota::check(tx, owner, message)?;
-            thread
+            (thread, thread_id)
         }
         None => {
             quota::check(tx, entry.number, Change::thread(&json(&Map::new())?) + message)?;
             let (thread, event) =
                 new_thread(tx, &entry, &run.user_id, &thread_id, &run.title, &Map::new(), run.now)?;
             events.push(event);
-            thread
+            (thread, thread_id)
         }
     };
     let role = Role::User;

@@ -48,6 +48,7 @@ impl Post {
             (status @ (401 | 403), _) => {
                 Err(TargetError::Refused(format!("{url} refused the message with HTTP {status}")))
             }
+            (421, _) => Err(TargetError::Misaddressed(format!("{url} refused the message with HTTP 421"))),
             (200, kind) if kind.starts_with(EVENT_STREAM) => {
                 // A run that is left in its middle may hurt others: that is for a check to find out.
                 let rest = async { while matches!(answer.chunk().await, Ok(Some(_))) {} };
