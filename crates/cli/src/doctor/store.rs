@@ -8,6 +8,7 @@ use std::{
 use rustix::fs::{Access, access, statfs, statvfs};
 use wireproof_server::{
     Config,
+    files::{check_folder, is_refusal},
     store::{
         OpenError,
         embedded::{
@@ -55,6 +56,15 @@ pub(super) fn examine(config: &Config, findings: &mut Findings) -> Option<Seen> 
     }
     writable(folder, findings);
     room(folder, findings);
+    if let Err(error) = check_folder(folder)
+        && is_refusal(&error)
+    {
+        let said = error.to_string();
+        let (why, remedy) = said.split_once("; ").unwrap_or((&said, "give another data_dir"));
+        let what = format!("{}: {why}", folder.display());
+        findings.error("store.folder_refused", what, "the server does not start with it", remedy);
+        return None;
+    }
     modes(folder, findings);
     if restore::is_staged(folder) {
         findings.warning(

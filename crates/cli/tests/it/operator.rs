@@ -102,7 +102,7 @@ async fn looser_modes_from_before_are_tightened_at_the_start() -> Result<()> {
     for entry in fs::read_dir(&data)? {
         fs::set_permissions(entry?.path(), Permissions::from_mode(0o644))?;
     }
-    fs::set_permissions(&data, Permissions::from_mode(0o777))?;
+    fs::set_permissions(&data, Permissions::from_mode(0o755))?;
     let _server = Server::start(&data).await?;
     is_private(&data)
 }
@@ -185,6 +185,84 @@ async fn a_folder_that_others_share_is_refused_and_left_as_it_was() -> Result<()
         }
         ensure!(fs::metadata(&data)?.mode() & 0o7777 == mode, "its mode was changed");
         ensure!(fs::read_dir(&data)?.count() == usize::from(foreign), "something was made in it");
+    }
+    Ok(())
+}
+
+/// Bug: in a folder that everybody could write in, a start took the key, the store, the staged backup and the lock that
+/// another user of the machine had put there: it looked at names, and not at who had made the files.
+#[tokio::test]
+async fn what_another_user_planted_in_the_folder_is_not_taken() -> Result<()> {
+    let (_folder, data) = reachable()?;
+    fs::create_dir(&data)?;
+    let names = [
+        "jwt.key",
+        "jwt.key.previous",
+        "wireproof.db",
+        "wireproof.db-wal",
+        "wireproof.db-shm",
+        "wireproof.restore",
+        "wireproof.lock",
+        "server.json",
+        SOCKET,
+    ];
+    let ways = [r#"echo mine > "$1/NAME""#, r#"ln -s /etc/passwd "$1/NAME""#, r#"mkfifo "$1/NAME""#];
+    // Each name twice, in two ways.
+    for (number, name) in names.into_iter().cycle().take(2 * names.len()).enumerate() {
+        let (planted, way) = (data.join(name), ways[(number + number / names.len()) % ways.len()]);
+        fs::set_permissions(&data, Permissions::from_mode(0o777))?;
+        let plant = as_a_stranger(&way.replace("NAME", name), &data).await?;
+        ensure!(plant.code == Some(0), "{name}: {}", plant.stderr);
+        // As it was found, and when somebody did only what the first refusal says last.
+        for (mode, words) in [(0o777, "every user of this machine"), (0o700, "belongs to another user")] {
+            fs::set_permissions(&data, Permissions::from_mode(mode))?;
+            let mut token = wireproof(["token", "--user", "ada", "--data-dir"]);
+            token.arg(&data);
+            let mut doctor = wireproof(["doctor", "--data-dir"]);
+            doctor.arg(&data).env("WIREPROOF_LISTEN", "127.0.0.1:0");
+            for command in [serve(&data), token, doctor] {
+                let refused = finish(command).await.with_context(|| format!("{name}, {mode:o}, {way}"))?;
+                let said = format!("{}{}", refused.stdout, refused.stderr);
+                ensure!(refused.code == Some(1) && said.contains(words), "{name}, {mode:o}, {way}: {said}");
+                ensure!(mode != 0o700 || said.contains(name) && said.contains("chown"), "{name}: {said}");
+            }
+            ensure!(fs::metadata(&data)?.mode() & 0o7777 == mode, "{name}: the folder's mode was changed");
+        }
+        ensure!(fs::read_dir(&data)?.count() == 1, "{name}: something was made beside it");
+        ensure!(fs::symlink_metadata(&planted)?.uid() == 65534, "{name}: it was taken over");
+        fs::remove_file(&planted)?;
+    }
+    // An empty one is made private and taken.
+    fs::set_permissions(&data, Permissions::from_mode(0o777))?;
+    let _server = Server::start(&data).await?;
+    is_private(&data)
+}
+
+/// A volume that root made for a group is taken, and so is what the server's own user made in it before.
+#[tokio::test]
+async fn a_volume_that_root_made_for_a_group_is_taken() -> Result<()> {
+    let (folder, data) = reachable()?;
+    fs::create_dir(&data)?;
+    if !rustix::process::geteuid().is_root() {
+        let mut chown = Command::new("sudo");
+        chown.args(["-n", "chown", "0"]).arg(&data);
+        ensure!(finish(chown).await?.code == Some(0), "this takes root, or sudo that asks for no password");
+    }
+    let group = as_a_stranger("id -g", &data).await?.stdout;
+    ensure!(group.trim() == "65534", "{group}");
+    let mut give = Command::new(if rustix::process::geteuid().is_root() { "sh" } else { "sudo" });
+    if !rustix::process::geteuid().is_root() {
+        give.args(["-n", "sh"]);
+    }
+    give.args(["-c", r#"chgrp 65534 "$1" && chmod 2770 "$1""#, "sh"]).arg(&data);
+    ensure!(finish(give).await?.code == Some(0));
+    // Where strangers find it.
+    let program = folder.path().join("wireproof");
+    fs::copy(env!("CARGO_BIN_EXE_wireproof"), &program)?;
+    for act in ["token --user ada", "user add ada", "token --user ada", "user list"] {
+        let run = format!(r#""$1/../wireproof" {act} --data-dir "$1""#);
+        let taken = as_a_stranger(&run, &data).await?;
+        ensure!(taken.code == Some(0), "{act}: {}", taken.stderr);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{PRIVATE, SHARED, STICKY, folder_of, is_trusted, own_user, sync_folder};
 
 /// Links that are followed from one place to the next.
-const MOST_LINKS: usize = 40;
+pub(super) const MOST_LINKS: usize = 40;
 /// Names that are tried.
 const TRIES: usize = 10;
 /// How the names of drafts begin and end.

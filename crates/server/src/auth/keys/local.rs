@@ -92,6 +92,10 @@ pub fn previous(jwt: &JwtConfig, data_dir: &Path) -> Result<Vec<Key>, KeyError> 
 
 /// What keeps the keys of the data directory from being used; one that is not there yet is made at the start.
 pub(super) fn faults(jwt: &JwtConfig, data_dir: &Path) -> Vec<KeyError> {
+    // What a start would not take is not read, and is told with the folder.
+    if files::check_folder(data_dir).is_err_and(|e| files::is_refusal(&e)) {
+        return Vec::new();
+    }
     let path = data_dir.join(KEY_FILE);
     let own = match OpenOptions::new().read(true).open(&path) {
         _ if !jwt.secret.is_empty() => None,

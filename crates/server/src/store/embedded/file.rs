@@ -5,10 +5,11 @@ use std::{
     io::Read,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{refusal, schema, wal};
 use crate::{
@@ -27,6 +28,10 @@ const FULL_CHECK_BYTES: u64 = 64 << 20;
 /// The write-ahead log is cut to this when it begins anew.
 const LOG_BYTES: i64 = 64 << 20;
 const LOCK: &str = "wireproof.lock";
+/// How long a start tries to take the lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two of its tries.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
 pub const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_accounts.sql"),
@@ -51,10 +56,15 @@ pub fn lock(data_dir: &Path) -> Result<File, OpenError> {
     options.create(true).truncate(false).write(true).mode(files::PRIVATE);
     let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = options.custom_flags(no_links).open(&path).map_err(io(&path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(OpenError::Io { path, source }),
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // Whoever looks whether it is held holds it for a moment.
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_LOOK),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: data_dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(OpenError::Io { path, source }),
+        }
     }
     files::make_private(&file, &path).map_err(io(&path))?;
     files::tighten(data_dir).map_err(io(data_dir))?;
@@ -73,6 +83,25 @@ pub fn is_held(data_dir: &Path) -> std::io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(e)) => Err(e),
     }
+}
+
+/// True when another program has the file locked so that a start could not read or write it: asks for the locks of SQLite,
+/// and takes none. False for what is not there.
+pub fn is_locked(path: &Path) -> std::io::Result<bool> {
+    // The lock of the whole file, and that of who writes the log.
+    let places = [(path.to_owned(), 0x4000_0000, 512), (path.with_extension("db-shm"), 120, 1)];
+    for (path, start, length) in places {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        let wanted = Flock { start, length, ..FlockType::ReadLock.into() };
+        if fcntl_getlk(&file, &wanted)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Opens or makes the file; returns the writing connection and the seed of the epochs.

@@ -22,6 +22,10 @@ pub struct Seen {
 pub fn inspect(data_dir: &Path) -> Result<Option<Seen>, OpenError> {
     let path = data_dir.join(file::STORE);
     let held = file::is_held(data_dir).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    // A look at a file without a log asks for no lock, and so would not meet another's.
+    if !held && file::is_locked(&path).map_err(|source| OpenError::Io { path: path.clone(), source })? {
+        return Err(OpenError::Locked { path });
+    }
     // Beside a store that is closed in order nothing is made, not even for the time of the look.
     let still = !held && file::write_ahead_log(&path).is_none();
     let open = |path: &Path| match still {
