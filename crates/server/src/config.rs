@@ -361,6 +361,31 @@ mod tests {
         }
     }
 
+    /// Bug: a burst as large as a file can say ended the server at its start, and a message as large each connection.
+    #[test]
+    fn no_whole_number_is_so_large_that_it_cannot_be_reckoned_with() {
+        let defaults = known::defaults();
+        let is_number = |key: &String| {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            defaults.get(section).and_then(|section| section.get(name)).is_some_and(Value::is_integer)
+        };
+        let keys: Vec<_> = known::keys(&defaults).into_iter().filter(is_number).collect();
+        assert!(keys.iter().any(|key| key == "limits.message_burst") && keys.len() > 30, "{keys:?}");
+        for key in keys {
+            let (section, name) = key.split_once('.').unwrap();
+            let file = format!("[{section}]\n{name} = 9223372036854775807\n");
+            let error = load(&file, &[], Overrides::default()).unwrap_err().to_string();
+            assert!(error.contains(&key) && error.contains("at most"), "{error}");
+            let variable = [(&*known::variable(&key), "9223372036854775807")];
+            assert!(load("", &variable, Overrides::default()).is_err(), "{key} in the environment");
+        }
+        let most = u64::MAX;
+        let limits = Limits { message_burst: most, message_hard_bytes: usize::MAX, ..Limits::default() };
+        let now = std::time::Instant::now();
+        crate::limits::rates::Rates::new(&limits, crate::metrics::Metrics::new(Default::default()), now);
+        crate::session::Session::new(&limits, now, 0.5);
+    }
+
     /// Of a file with several faults only the first was named, and the next at the next start.
     #[test]
     fn all_faults_of_a_file_and_the_environment_are_named_at_once_with_examples() {

@@ -45,11 +45,14 @@ pub struct Limits {
     pub unauthenticated_per_address: usize,
     /// Requests over HTTP of a user that may be in progress at once, those among them whose answer was not taken yet.
     pub requests_per_user: usize,
-    /// Requests over HTTP from one address that may be in progress at once.
+    /// Requests over HTTP of users at one address that may be in progress at once.
     pub requests_per_address: usize,
+    /// Requests over HTTP without a token from one address that may be in progress at once.
+    pub unauthenticated_requests_per_address: usize,
     /// Bytes of bodies and answers that are held at once for the requests of a user.
     pub request_bytes_per_user: usize,
-    /// Bytes of bodies and answers that are held at once for the requests from one address.
+    /// Bytes of bodies and answers that are held at once for the requests of users at one address, and as many for those
+    /// without a token.
     pub request_bytes_per_address: usize,
     /// Bad tokens that may come from one address in a minute, before none of it is looked at.
     pub failed_tokens_per_minute: u64,
@@ -133,6 +136,7 @@ impl Default for Limits {
             unauthenticated_per_address: 64,
             requests_per_user: 32,
             requests_per_address: 256,
+            unauthenticated_requests_per_address: 64,
             request_bytes_per_user: 16 << 20,
             request_bytes_per_address: 64 << 20,
             failed_tokens_per_minute: 300,

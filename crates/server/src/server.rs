@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpSocket;
+use tokio::{net::TcpSocket, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::{Agent, Builtin};
 use wireproof_protocol::CloseCode;
@@ -38,6 +38,8 @@ use presence::Presence;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
+/// Large bodies of requests that are read at once.
+const LARGE_BODIES: usize = 2;
 /// Bytes that the kernel may hold for a client that does not read, before it counts as slow; Linux doubles it for its
 /// own books.
 const SEND_BUFFER: u32 = 64 << 10;
@@ -425,6 +427,7 @@ fn build(
         proxies: config.http.proxies()?,
         tls,
         rates: Rates::new(&config.limits, metrics.clone(), Instant::now()),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         admission: Admission::new(&config.limits, Instant::now()),
         watchers: config.metrics.watchers()?,
         told: http::told(config),

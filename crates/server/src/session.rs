@@ -88,7 +88,8 @@ impl Session {
             },
             allowance: None,
             bytes_over: 0,
-            most_over: (limits.message_hard_bytes > 0).then(|| 2 * limits.message_hard_bytes as u64 + OVER),
+            most_over: (limits.message_hard_bytes > 0)
+                .then(|| (limits.message_hard_bytes as u64).saturating_mul(2).saturating_add(OVER)),
             verifying: false,
             kind: None,
             message_bytes: limits.message_bytes,

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
     config::{hosts::Hosts, origins::Origins},
@@ -58,6 +60,8 @@ pub struct Context {
     pub rates: Arc<Rates>,
     /// Who gets in when everybody comes at once.
     pub admission: Admission,
+    /// The large bodies that may be read at once; the others wait in line.
+    pub large_bodies: Arc<Semaphore>,
     /// TLS, if it is spoken.
     pub tls: Option<Arc<Tls>>,
     /// Who may see the numbers.

@@ -20,6 +20,8 @@ const EXAMPLES: [(&str, &str); 8] = [
     ("tls.cert_file", "\"/etc/wireproof/cert.pem\""),
     ("otel.endpoint", "\"http://127.0.0.1:4318\""),
 ];
+/// Largest whole number of a setting: some are added to and multiplied, and more is needed of nothing.
+const MOST: i64 = 1_000_000_000_000_000;
 /// A name further away than this is no misspelling.
 const FAR: usize = 4;
 
@@ -45,6 +47,9 @@ pub fn kind(settings: &Table, key: &str) -> Option<Kind> {
 
 /// Gives a setting another value; the error says why it cannot have it.
 pub fn set(settings: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    if value.as_integer().is_some_and(|number| number > MOST) {
+        return Err(format!("it must be at most {MOST}"));
+    }
     let alone = key
         .rsplit('.')
         .fold(value.clone(), |value, name| Table::from_iter([(name.to_owned(), value)]).into());

@@ -1,5 +1,7 @@
 //! Who asks, and with what: the bearer token, the JSON body and the query, each refused in the one shape of errors.
 
+use std::sync::Arc;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -11,6 +13,7 @@ use wireproof_protocol::{ErrorCode, UserId, read_json};
 use crate::{
     auth::{AuthError, Principal},
     error::Refusal,
+    ws::Context,
 };
 
 /// Who asks, as the [guard](super::guard) found; nobody where the table lets anyone in.
@@ -49,17 +52,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// Bytes of a body that takes no time to read; what is larger is read off the threads that serve everybody.
+const SMALL_BODY: usize = 64 << 10;
+
 /// A JSON object; an empty body is an empty object.
 pub struct Object<T>(pub T);
 
-impl<T, S> FromRequest<S> for Object<T>
+impl<T> FromRequest<Arc<Context>> for Object<T>
 where
-    T: DeserializeOwned,
-    S: Send + Sync,
+    T: DeserializeOwned + Send + 'static,
 {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &Arc<Context>) -> Result<Self, Refusal> {
         let body =
             Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => {
@@ -67,18 +72,32 @@ where
                 }
                 _ => Refusal::new(ErrorCode::InvalidFrame, "The body could not be read."),
             })?;
-        let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        let value = read_json(text).map_err(|sentence| Refusal::new(ErrorCode::InvalidJson, sentence))?;
-        if !value.is_object() {
-            return Err(Refusal::new(ErrorCode::InvalidFrame, "The body must be a JSON object."));
+        if body.len() <= SMALL_BODY {
+            return object(&body).map(Self);
         }
-        serde_json::from_value(value).map(Self).map_err(|e| {
-            let missing = e.to_string().starts_with("missing field");
-            let code = if missing { ErrorCode::MissingField } else { ErrorCode::InvalidFrame };
-            let what = if missing { e.to_string() } else { "a field is of the wrong type".to_owned() };
-            Refusal::new(code, format!("The body cannot be used: {what}."))
-        })
+        let broken = || Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.");
+        let turn = state.large_bodies.clone().acquire_owned().await.map_err(|_| broken())?;
+        let read = tokio::task::spawn_blocking(move || {
+            // The reading's own: its caller may go away before it ends.
+            let _turn = turn;
+            object(&body).map(Self)
+        });
+        read.await.unwrap_or_else(|_| Err(broken()))
     }
+}
+
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    let value = read_json(text).map_err(|sentence| Refusal::new(ErrorCode::InvalidJson, sentence))?;
+    if !value.is_object() {
+        return Err(Refusal::new(ErrorCode::InvalidFrame, "The body must be a JSON object."));
+    }
+    serde_json::from_value(value).map_err(|e| {
+        let missing = e.to_string().starts_with("missing field");
+        let code = if missing { ErrorCode::MissingField } else { ErrorCode::InvalidFrame };
+        let what = if missing { e.to_string() } else { "a field is of the wrong type".to_owned() };
+        Refusal::new(code, format!("The body cannot be used: {what}."))
+    })
 }
 
 /// The parameters of a query string.

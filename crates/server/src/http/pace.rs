@@ -25,6 +25,10 @@ use crate::{
     ws::Context,
 };
 
+/// Reads that hold nothing, and are answered whatever else comes from an address: how the server is, and the handshakes,
+/// which have bounds of their own.
+const UNHELD: [&str; 6] = ["/health", "/ready", "/metrics", "/ws/health", "/ws", "/websocket"];
+
 /// Counts the request of a known user, a read as other frames and everything else as a message; takes its body; holds
 /// what it takes of the server until its answer is out.
 pub async fn keep(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
@@ -44,14 +48,18 @@ pub async fn keep(State(context): State<Arc<Context>>, mut request: Request, nex
             return Refusal::from(exceeded).into_response();
         }
     }
-    let requester =
-        if counted { context.rates.requester(user.as_ref(), address) } else { Requester::unbounded() };
+    let is_unheld = is_read && is_of(&request, &UNHELD);
+    let requester = match counted && !is_unheld {
+        true => context.rates.requester(user.as_ref(), address),
+        false => Requester::unbounded(),
+    };
     let held = match requester.request() {
         Ok(held) => Arc::new(held),
         Err(exceeded) => return Refusal::from(exceeded).into_response(),
     };
     request.extensions_mut().insert(held.clone());
-    let response = if request.body().is_end_stream() || !has_route(&request) {
+    let has_route = request.extensions().get::<MatchedPath>().is_some();
+    let response = if request.body().is_end_stream() || is_unheld || !has_route {
         next.run(request).await
     } else {
         with_body(&context, request, next, allowance.as_ref(), &requester).await
@@ -93,8 +101,8 @@ async fn with_body(
     }
 }
 
-fn has_route(request: &Request) -> bool {
-    request.extensions().get::<MatchedPath>().is_some()
+fn is_of(request: &Request, routes: &[&str]) -> bool {
+    request.extensions().get::<MatchedPath>().is_some_and(|route| routes.contains(&route.as_str()))
 }
 
 /// The whole body, if it comes in time and is not too large.

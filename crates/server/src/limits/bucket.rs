@@ -26,6 +26,11 @@ impl Rate {
         Self::new(count, Duration::from_secs(60), burst)
     }
 
+    /// How many may come at once.
+    pub fn burst(&self) -> u64 {
+        self.depth.checked_div(self.each).unwrap_or(u64::MAX).max(1)
+    }
+
     /// True when it never refuses.
     pub fn is_unlimited(&self) -> bool {
         self.each == 0

@@ -41,11 +41,13 @@ struct Bounds {
 pub struct Holds {
     user: Bounds,
     address: Bounds,
+    unauthenticated: Bounds,
 }
 
 impl Holds {
     /// The bounds of the settings.
     pub fn new(limits: &Limits) -> Self {
+        let of_address = ("request_bytes_per_address", limits.request_bytes_per_address);
         Self {
             user: Bounds {
                 requests: ("requests_per_user", limits.requests_per_user),
@@ -53,7 +55,14 @@ impl Holds {
             },
             address: Bounds {
                 requests: ("requests_per_address", limits.requests_per_address),
-                bytes: ("request_bytes_per_address", limits.request_bytes_per_address),
+                bytes: of_address,
+            },
+            unauthenticated: Bounds {
+                requests: (
+                    "unauthenticated_requests_per_address",
+                    limits.unauthenticated_requests_per_address,
+                ),
+                bytes: of_address,
             },
         }
     }
@@ -69,10 +78,14 @@ pub struct Requester {
 pub type Hold = Vec<Place>;
 
 impl Requester {
-    /// A request of an address, and of its user when that is known.
-    pub fn new(holds: Holds, user: Option<Held>, address: Held, metrics: Arc<Metrics>) -> Self {
-        let user = user.map(|held| (held, holds.user));
-        Self { of: user.into_iter().chain([(address, holds.address)]).collect(), metrics: Some(metrics) }
+    /// A request of a user from an address, for which both hold something.
+    pub fn of_user(holds: Holds, user: Held, address: Held, metrics: Arc<Metrics>) -> Self {
+        Self { of: vec![(user, holds.user), (address, holds.address)], metrics: Some(metrics) }
+    }
+
+    /// A request of nobody known: its address has a share for those, so that they keep no user out.
+    pub fn unauthenticated(holds: Holds, address: Held, metrics: Arc<Metrics>) -> Self {
+        Self { of: vec![(address, holds.unauthenticated)], metrics: Some(metrics) }
     }
 
     /// A request for which nothing is counted.
@@ -124,7 +137,7 @@ mod tests {
         };
         let (holds, metrics) = (Holds::new(&limits), Metrics::new(Names::default()));
         let (address, ada, bob) = (Held::default(), Held::default(), Held::default());
-        let of = |user: &Held| Requester::new(holds, Some(user.clone()), address.clone(), metrics.clone());
+        let of = |user: &Held| Requester::of_user(holds, user.clone(), address.clone(), metrics.clone());
         let _two = (of(&ada).request().unwrap(), of(&ada).request().unwrap());
         assert_eq!(of(&ada).request().unwrap_err().limit, "requests_per_user");
         let third = of(&bob).request().unwrap();

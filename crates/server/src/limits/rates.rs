@@ -41,7 +41,9 @@ struct AddressBuckets {
     registrations: Bucket,
     unauthenticated: Count,
     connections: Count,
+    /// What users hold from there, and what those hold who are not known.
     held: Held,
+    unauthenticated_held: Held,
     issuer_waits: Count,
 }
 
@@ -118,7 +120,7 @@ impl Rates {
     /// Rates of a server that starts at `now`.
     pub fn new(limits: &Limits, metrics: Arc<Metrics>, now: Instant) -> Arc<Self> {
         let per_address = limits.messages_per_minute_per_address;
-        let refusals = REFUSALS_PER_BURST * limits.message_burst.max(1);
+        let refusals = REFUSALS_PER_BURST.saturating_mul(limits.message_burst.max(1));
         let failures = limits.failed_tokens_per_minute;
         Arc::new(Self {
             began: now,
@@ -175,15 +177,26 @@ impl Rates {
 
     /// Whose request over HTTP it is: what the server holds for it is counted there.
     pub fn requester(&self, user_id: Option<&UserId>, address: Address) -> Requester {
-        let user = user_id.map(|user_id| self.users.of(user_id).held.clone());
-        let address = self.addresses.of(&address).held.clone();
-        Requester::new(self.holds, user, address, self.metrics.clone())
+        let (address, metrics) = (self.addresses.of(&address), self.metrics.clone());
+        match user_id {
+            Some(user_id) => {
+                let user = self.users.of(user_id).held.clone();
+                Requester::of_user(self.holds, user, address.held.clone(), metrics)
+            }
+            None => Requester::unauthenticated(self.holds, address.unauthenticated_held.clone(), metrics),
+        }
     }
 
-    /// So many reads of a user, all or none: one that costs the server more than others counts as several.
-    pub fn reads(&self, user_id: &UserId, count: u64, now: Instant) -> Result<(), Exceeded> {
-        let taken = self.users.of(user_id).others.take(&self.others.rate, count, self.clock(now));
-        taken.map_err(|wait| self.others.exceeded(wait, &self.metrics))
+    /// So many reads of a user, all or none, besides the one that its frame took: what costs the server more than other
+    /// reads counts as several, but together no more than may come at once. The wait is that of the frame and of these.
+    pub fn more_reads(&self, user_id: &UserId, count: u64, now: Instant) -> Result<(), Exceeded> {
+        let (rate, now) = (&self.others.rate, self.clock(now));
+        let count = count.min(rate.burst() - 1);
+        let others = &self.users.of(user_id).others;
+        others.take(rate, count, now).map_err(|wait| {
+            let wait = others.wait(rate, count + 1, now).unwrap_or(wait);
+            self.others.exceeded(wait, &self.metrics)
+        })
     }
 
     /// A try at a token from an address. What is not given back counts as a failure.
@@ -256,7 +269,8 @@ impl Rates {
         self.addresses.sweep(|address| {
             let places = [&address.unauthenticated, &address.connections, &address.issuer_waits];
             let buckets = [&address.messages, &address.failures, &address.registrations];
-            let is_empty = address.held.is_empty() && places.iter().all(|count| count.taken() == 0);
+            let is_held = !address.held.is_empty() || !address.unauthenticated_held.is_empty();
+            let is_empty = !is_held && places.iter().all(|count| count.taken() == 0);
             is_empty && buckets.iter().all(|bucket| bucket.is_full(now))
         });
     }
@@ -398,6 +412,31 @@ mod tests {
         assert!(
             rates.may_try_token(address(1), now).is_err() && rates.may_try_token(address(2), now).is_ok()
         );
+    }
+
+    /// Bug: a snapshot took five of a bucket that can be set to hold fewer, so it was refused for ever; and who came back
+    /// after the wait that it was told was refused again, for its frame took one of what the snapshot needs.
+    #[test]
+    fn what_takes_several_reads_can_be_had_in_the_time_that_is_told() {
+        let user_id = UserId::new("ada").unwrap();
+        for burst in 1..=8 {
+            let limits =
+                Limits { other_frames_per_minute: 60, other_frame_burst: burst, ..Limits::default() };
+            let mut now = Instant::now();
+            let rates = Rates::new(&limits, Metrics::new(Names::default()), now);
+            let allowance = rates.allowance(&user_id, address(1));
+            let ask = |now| allowance.other(now).and_then(|()| rates.more_reads(&user_id, 4, now));
+            assert_eq!(ask(now), Ok(()), "{burst} at once");
+            for _ in 0..3 {
+                while allowance.other(now).is_ok() {}
+                // Of all that it takes, the frame's own read is there.
+                now += Duration::from_secs(1);
+                if let Err(refused) = ask(now) {
+                    now += refused.wait;
+                    assert_eq!(ask(now), Ok(()), "{burst} at once, after {:?}", refused.wait);
+                }
+            }
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     /// Searches read much: they take turns, so that readers are left for others.
-    searches: Semaphore,
+    searches: Arc<Semaphore>,
 }
 
 impl Embedded {
@@ -124,7 +124,7 @@ impl Embedded {
             readers: Arc::new(Readers {
                 idle: Mutex::new(Vec::new()),
                 permits: Arc::new(Semaphore::new(READERS)),
-                searches: Semaphore::new(1),
+                searches: Arc::new(Semaphore::new(1)),
             }),
             thread: Mutex::new(Some(thread)),
             quota,
@@ -353,8 +353,13 @@ impl Store for Embedded {
         limit: usize,
     ) -> Result<Vec<FoundMessage>, StoreError> {
         let (user, text) = (user_id.clone(), text.to_owned());
-        let _turn = self.readers.searches.acquire().await.map_err(|_| StoreError::Closed)?;
-        self.query(move |connection| records::search(connection, &user, &text, limit)).await
+        let turn = self.readers.searches.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.query(move |connection| {
+            // The search's own, as its place among the readers is: its caller may go away before it ends.
+            let _turn = turn;
+            records::search(connection, &user, &text, limit)
+        })
+        .await
     }
 
     async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError> {
@@ -431,5 +436,50 @@ impl Store for Embedded {
         }
         self.readers.permits.close();
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bug: the turn of a search ended with its caller, so that each client that hung up and asked again had one more
+    /// search running, up to all readers.
+    #[tokio::test]
+    async fn a_search_whose_caller_is_gone_keeps_its_turn_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(folder.path(), Box::new(|_| {})).unwrap());
+        let readers = store.readers.clone();
+        let (locked, is_locked) = std::sync::mpsc::channel();
+        let (unlock, may_unlock) = std::sync::mpsc::channel::<()>();
+        let held = std::thread::spawn({
+            let readers = readers.clone();
+            move || {
+                let _idle = readers.idle.lock().unwrap();
+                locked.send(()).unwrap();
+                // Ends when the test does, at the latest.
+                let _ = may_unlock.recv();
+            }
+        });
+        is_locked.recv().unwrap();
+        let search = tokio::spawn({
+            let store = store.clone();
+            async move { store.search(&UserId::new("ada").unwrap(), "x", 1).await.map(drop) }
+        });
+        let until = async |what: &dyn Fn() -> bool| {
+            let waited = async {
+                while !what() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(10), waited).await.unwrap();
+        };
+        until(&|| readers.permits.available_permits() < READERS).await;
+        search.abort();
+        assert!(search.await.unwrap_err().is_cancelled());
+        assert_eq!(readers.searches.available_permits(), 0, "the search goes on");
+        drop(unlock);
+        until(&|| readers.searches.available_permits() == 1).await;
+        held.join().unwrap();
     }
 }

@@ -120,13 +120,14 @@ pub async fn read_on(context: &Context, user_id: &UserId, after: u64) -> Result<
     }
 }
 
-/// A snapshot that a client's position brings about: it costs more than other reads, and counts as several.
+/// A snapshot that a client's position brings about: it costs more than other reads, and counts as several besides the
+/// frame that asked for it.
 async fn asked_snapshot(
     context: &Context,
     user_id: &UserId,
     reason: ResumeReason,
 ) -> Result<Beginning, StoreError> {
-    if let Err(exceeded) = context.rates.reads(user_id, SNAPSHOT_READS, Instant::now()) {
+    if let Err(exceeded) = context.rates.more_reads(user_id, SNAPSHOT_READS, Instant::now()) {
         return Ok(Beginning::Refused(exceeded.into()));
     }
     take_snapshot(&*context.store, user_id, reason).await.map(Beginning::Snapshot)

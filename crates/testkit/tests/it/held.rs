@@ -1,9 +1,12 @@
 //! What the server holds for requests over HTTP: so many at once, so many bytes, and each answer for its time. And who
 //! has asked and says no more gets the answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use wireproof_server::Config;
 use wireproof_testkit::{TestServer, TestUser};
@@ -160,9 +163,10 @@ async fn bytes_of_answers_and_of_bodies_are_held_up_to_a_bound() {
 /// Bug: an address could have any number of requests that wait for their bodies.
 #[tokio::test]
 async fn an_address_has_so_many_requests_in_progress() {
-    let server = server(|config| config.limits.requests_per_address = 4).await;
+    let server = server(|config| config.limits.unauthenticated_requests_per_address = 4).await;
+    let (ada, from) = (server.user("ada"), [127, 0, 0, 61]);
     let mut wires = join_all((0..10).map(|_| async {
-        let mut wire = Wire::dial_from([127, 0, 0, 61], server.address()).await;
+        let mut wire = Wire::dial_from(from, server.address()).await;
         wire.write(b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{").await;
         wire
     }))
@@ -182,6 +186,24 @@ async fn an_address_has_so_many_requests_in_progress() {
         wires = rest;
     }
     assert_eq!(wires.len(), 4);
+    let mut same = Wire::dial_from(from, server.address()).await;
+    same.write(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let head = same.head().await;
+    assert_eq!(head.status, 429);
+    assert!(same.body(&head).await.contains("unauthenticated_requests_per_address"));
+    // Bug: those that did not even say who they are kept out users with a good token, and who looks after the server.
+    for path in ["/health", "/ready", "/metrics", "/ws/health"] {
+        let mut same = Wire::dial_from(from, server.address()).await;
+        same.write(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
+        assert_eq!(same.head().await.status, 200, "{path}");
+    }
+    let mut same = Wire::dial_from(from, server.address()).await;
+    same.write(get(&ada, "/api/threads").as_bytes()).await;
+    assert_eq!(same.head().await.status, 200);
+    Wire::dial_from(from, server.address()).await.open(&ada.token()).await;
+    let mut stranger = Wire::dial_from(from, server.address()).await;
+    stranger.write(handshake("/ws", &[]).as_bytes()).await;
+    assert_eq!(stranger.head().await.status, 101, "its token may come in the first frame");
     let mut other = Wire::dial_from([127, 0, 0, 62], server.address()).await;
     other.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(other.head().await.status, 200, "other addresses are not concerned");
@@ -224,4 +246,33 @@ async fn who_has_asked_and_says_no_more_gets_the_answer() {
     assert_eq!(wire.head().await.status, 101);
     assert!(wire.ends_within(Duration::from_secs(5)).await);
     server.until("it is gone", |server| server.connections() == 0).await;
+}
+
+/// Bug: a body of 1 MB that was full of numbers was read on a thread that serves everybody, for half a second.
+#[tokio::test]
+async fn a_large_body_is_read_beside_what_serves_everybody() {
+    let server = server(|_| {}).await;
+    let ada = server.user("ada");
+    let numbers = vec!["1.5"; 250_000].join(",");
+    let body = format!(r#"{{"title":"x","metadata":{{"a":[{numbers}]}}}}"#);
+    let began = Instant::now();
+    wireproof_protocol::read_json(body.as_bytes()).unwrap();
+    let alone = began.elapsed();
+    // The server runs on the thread of the test: what keeps that busy keeps this loop waiting.
+    let (is_answered, mut longest) = (Cell::new(false), Duration::ZERO);
+    let watch = async {
+        while !is_answered.get() {
+            let before = Instant::now();
+            tokio::task::yield_now().await;
+            longest = longest.max(before.elapsed());
+        }
+    };
+    let post = async {
+        let reply = ada.send(http::Method::POST, "/api/threads", &body).await;
+        is_answered.set(true);
+        reply
+    };
+    let (reply, ()) = join(post, watch).await;
+    assert_eq!((reply.status, reply.error_code()), (422, "invalid_frame"));
+    assert!(longest < alone / 2, "the thread was busy for {longest:?}, and reading takes {alone:?}");
 }
