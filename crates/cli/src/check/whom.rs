@@ -59,7 +59,9 @@ impl Whom {
     pub(super) async fn reach(&self, judge: &Judge) -> anyhow::Result<()> {
         let reached = judge.reach(self.target()).await;
         Ok(reached.map_err(|error| match error {
-            TargetError::Misaddressed(why) => Stop::Refused(format!("{why} Next: {ASK_BY_NAME}")),
+            TargetError::Misaddressed(why) => {
+                Stop::Refused(format!("{}; next: {ASK_BY_NAME}", why.trim_end_matches('.')))
+            }
             TargetError::Refused(why) => Stop::Refused(format!("{why}. {ADMIT}")),
             TargetError::Unreachable(why) if why.contains("certificate") => {
                 Stop::Unreachable(format!("{why}. {TRUST}. {FIND}"))

@@ -32,6 +32,8 @@ struct Held {
     /// Up to when tokens were made that no longer count, and until when that has to be known.
     users: HashMap<UserId, (f64, f64)>,
     /// True for users none of whose tokens count, whenever they were made and by whomever; with the turn of the change.
+    /// An entry stays until the server stops, also after the user is enabled again, because an older turn may still come. There
+    /// is at most one for each account.
     disabled: HashMap<UserId, (u64, bool)>,
     swept: f64,
 }

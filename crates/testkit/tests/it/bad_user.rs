@@ -21,6 +21,10 @@ const MEMORY_KIB: usize = 20 << 10;
 /// Messages that a user may send at once, and runs that may go on at once.
 const BURST: usize = 20;
 const AT_ONCE: usize = 4;
+/// How often the bad user reads the one thread into which a quarter of the messages go. With 8 handshakes and 20 reads over
+/// HTTP this is about what the limits let pass at once.
+const READS: usize = 30;
+const READ: &str = "read";
 
 fn large(bytes: usize) -> String {
     "x".repeat(bytes)
@@ -74,7 +78,7 @@ struct Head {
 }
 
 /// Sends everything at once on one connection, and reads nothing on seven more. Returns the runs that were taken, when all
-/// have ended.
+/// have ended and every read of a thread was answered.
 async fn misbehave(server: &TestServer, bad: &TestUser, connection: &mut Connection) -> Vec<RunId> {
     let mut silent = Vec::new();
     for _ in 0..7 {
@@ -89,21 +93,33 @@ async fn misbehave(server: &TestServer, bad: &TestUser, connection: &mut Connect
     let mut frames: Vec<Value> = by_agent.chain(by_rule).cycle().take(BURST).collect();
     for (number, frame) in frames.iter_mut().enumerate() {
         (frame["type"], frame["id"]) = (json!("chat"), json!(format!("worst-{number}")));
+        if number % 4 == 0 {
+            frame["thread_id"] = json!(READ);
+        }
         connection.send_text(frame.to_string()).await.unwrap();
     }
-    for _ in 0..30 {
+    for number in 0..READS {
+        let read = json!({
+            "type": "get_thread_history", "thread_id": READ, "limit": 100, "id": format!("read-{number}")
+        });
+        connection.send_text(read.to_string()).await.unwrap();
+    }
+    for _ in 0..READS {
         connection.send_text("{\"type\":").await.unwrap();
-        connection.send_text(json!({ "type": "get_history", "limit": 100 }).to_string()).await.unwrap();
     }
     let rest = bad.rest();
-    join_all((0..20).map(|_| rest.get("/api/threads?limit=100"))).await;
-    let (mut answers, mut runs, mut ended) = (0, Vec::new(), HashSet::new());
-    while answers < BURST || !runs.iter().all(|run| ended.contains(run)) {
+    let listed = join_all((0..20).map(|_| rest.get("/api/threads?limit=100"))).await;
+    assert!(listed.iter().any(|listed| listed.status == 200));
+    let (mut answers, mut reads, mut runs, mut ended) = (0, 0, Vec::new(), HashSet::new());
+    while answers < BURST || reads < READS || !runs.iter().all(|run| ended.contains(run)) {
         let text = connection.recv_text(Duration::from_secs(60)).await.unwrap();
         let head: Head = serde_json::from_str(&text).unwrap();
-        if head.id.is_some_and(|id| id.starts_with("worst-")) {
+        if head.id.as_ref().is_some_and(|id| id.starts_with("worst-")) {
             answers += 1;
             runs.extend(head.run_id);
+        } else if head.id.is_some_and(|id| id.starts_with("read-")) {
+            assert_eq!(head.kind, "thread_history", "{}", wireproof_protocol::cut_chars(&text, 300));
+            reads += 1;
         } else if head.kind == "agent_completed" {
             ended.extend(head.run_id);
         }
