@@ -157,6 +157,10 @@ impl Act {
                 (Method::POST, "/api/admin/drain".to_owned(), Some(body))
             }
         };
+        if matches!(self, Act::Disconnect(Whom { connection: Some(_), .. })) {
+            // Anybody can answer with nothing: whether it is a server of ours is asked before.
+            listed(server, &server.call(Method::GET, "/api/admin/connections?limit=1", None).await?)?;
+        }
         let answer = server.call(method, &path, body).await?;
         self.tell(server, &answer)
     }
@@ -166,13 +170,12 @@ impl Act {
         let mut out = exact().even_unread();
         match self {
             Act::Connections { json, .. } => {
-                let connections = server.said(answer, "connections")?.as_array();
-                let total = server.said(answer, "total")?;
+                let (connections, total) = listed(server, answer)?;
                 if *json {
                     writeln!(out, "{answer}")?;
                     return Ok(());
                 }
-                for connection in connections.into_iter().flatten() {
+                for connection in &connections {
                     writeln!(out, "{}", printable_line(&line(connection)))?;
                 }
                 writeln!(out, "{total} connections")?;
@@ -182,18 +185,23 @@ impl Act {
                 writeln!(out, "ended 1 connections")?;
             }
             Act::Disconnect(_) => {
-                writeln!(out, "ended {} connections", server.said(answer, "disconnected")?)?
+                writeln!(out, "ended {} connections", server.said::<u64>(answer, "disconnected")?)?
             }
             Act::Revoke(_) => {
-                writeln!(out, "revoked; ended {} connections", server.said(answer, "disconnected")?)?;
+                writeln!(out, "revoked; ended {} connections", server.said::<u64>(answer, "disconnected")?)?;
             }
             Act::Drain { .. } => {
-                server.said(answer, "draining")?;
+                server.said::<bool>(answer, "draining")?;
                 writeln!(out, "the server goes away")?;
             }
         }
         Ok(())
     }
+}
+
+/// The connections of a list, and how many there are in all.
+fn listed(server: &Running, answer: &Value) -> anyhow::Result<(Vec<Value>, u64)> {
+    Ok((server.said(answer, "connections")?, server.said(answer, "total")?))
 }
 
 /// A connection on one line.

@@ -103,7 +103,7 @@ fn apply(folder: &Path) -> anyhow::Result<()> {
 async fn restart(running: &Running, config: &Config, within: Duration) -> anyhow::Result<()> {
     let folder = &config.data_dir;
     let answer = running.call(Method::POST, "/api/admin/restart", None).await?;
-    running.said(&answer, "restarting")?;
+    running.said::<bool>(&answer, "restarting")?;
     let deadline = Instant::now() + Duration::from_secs_f64(config.drain.seconds) + RESTART_PATIENCE;
     // The staged file has its new place, and a server is there again.
     while restore::is_staged(folder)

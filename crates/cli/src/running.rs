@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -94,7 +95,11 @@ impl Running {
                 .map_err(|_| self.unreachable(&format!("its answer to {asked} ({status}) is no JSON")))?,
         };
         if status.is_success() {
-            return Ok(answer);
+            // Ours answers with nothing only where it says so.
+            return match answer.is_null() && status != StatusCode::NO_CONTENT {
+                true => Err(self.unreachable(&format!("its answer to {asked} ({status}) is empty"))),
+                false => Ok(answer),
+            };
         }
         let why = answer["message"].as_str();
         match why {
@@ -107,10 +112,11 @@ impl Running {
         }
     }
 
-    /// What an answer says under a name. Who does not say it is no server of ours, whatever the status.
-    pub(crate) fn said<'a>(&self, answer: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
-        let missing = || self.unreachable(&format!("its answer has no {name:?}: it is no wireproof server"));
-        answer.get(name).ok_or_else(missing)
+    /// What an answer says under a name. Who does not say it, or says it in another type, is no server of ours, whatever
+    /// the status.
+    pub(crate) fn said<T: DeserializeOwned>(&self, answer: &Value, name: &str) -> anyhow::Result<T> {
+        let missing = |_| self.unreachable(&format!("its answer has no {name:?}: it is no wireproof server"));
+        T::deserialize(&answer[name]).map_err(missing)
     }
 
     /// Holds that an answer is empty, as ours to a deletion is.

@@ -80,7 +80,7 @@ impl Desk {
             Self::Running(server) => {
                 let body = json!({ "user_id": name, "password": password, "permissions": granted.names() });
                 let account = server.call(Method::POST, "/api/admin/users", Some(body)).await?;
-                server.said(&account, "user_id")?;
+                server.said::<String>(&account, "user_id")?;
             }
             Self::Stopped { accounts, .. } => {
                 accounts.create(name.clone(), password.to_owned(), granted, false).await.map_err(refused)?;
@@ -94,7 +94,7 @@ impl Desk {
         match self {
             Self::Running(server) => {
                 let account = server.call(Method::PATCH, &path(name), Some(change)).await?;
-                server.said(&account, "user_id")?;
+                server.said::<String>(&account, "user_id")?;
             }
             Self::Stopped { accounts, .. } => {
                 let names = change["permissions"].as_array();
@@ -126,8 +126,8 @@ impl Desk {
         Ok(match self {
             Self::Running(server) => {
                 let account = server.call(Method::GET, &path(name), None).await?;
-                let names = server.said(&account, "permissions")?.as_array();
-                Permissions::named(names.into_iter().flatten().filter_map(Value::as_str))
+                let names = server.said::<Vec<String>>(&account, "permissions")?;
+                Permissions::named(names.iter().map(String::as_str))
             }
             Self::Stopped { accounts, .. } => {
                 Permissions::named(accounts.get(name).await.map_err(refused)?.permissions)
@@ -141,8 +141,8 @@ impl Desk {
             Self::Running(server) => {
                 let path = format!("/api/admin/users?limit={PAGE}&offset={offset}");
                 let page = server.call(Method::GET, &path, None).await?;
-                server.said(&page, "total")?;
-                server.said(&page, "users")?;
+                server.said::<u64>(&page, "total")?;
+                server.said::<Vec<Value>>(&page, "users")?;
                 Ok(page)
             }
             Self::Stopped { accounts, .. } => {

@@ -26,6 +26,8 @@ struct Place {
     flags: Vec<&'static str>,
     /// Held for as long as the doctor looks.
     port: Option<TcpListener>,
+    /// What another program has locked.
+    store: Option<rusqlite::Connection>,
     files: Option<u32>,
 }
 
@@ -44,6 +46,7 @@ impl Place {
             environment: Vec::new(),
             flags: Vec::new(),
             port: None,
+            store: None,
             files: None,
         })
     }
@@ -110,6 +113,17 @@ fn contents(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(found)
 }
 
+/// The same without opening the files: their sizes in place of what they hold.
+fn names(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let size = entry.metadata()?.len().to_be_bytes().to_vec();
+        found.insert(entry.file_name().to_string_lossy().into_owned(), size);
+    }
+    Ok(found)
+}
+
 type Plant = fn(&mut Place) -> Result<()>;
 
 /// What is planted, what it is called, a word of its remedy, and whether it is an error.
@@ -160,6 +174,22 @@ const PLANTS: &[(&str, &str, bool, Plant)] = &[
     }),
     ("store.folder_open", "chmod 700", false, |place| {
         Ok(fs::set_permissions(place.data(), fs::Permissions::from_mode(0o755))?)
+    }),
+    ("store.locked", "close the other program", true, |place| {
+        let store = rusqlite::Connection::open(place.data().join("wireproof.db"))?;
+        store.execute_batch("PRAGMA locking_mode = EXCLUSIVE; UPDATE meta SET value = value")?;
+        place.store = Some(store);
+        Ok(())
+    }),
+    ("store.folder_refused", "chmod 700", true, |place| {
+        fs::write(place.data().join("cert.pem"), "a certificate")?;
+        Ok(fs::set_permissions(place.data(), fs::Permissions::from_mode(0o755))?)
+    }),
+    ("store.folder_refused", "chmod 700", true, |place| {
+        Ok(fs::set_permissions(place.data(), fs::Permissions::from_mode(0o1777))?)
+    }),
+    ("store.folder_refused", "chmod 700", true, |place| {
+        Ok(fs::set_permissions(place.data(), fs::Permissions::from_mode(0o777))?)
     }),
     ("listen.taken", "set another listen", true, |place| {
         let port = TcpListener::bind("127.0.0.1:0")?;
@@ -243,6 +273,9 @@ async fn each_planted_fault_is_found_alone_and_its_remedy_named() -> Result<()> 
     for (id, remedy, is_error, plant) in PLANTS {
         let mut place = Place::sound().await?;
         plant(&mut place)?;
+        let locked = place.store.is_some();
+        // Whoever closes a file gives up the locks that its process has on it.
+        let contents = |folder: &Path| if locked { names(folder) } else { contents(folder) };
         let before = contents(&place.data())?;
         let ended = place.examine(&["--json"]).await?;
         let findings: Vec<Value> =

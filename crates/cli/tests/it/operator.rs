@@ -238,6 +238,30 @@ async fn what_another_user_planted_in_the_folder_is_not_taken() -> Result<()> {
     is_private(&data)
 }
 
+/// Bug: whoever looked whether the folder is held, as `doctor` and `restore` do, took the lock for a moment, and a start
+/// that met it failed with "in use by another process".
+#[tokio::test]
+async fn a_start_waits_for_who_looks_whether_the_folder_is_held() -> Result<()> {
+    let (_folder, data) = reachable()?;
+    Server::start(&data).await?.kill().await?;
+    for _ in 0..3 {
+        let lock = fs::File::open(data.join("wireproof.lock"))?;
+        let looking = tokio::spawn(async move {
+            loop {
+                if lock.try_lock_shared().is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                    let _ = lock.unlock();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+        let started = Server::start(&data).await;
+        looking.abort();
+        started?.kill().await?;
+    }
+    Ok(())
+}
+
 /// A volume that root made for a group is taken, and so is what the server's own user made in it before.
 #[tokio::test]
 async fn a_volume_that_root_made_for_a_group_is_taken() -> Result<()> {

@@ -236,3 +236,51 @@ async fn reports_go_through_nobody_elses_link() -> Result<()> {
     ensure!(fs::metadata("/dev/null")?.file_type().is_char_device(), "/dev/null is gone");
     Ok(())
 }
+
+/// Bug: every path below `/dev` was taken for a device: in `/dev/shm` reports and journals went through another's link,
+/// and a report that was there was written over in place of being replaced whole.
+#[tokio::test]
+async fn a_file_in_dev_shm_is_a_file() -> Result<()> {
+    let folder = tempfile::tempdir_in("/dev/shm")?;
+    let shared = folder.path();
+    fs::set_permissions(shared, Permissions::from_mode(0o1777))?;
+    fs::write(shared.join("victim"), "precious")?;
+    let planted = as_a_stranger(
+        r#"cd "$1" && ln -s victim report && ln -s /dev/null hole && echo mine > other"#,
+        shared,
+    )
+    .await?;
+    ensure!(planted.code == Some(0), "{}", planted.stderr);
+    let report = async |to: &Path| {
+        let mut command = wireproof(["check", "--embedded", "--only", "health", "--junit"]);
+        command.arg(to);
+        finish(command).await
+    };
+    for name in ["report", "hole"] {
+        let place = shared.join(name);
+        let mut proxy = wireproof(["proxy", "--upstream", "127.0.0.1:1", "--journal"]);
+        proxy.arg(&place);
+        for refused in [report(&place).await?, finish(proxy).await?] {
+            ensure!(refused.code == Some(1), "{name}: {:?} {}", refused.code, refused.stderr);
+            ensure!(refused.stderr.contains("belongs to another user"), "{name}: {}", refused.stderr);
+        }
+    }
+    ensure!(fs::read_to_string(shared.join("victim"))? == "precious");
+
+    let (mine, before) = (shared.join("mine"), shared.join("before"));
+    fs::write(&mine, "an earlier report")?;
+    fs::hard_link(&mine, &before)?;
+    let written = report(&mine).await?;
+    ensure!(written.code == Some(0), "{}", written.stderr);
+    ensure!(fs::read_to_string(&mine)?.contains("<testsuite"));
+    ensure!(fs::read_to_string(&before)? == "an earlier report", "it was written over");
+
+    // What the process has open takes a report, also where that is a file.
+    let mut command = tokio::process::Command::new("sh");
+    let run = r#""$0" check --embedded --only health --junit /dev/fd/3 3>"$1""#;
+    command.args(["-c", run, env!("CARGO_BIN_EXE_wireproof")]).arg(shared.join("open"));
+    let written = finish(command).await?;
+    ensure!(written.code == Some(0), "{}", written.stderr);
+    ensure!(fs::read_to_string(shared.join("open"))?.contains("<testsuite"));
+    Ok(())
+}

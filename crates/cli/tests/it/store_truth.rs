@@ -49,7 +49,8 @@ fn on(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Bug: a sound store that another program had locked was called damaged, with the advice to move it away.
+/// Bug: a sound store that another program had locked was called damaged, with the advice to move it away; and `doctor` did
+/// not see the lock when the write-ahead log was empty.
 #[tokio::test]
 async fn a_locked_store_is_called_locked() -> Result<()> {
     let folder = tempdir()?;
@@ -65,7 +66,7 @@ async fn a_locked_store_is_called_locked() -> Result<()> {
     ];
     // One that writes lets others read; one that has locked all lets nobody.
     for (lock, stopped) in
-        [("BEGIN EXCLUSIVE", 2), ("PRAGMA locking_mode = EXCLUSIVE; UPDATE meta SET value = value", 4)]
+        [("BEGIN EXCLUSIVE", 3), ("PRAGMA locking_mode = EXCLUSIVE; UPDATE meta SET value = value", 4)]
     {
         let other = Connection::open(folder.path().join("wireproof.db"))?;
         other.execute_batch(lock)?;

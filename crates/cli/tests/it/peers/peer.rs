@@ -40,6 +40,12 @@ pub(super) enum Manner {
     Endless,
     /// Begins an answer and closes.
     Half,
+    /// Answers with texts where ours has numbers and lists, and control characters in them.
+    Texts,
+    /// Answers with 200 and nothing.
+    Empty,
+    /// Answers with 204.
+    Nods,
     /// Becomes a WebSocket and closes without a word.
     UpgradesAndCloses,
     /// Becomes a WebSocket and says nothing.
@@ -64,7 +70,14 @@ pub(super) const SOCKET: &[Manner] = &[
     UpgradesAndRambles,
 ];
 /// Those that matter to a client of HTTP.
-pub(super) const HTTP: &[Manner] = &[Closes, Resets, Silent, Garbage, Page, Broken, Object, Endless, Half];
+pub(super) const HTTP: &[Manner] =
+    &[Closes, Resets, Silent, Garbage, Page, Broken, Object, Endless, Half, Texts, Empty, Nods];
+
+/// An answer of texts.
+const TEXTS: &str = concat!(
+    "{\"total\":\"\u{9b}31m\",\"disconnected\":\"\u{202e}7\",\"connections\":[],\"draining\":\"yes\",",
+    "\"restarting\":\"yes\",\"user_id\":7,\"permissions\":\"chat\",\"users\":[]}"
+);
 
 /// A peer; it ends when dropped.
 pub(super) struct Peer {
@@ -185,6 +198,9 @@ async fn act<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, manner: Manner) {
         Garbage => "\u{0}\u{1}SSH-2.0-Babble\r\n\r\n".to_owned(),
         Page => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{page}"),
         Broken => format!("HTTP/1.1 500 Oh\r\ncontent-length: {length}\r\n\r\n{page}"),
+        Texts => format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{TEXTS}", TEXTS.len()),
+        Empty => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        Nods => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         Object => "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
         Endless | Half => "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n{\"total\": 1".to_owned(),
         UpgradesAndCloses | UpgradesAndIsSilent | UpgradesAndRambles => String::new(),
