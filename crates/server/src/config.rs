@@ -380,10 +380,9 @@ mod tests {
             assert!(load("", &variable, Overrides::default()).is_err(), "{key} in the environment");
         }
         let most = u64::MAX;
-        let limits = Limits { message_burst: most, message_hard_bytes: usize::MAX, ..Limits::default() };
+        let limits = Limits { message_burst: most, ..Limits::default() };
         let now = std::time::Instant::now();
         crate::limits::rates::Rates::new(&limits, crate::metrics::Metrics::new(Default::default()), now);
-        crate::session::Session::new(&limits, now, 0.5);
     }
 
     /// Of a file with several faults only the first was named, and the next at the next start.

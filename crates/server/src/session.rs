@@ -410,6 +410,13 @@ mod tests {
         steps.iter().find_map(|step| if let Step::Close(code, _) = step { Some(*code) } else { None })
     }
 
+    /// Bug: a message as large as a file can say ended each connection.
+    #[test]
+    fn no_size_of_a_message_is_so_large_that_it_cannot_be_reckoned_with() {
+        let limits = Limits { message_hard_bytes: usize::MAX, ..Limits::default() };
+        Session::new(&limits, Instant::now(), 0.5);
+    }
+
     #[test]
     fn nothing_is_carried_out_before_a_user_is_known() {
         let now = Instant::now();
