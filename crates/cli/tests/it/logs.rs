@@ -256,7 +256,7 @@ async fn a_refused_page_is_told_once_with_the_setting_to_change() -> Result<()> 
     server.ended().await?;
     let log = fs::read_to_string(log)?;
     for origin in ["https://app.example.com", "http://other.example", "null"] {
-        let told: Vec<_> = log.lines().filter(|line| line.contains(&format!("origin={origin}"))).collect();
+        let told: Vec<_> = log.lines().filter(|line| line.contains(&format!("name={origin}"))).collect();
         ensure!(told.len() == 1 && told[0].contains("WARN"), "{origin}: {told:?}");
         ensure!(told[0].contains("http.allowed_origins"), "{}", told[0]);
     }

@@ -204,7 +204,7 @@ async fn every_fault_and_trigger_of_the_page_is_taken() -> Result<()> {
     let mut proxy = Proxy::start("127.0.0.1:1", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
     let control = proxy.line("control ").await?;
     let faults = quoted(table);
-    ensure!(faults.len() == 20, "{} faults: {faults:?}", faults.len());
+    ensure!(faults.len() == 21, "{} faults: {faults:?}", faults.len());
     for fault in faults {
         let (status, told) = order(&control, "POST /toxics", &json!({ "fault": fault })).await?;
         ensure!(status == 201, "{fault}: {told}");

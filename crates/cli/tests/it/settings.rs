@@ -129,6 +129,7 @@ async fn a_folder_that_is_a_file_and_a_key_that_is_none_are_named() -> Result<()
     fs::write(&file, "no folder")?;
     assert_refused(&finish(serve(&file)).await?, 1, &["a-file"]);
     assert_eq!(fs::read(&file)?, b"no folder");
+    fs::remove_file(&file)?;
 
     let key = folder.path().join("jwt.key");
     fs::write(&key, "no key")?;

@@ -9,9 +9,11 @@ use crate::auth::table::{self, Need};
 
 mod answers;
 mod bodies;
+mod metadata;
 mod routes;
 mod schemas;
 
+pub use metadata::Metadata;
 use routes::{ROUTES, Route};
 use schemas::Schemas;
 

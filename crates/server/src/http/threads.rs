@@ -14,7 +14,10 @@ use wireproof_protocol::{
     ClientFrame, ControlBody, ErrorBody, ErrorCode, MAX_TITLE, NOT_BLANK, RequestId, Thread, ThreadId,
 };
 
-use super::extract::{Id, Object, Parameters, User};
+use super::{
+    extract::{Id, Object, Parameters, User},
+    openapi::Metadata,
+};
 use crate::{
     error::Refusal,
     runs::RunRequest,
@@ -41,6 +44,7 @@ pub struct NewThread {
     #[schemars(length(max = MAX_TITLE))]
     title: Option<String>,
     /// What the client keeps with it: at most 16 KiB as JSON.
+    #[schemars(with = "Option<Metadata>")]
     metadata: Option<Map<String, Value>>,
 }
 
@@ -51,6 +55,7 @@ pub struct Retitled {
     #[schemars(length(max = MAX_TITLE), regex(pattern = NOT_BLANK))]
     title: Option<String>,
     /// What the client keeps with it, in place of what was there: at most 16 KiB as JSON.
+    #[schemars(with = "Option<Metadata>")]
     metadata: Option<Map<String, Value>>,
 }
 
