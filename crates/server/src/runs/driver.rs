@@ -241,13 +241,13 @@ impl Run {
     }
 
     async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End) {
-        self.slot.end_is_decided();
         let duration_ms = self.counts.seconds() * 1e3;
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);
         let events = recorder.drain();
         #[cfg(feature = "sabotage")]
         let events = self.end_again(runs, outcome, events).await;
+        self.slot.end_is_decided();
         let finish = FinishRun {
             user_id: self.user_id.clone(),
             run_id: self.run_id,

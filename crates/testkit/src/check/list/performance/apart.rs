@@ -16,9 +16,9 @@ use crate::{
 /// How long a run has to be for a ping behind it to be answered before its end: a hundred times what an answer takes.
 const LONG: Duration = Duration::from_millis(250);
 /// Messages of a client that does not read.
-const UNREAD: usize = 12;
-/// Bytes of each: what the server says of twelve such messages is more than the buffers on the way hold.
-const UNREAD_BYTES: usize = 40_000;
+const UNREAD: usize = 16;
+/// Bytes of each: what the server says of these messages is more than the buffers on the way hold.
+const UNREAD_BYTES: usize = 60_000;
 /// Runs of somebody else meanwhile.
 const RUNS: usize = 5;
 
