@@ -1,12 +1,12 @@
-//! The proof over many seeds against the kit's own server, sound or with a bug: how often it alarms.
-//! `proof_seeds FROM TO [--users N] [--bug NAME[:EVERY]] [--check ID] [--record FILE]`: a line for each seed that alarms,
+//! The proof over many seeds against the kit's own server, sound or with a fault: how often it alarms.
+//! `proof_seeds FROM TO [--users N] [--fault NAME] [--check ID] [--record FILE]`: a line for each seed that alarms,
 //! and a sum; the last history goes into the file.
 #![allow(clippy::print_stdout)] // printing what was found is the job
 
 use std::time::Instant;
 
 use wireproof_testkit::{
-    check::{CHECKS, Embedded, Judge, Progress},
+    check::{CHECKS, Embedded, InjectedFault, Judge, Progress},
     record::{Action, Header, write_file},
     report::Verdict,
 };
@@ -22,15 +22,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [from, to] = seeds[..] else {
         return Err("two numbers are wanted: the first seed and the one behind the last".into());
     };
-    let (users, bug) = (option("--users").unwrap_or("8").parse()?, option("--bug"));
+    let (users, fault) = (option("--users").unwrap_or("8").parse()?, option("--fault"));
     let id = option("--check").unwrap_or("delivery.proof");
     if !CHECKS.iter().any(|check| check.id == id) {
         return Err(format!("there is no check {id:?}").into());
     }
     let (began, mut alarms, mut frames) = (Instant::now(), 0u64, 0);
     for seed in from..to {
-        let server = match bug {
-            Some(bug) => Embedded::start_with_bug(bug, seed).await?,
+        let server = match fault {
+            Some(name) => {
+                let fault = InjectedFault::find(name).ok_or_else(|| format!("there is no fault {name:?}"))?;
+                Embedded::start_with_fault(fault, seed).await?
+            }
             None => Embedded::start().await?,
         };
         let judge = Judge { only: vec![id.to_owned()], users, ..Judge::new(seed) };
@@ -51,7 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let took = began.elapsed();
     println!(
-        "{id}: {} seeds, {users} users, bug {bug:?}: {alarms} alarms, {frames} frames, {took:.0?}",
+        "{id}: {} seeds, {users} users, fault {fault:?}: {alarms} alarms, {frames} frames, {took:.0?}",
         to - from
     );
     Ok(())

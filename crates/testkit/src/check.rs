@@ -16,6 +16,7 @@ mod alive;
 mod allowance;
 mod door;
 pub mod embedded;
+pub mod faults;
 mod foreign;
 pub mod judge;
 mod later;
@@ -33,6 +34,7 @@ mod trial;
 mod unsaid;
 
 pub use embedded::{Embedded, EmbeddedError};
+pub use faults::{FAULTS, InjectedFault, Source};
 pub use judge::{Judge, Progress};
 pub use list::CHECKS;
 pub use need::Need;
@@ -52,13 +54,20 @@ pub struct Check {
     pub severity: Severity,
     /// What of the profile and the credentials it needs.
     pub needs: &'static [Need],
-    /// The fault that must make it fail: a bug of the kit's server, or one that the proxy before it makes
-    /// (`embedded::ON_THE_WAY`).
+    /// The fault that must make it fail, by its name in the table (`faults::FAULTS`).
     pub bug: &'static str,
     /// When it runs.
     pub pace: Pace,
     /// Puts it to the test.
     pub run: Run,
+}
+
+impl Check {
+    /// The fault that must make it fail. Panics when the table lacks it, which a test of the list rules out.
+    pub fn fault(&self) -> &'static InjectedFault {
+        InjectedFault::find(self.bug)
+            .unwrap_or_else(|| panic!("{}: no fault is called {:?}", self.id, self.bug))
+    }
 }
 
 /// How a check is run.

@@ -1,8 +1,10 @@
 //! The kit's own server as one that is judged: with every limit on, none of them in the way of the judge itself.
 
+#[cfg(feature = "sabotage")]
+use super::faults::{InjectedFault, Source};
 use super::{Credentials, Target, TargetError};
 #[cfg(feature = "sabotage")]
-use crate::proxy::{End, Fault, FaultProxy, Toxic};
+use crate::proxy::FaultProxy;
 use crate::{
     profile::{Profile, ProfileError},
     server::{Builder, TestServer},
@@ -15,13 +17,6 @@ const AUDIENCE: &str = "wireproof";
 
 /// Seconds that a connection may outlive its token: nobody has to wait long to see it end.
 const TOKEN_GRACE: f64 = 1.0;
-
-/// Faults that the kit makes on the way to its server, where other checks switch on a bug in the server.
-#[cfg(feature = "sabotage")]
-pub const ON_THE_WAY: &[&str] = &[LEAVER_SILENCES_ALL];
-/// Once a connection was broken off by its client, nobody gets an answer any more.
-#[cfg(feature = "sabotage")]
-const LEAVER_SILENCES_ALL: &str = "leaver_silences_all";
 
 /// A server of the kit and how it is judged.
 pub struct Embedded {
@@ -54,36 +49,27 @@ impl Embedded {
         Self::start_with(TestServer::builder(), |_| {}).await
     }
 
-    /// Starts one with a bug switched on, by its name.
+    /// Starts one with a fault of the table.
     #[cfg(feature = "sabotage")]
-    pub async fn start_with_bug(bug: &str, seed: u64) -> Result<Self, EmbeddedError> {
-        // What the bug keeps back is waited for in vain: a shorter while says the same.
+    pub async fn start_with_fault(fault: &InjectedFault, seed: u64) -> Result<Self, EmbeddedError> {
+        // What the fault keeps back is waited for in vain: a shorter while says the same.
         let hurry = |profile: &mut Profile| {
             profile.timing.answer_seconds = 4.0;
             profile.timing.run_seconds = 12.0;
         };
-        if bug == LEAVER_SILENCES_ALL {
-            return Self::start_with(TestServer::builder(), hurry).await?.silenced_by_a_leaver(seed).await;
+        let builder = match fault.source {
+            Source::Toxics(_) => TestServer::builder(),
+            Source::Setting(change) => TestServer::builder().config(change),
+            Source::Decorator(decorate) => decorate(TestServer::builder()),
+            Source::Failpoint | Source::Bug => TestServer::builder().bug(fault.name, seed),
+        };
+        let mut embedded = Self::start_with(builder, hurry).await?;
+        if let Source::Toxics(act) = fault.source {
+            let proxy = FaultProxy::start(embedded.server.address(), seed).await?;
+            embedded.target = embedded.target.at(&proxy.url("/ws"))?;
+            embedded.spoiling = Some(Spoiling(act(proxy)));
         }
-        Self::start_with(TestServer::builder().bug(bug, seed), hurry).await
-    }
-
-    #[cfg(feature = "sabotage")]
-    async fn silenced_by_a_leaver(mut self, seed: u64) -> Result<Self, EmbeddedError> {
-        let proxy = FaultProxy::start(self.server.address(), seed).await?;
-        self.target = self.target.at(&proxy.url("/ws"))?;
-        self.spoiling = Some(Spoiling(tokio::spawn(async move {
-            let broken =
-                |proxy: &FaultProxy| proxy.connections().iter().any(|link| link.end == Some(End::Broken));
-            let mut ended = 0;
-            while !broken(&proxy) {
-                ended = proxy.ended(ended).await;
-            }
-            proxy.add(Toxic::to_client(Fault::Stall { for_ms: None }));
-            // The proxy is needed for as long as somebody is judged through it.
-            std::future::pending().await
-        })));
-        Ok(self)
+        Ok(embedded)
     }
 
     async fn start_with(builder: Builder, amend: impl FnOnce(&mut Profile)) -> Result<Self, EmbeddedError> {

@@ -43,7 +43,7 @@ pub struct Row {
 pub async fn prove(check: &'static Check, seed: u64) -> Result<Proof, EmbeddedError> {
     let sound = Embedded::start().await?;
     let passed = only(check, &sound, seed).await;
-    let broken = Embedded::start_with_bug(check.bug, seed).await?;
+    let broken = Embedded::start_with_fault(check.fault(), seed).await?;
     let failed = only(check, &broken, seed).await;
     Ok(Proof { broken: failed, sound: passed })
 }
@@ -121,7 +121,7 @@ impl fmt::Display for Row {
 }
 
 async fn also(check: &Check, seed: u64) -> Result<BTreeSet<String>, EmbeddedError> {
-    let broken = Embedded::start_with_bug(check.bug, seed).await?;
+    let broken = Embedded::start_with_fault(check.fault(), seed).await?;
     let judge = Judge { quick: true, ..Judge::new(seed) };
     let report = judge.run(&broken.target, |_| {}).await;
     Ok(report

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 use super::CHECKS;
-use crate::check::Check;
+use crate::check::{Check, FAULTS};
 
 /// The page of all checks.
 fn page() -> String {
@@ -55,4 +55,12 @@ fn every_check_has_a_name_a_bug_and_a_sentence_of_its_own() {
         assert!(check.sentence.ends_with('.') && !check.sentence.contains('\n'), "{}", check.id);
         assert!(check.id.split('.').count() == 2, "{}", check.id);
     }
+}
+
+#[test]
+fn every_check_has_its_fault_in_the_table_and_every_fault_a_check() {
+    let there: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+    let named: BTreeSet<&str> = CHECKS.iter().map(|check| check.bug).collect();
+    assert_eq!(there.len(), FAULTS.len(), "a name stands twice");
+    assert_eq!(there, named);
 }
