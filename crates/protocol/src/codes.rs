@@ -1,55 +1,49 @@
 //! Error codes and close codes: the words and numbers that programs decide by.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::names::open_enum;
 
-/// What went wrong, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// The frame is not JSON.
-    InvalidJson,
-    /// The frame is JSON but not what its type asks for.
-    InvalidFrame,
-    /// A field that the type needs is absent.
-    MissingField,
-    /// No such frame type.
-    UnknownType,
-    /// The frame is larger than the soft limit.
-    MessageTooLarge,
-    /// Too many requests in too short a time.
-    RateLimited,
-    /// No or bad credentials.
-    Unauthenticated,
-    /// The token has expired.
-    TokenExpired,
-    /// The principal may not do this.
-    Forbidden,
-    /// There is no such thing, or it is another user's.
-    NotFound,
-    /// The request id was used before with another body.
-    IdReused,
-    /// The position is ahead of the log's head.
-    CursorAhead,
-    /// There is an account or a user of this name.
-    NameTaken,
-    /// The user has as many connections as allowed.
-    TooManyConnections,
-    /// The user has as many runs, running and queued, as allowed.
-    TooManyRuns,
-    /// The user keeps as much as a quota allows; deleting makes room.
-    QuotaExceeded,
-    /// The agent could not finish.
-    AgentFailed,
-    /// The server is going away and takes no new work.
-    ShuttingDown,
-    /// Something inside went wrong; the log of the server knows what.
-    Internal,
-    /// A word that this version does not know: a later server said it. Never sent.
-    #[serde(other)]
-    #[schemars(skip)]
-    Unknown,
+open_enum! {
+    /// What went wrong, for programs.
+    pub enum ErrorCode {
+        /// The frame is not JSON.
+        "invalid_json" => InvalidJson,
+        /// The frame is JSON but not what its type asks for.
+        "invalid_frame" => InvalidFrame,
+        /// A field that the type needs is absent.
+        "missing_field" => MissingField,
+        /// No such frame type.
+        "unknown_type" => UnknownType,
+        /// The frame is larger than the soft limit.
+        "message_too_large" => MessageTooLarge,
+        /// Too many requests in too short a time.
+        "rate_limited" => RateLimited,
+        /// No or bad credentials.
+        "unauthenticated" => Unauthenticated,
+        /// The token has expired.
+        "token_expired" => TokenExpired,
+        /// The principal may not do this.
+        "forbidden" => Forbidden,
+        /// There is no such thing, or it is another user's.
+        "not_found" => NotFound,
+        /// The request id was used before with another body.
+        "id_reused" => IdReused,
+        /// The position is ahead of the log's head.
+        "cursor_ahead" => CursorAhead,
+        /// There is an account or a user of this name.
+        "name_taken" => NameTaken,
+        /// The user has as many connections as allowed.
+        "too_many_connections" => TooManyConnections,
+        /// The user has as many runs, running and queued, as allowed.
+        "too_many_runs" => TooManyRuns,
+        /// The user keeps as much as a quota allows; deleting makes room.
+        "quota_exceeded" => QuotaExceeded,
+        /// The agent could not finish.
+        "agent_failed" => AgentFailed,
+        /// The server is going away and takes no new work.
+        "shutting_down" => ShuttingDown,
+        /// Something inside went wrong; the log of the server knows what.
+        "internal" => Internal,
+    }
 }
 
 impl ErrorCode {
@@ -57,33 +51,6 @@ impl ErrorCode {
     pub fn retryable(self) -> bool {
         use ErrorCode::*;
         matches!(self, RateLimited | TooManyConnections | TooManyRuns | ShuttingDown | Internal)
-    }
-
-    /// The code as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
-        use ErrorCode::*;
-        match self {
-            InvalidJson => "invalid_json",
-            InvalidFrame => "invalid_frame",
-            MissingField => "missing_field",
-            UnknownType => "unknown_type",
-            MessageTooLarge => "message_too_large",
-            RateLimited => "rate_limited",
-            Unauthenticated => "unauthenticated",
-            TokenExpired => "token_expired",
-            Forbidden => "forbidden",
-            NotFound => "not_found",
-            IdReused => "id_reused",
-            CursorAhead => "cursor_ahead",
-            NameTaken => "name_taken",
-            TooManyConnections => "too_many_connections",
-            TooManyRuns => "too_many_runs",
-            QuotaExceeded => "quota_exceeded",
-            AgentFailed => "agent_failed",
-            ShuttingDown => "shutting_down",
-            Internal => "internal",
-            Unknown => "unknown",
-        }
     }
 }
 

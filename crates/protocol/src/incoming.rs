@@ -3,7 +3,10 @@
 use serde::{Deserialize, de::Error as _};
 use serde_json::Value;
 
-use crate::{event::Event, server_frame::Control};
+use crate::{
+    event::{Event, EventBody},
+    server_frame::{Control, ControlBody},
+};
 
 /// One frame of a server, read by a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,39 +35,6 @@ pub enum IncomingError {
     Json(#[from] serde_json::Error),
 }
 
-const EVENT_TYPES: [&str; 15] = [
-    "thread_created",
-    "thread_updated",
-    "thread_deleted",
-    "message_created",
-    "agent_started",
-    "agent_thinking",
-    "thinking_delta",
-    "message_delta",
-    "tool_arguments_delta",
-    "tool_executing",
-    "tool_completed",
-    "approval_requested",
-    "approval_resolved",
-    "status_update",
-    "agent_completed",
-];
-
-const CONTROL_TYPES: [&str; 12] = [
-    "connection_established",
-    "pong",
-    "heartbeat_ack",
-    "ack",
-    "accepted",
-    "thread_data",
-    "thread_history",
-    "snapshot",
-    "caught_up",
-    "token_expiring",
-    "go_away",
-    "error",
-];
-
 /// Reads one text frame of a server.
 pub fn parse_incoming(text: &str) -> Result<Incoming, IncomingError> {
     #[derive(Deserialize)]
@@ -73,14 +43,14 @@ pub fn parse_incoming(text: &str) -> Result<Incoming, IncomingError> {
         kind: std::borrow::Cow<'a, str>,
     }
     let head: Head<'_> = serde_json::from_str(text)?;
-    if EVENT_TYPES.contains(&head.kind.as_ref()) {
+    if EventBody::NAMES.contains(&head.kind.as_ref()) {
         let event: Event = serde_json::from_str(text)?;
         if event.run.is_none() && event.body.is_of_a_run() {
             return Err(serde_json::Error::custom("an event of a run lacks run_id").into());
         }
         return Ok(Incoming::Event(Box::new(event)));
     }
-    if CONTROL_TYPES.contains(&head.kind.as_ref()) {
+    if ControlBody::NAMES.contains(&head.kind.as_ref()) {
         return Ok(Incoming::Control(serde_json::from_str(text)?));
     }
     Ok(Incoming::Unknown(serde_json::from_str(text)?))

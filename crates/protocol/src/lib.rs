@@ -12,6 +12,7 @@ mod incoming;
 mod json;
 mod limits;
 mod merge;
+mod names;
 mod parse;
 mod position;
 mod printable;

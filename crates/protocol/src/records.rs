@@ -8,6 +8,7 @@ use crate::{
     Timestamp,
     event::Role,
     ids::{ApprovalId, MessageId, RunId, ThreadId, ToolCallId},
+    names::open_enum,
 };
 
 /// A run that is not over.
@@ -60,29 +61,13 @@ pub struct Message {
     pub incomplete: bool,
 }
 
-/// Why a position is not served by a replay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ResumeReason {
-    /// The log no longer reaches back so far.
-    TooOld,
-    /// The position is on another number line.
-    EpochChanged,
-    /// A word that this version does not know: a later server said it. Never sent.
-    #[serde(other)]
-    #[schemars(skip)]
-    Unknown,
-}
-
-impl ResumeReason {
-    /// The word as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ResumeReason::TooOld => "too_old",
-            ResumeReason::EpochChanged => "epoch_changed",
-            ResumeReason::Unknown => "unknown",
-        }
+open_enum! {
+    /// Why a position is not served by a replay.
+    pub enum ResumeReason {
+        /// The log no longer reaches back so far.
+        "too_old" => TooOld,
+        /// The position is on another number line.
+        "epoch_changed" => EpochChanged,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     event::Outcome,
     ids::{ApprovalId, ConnectionId, RequestId, RunId, ThreadId, UserId},
     limits::Limits,
+    names::tagged_enum,
     position::Epoch,
     records::{ActiveRun, Message, ResumeReason, RunSnapshot, SnapshotThread, Thread},
 };
@@ -27,121 +28,121 @@ pub struct Control {
     pub timestamp: Timestamp,
 }
 
-/// What a control frame says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ControlBody {
-    /// Always the first frame of an authenticated connection.
-    ConnectionEstablished {
-        /// The connection.
-        connection_id: ConnectionId,
-        /// Whose log follows.
-        user_id: UserId,
-        /// The log's number line.
-        epoch: Epoch,
-        /// The log's head.
-        seq: u64,
-        /// True when a replay follows: the position that was asked for is served.
-        resumed: bool,
-        /// The user's runs that are not over.
-        active_runs: Vec<ActiveRun>,
-        /// What the connection may do.
-        limits: Limits,
-        /// The server's clock, in Unix seconds.
-        server_time: Timestamp,
-        /// What the server can do beyond the first version of the protocol: the words of [`FEATURES`](crate::FEATURES)
-        /// and later ones.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        features: Vec<String>,
-        /// True when the server runs with authentication switched off.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        insecure_no_auth: bool,
-    },
-    /// Answer to `ping`.
-    Pong {
-        /// The head of the log that this connection was served.
-        seq: u64,
-    },
-    /// Answer to `heartbeat`.
-    HeartbeatAck {
-        /// The head of the log that this connection was served.
-        seq: u64,
-    },
-    /// A command was carried out.
-    Ack {
-        /// The thread concerned.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        thread_id: Option<ThreadId>,
-        /// The run concerned.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        run_id: Option<RunId>,
-        /// The question concerned.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        approval_id: Option<ApprovalId>,
-        /// How a run ended that was over already.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        outcome: Option<Outcome>,
-    },
-    /// A run was taken; its effects are visible from `seq` on.
-    Accepted {
-        /// The run.
-        run_id: RunId,
-        /// The thread it answers in.
-        thread_id: ThreadId,
-        /// The number of the first event that the request caused.
-        seq: u64,
-    },
-    /// Answer to `switch_thread`: the thread and its latest messages.
-    ThreadData {
-        /// The thread.
-        #[serde(flatten)]
-        thread: Thread,
-        /// Its latest messages, oldest first.
-        messages: Vec<Message>,
-    },
-    /// Answer to `get_thread_history`.
-    ThreadHistory {
-        /// The thread.
-        thread_id: ThreadId,
-        /// A page of its messages, oldest first.
-        messages: Vec<Message>,
-        /// How many messages the thread has.
-        total: u64,
-        /// How many a page holds.
-        limit: u64,
-        /// How many of the oldest were left out before the page.
-        offset: u64,
-    },
-    /// The state in place of a replay that cannot be served.
-    Snapshot {
-        /// Why there is no replay.
-        reason: ResumeReason,
-        /// The log's number line.
-        epoch: Epoch,
-        /// The position that the state stands for; the tail follows.
-        seq: u64,
-        /// The user's threads.
-        threads: Vec<SnapshotThread>,
-        /// The user's runs that are not over.
-        active_runs: Vec<RunSnapshot>,
-    },
-    /// A replay or snapshot is complete; what follows is live.
-    CaughtUp {
-        /// The position reached.
-        seq: u64,
-    },
-    /// The token expires soon: send `authenticate` with a new one.
-    TokenExpiring {
-        /// When, in Unix seconds.
-        expires_at: Timestamp,
-    },
-    /// The server goes away: come back after the time, and resume.
-    GoAway {
-        /// How long to wait before connecting again, in milliseconds.
-        reconnect_after_ms: u64,
-    },
-    /// Something was refused.
-    Error(ErrorBody),
+tagged_enum! {
+    /// What a control frame says.
+    pub enum ControlBody {
+        /// Always the first frame of an authenticated connection.
+        "connection_established" => ConnectionEstablished {
+            /// The connection.
+            connection_id: ConnectionId,
+            /// Whose log follows.
+            user_id: UserId,
+            /// The log's number line.
+            epoch: Epoch,
+            /// The log's head.
+            seq: u64,
+            /// True when a replay follows: the position that was asked for is served.
+            resumed: bool,
+            /// The user's runs that are not over.
+            active_runs: Vec<ActiveRun>,
+            /// What the connection may do.
+            limits: Limits,
+            /// The server's clock, in Unix seconds.
+            server_time: Timestamp,
+            /// What the server can do beyond the first version of the protocol: the words of [`FEATURES`](crate::FEATURES)
+            /// and later ones.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            features: Vec<String>,
+            /// True when the server runs with authentication switched off.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            insecure_no_auth: bool,
+        },
+        /// Answer to `ping`.
+        "pong" => Pong {
+            /// The head of the log that this connection was served.
+            seq: u64,
+        },
+        /// Answer to `heartbeat`.
+        "heartbeat_ack" => HeartbeatAck {
+            /// The head of the log that this connection was served.
+            seq: u64,
+        },
+        /// A command was carried out.
+        "ack" => Ack {
+            /// The thread concerned.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            thread_id: Option<ThreadId>,
+            /// The run concerned.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            run_id: Option<RunId>,
+            /// The question concerned.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            approval_id: Option<ApprovalId>,
+            /// How a run ended that was over already.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            outcome: Option<Outcome>,
+        },
+        /// A run was taken; its effects are visible from `seq` on.
+        "accepted" => Accepted {
+            /// The run.
+            run_id: RunId,
+            /// The thread it answers in.
+            thread_id: ThreadId,
+            /// The number of the first event that the request caused.
+            seq: u64,
+        },
+        /// Answer to `switch_thread`: the thread and its latest messages.
+        "thread_data" => ThreadData {
+            /// The thread.
+            #[serde(flatten)]
+            thread: Thread,
+            /// Its latest messages, oldest first.
+            messages: Vec<Message>,
+        },
+        /// Answer to `get_thread_history`.
+        "thread_history" => ThreadHistory {
+            /// The thread.
+            thread_id: ThreadId,
+            /// A page of its messages, oldest first.
+            messages: Vec<Message>,
+            /// How many messages the thread has.
+            total: u64,
+            /// How many a page holds.
+            limit: u64,
+            /// How many of the oldest were left out before the page.
+            offset: u64,
+        },
+        /// The state in place of a replay that cannot be served.
+        "snapshot" => Snapshot {
+            /// Why there is no replay.
+            reason: ResumeReason,
+            /// The log's number line.
+            epoch: Epoch,
+            /// The position that the state stands for; the tail follows.
+            seq: u64,
+            /// The user's threads.
+            threads: Vec<SnapshotThread>,
+            /// The user's runs that are not over.
+            active_runs: Vec<RunSnapshot>,
+        },
+        /// A replay or snapshot is complete; what follows is live.
+        "caught_up" => CaughtUp {
+            /// The position reached.
+            seq: u64,
+        },
+        /// The token expires soon: send `authenticate` with a new one.
+        "token_expiring" => TokenExpiring {
+            /// When, in Unix seconds.
+            expires_at: Timestamp,
+        },
+        /// The server goes away: come back after the time, and resume.
+        "go_away" => GoAway {
+            /// How long to wait before connecting again, in milliseconds.
+            reconnect_after_ms: u64,
+        },
+        /// Something was refused.
+        "error" => Error(ErrorBody),
+    }
 }
 
 /// A refusal, the same on the socket and over HTTP.

@@ -1,7 +1,7 @@
 //! What the server counts; one registry a server, so several in a process keep apart. Every series is there from the
 //! start, and what is counted for each event is a plain atomic.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use prometheus_client::{
     encoding::text::encode,
@@ -10,17 +10,18 @@ use prometheus_client::{
 };
 use wireproof_protocol::{CloseCode, ErrorCode};
 
-mod catalogue;
 pub mod family;
 pub mod histogram;
+pub mod labels;
 mod parts;
 mod process;
+mod registry;
 mod text;
-pub mod words;
 
 pub use family::{Family, Label};
 pub use histogram::Histogram;
 pub use parts::{CommitMetrics, KeyMetrics};
+pub use registry::Metrics;
 pub use text::Format;
 
 /// Buckets of what happens to each event: 10 µs to 10 s, fine around the milliseconds where it is decided.
@@ -36,69 +37,6 @@ const LONG: &[f64] = &[0.1, 1.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 
 const MANY: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
 /// Most names of tools that get series of their own.
 const TOOLS: usize = 100;
-
-/// The counters.
-pub struct Metrics {
-    registry: Registry,
-    connections: Family<Gauge>,
-    /// Users with a connection; set when somebody looks.
-    pub users: Gauge,
-    handshakes: Family<Counter>,
-    closes: Family<Counter>,
-    /// How long connections lived, from the upgrade to the end.
-    pub connection_seconds: Histogram,
-    frames: Family<Counter>,
-    refusals: Family<Counter>,
-    /// Bytes that came on WebSockets.
-    pub bytes_received: Counter,
-    /// Bytes that went out on WebSockets.
-    pub bytes_sent: Counter,
-    /// Events appended to logs.
-    pub events_appended: Counter,
-    /// Events handed to the broker.
-    pub events_published: Counter,
-    /// Events put on the wire.
-    pub events_delivered: Counter,
-    /// Those of them that were read from the log.
-    pub events_replayed: Counter,
-    /// From durable to on the wire, for events that were not read from the log.
-    pub delivery_seconds: Histogram,
-    /// What the store's writer counts.
-    pub commits: CommitMetrics,
-    /// Bytes that wait for clients; set when somebody looks.
-    pub queue_bytes: Gauge,
-    /// Connections that are served from the log now; set when somebody looks.
-    pub connections_behind: Gauge,
-    /// Times that a live connection fell back to the log.
-    pub catch_ups: Counter,
-    /// Pages of logs read for connections that were not live.
-    pub log_pages: Counter,
-    /// Connections closed because their client did not read.
-    pub slow_consumers: Counter,
-    resumes: Family<Counter>,
-    snapshots: Family<Counter>,
-    runs: Family<Counter>,
-    /// Runs refused because the user has too many.
-    pub runs_refused: Counter,
-    /// Runs alive, running and queued; set when somebody looks.
-    pub runs_alive: Family<Gauge>,
-    run_seconds: Family<Histogram>,
-    start_seconds: Family<Histogram>,
-    first_delta_seconds: Family<Histogram>,
-    tool_calls: Family<Counter>,
-    tool_seconds: Family<Histogram>,
-    limits_hit: Family<Counter>,
-    /// What the keys of tokens count.
-    pub keys: KeyMetrics,
-    token_cache: Family<Counter>,
-    jwks_fetches: Family<Counter>,
-    logins: Family<Counter>,
-    revocations: Family<Counter>,
-    /// What the store's files take; set when somebody looks.
-    pub store_file_bytes: Gauge,
-    /// When the server started, in Unix seconds.
-    pub started: Gauge<f64, AtomicU64>,
-}
 
 /// The names that are known when a server starts: each gets series of its own, any other counts as `other`.
 #[derive(Debug, Clone, Default)]
@@ -120,74 +58,22 @@ fn gauges(label: &'static str, words: &[&'static str]) -> Family<Gauge> {
 impl Metrics {
     /// Counters of a server that starts now.
     pub fn new(names: Names) -> Arc<Self> {
-        let agents = || Label::of_names("agent", names.agents.iter().cloned());
-        let tools = || Label::of_names("tool", names.tools.iter().take(TOOLS).cloned());
-        let seconds = || Histogram::seconds(SLOW);
-        let typed = vec![Label::new("type", words::FRAMES), Label::new("outcome", words::FRAME_OUTCOMES)];
-        let token_cache = counters("result", words::CACHE);
-        let jwks_fetches = counters("result", words::JWKS);
-        let mut metrics = Self {
-            registry: Registry::default(),
-            connections: gauges("state", words::CONNECTION_STATES),
-            users: Gauge::default(),
-            handshakes: counters("result", words::HANDSHAKES),
-            closes: counters("code", words::CLOSES),
-            connection_seconds: Histogram::seconds(LONG),
-            frames: Family::new(typed, Counter::default),
-            refusals: counters("error_code", words::ERROR_CODES),
-            bytes_received: Counter::default(),
-            bytes_sent: Counter::default(),
-            events_appended: Counter::default(),
-            events_published: Counter::default(),
-            events_delivered: Counter::default(),
-            events_replayed: Counter::default(),
-            delivery_seconds: Histogram::seconds(FAST),
-            commits: CommitMetrics::default(),
-            queue_bytes: Gauge::default(),
-            connections_behind: Gauge::default(),
-            catch_ups: Counter::default(),
-            log_pages: Counter::default(),
-            slow_consumers: Counter::default(),
-            resumes: counters("result", words::RESUMES),
-            snapshots: counters("reason", words::SNAPSHOTS),
-            runs: counters("outcome", words::RUN_OUTCOMES),
-            runs_refused: Counter::default(),
-            runs_alive: gauges("state", words::RUN_STATES),
-            run_seconds: Family::new(vec![agents()], seconds),
-            start_seconds: Family::new(vec![agents()], || Histogram::seconds(FAST)),
-            first_delta_seconds: Family::new(vec![agents()], seconds),
-            tool_calls: Family::new(
-                vec![tools(), Label::new("outcome", words::TOOL_OUTCOMES)],
-                Counter::default,
-            ),
-            tool_seconds: Family::new(vec![tools()], || Histogram::seconds(FAST)),
-            limits_hit: counters("limit", words::LIMITS),
-            keys: KeyMetrics {
-                cache_hits: token_cache.at(&["hit"]).clone(),
-                cache_misses: token_cache.at(&["miss"]).clone(),
-                jwks_fetched: jwks_fetches.at(&["fetched"]).clone(),
-                jwks_failed: jwks_fetches.at(&["failed"]).clone(),
-            },
-            token_cache,
-            jwks_fetches,
-            logins: Family::new(
-                vec![Label::new("door", words::DOORS), Label::new("result", words::LOGINS)],
-                Counter::default,
-            ),
-            revocations: counters("kind", words::REVOCATIONS),
-            store_file_bytes: Gauge::default(),
-            started: Gauge::default(),
-        };
+        let mut metrics = Self::at_start(&names);
         metrics.started.set(crate::clock::unix_now());
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        metrics.describe(build);
-        metrics.registry.register_collector(Box::new(process::Process));
+        let mut registry = Registry::default();
+        let prefixed = registry.sub_registry_with_prefix("wireproof");
+        metrics.register(prefixed);
+        metrics.commits.register(prefixed);
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        prefixed.register("build", "The version that runs", version);
+        registry.register_collector(Box::new(process::Process));
+        metrics.registry = registry;
         Arc::new(metrics)
     }
 
     /// A connection that begins: counted where it is in its life until it is dropped.
     pub fn connection(&self) -> Stage {
-        let state = words::CONNECTION_STATES[0];
+        let state = labels::CONNECTION_STATES[0];
         self.connections.at(&[state]).inc();
         Stage { connections: self.connections.clone(), state }
     }
@@ -197,7 +83,7 @@ impl Metrics {
         self.connections.all().map(Gauge::get).sum()
     }
 
-    /// Counts a handshake by how it ended: a word of [`words::HANDSHAKES`].
+    /// Counts a handshake by how it ended: a word of [`labels::HANDSHAKES`].
     pub fn handshake(&self, result: &str) {
         self.handshakes.at(&[result]).inc();
     }
@@ -220,7 +106,7 @@ impl Metrics {
         };
     }
 
-    /// Counts a frame of a client: its type, and what became of it (a word of [`words::FRAME_OUTCOMES`]).
+    /// Counts a frame of a client: its type, and what became of it (a word of [`labels::FRAME_OUTCOMES`]).
     pub fn frame(&self, kind: &str, outcome: &str) {
         self.frames.at(&[kind, outcome]).inc();
     }
@@ -241,12 +127,12 @@ impl Metrics {
         self.refusals.all().map(Counter::get).sum()
     }
 
-    /// Counts what came of a position: a word of [`words::RESUMES`].
+    /// Counts what came of a position: a word of [`labels::RESUMES`].
     pub fn resume(&self, result: &str) {
         self.resumes.at(&[result]).inc();
     }
 
-    /// Counts a snapshot: a word of [`words::SNAPSHOTS`].
+    /// Counts a snapshot: a word of [`labels::SNAPSHOTS`].
     pub fn snapshot(&self, reason: &str) {
         self.snapshots.at(&[reason]).inc();
     }
@@ -278,7 +164,7 @@ impl Metrics {
         self.tool_seconds.at(&[tool]).observe(seconds);
     }
 
-    /// Counts a limit that stopped somebody: a word of [`words::LIMITS`].
+    /// Counts a limit that stopped somebody: a word of [`labels::LIMITS`].
     pub fn limit_hit(&self, limit: &str) {
         self.limits_hit.at(&[limit]).inc();
     }
@@ -288,12 +174,12 @@ impl Metrics {
         self.limits_hit.all().map(Counter::get).sum()
     }
 
-    /// Counts a try at a door of the accounts (a word of [`words::DOORS`]) and what came of it ([`words::LOGINS`]).
+    /// Counts a try at a door of the accounts (a word of [`labels::DOORS`]) and what came of it ([`labels::LOGINS`]).
     pub fn login(&self, door: &str, result: &str) {
         self.logins.at(&[door, result]).inc();
     }
 
-    /// Counts a revocation: a word of [`words::REVOCATIONS`].
+    /// Counts a revocation: a word of [`labels::REVOCATIONS`].
     pub fn revocation(&self, kind: &str) {
         self.revocations.at(&[kind]).inc();
     }
@@ -317,7 +203,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Moves the connection on to a state of [`words::CONNECTION_STATES`].
+    /// Moves the connection on to a state of [`labels::CONNECTION_STATES`].
     pub fn enter(&mut self, state: &'static str) {
         self.connections.at(&[state]).inc();
         self.connections.at(&[self.state]).dec();

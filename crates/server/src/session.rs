@@ -19,10 +19,6 @@ use crate::{
 /// How long before its token expires a connection is told.
 const EXPIRY_WARNING: Duration = Duration::from_secs(60);
 
-/// Frames that ask for no work: signs of life, reads, and who and where the client is.
-const LIGHT: [&str; 7] =
-    ["ping", "heartbeat", "authenticate", "resume", "typing", "switch_thread", "get_thread_history"];
-
 /// Bytes that may come over the limit beside twice the largest message.
 const OVER: u64 = 64 << 10;
 
@@ -174,7 +170,7 @@ impl Session {
             };
         }
         let parsed = parse_frame(text);
-        self.kind = parsed.as_ref().ok().map(|request| request.frame.kind());
+        self.kind = parsed.as_ref().ok().map(|request| request.frame.name());
         if let Err(exceeded) = self.count(self.kind, now) {
             let id = parsed.map_or_else(|error| error.id, |request| request.id);
             return self.too_fast(exceeded, id, now);
@@ -202,7 +198,7 @@ impl Session {
                     self.refuse(*refusal.body, request.id)
                 }
                 (Phase::Open { permissions, .. }, frame) => {
-                    match table::check_frame(frame.kind(), *permissions) {
+                    match table::check_frame(frame.name(), *permissions) {
                         Ok(()) => vec![Step::CarryOut(frame, request.id)],
                         Err(_) if self.bugs.on(Bug::PermissionsIgnored) => {
                             vec![Step::CarryOut(frame, request.id)]
@@ -236,7 +232,7 @@ impl Session {
     fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), Exceeded> {
         match (&self.allowance, kind) {
             (None, _) => Ok(()),
-            (Some(allowance), Some(kind)) if LIGHT.contains(&kind) => allowance.other(now),
+            (Some(allowance), Some(kind)) if table::is_light(kind) => allowance.other(now),
             (Some(_), _) if self.bugs.on(Bug::RateLimitNotEnforced) => Ok(()),
             (Some(allowance), _) => allowance.message(now),
         }

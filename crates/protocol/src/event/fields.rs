@@ -3,87 +3,39 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who wrote a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Role {
-    /// The user.
-    User,
-    /// An agent.
-    Assistant,
-    /// A word that this version does not know: a later server said it. Never sent.
-    #[serde(other)]
-    #[schemars(skip)]
-    Unknown,
-}
+use crate::names::open_enum;
 
-impl Role {
-    /// The word as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::Unknown => "unknown",
-        }
+open_enum! {
+    /// Who wrote a message.
+    pub enum Role {
+        /// The user.
+        "user" => User,
+        /// An agent.
+        "assistant" => Assistant,
     }
 }
 
-/// An answer to a question for leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Decision {
-    /// Do it.
-    Approved,
-    /// Do not.
-    Denied,
-    /// Nobody answered in time.
-    Expired,
-    /// A word that this version does not know: a later server said it. Never sent.
-    #[serde(other)]
-    #[schemars(skip)]
-    Unknown,
-}
-
-impl Decision {
-    /// The word as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Decision::Approved => "approved",
-            Decision::Denied => "denied",
-            Decision::Expired => "expired",
-            Decision::Unknown => "unknown",
-        }
+open_enum! {
+    /// An answer to a question for leave.
+    pub enum Decision {
+        /// Do it.
+        "approved" => Approved,
+        /// Do not.
+        "denied" => Denied,
+        /// Nobody answered in time.
+        "expired" => Expired,
     }
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// With an answer.
-    Success,
-    /// With an error.
-    Failed,
-    /// By the user's wish.
-    Cancelled,
-    /// A word that this version does not know: a later server said it. Never sent.
-    #[serde(other)]
-    #[schemars(skip)]
-    Unknown,
-}
-
-impl Outcome {
-    /// The word as it stands on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Success => "success",
-            Outcome::Failed => "failed",
-            Outcome::Cancelled => "cancelled",
-            Outcome::Unknown => "unknown",
-        }
+open_enum! {
+    /// How a run ended.
+    pub enum Outcome {
+        /// With an answer.
+        "success" => Success,
+        /// With an error.
+        "failed" => Failed,
+        /// By the user's wish.
+        "cancelled" => Cancelled,
     }
 }
 

@@ -119,29 +119,7 @@ fn a_null_result_is_a_result() {
 
 #[test]
 fn a_refusal_says_its_sentence_twice_and_its_code_once() {
-    use ErrorCode::*;
-    let codes = [
-        InvalidJson,
-        InvalidFrame,
-        MissingField,
-        UnknownType,
-        MessageTooLarge,
-        RateLimited,
-        Unauthenticated,
-        TokenExpired,
-        Forbidden,
-        NotFound,
-        IdReused,
-        CursorAhead,
-        NameTaken,
-        TooManyConnections,
-        TooManyRuns,
-        QuotaExceeded,
-        AgentFailed,
-        ShuttingDown,
-        Internal,
-    ];
-    for code in codes {
+    for &code in ErrorCode::ALL {
         let body = json!(wireproof_protocol::ErrorBody::new(code, "A sentence."));
         assert_eq!(body["error_code"], code.as_str());
         assert_eq!((&body["error"], &body["message"]), (&json!("A sentence."), &json!("A sentence.")));

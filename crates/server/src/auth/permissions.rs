@@ -3,56 +3,41 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One thing that a user may be allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Permission {
-    /// To ask an agent, and to answer its approvals.
-    #[serde(rename = "chat")]
-    Chat,
-    /// To read the own threads, messages and runs.
-    #[serde(rename = "threads:read")]
-    ThreadsRead,
-    /// To make, change and delete the own threads.
-    #[serde(rename = "threads:write")]
-    ThreadsWrite,
-    /// To cancel the own runs.
-    #[serde(rename = "runs:cancel")]
-    RunsCancel,
-    /// To see who is connected, and the accounts.
-    #[serde(rename = "admin:read")]
-    AdminRead,
-    /// To disconnect, revoke, change accounts.
-    #[serde(rename = "admin:users")]
-    AdminUsers,
-    /// To drain, restart and back up the server.
-    #[serde(rename = "admin:server")]
-    AdminServer,
+macro_rules! permissions {
+    ($( $(#[$meta:meta])* $name:literal => $variant:ident, )*) => {
+        /// One thing that a user may be allowed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum Permission {
+            $( $(#[$meta])* #[serde(rename = $name)] $variant, )*
+        }
+
+        impl Permission {
+            /// Every permission.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            /// Its name, as claims and settings carry it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
 }
 
-impl Permission {
-    /// All there are.
-    pub const ALL: [Self; 7] = [
-        Self::Chat,
-        Self::ThreadsRead,
-        Self::ThreadsWrite,
-        Self::RunsCancel,
-        Self::AdminRead,
-        Self::AdminUsers,
-        Self::AdminServer,
-    ];
-
-    /// Its name, as claims and settings carry it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::ThreadsRead => "threads:read",
-            Self::ThreadsWrite => "threads:write",
-            Self::RunsCancel => "runs:cancel",
-            Self::AdminRead => "admin:read",
-            Self::AdminUsers => "admin:users",
-            Self::AdminServer => "admin:server",
-        }
-    }
+permissions! {
+    /// To ask an agent, and to answer its approvals.
+    "chat" => Chat,
+    /// To read the own threads, messages and runs.
+    "threads:read" => ThreadsRead,
+    /// To make, change and delete the own threads.
+    "threads:write" => ThreadsWrite,
+    /// To cancel the own runs.
+    "runs:cancel" => RunsCancel,
+    /// To see who is connected, and the accounts.
+    "admin:read" => AdminRead,
+    /// To disconnect, revoke, change accounts.
+    "admin:users" => AdminUsers,
+    /// To drain, restart and back up the server.
+    "admin:server" => AdminServer,
 }
 
 /// A set of permissions.

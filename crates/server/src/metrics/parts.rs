@@ -10,28 +10,32 @@ use std::{
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use super::{FAST, Family, Histogram, Label, MANY, words};
+use super::{FAST, Family, Histogram, MANY, counters, labels, registry::metrics};
 
-/// What the store's writer counts.
-#[derive(Debug, Clone)]
-pub struct CommitMetrics {
-    /// Pieces of work in one commit.
-    pub jobs: Histogram,
-    /// Events in one commit that has some.
-    pub events: Histogram,
-    /// From the begin of a transaction to its being durable.
-    pub seconds: Histogram,
-    /// Commits that failed.
-    pub failed: Counter,
-    /// Changes that a quota did not allow.
-    pub quota_refused: Family<Counter>,
-    /// Bytes that all users keep, as quotas count them.
-    pub kept_bytes: Gauge,
-    /// Threads that all users keep.
-    pub kept_threads: Gauge,
-    /// Messages that all users keep.
-    pub kept_messages: Gauge,
-    last: Arc<LastCommits>,
+metrics! {
+    /// What the store's writer counts.
+    #[derive(Debug, Clone)]
+    pub struct CommitMetrics() {
+        /// Pieces of work in one commit.
+        pub jobs: Histogram = Histogram::whole(MANY) => "commit_jobs";
+        /// Events in one commit that appended some.
+        pub events: Histogram = Histogram::whole(MANY) => "commit_events";
+        /// From the begin of a transaction to its being durable, in seconds.
+        pub seconds: Histogram = Histogram::seconds(FAST) => "commit_duration", Seconds;
+        /// Transactions of the store that failed.
+        pub failed: Counter => "commits_failed";
+        /// Changes that a quota did not allow, by quota.
+        pub quota_refused: Family<Counter> = counters("quota", labels::QUOTAS) => "quota_refused";
+        /// Bytes of messages and metadata that all users keep.
+        pub kept_bytes: Gauge => "kept", Bytes;
+        /// Threads that all users keep.
+        pub kept_threads: Gauge => "kept_threads";
+        /// Messages that all users keep.
+        pub kept_messages: Gauge => "kept_messages";
+    }
+    beside {
+        last: Arc<LastCommits> = Arc::default();
+    }
 }
 
 /// When the last commits were, in Unix seconds.
@@ -68,17 +72,7 @@ impl CommitMetrics {
 
 impl Default for CommitMetrics {
     fn default() -> Self {
-        Self {
-            jobs: Histogram::whole(MANY),
-            events: Histogram::whole(MANY),
-            seconds: Histogram::seconds(FAST),
-            failed: Counter::default(),
-            quota_refused: Family::new(vec![Label::new("quota", words::QUOTAS)], Counter::default),
-            kept_bytes: Gauge::default(),
-            kept_threads: Gauge::default(),
-            kept_messages: Gauge::default(),
-            last: Arc::default(),
-        }
+        Self::at_start()
     }
 }
 

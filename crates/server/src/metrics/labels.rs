@@ -1,5 +1,9 @@
 //! The closed lists that labels take their words from. The last word of each stands for all that are not in it.
 
+use wireproof_protocol::{ClientFrame, ErrorCode, Outcome, ResumeReason};
+
+use super::Label;
+
 /// How handshakes end.
 pub const HANDSHAKES: &[&str] = &[
     "accepted",
@@ -20,58 +24,26 @@ pub const HANDSHAKES: &[&str] = &[
 pub const CLOSES: &[&str] =
     &["1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1012", "1013", "4008", "none"];
 /// Types of clients' frames: `unknown` has a type that there is not, `invalid` cannot be read.
-pub const FRAMES: &[&str] = &[
-    "ping",
-    "heartbeat",
-    "authenticate",
-    "resume",
-    "chat",
-    "start_agent",
-    "cancel_run",
-    "approve",
-    "create_thread",
-    "rename_thread",
-    "delete_thread",
-    "switch_thread",
-    "get_thread_history",
-    "typing",
-    "unknown",
-    "invalid",
-];
+pub fn frames() -> Label {
+    let words: Vec<_> = ClientFrame::NAMES.iter().chain(&["unknown", "invalid"]).copied().collect();
+    Label::new("type", &words)
+}
 /// What becomes of clients' frames; `abandoned` are those whose connection ended before their outcome.
 pub const FRAME_OUTCOMES: &[&str] = &["carried_out", "answered", "refused", "abandoned"];
 /// Error codes of the protocol.
-pub const ERROR_CODES: &[&str] = &[
-    "invalid_json",
-    "invalid_frame",
-    "missing_field",
-    "unknown_type",
-    "message_too_large",
-    "rate_limited",
-    "unauthenticated",
-    "token_expired",
-    "forbidden",
-    "not_found",
-    "id_reused",
-    "cursor_ahead",
-    "name_taken",
-    "too_many_connections",
-    "too_many_runs",
-    "quota_exceeded",
-    "agent_failed",
-    "shutting_down",
-    "internal",
-    "other",
-];
+pub fn error_codes() -> Label {
+    let words: Vec<_> = ErrorCode::NAMES.iter().chain(&["other"]).copied().collect();
+    Label::new("error_code", &words)
+}
 /// The quotas that stop somebody.
 pub const QUOTAS: &[&str] =
     &["bytes_per_user", "threads_per_user", "messages_per_user", "messages_per_thread", "other"];
 /// What comes of a position that a client gives.
 pub const RESUMES: &[&str] = &["replayed", "snapshot", "refused"];
 /// Why a snapshot was sent.
-pub const SNAPSHOTS: &[&str] = &["too_old", "epoch_changed"];
+pub const SNAPSHOTS: &[&str] = ResumeReason::NAMES;
 /// How runs end.
-pub const RUN_OUTCOMES: &[&str] = &["success", "cancelled", "failed"];
+pub const RUN_OUTCOMES: &[&str] = Outcome::NAMES;
 /// How tools end.
 pub const TOOL_OUTCOMES: &[&str] = &["ok", "failed"];
 /// The limits that stop somebody.
