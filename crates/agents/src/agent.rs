@@ -6,7 +6,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use wireproof_protocol::{RunId, ThreadId, ToolCallId, Usage, UserId};
+use wireproof_protocol::{
+    EventBody, MessageId, RunId, StatusUpdate, ThreadId, ToolArgumentsDelta, ToolCompleted, ToolError,
+    ToolExecuting, Usage, UserId,
+};
 
 use crate::EmissionSender;
 
@@ -29,55 +32,63 @@ pub enum Emission {
         delta: String,
     },
     /// A piece of a tool's arguments as they come.
-    ToolArgumentsDelta {
-        /// Whose arguments.
-        tool_call_id: ToolCallId,
-        /// The piece.
-        delta: String,
-    },
-    /// A tool starts.
-    ToolExecuting {
-        /// The call.
-        tool_call_id: ToolCallId,
-        /// The tool's name.
-        tool_name: String,
-        /// The tool's parameters, an object.
-        parameters: Value,
-    },
-    /// A tool ended, well or badly.
-    ToolCompleted {
-        /// The call.
-        tool_call_id: ToolCallId,
-        /// The tool's name.
-        tool_name: String,
-        /// Its result or its failure.
-        result: Result<Value, ToolFailure>,
-        /// How long it took, in milliseconds.
-        duration_ms: f64,
-    },
+    ToolArgumentsDelta(ToolArgumentsDelta),
+    /// A tool starts; its parameters are an object.
+    ToolExecuting(ToolExecuting),
+    /// A tool ended, with a result or an error.
+    ToolCompleted(ToolCompleted),
     /// A change of the run's state that a user should see, such as a retry.
-    Status {
-        /// A word for programs.
-        status: String,
-        /// A sentence for people.
-        detail: Option<String>,
-    },
+    Status(StatusUpdate),
 }
 
-/// Why a tool failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ToolFailure {
+/// A part of an emission that may be large.
+#[derive(Debug)]
+pub enum EmissionPart<'a> {
+    /// The name of a tool.
+    ToolName(&'a str),
     /// A word for programs.
-    pub code: String,
-    /// A sentence for people.
-    pub message: String,
+    Word(&'a str),
+    /// A text for people.
+    Text(&'a str),
+    /// The parameters or the result of a tool, which may be cut.
+    Value(&'a mut Value),
+    /// The error of a tool, which may be cut.
+    Error(&'a mut ToolError),
 }
 
-impl ToolFailure {
-    /// A failure from its code and its sentence.
-    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
+impl Emission {
+    /// The parts that may be large: a bound on emissions is a bound on these.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = EmissionPart<'_>> {
+        use EmissionPart::*;
+        let parts = match self {
+            Self::Thinking { reasoning: text }
+            | Self::ThinkingDelta { delta: text }
+            | Self::MessageDelta { delta: text } => [Some(Text(text)), None, None],
+            Self::ToolArgumentsDelta(piece) => [Some(Text(&piece.delta)), None, None],
+            Self::ToolExecuting(call) => {
+                [Some(ToolName(&call.tool_name)), Some(Value(&mut call.parameters)), None]
+            }
+            Self::ToolCompleted(call) => [
+                Some(ToolName(&call.tool_name)),
+                call.result.as_mut().map(Value),
+                call.error.as_mut().map(Error),
+            ],
+            Self::Status(update) => [Some(Word(&update.status)), update.detail.as_deref().map(Text), None],
+        };
+        parts.into_iter().flatten()
+    }
+
+    /// The event that it becomes in a run: the server knows the id of the answer and the number of the step.
+    pub fn into_body(self, message_id: MessageId, step_number: u32) -> EventBody {
+        match self {
+            Self::Thinking { reasoning } => EventBody::AgentThinking { reasoning, step_number },
+            Self::ThinkingDelta { delta } => EventBody::ThinkingDelta { message_id, delta },
+            Self::MessageDelta { delta } => EventBody::MessageDelta { message_id, delta },
+            Self::ToolArgumentsDelta(piece) => EventBody::ToolArgumentsDelta(piece),
+            Self::ToolExecuting(call) => EventBody::ToolExecuting(call),
+            Self::ToolCompleted(call) => EventBody::ToolCompleted(call),
+            Self::Status(update) => EventBody::StatusUpdate(update),
+        }
     }
 }
 
@@ -123,7 +134,7 @@ pub struct ThreadHit {
 
 /// Searches the messages of the run's own user: text and most hits in, newest hits out. Bound to the user by the server.
 pub type SearchThreads =
-    Arc<dyn Fn(String, usize) -> BoxFuture<'static, Result<Vec<ThreadHit>, ToolFailure>> + Send + Sync>;
+    Arc<dyn Fn(String, usize) -> BoxFuture<'static, Result<Vec<ThreadHit>, ToolError>> + Send + Sync>;
 
 /// What a run may know and do: one user, one thread, one run.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use crate::{Agent, AgentError, Answer, RunContext, ToolFailure};
+use crate::{Agent, AgentError, Answer, RunContext, ToolError};
 use link::Link;
 use tools::Toolbox;
 use work::{Turns, Workers};
@@ -86,12 +86,12 @@ impl Default for Tools {
 
 impl Tools {
     /// The connection, made on first use and again if the runtime that carried it is gone.
-    async fn link(&self) -> Result<Arc<Link>, ToolFailure> {
+    async fn link(&self) -> Result<Arc<Link>, ToolError> {
         let link = self.connected(|_| false).await?;
         if link.is_closed() { self.connected(Link::is_closed).await } else { Ok(link) }
     }
 
-    async fn connected(&self, outworn: fn(&Link) -> bool) -> Result<Arc<Link>, ToolFailure> {
+    async fn connected(&self, outworn: fn(&Link) -> bool) -> Result<Arc<Link>, ToolError> {
         let cell = {
             let mut cell = self.link.lock().unwrap_or_else(PoisonError::into_inner);
             if cell.get().is_some_and(|link| outworn(link)) {

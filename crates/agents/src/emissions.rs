@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use wireproof_protocol::json_extent;
 
-use crate::{AgentError, Emission};
+use crate::{AgentError, Emission, EmissionPart};
 
 /// Where an agent's emissions go in; clones share the bounds.
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub fn emissions(count: usize, bytes: u32) -> (EmissionSender, EmissionReceiver)
 
 impl EmissionSender {
     /// Sends once there is room. Errs with `Cancelled` when nobody receives any more.
-    pub async fn send(&self, emission: Emission) -> Result<(), AgentError> {
-        let size = emission.size(self.bytes).clamp(1, self.bytes);
+    pub async fn send(&self, mut emission: Emission) -> Result<(), AgentError> {
+        let size = size(&mut emission, self.bytes).clamp(1, self.bytes);
         let room = self.room.clone().acquire_many_owned(size as u32);
         let room = tokio::select! {
             room = room => room.map_err(|_: AcquireError| AgentError::Cancelled)?,
@@ -56,24 +56,14 @@ impl EmissionReceiver {
     }
 }
 
-impl Emission {
-    /// About how many bytes it takes in memory; counting stops once there are more than `most`.
-    fn size(&self, most: usize) -> usize {
-        match self {
-            Self::Thinking { reasoning: text }
-            | Self::ThinkingDelta { delta: text }
-            | Self::MessageDelta { delta: text }
-            | Self::ToolArgumentsDelta { delta: text, .. } => text.len(),
-            Self::ToolExecuting { tool_name, parameters, .. } => {
-                tool_name.len().saturating_add(json_extent(parameters, most))
-            }
-            Self::ToolCompleted { tool_name, result, .. } => tool_name.len().saturating_add(match result {
-                Ok(value) => json_extent(value, most),
-                Err(failure) => failure.code.len() + failure.message.len(),
-            }),
-            Self::Status { status, detail } => status.len() + detail.as_ref().map_or(0, String::len),
-        }
-    }
+/// About how many bytes an emission takes in memory; counting stops once there are more than `most`.
+fn size(emission: &mut Emission, most: usize) -> usize {
+    let sizes = emission.parts_mut().map(|part| match part {
+        EmissionPart::ToolName(text) | EmissionPart::Word(text) | EmissionPart::Text(text) => text.len(),
+        EmissionPart::Value(value) => json_extent(value, most),
+        EmissionPart::Error(error) => error.code.len() + error.message.len(),
+    });
+    sizes.fold(0, usize::saturating_add)
 }
 
 #[cfg(test)]

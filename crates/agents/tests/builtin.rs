@@ -12,7 +12,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::{
     Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, SearchThreads, ThreadHit,
-    ToolFailure, emissions,
+    ToolCompleted, ToolError, ToolExecuting, emissions,
 };
 use wireproof_protocol::{RunId, ThreadId, Usage, UserId};
 
@@ -61,11 +61,11 @@ fn assert_well_formed(emissions: &[Emission]) {
     let mut tools = 0;
     for emission in emissions {
         match emission {
-            Emission::ToolExecuting { tool_call_id, parameters, .. } => {
+            Emission::ToolExecuting(ToolExecuting { tool_call_id, parameters, .. }) => {
                 assert!(parameters.is_object() && open.insert(*tool_call_id));
                 tools += 1;
             }
-            Emission::ToolCompleted { tool_call_id, .. } => assert!(open.remove(tool_call_id)),
+            Emission::ToolCompleted(ToolCompleted { tool_call_id, .. }) => assert!(open.remove(tool_call_id)),
             _ => {}
         }
     }
@@ -80,11 +80,11 @@ fn deltas(emissions: &[Emission]) -> String {
     emissions.iter().filter_map(delta).collect()
 }
 
-fn failures(emissions: &[Emission]) -> Vec<&ToolFailure> {
+fn failures(emissions: &[Emission]) -> Vec<&ToolError> {
     emissions
         .iter()
         .filter_map(|emission| match emission {
-            Emission::ToolCompleted { result, .. } => result.as_ref().err(),
+            Emission::ToolCompleted(call) => call.error.as_ref(),
             _ => None,
         })
         .collect()
@@ -229,9 +229,9 @@ async fn a_search_reaches_the_runs_own_threads_only() {
 async fn a_failing_search_is_a_failing_tool() {
     let (mut context, received) = context("Search my threads for whales");
     context.search_threads =
-        Arc::new(|_, _| Box::pin(async { Err(ToolFailure::new("unavailable", "Try later.")) }));
+        Arc::new(|_, _| Box::pin(async { Err(ToolError::new("unavailable", "Try later.")) }));
     let (answer, emissions) = run(&Builtin::new(), context, received).await;
-    assert_eq!(failures(&emissions), [&ToolFailure::new("unavailable", "Try later.")]);
+    assert_eq!(failures(&emissions), [&ToolError::new("unavailable", "Try later.")]);
     assert!(answer.final_response.contains("failed: Try later."));
 }
 
@@ -264,8 +264,10 @@ async fn large_and_odd_messages_get_an_answer() {
         assert!(emissions.len() > 3);
     }
     let (answer, emissions) = ask(&"what is 2+2? ".repeat(5_000)).await;
-    let ended =
-        emissions.iter().filter(|e| matches!(e, Emission::ToolCompleted { result: Ok(_), .. })).count();
+    let ended = emissions
+        .iter()
+        .filter(|e| matches!(e, Emission::ToolCompleted(ToolCompleted { result: Some(_), .. })))
+        .count();
     assert_eq!(ended, 16);
     assert!(answer.final_response.contains("I did the first 16 of"), "{}", answer.final_response);
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::json;
-use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
+use wireproof_agents::{
+    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCompleted, ToolExecuting,
+};
 use wireproof_protocol::{ToolCallId, Usage};
 
 /// `five`: the five critical events. `burst N`: N status events at once. `pace HZ SECONDS BYTES`: status events at a rate,
@@ -36,7 +38,10 @@ impl Agent for Probe {
 }
 
 fn status(bytes: usize) -> Emission {
-    Emission::Status { status: "working".to_owned(), detail: (bytes > 0).then(|| "x".repeat(bytes)) }
+    Emission::Status(StatusUpdate {
+        status: "working".to_owned(),
+        detail: (bytes > 0).then(|| "x".repeat(bytes)),
+    })
 }
 
 async fn pace(context: &RunContext, hz: f64, seconds: f64, bytes: usize) -> Result<(), AgentError> {
@@ -54,13 +59,13 @@ async fn five(context: &RunContext) -> Result<(), AgentError> {
     context.emit(Emission::Thinking { reasoning: "Echo what was said.".to_owned() }).await?;
     let parameters = json!({ "text": context.content });
     context
-        .emit(Emission::ToolExecuting {
+        .emit(Emission::ToolExecuting(ToolExecuting {
             tool_call_id,
             tool_name: tool_name.clone(),
             parameters: parameters.clone(),
-        })
+        }))
         .await?;
     context
-        .emit(Emission::ToolCompleted { tool_call_id, tool_name, result: Ok(parameters), duration_ms: 0.01 })
+        .emit(Emission::ToolCompleted(ToolCompleted::new(tool_call_id, tool_name, Ok(parameters), 0.01)))
         .await
 }

@@ -54,26 +54,27 @@ pub(crate) fn says(body: &EventBody) -> String {
         EventBody::MessageCreated { content, .. } => quoted(content),
         EventBody::AgentStarted { message } => short(message),
         EventBody::AgentThinking { reasoning, .. } => short(reasoning),
-        EventBody::ThinkingDelta { delta, .. }
-        | EventBody::MessageDelta { delta, .. }
-        | EventBody::ToolArgumentsDelta { delta, .. } => quoted(delta),
-        EventBody::ToolExecuting { tool_name, parameters, .. } => short(&format!("{tool_name} {parameters}")),
-        EventBody::ToolCompleted { tool_name, result, error, duration_ms, .. } => {
-            let outcome = match error {
+        EventBody::ThinkingDelta { delta, .. } | EventBody::MessageDelta { delta, .. } => quoted(delta),
+        EventBody::ToolArgumentsDelta(piece) => quoted(&piece.delta),
+        EventBody::ToolExecuting(call) => short(&format!("{} {}", call.tool_name, call.parameters)),
+        EventBody::ToolCompleted(call) => {
+            let outcome = match &call.error {
                 Some(error) => format!("failed: {}", error.message),
-                None => result.as_ref().unwrap_or(&Value::Null).to_string(),
+                None => call.result.as_ref().unwrap_or(&Value::Null).to_string(),
             };
-            format!("{} {DIM}({duration_ms:.1} ms){DIM:#}", short(&format!("{tool_name} → {outcome}")))
+            let ended = short(&format!("{} → {outcome}", call.tool_name));
+            format!("{ended} {DIM}({:.1} ms){DIM:#}", call.duration_ms)
         }
         EventBody::ApprovalRequested { approval_id, .. } => format!("may I? {approval_id}"),
         EventBody::ApprovalResolved { decision, .. } => decision.as_str().to_owned(),
-        EventBody::StatusUpdate { status, detail } => match detail {
-            Some(detail) => short(&format!("{status}: {detail}")),
-            None => short(status),
+        EventBody::StatusUpdate(update) => match &update.detail {
+            Some(detail) => short(&format!("{}: {detail}", update.status)),
+            None => short(&update.status),
         },
         EventBody::AgentCompleted { outcome, error, duration_ms, .. } => {
             ending(*outcome, error.as_ref(), *duration_ms)
         }
+        other => short(&serde_json::to_string(other).unwrap_or_default()),
     }
 }
 

@@ -27,7 +27,8 @@ pub use client_frame::{
 };
 pub use codes::{CloseCode, ErrorCode};
 pub use event::{
-    CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, ToolError, Usage,
+    CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, StatusUpdate,
+    ToolArgumentsDelta, ToolCompleted, ToolError, ToolExecuting, Usage,
 };
 pub use extent::{cut, cut_chars, json_extent, json_start, shorten, text_extent};
 pub use fold::{FoldError, MessageState, RunView, ThreadState, ToolView, UserState};

@@ -52,10 +52,9 @@ pub fn mergeable(event: &Event, next: &Event) -> bool {
                 EventBody::MessageDelta { message_id: a, .. },
                 EventBody::MessageDelta { message_id: b, .. },
             ) => a == b,
-            (
-                EventBody::ToolArgumentsDelta { tool_call_id: a, .. },
-                EventBody::ToolArgumentsDelta { tool_call_id: b, .. },
-            ) => a == b,
+            (EventBody::ToolArgumentsDelta(a), EventBody::ToolArgumentsDelta(b)) => {
+                a.tool_call_id == b.tool_call_id
+            }
             _ => false,
         }
 }

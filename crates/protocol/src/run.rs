@@ -129,23 +129,21 @@ impl RunRules {
             ThinkingDelta { message_id, .. } | MessageDelta { message_id, .. } => {
                 self.same_answer(message_id)
             }
-            ToolArgumentsDelta { tool_call_id, .. } if self.seen_tools.contains(tool_call_id) => {
-                Err(Violation::LateArguments(*tool_call_id))
+            ToolArgumentsDelta(piece) if self.seen_tools.contains(&piece.tool_call_id) => {
+                Err(Violation::LateArguments(piece.tool_call_id))
             }
-            ToolExecuting { tool_call_id, .. } if self.seen_tools.contains(tool_call_id) => {
-                Err(Violation::ToolTwice(*tool_call_id))
+            ToolExecuting(call) if self.seen_tools.contains(&call.tool_call_id) => {
+                Err(Violation::ToolTwice(call.tool_call_id))
             }
-            ToolCompleted { tool_call_id, tool_name, result, error, .. } => {
-                match self.open_tools.get(tool_call_id) {
-                    None if self.midway && !self.seen_tools.contains(tool_call_id) => Ok(()),
-                    None => Err(Violation::ToolNotOpen(*tool_call_id)),
-                    Some(name) if name != tool_name => Err(Violation::ToolName(*tool_call_id)),
-                    Some(_) if result.is_some() == error.is_some() => {
-                        Err(Violation::ToolResult(*tool_call_id))
-                    }
-                    Some(_) => Ok(()),
+            ToolCompleted(call) => match self.open_tools.get(&call.tool_call_id) {
+                None if self.midway && !self.seen_tools.contains(&call.tool_call_id) => Ok(()),
+                None => Err(Violation::ToolNotOpen(call.tool_call_id)),
+                Some(name) if *name != call.tool_name => Err(Violation::ToolName(call.tool_call_id)),
+                Some(_) if call.result.is_some() == call.error.is_some() => {
+                    Err(Violation::ToolResult(call.tool_call_id))
                 }
-            }
+                Some(_) => Ok(()),
+            },
             ApprovalRequested { approval_id, .. } if self.seen_approvals.contains(approval_id) => {
                 Err(Violation::Approval(*approval_id))
             }
@@ -212,13 +210,13 @@ impl RunRules {
                 self.message_id = Some(*message_id);
                 self.text.push_str(delta);
             }
-            ToolExecuting { tool_call_id, tool_name, .. } => {
-                self.seen_tools.insert(*tool_call_id);
-                self.open_tools.insert(*tool_call_id, tool_name.clone());
+            ToolExecuting(call) => {
+                self.seen_tools.insert(call.tool_call_id);
+                self.open_tools.insert(call.tool_call_id, call.tool_name.clone());
             }
-            ToolCompleted { tool_call_id, .. } => {
-                self.seen_tools.insert(*tool_call_id);
-                self.open_tools.remove(tool_call_id);
+            ToolCompleted(call) => {
+                self.seen_tools.insert(call.tool_call_id);
+                self.open_tools.remove(&call.tool_call_id);
             }
             ApprovalRequested { approval_id, tool_call_id, .. } => {
                 self.seen_approvals.insert(*approval_id);
@@ -239,5 +237,5 @@ fn may_come_first(body: &EventBody) -> bool {
 }
 
 fn is_queued(body: &EventBody) -> bool {
-    matches!(body, EventBody::StatusUpdate { status, .. } if status == "queued")
+    matches!(body, EventBody::StatusUpdate(update) if update.status == "queued")
 }

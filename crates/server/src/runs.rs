@@ -6,9 +6,9 @@ use std::{
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolFailure};
+use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolError};
 use wireproof_protocol::{
-    ControlBody, ErrorCode, EventBody, MessageId, RunId, ThreadId, UserId, cut_chars, shorten,
+    ControlBody, ErrorCode, EventBody, MessageId, RunId, StatusUpdate, ThreadId, UserId, cut_chars, shorten,
 };
 
 use crate::{
@@ -173,10 +173,10 @@ impl Runs {
         let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
         let greeting = bounds::greeting(agent.greeting());
         let first = if slot.is_queued() {
-            EventBody::StatusUpdate {
+            EventBody::StatusUpdate(StatusUpdate {
                 status: "queued".to_owned(),
                 detail: Some("Waiting for a free run.".to_owned()),
-            }
+            })
         } else {
             EventBody::AgentStarted { message: greeting.clone() }
         };
@@ -325,7 +325,7 @@ impl Runs {
         Arc::new(move |text, limit| {
             let (store, user_id) = (store.clone(), user_id.clone());
             Box::pin(async move {
-                let failed = || ToolFailure::new("internal", "The search failed.");
+                let failed = || ToolError::new("internal", "The search failed.");
                 let found = store.search(&user_id, &text, limit.min(MOST_HITS)).await.map_err(|e| {
                     tracing::error!(%user_id, error = %e, "a search in the user's threads failed");
                     failed()

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use proptest::prelude::*;
 use wireproof_protocol::{
-    Event, EventBody, EventId, MessageId, RunId, RunPart, ThreadId, UserId, UserState, parse_incoming,
+    Event, EventBody, EventId, MessageId, RunId, RunPart, StatusUpdate, ThreadId, UserId, UserState,
+    parse_incoming,
 };
 use wireproof_server::store::{Committed, Retention, Store, StoreError, embedded::Embedded};
 
@@ -45,7 +46,9 @@ impl Stream {
             (_, true) => {
                 EventBody::MessageDelta { message_id: self.message_id, delta: format!("é{}", self.run_seq) }
             }
-            (_, false) => EventBody::StatusUpdate { status: "a_delta\",\"".into(), detail: None },
+            (_, false) => {
+                EventBody::StatusUpdate(StatusUpdate { status: "a_delta\",\"".into(), detail: None })
+            }
         };
         self.run_seq += 1;
         let run = RunPart {

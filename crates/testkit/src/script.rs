@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext, ToolFailure};
+use wireproof_agents::{
+    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCompleted, ToolError, ToolExecuting,
+};
 use wireproof_protocol::{ToolCallId, Usage};
 
 /// What an agent does, step by step: to be given to [`crate::Builder::agent`] and asked for with
@@ -30,7 +32,7 @@ pub struct Script {
 #[derive(Debug, Clone)]
 enum Does {
     Emit(Emission),
-    Tool { name: String, parameters: Value, result: Result<Value, ToolFailure> },
+    Tool { name: String, parameters: Value, result: Result<Value, ToolError> },
     Wait(Duration),
     Answer(String),
     Flood(Emission),
@@ -62,7 +64,7 @@ impl Script {
 
     /// Tells its state.
     pub fn tells(self, status: &str) -> Self {
-        self.then(Does::Emit(Emission::Status { status: status.to_owned(), detail: None }))
+        self.then(Does::Emit(Emission::Status(StatusUpdate { status: status.to_owned(), detail: None })))
     }
 
     /// Reports anything that an agent can report, of any size.
@@ -85,7 +87,7 @@ impl Script {
 
     /// Calls a tool, which fails.
     pub fn tool_fails(self, name: &str, code: &str, message: &str) -> Self {
-        let result = Err(ToolFailure::new(code, message));
+        let result = Err(ToolError::new(code, message));
         self.then(Does::Tool { name: name.to_owned(), parameters: json!({}), result })
     }
 
@@ -154,12 +156,13 @@ async fn call(
     context: &RunContext,
     tool_name: String,
     parameters: Value,
-    result: Result<Value, ToolFailure>,
+    result: Result<Value, ToolError>,
 ) -> Result<(), AgentError> {
     let tool_call_id = ToolCallId::new();
-    let executing = Emission::ToolExecuting { tool_call_id, tool_name: tool_name.clone(), parameters };
+    let executing =
+        Emission::ToolExecuting(ToolExecuting { tool_call_id, tool_name: tool_name.clone(), parameters });
     context.emit(executing).await?;
-    context.emit(Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms: 0.0 }).await
+    context.emit(Emission::ToolCompleted(ToolCompleted::new(tool_call_id, tool_name, result, 0.0))).await
 }
 
 impl Agent for Script {

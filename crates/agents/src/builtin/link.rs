@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::pipe::pipe;
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// Both ends of the connection; dropping it ends the services.
 pub(crate) struct Link {
@@ -26,7 +26,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts `server` and connects to it.
-    pub(crate) async fn open<S: ServerHandler>(server: S) -> Result<Self, ToolFailure> {
+    pub(crate) async fn open<S: ServerHandler>(server: S) -> Result<Self, ToolError> {
         let (near, far) = pipe();
         let (server, client) =
             tokio::join!(Box::pin(serve_server(server, far)), Box::pin(serve_client((), near)));
@@ -48,7 +48,7 @@ impl Link {
         arguments: JsonObject,
         deadline: Duration,
         cancelled: &CancellationToken,
-    ) -> Result<Value, ToolFailure> {
+    ) -> Result<Value, ToolError> {
         let parameters = CallToolRequestParams::new(name).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(parameters));
         let sent = self.client.send_cancellable_request(request, PeerRequestOptions::no_options()).await;
@@ -60,10 +60,10 @@ impl Link {
                 Ok(_) => Err(unavailable()),
                 Err(error) => Err(failure(error)),
             },
-            () = cancelled.cancelled() => Err(ToolFailure::new("cancelled", "The run was cancelled.")),
+            () = cancelled.cancelled() => Err(ToolError::new("cancelled", "The run was cancelled.")),
             () = sleep(deadline) => {
                 let message = format!("The tool did not end within {} s.", deadline.as_secs_f64());
-                Err(ToolFailure::new("timeout", message))
+                Err(ToolError::new("timeout", message))
             }
         }
     }
@@ -100,24 +100,24 @@ struct Failed {
     message: String,
 }
 
-fn outcome(result: CallToolResult) -> Result<Value, ToolFailure> {
+fn outcome(result: CallToolResult) -> Result<Value, ToolError> {
     let value = result.structured_content.unwrap_or(Value::Null);
     if result.is_error != Some(true) {
         return Ok(value);
     }
     let Failed { code, message } = serde_json::from_value(value).map_err(|_| unavailable())?;
-    Err(ToolFailure { code, message })
+    Err(ToolError { code, message })
 }
 
-fn failure(error: ServiceError) -> ToolFailure {
+fn failure(error: ServiceError) -> ToolError {
     match error {
-        ServiceError::McpError(error) => ToolFailure::new("tool_failed", error.message),
+        ServiceError::McpError(error) => ToolError::new("tool_failed", error.message),
         _ => unavailable(),
     }
 }
 
-fn unavailable() -> ToolFailure {
-    ToolFailure::new("tool_unavailable", "The tool could not be reached.")
+fn unavailable() -> ToolError {
+    ToolError::new("tool_unavailable", "The tool could not be reached.")
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use super::{
     plan::{self, Plan, Step},
     tools::search_threads::ThreadSearch,
 };
-use crate::{AgentError, Answer, Emission, RunContext, ToolFailure};
+use crate::{AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting};
 
 /// What a step came to.
-pub(super) type Outcome = Result<Value, ToolFailure>;
+pub(super) type Outcome = Result<Value, ToolError>;
 
 /// Runs a message from plan to answer.
 pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer, AgentError> {
@@ -68,7 +68,8 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
     for (place, step) in plan.steps.iter().enumerate() {
         let tool_call_id = ToolCallId::new();
         let (tool_name, parameters) = (step.tool.to_owned(), Value::Object(step.parameters.clone()));
-        begun = emit(context, Emission::ToolExecuting { tool_call_id, tool_name, parameters }).await;
+        begun = emit(context, Emission::ToolExecuting(ToolExecuting { tool_call_id, tool_name, parameters }))
+            .await;
         if begun.is_err() {
             break;
         }
@@ -82,7 +83,7 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
         let duration_ms = took.as_secs_f64() * 1_000.0;
         // Past a cancel too: who heard that a tool started shall hear that it ended.
         context
-            .emit(Emission::ToolCompleted { tool_call_id, tool_name, result: outcome, duration_ms })
+            .emit(Emission::ToolCompleted(ToolCompleted::new(tool_call_id, tool_name, outcome, duration_ms)))
             .await?;
     }
     begun?;
@@ -106,8 +107,8 @@ async fn call(tools: &Tools, context: &RunContext, step: &Step) -> Outcome {
     tools.link().await?.call(step.tool, arguments, tools.deadline, &context.cancelled).await
 }
 
-fn cancelled() -> ToolFailure {
-    ToolFailure::new("cancelled", "The run was cancelled.")
+fn cancelled() -> ToolError {
+    ToolError::new("cancelled", "The run was cancelled.")
 }
 
 /// Streams a part of the answer in small pieces, at its pace if it has one.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::work::Workers;
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// All tools of the builtin agent, by name.
 pub(crate) const NAMES: [&str; 5] = ["calculate", "text_statistics", "timer", "count", "search_threads"];
@@ -69,18 +69,18 @@ impl ServerHandler for Toolbox {
                 None => Err(unknown_tool(&name)),
             },
             () = context.ct.cancelled() => {
-                Ok(response(Err(ToolFailure::new("cancelled", "The call was cancelled."))))
+                Ok(response(Err(ToolError::new("cancelled", "The call was cancelled."))))
             }
         }
     }
 }
 
-fn broke_down() -> ToolFailure {
-    ToolFailure::new("tool_failed", "The tool broke down on this input.")
+fn broke_down() -> ToolError {
+    ToolError::new("tool_failed", "The tool broke down on this input.")
 }
 
 /// Runs one of the tools that only compute.
-fn compute(name: &str, arguments: Option<JsonObject>) -> Option<Result<Value, ToolFailure>> {
+fn compute(name: &str, arguments: Option<JsonObject>) -> Option<Result<Value, ToolError>> {
     Some(match name {
         "calculate" => call(arguments, calculate::calculate),
         "text_statistics" => call(arguments, text_statistics::text_statistics),
@@ -107,26 +107,26 @@ pub(crate) fn unknown_tool(name: &str) -> ErrorData {
 }
 
 /// A result as MCP carries it; a failure is the tool's answer, not an error of the protocol.
-pub(crate) fn response(result: Result<Value, ToolFailure>) -> CallToolResponse {
+pub(crate) fn response(result: Result<Value, ToolError>) -> CallToolResponse {
     CallToolResponse::Complete(match result {
         Ok(value) => CallToolResult::structured(value),
-        Err(ToolFailure { code, message }) => {
+        Err(ToolError { code, message }) => {
             CallToolResult::structured_error(json!({ "code": code, "message": message }))
         }
     })
 }
 
 /// The arguments as the tool's own type.
-pub(crate) fn read<A: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<A, ToolFailure> {
+pub(crate) fn read<A: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<A, ToolError> {
     serde_json::from_value(Value::Object(arguments.unwrap_or_default()))
-        .map_err(|error| ToolFailure::new("invalid_arguments", format!("The arguments do not fit: {error}.")))
+        .map_err(|error| ToolError::new("invalid_arguments", format!("The arguments do not fit: {error}.")))
 }
 
 /// Reads the arguments and runs a tool that only computes.
 fn call<A: DeserializeOwned>(
     arguments: Option<JsonObject>,
-    tool: fn(A) -> Result<Value, ToolFailure>,
-) -> Result<Value, ToolFailure> {
+    tool: fn(A) -> Result<Value, ToolError>,
+) -> Result<Value, ToolError> {
     tool(read(arguments)?)
 }
 

@@ -1,11 +1,11 @@
 //! What an event says, by its type.
 
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{
     THREAD_EVENTS,
-    fields::{Decision, Outcome, Role, RunError, ToolError, Usage},
+    emitted::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolExecuting},
+    fields::{Decision, Outcome, Role, RunError, Usage},
 };
 use crate::{
     Timestamp,
@@ -14,7 +14,8 @@ use crate::{
 };
 
 tagged_enum! {
-    /// What happened.
+    /// What happened. Later versions have more.
+    #[non_exhaustive]
     pub enum EventBody {
         /// A thread began.
         "thread_created" => ThreadCreated {
@@ -76,36 +77,11 @@ tagged_enum! {
             delta: String,
         },
         /// A piece of a tool's arguments.
-        "tool_arguments_delta" => ToolArgumentsDelta {
-            /// The call.
-            tool_call_id: ToolCallId,
-            /// The piece.
-            delta: String,
-        },
+        "tool_arguments_delta" => ToolArgumentsDelta(ToolArgumentsDelta),
         /// A tool starts to work.
-        "tool_executing" => ToolExecuting {
-            /// The call.
-            tool_call_id: ToolCallId,
-            /// The tool.
-            tool_name: String,
-            /// What it works on.
-            parameters: Value,
-        },
+        "tool_executing" => ToolExecuting(ToolExecuting),
         /// A tool ended.
-        "tool_completed" => ToolCompleted {
-            /// The call.
-            tool_call_id: ToolCallId,
-            /// The tool.
-            tool_name: String,
-            /// What it found; absent when it failed.
-            #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-            result: Option<Value>,
-            /// Why it failed; absent when it did not.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            error: Option<ToolError>,
-            /// How long it took, in milliseconds.
-            duration_ms: f64,
-        },
+        "tool_completed" => ToolCompleted(ToolCompleted),
         /// The agent asks for leave.
         "approval_requested" => ApprovalRequested {
             /// The question.
@@ -127,13 +103,7 @@ tagged_enum! {
             decision: Decision,
         },
         /// Something a user should know while waiting.
-        "status_update" => StatusUpdate {
-            /// A word for programs: `queued`, `retrying`, …
-            status: String,
-            /// A sentence for people.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            detail: Option<String>,
-        },
+        "status_update" => StatusUpdate(StatusUpdate),
         /// The run is over: the one terminal event.
         "agent_completed" => AgentCompleted {
             /// How it ended.
@@ -155,11 +125,6 @@ tagged_enum! {
     }
 }
 
-/// Keeps a `null` result apart from an absent one.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 impl EventBody {
     /// True for what only a run says; false for what happens to a thread and its messages.
     pub fn is_of_a_run(&self) -> bool {
@@ -170,9 +135,8 @@ impl EventBody {
     pub fn delta(&self) -> Option<&str> {
         use EventBody::*;
         match self {
-            ThinkingDelta { delta, .. } | MessageDelta { delta, .. } | ToolArgumentsDelta { delta, .. } => {
-                Some(delta)
-            }
+            ThinkingDelta { delta, .. } | MessageDelta { delta, .. } => Some(delta),
+            ToolArgumentsDelta(piece) => Some(&piece.delta),
             _ => None,
         }
     }
@@ -181,9 +145,8 @@ impl EventBody {
     pub fn delta_mut(&mut self) -> Option<&mut String> {
         use EventBody::*;
         match self {
-            ThinkingDelta { delta, .. } | MessageDelta { delta, .. } | ToolArgumentsDelta { delta, .. } => {
-                Some(delta)
-            }
+            ThinkingDelta { delta, .. } | MessageDelta { delta, .. } => Some(delta),
+            ToolArgumentsDelta(piece) => Some(&mut piece.delta),
             _ => None,
         }
     }

@@ -40,12 +40,20 @@ open_enum! {
 }
 
 /// Why a tool failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[error("{message}")]
 pub struct ToolError {
     /// A word for programs.
     pub code: String,
     /// A sentence for people.
     pub message: String,
+}
+
+impl ToolError {
+    /// An error from its code and its sentence.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
 }
 
 /// Why a run failed.

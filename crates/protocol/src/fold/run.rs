@@ -74,20 +74,20 @@ impl RunView {
 
     fn tell(&mut self, body: &EventBody) {
         match body {
-            EventBody::StatusUpdate { status, .. } => self.status = Some(status.clone()),
+            EventBody::StatusUpdate(update) => self.status = Some(update.status.clone()),
             EventBody::AgentStarted { .. } => self.status = None,
             EventBody::AgentThinking { reasoning, .. } => self.reasoning.push(reasoning.clone()),
             EventBody::ThinkingDelta { delta, .. } => self.thinking.push_str(delta),
-            EventBody::ToolArgumentsDelta { tool_call_id, delta } => {
-                self.tool(*tool_call_id).arguments.push_str(delta);
+            EventBody::ToolArgumentsDelta(piece) => {
+                self.tool(piece.tool_call_id).arguments.push_str(&piece.delta);
             }
-            EventBody::ToolExecuting { tool_call_id, tool_name, parameters } => {
-                let tool = self.tool(*tool_call_id);
-                tool.tool_name.clone_from(tool_name);
-                tool.parameters = Some(parameters.clone());
+            EventBody::ToolExecuting(call) => {
+                let tool = self.tool(call.tool_call_id);
+                tool.tool_name.clone_from(&call.tool_name);
+                tool.parameters = Some(call.parameters.clone());
             }
-            EventBody::ToolCompleted { tool_call_id, result, error, .. } => {
-                self.tool(*tool_call_id).result = match (result, error) {
+            EventBody::ToolCompleted(call) => {
+                self.tool(call.tool_call_id).result = match (&call.result, &call.error) {
                     (_, Some(error)) => Some(Err((error.code.clone(), error.message.clone()))),
                     (result, None) => result.clone().map(Ok),
                 };

@@ -71,7 +71,8 @@ impl Walk {
 
     fn all(mut self, queued: usize, wishes: Vec<Wish>, outcome: Outcome) -> Vec<EventBody> {
         for _ in 0..queued {
-            self.events.push(EventBody::StatusUpdate { status: "queued".to_owned(), detail: None });
+            self.events
+                .push(EventBody::StatusUpdate(StatusUpdate { status: "queued".to_owned(), detail: None }));
         }
         self.events.push(EventBody::AgentStarted { message: "Working on it.".to_owned() });
         for wish in wishes {
@@ -120,31 +121,34 @@ impl Walk {
                 self.text.push_str(&delta);
                 EventBody::MessageDelta { message_id, delta }
             }
-            Wish::Status(status) => EventBody::StatusUpdate { status: status.to_owned(), detail: None },
-            Wish::PrepareTool(delta) => {
-                EventBody::ToolArgumentsDelta { tool_call_id: self.tool(self.next_tool), delta }
+            Wish::Status(status) => {
+                EventBody::StatusUpdate(StatusUpdate { status: status.to_owned(), detail: None })
             }
+            Wish::PrepareTool(delta) => EventBody::ToolArgumentsDelta(ToolArgumentsDelta {
+                tool_call_id: self.tool(self.next_tool),
+                delta,
+            }),
             Wish::CallTool => {
                 let which = self.next_tool;
                 self.next_tool += 1;
                 self.open_tools.push(which);
-                EventBody::ToolExecuting {
+                EventBody::ToolExecuting(ToolExecuting {
                     tool_call_id: self.tool(which),
                     tool_name: format!("tool_{}", which % 2),
                     parameters: json!({"which": which}),
-                }
+                })
             }
             Wish::EndTool(..) if self.open_tools.is_empty() => return,
             Wish::EndTool(which, good) => {
                 let which = self.open_tools.remove(usize::from(which) % self.open_tools.len());
-                EventBody::ToolCompleted {
+                EventBody::ToolCompleted(ToolCompleted {
                     tool_call_id: self.tool(which),
                     tool_name: format!("tool_{}", which % 2),
                     result: good.then_some(Value::Null),
                     error: (!good)
                         .then(|| ToolError { code: "bad".to_owned(), message: "It is bad.".to_owned() }),
                     duration_ms: 0.5,
-                }
+                })
             }
             Wish::Ask => {
                 let which = self.next_approval;

@@ -165,7 +165,7 @@ fn a_range_that_hides_events_is_refused() {
     let mut of_a_thread = events().remove(0);
     (of_a_thread.first_seq, of_a_thread.seq) = (Some(11), 15);
     let mut no_delta = wide.clone();
-    no_delta.body = EventBody::StatusUpdate { status: "retrying".to_owned(), detail: None };
+    no_delta.body = EventBody::StatusUpdate(StatusUpdate { status: "retrying".to_owned(), detail: None });
     no_delta.run.as_mut().unwrap().first_run_seq = Some(1);
     for event in [backwards, wide, half, of_a_thread, no_delta] {
         assert_eq!(refused(&event), FoldError::Range { seq: event.seq }, "{event:?}");

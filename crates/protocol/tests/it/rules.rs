@@ -42,11 +42,11 @@ fn harms() -> impl Strategy<Value = Harms> {
     let strangers = vec![
         EventBody::ThreadDeleted { title: "Sums".to_owned(), metadata: Default::default() },
         EventBody::AgentStarted { message: "Again.".to_owned() },
-        EventBody::StatusUpdate { status: "queued".to_owned(), detail: None },
-        EventBody::ToolArgumentsDelta {
+        EventBody::StatusUpdate(StatusUpdate { status: "queued".to_owned(), detail: None }),
+        EventBody::ToolArgumentsDelta(ToolArgumentsDelta {
             tool_call_id: ToolCallId::from_bytes(uuid(6, 32)),
             delta: "x".to_owned(),
-        },
+        }),
         EventBody::MessageDelta { message_id: MessageId::from_bytes(uuid(2, 99)), delta: "x".to_owned() },
     ];
     let harm = prop_oneof![
@@ -90,6 +90,7 @@ fn harmed(bodies: Vec<EventBody>, (harms, renumber): &Harms) -> Vec<Numbered> {
 fn edit(body: &mut EventBody, how: u8) {
     use EventBody::*;
     let first = how.is_multiple_of(2);
+    let tool_call_id = ToolCallId::from_bytes(uuid(6, 32 + how % 4));
     match body {
         AgentThinking { reasoning, .. } if first => *reasoning = " \n".to_owned(),
         AgentThinking { step_number, .. } => *step_number += 1,
@@ -97,22 +98,18 @@ fn edit(body: &mut EventBody, how: u8) {
         ThinkingDelta { message_id, .. } | MessageDelta { message_id, .. } => {
             *message_id = MessageId::from_bytes(uuid(2, 98));
         }
-        ToolArgumentsDelta { tool_call_id, .. }
-        | ToolExecuting { tool_call_id, .. }
-        | ToolCompleted { tool_call_id, .. }
-            if first =>
-        {
-            *tool_call_id = ToolCallId::from_bytes(uuid(6, 32 + how % 4));
-        }
-        ToolExecuting { tool_name, .. } => tool_name.push('s'),
-        ToolCompleted { result, error, .. } => {
-            *result = (how % 4 == 1).then(|| json!(1));
-            *error = (how % 8 == 1).then(|| ToolError { code: "c".to_owned(), message: "m".to_owned() });
+        ToolArgumentsDelta(piece) if first => piece.tool_call_id = tool_call_id,
+        ToolExecuting(call) if first => call.tool_call_id = tool_call_id,
+        ToolCompleted(call) if first => call.tool_call_id = tool_call_id,
+        ToolExecuting(call) => call.tool_name.push('s'),
+        ToolCompleted(call) => {
+            call.result = (how % 4 == 1).then(|| json!(1));
+            call.error = (how % 8 == 1).then(|| ToolError::new("c", "m"));
         }
         ApprovalRequested { approval_id, .. } | ApprovalResolved { approval_id, .. } => {
             *approval_id = ApprovalId::from_bytes(uuid(7, 32 + how % 3));
         }
-        StatusUpdate { status, .. } => *status = "retrying".to_owned(),
+        StatusUpdate(update) => update.status = "retrying".to_owned(),
         AgentCompleted { outcome, message_id, final_response, error, .. } => match how % 5 {
             0 => *outcome = Outcome::Success,
             1 => *outcome = Outcome::Failed,

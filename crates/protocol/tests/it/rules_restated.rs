@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wireproof_protocol::{ApprovalId, EventBody, MessageId, Outcome, ToolCallId};
+use wireproof_protocol::{
+    ApprovalId, EventBody, MessageId, Outcome, ToolArgumentsDelta, ToolCallId, ToolCompleted, ToolExecuting,
+};
 
 /// An event with its numbers: the first of a merged range, and its own.
 pub type Numbered = (Option<u64>, u64, EventBody);
@@ -17,7 +19,7 @@ pub fn is_a_whole_run(events: &[Numbered]) -> bool {
 
     let [started] = places(|body| matches!(body, AgentStarted { .. }))[..] else { return false };
     let [completed] = places(|body| matches!(body, AgentCompleted { .. }))[..] else { return false };
-    let queued = |body: &&EventBody| matches!(body, StatusUpdate { status, .. } if status == "queued");
+    let queued = |body: &&EventBody| matches!(body, StatusUpdate(update) if update.status == "queued");
     let thoughts = bodies.iter().filter_map(|body| match body {
         AgentThinking { reasoning, step_number } => Some((!reasoning.trim().is_empty(), *step_number)),
         _ => None,
@@ -47,13 +49,13 @@ fn tools_are_whole(bodies: &[&EventBody]) -> bool {
     let mut calls: BTreeMap<ToolCallId, Vec<(&str, &EventBody)>> = BTreeMap::new();
     for body in bodies {
         match body {
-            EventBody::ToolArgumentsDelta { tool_call_id, .. } => {
+            EventBody::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id, .. }) => {
                 calls.entry(*tool_call_id).or_default().push(("prepare", body));
             }
-            EventBody::ToolExecuting { tool_call_id, tool_name, .. } => {
+            EventBody::ToolExecuting(ToolExecuting { tool_call_id, tool_name, .. }) => {
                 calls.entry(*tool_call_id).or_default().push((tool_name, body));
             }
-            EventBody::ToolCompleted { tool_call_id, tool_name, .. } => {
+            EventBody::ToolCompleted(ToolCompleted { tool_call_id, tool_name, .. }) => {
                 calls.entry(*tool_call_id).or_default().push((tool_name, body));
             }
             _ => {}
@@ -66,7 +68,7 @@ fn tools_are_whole(bodies: &[&EventBody]) -> bool {
             [] => true,
             [
                 (began, EventBody::ToolExecuting { .. }),
-                (ended, EventBody::ToolCompleted { result, error, .. }),
+                (ended, EventBody::ToolCompleted(ToolCompleted { result, error, .. })),
             ] => began == ended && (result.is_some() != error.is_some()),
             _ => false,
         }

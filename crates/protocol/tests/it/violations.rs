@@ -22,7 +22,7 @@ fn started() -> EventBody {
 }
 
 fn status(status: &str) -> EventBody {
-    StatusUpdate { status: status.to_owned(), detail: None }
+    StatusUpdate(wireproof_protocol::StatusUpdate { status: status.to_owned(), detail: None })
 }
 
 fn thinking(reasoning: &str, step_number: u32) -> EventBody {
@@ -34,21 +34,28 @@ fn says(number: u8, delta: &str) -> EventBody {
 }
 
 fn arguments() -> EventBody {
-    ToolArgumentsDelta { tool_call_id: tool(1), delta: "{}".to_owned() }
+    ToolArgumentsDelta(wireproof_protocol::ToolArgumentsDelta {
+        tool_call_id: tool(1),
+        delta: "{}".to_owned(),
+    })
 }
 
 fn executing() -> EventBody {
-    ToolExecuting { tool_call_id: tool(1), tool_name: "calculate".to_owned(), parameters: json!({}) }
+    ToolExecuting(wireproof_protocol::ToolExecuting {
+        tool_call_id: tool(1),
+        tool_name: "calculate".to_owned(),
+        parameters: json!({}),
+    })
 }
 
 fn completed(tool_name: &str, result: bool, error: bool) -> EventBody {
-    ToolCompleted {
+    ToolCompleted(wireproof_protocol::ToolCompleted {
         tool_call_id: tool(1),
         tool_name: tool_name.to_owned(),
         result: result.then(|| json!(391)),
         error: error.then(|| ToolError { code: "bad".to_owned(), message: "It is bad.".to_owned() }),
         duration_ms: 1.0,
-    }
+    })
 }
 
 fn asks() -> EventBody {

@@ -2,8 +2,8 @@
 //! A tool's arguments and result are cut, with a mark that programs can see; everything else above a bound ends the run.
 
 use serde_json::{Value, json};
-use wireproof_agents::{AgentError, Emission, ToolFailure};
-use wireproof_protocol::{cut, json_extent, json_start, text_extent};
+use wireproof_agents::{AgentError, Emission, EmissionPart};
+use wireproof_protocol::{ToolError, cut, json_extent, json_start, text_extent};
 
 use crate::limits::Limits;
 
@@ -134,26 +134,16 @@ impl Budget {
     /// Cuts what may be cut and measures the rest: the bytes of what the agent says in it.
     pub fn measure(&self, emission: &mut Emission) -> Result<usize, Exceeded> {
         let most = self.bounds.event;
-        let bytes = match emission {
-            Emission::Thinking { reasoning: text }
-            | Emission::ThinkingDelta { delta: text }
-            | Emission::MessageDelta { delta: text }
-            | Emission::ToolArgumentsDelta { delta: text, .. } => text_extent(text, most),
-            Emission::ToolExecuting { tool_name, parameters, .. } => {
-                name(tool_name, TOOL_NAME_BYTES)? + self.cut(parameters)
-            }
-            Emission::ToolCompleted { tool_name, result, .. } => {
-                name(tool_name, TOOL_NAME_BYTES)?
-                    + match result {
-                        Ok(value) => self.cut(value),
-                        Err(failure) => self.cut_failure(failure),
-                    }
-            }
-            Emission::Status { status, detail } => {
-                let detail = detail.as_deref().unwrap_or_default();
-                name(status, WORD_BYTES)?.saturating_add(text_extent(detail, most))
-            }
-        };
+        let mut bytes = 0_usize;
+        for part in emission.parts_mut() {
+            bytes = bytes.saturating_add(match part {
+                EmissionPart::ToolName(text) => name(text, TOOL_NAME_BYTES)?,
+                EmissionPart::Word(text) => name(text, WORD_BYTES)?,
+                EmissionPart::Text(text) => text_extent(text, most),
+                EmissionPart::Value(value) => self.cut(value),
+                EmissionPart::Error(error) => self.cut_error(error),
+            });
+        }
         if bytes > most { Err(Exceeded::Event(most)) } else { Ok(bytes) }
     }
 
@@ -206,10 +196,10 @@ impl Budget {
         json_extent(value, usize::MAX)
     }
 
-    fn cut_failure(&self, failure: &mut ToolFailure) -> usize {
-        shorten_bytes(&mut failure.code, WORD_BYTES);
-        shorten_bytes(&mut failure.message, self.bounds.tool_result);
-        text_extent(&failure.code, usize::MAX) + text_extent(&failure.message, usize::MAX)
+    fn cut_error(&self, error: &mut ToolError) -> usize {
+        shorten_bytes(&mut error.code, WORD_BYTES);
+        shorten_bytes(&mut error.message, self.bounds.tool_result);
+        text_extent(&error.code, usize::MAX) + text_extent(&error.message, usize::MAX)
     }
 }
 
@@ -246,7 +236,7 @@ pub fn failure(mut code: String, mut message: String) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
-    use wireproof_protocol::ToolCallId;
+    use wireproof_protocol::{StatusUpdate, ToolCallId, ToolCompleted};
 
     use super::*;
 
@@ -261,9 +251,8 @@ mod tests {
         })
     }
 
-    fn completed(result: Result<Value, ToolFailure>) -> Emission {
-        let tool_call_id = ToolCallId::new();
-        Emission::ToolCompleted { tool_call_id, tool_name: "t".to_owned(), result, duration_ms: 0.0 }
+    fn completed(result: Result<Value, ToolError>) -> Emission {
+        Emission::ToolCompleted(ToolCompleted::new(ToolCallId::new(), "t", result, 0.0))
     }
 
     /// A tool's result of any size was stored and sent whole.
@@ -277,7 +266,7 @@ mod tests {
             let mut emission = completed(Ok(value.clone()));
             let bytes = budget().measure(&mut emission).unwrap();
             assert!(bytes <= 1_100, "{bytes}");
-            let Emission::ToolCompleted { result: Ok(cut), .. } = emission else {
+            let Emission::ToolCompleted(ToolCompleted { result: Some(cut), .. }) = emission else {
                 panic!("a result stays one")
             };
             assert_eq!((&cut["truncated"], &cut["bytes"]), (&json!(true), &json!(size)));
@@ -286,16 +275,14 @@ mod tests {
         }
         let mut emission = completed(Ok(json!({ "a": 1 })));
         budget().measure(&mut emission).unwrap();
-        assert!(
-            matches!(emission, Emission::ToolCompleted { result: Ok(value), .. } if value == json!({ "a": 1 }))
-        );
+        assert!(matches!(emission, Emission::ToolCompleted(call) if call.result == Some(json!({ "a": 1 }))));
     }
 
     #[test]
     fn a_failure_is_cut_and_a_name_is_not() {
-        let failure = ToolFailure::new("c".repeat(10_000), "\u{1}".repeat(10_000));
+        let failure = ToolError::new("c".repeat(10_000), "\u{1}".repeat(10_000));
         assert!(budget().measure(&mut completed(Err(failure))).unwrap() <= 1_200);
-        let mut emission = Emission::Status { status: "s".repeat(200), detail: None };
+        let mut emission = Emission::Status(StatusUpdate { status: "s".repeat(200), detail: None });
         assert_eq!(budget().measure(&mut emission), Err(Exceeded::Name(WORD_BYTES)));
         let mut emission = Emission::Thinking { reasoning: "x".repeat(2_001) };
         assert_eq!(budget().measure(&mut emission), Err(Exceeded::Event(2_000)));

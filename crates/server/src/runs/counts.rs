@@ -43,9 +43,10 @@ impl Counts {
                 EventBody::MessageDelta { .. } if !self.spoke.swap(true, Relaxed) => {
                     self.metrics.first_delta(&self.agent, self.seconds());
                 }
-                EventBody::ToolCompleted { tool_name, error, duration_ms, .. } => {
-                    self.metrics.tool_ended(tool_name, error.is_none(), duration_ms / 1e3);
-                    self.trace.tool(tool_name, error.is_none(), duration_ms / 1e3);
+                EventBody::ToolCompleted(call) => {
+                    let (ok, seconds) = (call.error.is_none(), call.duration_ms / 1e3);
+                    self.metrics.tool_ended(&call.tool_name, ok, seconds);
+                    self.trace.tool(&call.tool_name, ok, seconds);
                 }
                 _ => {}
             }

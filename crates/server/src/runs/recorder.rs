@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wireproof_agents::{AgentError, Answer, Emission};
 use wireproof_protocol::{
     Decision, Event, EventBody, EventId, MessageId, Outcome, RunError, RunId, RunPart, RunRules, ThreadId,
-    Timestamp, ToolCallId, ToolError, Usage, UserId, Violation,
+    Timestamp, ToolCallId, ToolCompleted, ToolError, Usage, UserId, Violation,
 };
 
 use super::bounds::{self, Budget, Exceeded, Follows, RunBounds};
@@ -127,7 +127,7 @@ impl Recorder {
             }
             Emission::MessageDelta { .. } => Some(Stream::Message),
             Emission::ThinkingDelta { .. } => Some(Stream::Thinking),
-            Emission::ToolArgumentsDelta { tool_call_id, .. } => Some(Stream::Arguments(*tool_call_id)),
+            Emission::ToolArgumentsDelta(piece) => Some(Stream::Arguments(piece.tool_call_id)),
             _ => None,
         };
         let joins = self
@@ -153,33 +153,12 @@ impl Recorder {
     }
 
     fn body(&self, emission: Emission) -> EventBody {
-        match emission {
-            Emission::MessageDelta { delta } => {
-                EventBody::MessageDelta { message_id: self.message_id, delta }
-            }
-            Emission::ThinkingDelta { delta } => {
-                EventBody::ThinkingDelta { message_id: self.message_id, delta }
-            }
-            Emission::ToolArgumentsDelta { tool_call_id, delta } => {
-                EventBody::ToolArgumentsDelta { tool_call_id, delta }
-            }
-            Emission::Thinking { reasoning } => {
-                EventBody::AgentThinking { reasoning, step_number: self.step_number + 1 }
-            }
-            Emission::ToolExecuting { tool_call_id, tool_name, parameters } => {
-                EventBody::ToolExecuting { tool_call_id, tool_name, parameters }
-            }
-            Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms } => {
-                let (result, error) = match result {
-                    Ok(value) => (Some(value), None),
-                    Err(e) => (None, Some(ToolError { code: e.code, message: e.message })),
-                };
-                // JSON has no word for what is no number: the frame could not be read.
-                let duration_ms = if duration_ms.is_finite() { duration_ms.max(0.0) } else { 0.0 };
-                EventBody::ToolCompleted { tool_call_id, tool_name, result, error, duration_ms }
-            }
-            Emission::Status { status, detail } => EventBody::StatusUpdate { status, detail },
+        let mut body = emission.into_body(self.message_id, self.step_number + 1);
+        if let EventBody::ToolCompleted(call) = &mut body {
+            // JSON has no word for what is no number: the frame could not be read.
+            call.duration_ms = if call.duration_ms.is_finite() { call.duration_ms.max(0.0) } else { 0.0 };
         }
+        body
     }
 
     /// Holds a delta back for more of its kind; the first one of a run is never held.
@@ -318,10 +297,8 @@ impl Recorder {
         };
         let open_tools: Vec<_> = self.rules.open_tools().map(|(id, name)| (id, name.to_owned())).collect();
         for (tool_call_id, tool_name) in open_tools {
-            let error = Some(ToolError { code: code.to_owned(), message: message.to_owned() });
-            let body =
-                EventBody::ToolCompleted { tool_call_id, tool_name, result: None, error, duration_ms: 0.0 };
-            let _ = self.push(body, now);
+            let ended = ToolCompleted::new(tool_call_id, tool_name, Err(ToolError::new(code, message)), 0.0);
+            let _ = self.push(EventBody::ToolCompleted(ended), now);
         }
         let open_approvals: Vec<_> = self.rules.open_approvals().collect();
         for (approval_id, tool_call_id) in open_approvals {

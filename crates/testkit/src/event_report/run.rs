@@ -209,12 +209,12 @@ fn out_of_order<'a>(seen: impl Iterator<Item = Seen<'a>>) -> Vec<String> {
 fn detail(body: &EventBody) -> String {
     match body {
         EventBody::AgentThinking { reasoning, .. } => crate::table::shorten(reasoning, 48),
-        EventBody::ToolExecuting { tool_name, .. } => tool_name.clone(),
-        EventBody::ToolCompleted { tool_name, error, .. } => match error {
-            Some(error) => format!("{tool_name}: {}", error.code),
-            None => tool_name.clone(),
+        EventBody::ToolExecuting(call) => call.tool_name.clone(),
+        EventBody::ToolCompleted(call) => match &call.error {
+            Some(error) => format!("{}: {}", call.tool_name, error.code),
+            None => call.tool_name.clone(),
         },
-        EventBody::StatusUpdate { status, .. } => status.clone(),
+        EventBody::StatusUpdate(update) => update.status.clone(),
         EventBody::AgentCompleted { outcome, error, .. } => match error {
             Some(error) => format!("{outcome:?}: {}", error.code).to_lowercase(),
             None => format!("{outcome:?}").to_lowercase(),

@@ -4,7 +4,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext, ToolFailure};
+use wireproof_agents::{
+    Agent, AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting,
+};
 use wireproof_protocol::{ToolCallId, Usage};
 
 type Act = Arc<dyn Fn(RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> + Send + Sync>;
@@ -55,15 +57,15 @@ pub fn thinking(text: &str) -> Emission {
 }
 
 pub fn executing(tool_call_id: ToolCallId, name: &str) -> Emission {
-    Emission::ToolExecuting { tool_call_id, tool_name: name.to_owned(), parameters: json!({}) }
+    Emission::ToolExecuting(ToolExecuting { tool_call_id, tool_name: name.to_owned(), parameters: json!({}) })
 }
 
 pub fn completed(tool_call_id: ToolCallId, name: &str) -> Emission {
     completed_with(tool_call_id, name, Ok(json!("done")))
 }
 
-pub fn completed_with(tool_call_id: ToolCallId, name: &str, result: Result<Value, ToolFailure>) -> Emission {
-    Emission::ToolCompleted { tool_call_id, tool_name: name.to_owned(), result, duration_ms: 1.0 }
+pub fn completed_with(tool_call_id: ToolCallId, name: &str, result: Result<Value, ToolError>) -> Emission {
+    Emission::ToolCompleted(ToolCompleted::new(tool_call_id, name, result, 1.0))
 }
 
 /// Waits; an agent's work takes time, and this is what a test's agent has in place of work.

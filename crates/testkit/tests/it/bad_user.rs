@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wireproof_agents::Emission;
+use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta};
 use wireproof_client::Connection;
 use wireproof_protocol::{EventBody, Outcome, Position, RunId, ToolCallId};
 use wireproof_testkit::{Script, TestServer, TestUser};
@@ -37,7 +37,7 @@ fn large(bytes: usize) -> String {
 fn worst() -> Vec<Script> {
     let deep = (0..500).fold(json!(1), |inner, _| json!({ "a": [inner] }));
     let call = ToolCallId::new();
-    let status = Emission::Status { status: "s".to_owned(), detail: Some(large(1_000)) };
+    let status = Emission::Status(StatusUpdate { status: "s".to_owned(), detail: Some(large(1_000)) });
     vec![
         Script::named("results")
             .tool("t", json!({ "a": large(2 << 20) }), json!([large(2 << 20)]))
@@ -45,7 +45,7 @@ fn worst() -> Vec<Script> {
         Script::named("thinks").thinks(&large(200_000)).times(1_000),
         Script::named("streams").says(&"\u{1}".repeat(10_000)).times(1_000),
         Script::named("argues")
-            .emits(Emission::ToolArgumentsDelta { tool_call_id: call, delta: large(999) })
+            .emits(Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: large(999) }))
             .times(99_999),
         Script::named("floods").floods(status),
         Script::named("deep").tool("t", json!({ "deep": deep }), deep.clone()).times(1_000),

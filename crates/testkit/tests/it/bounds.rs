@@ -1,7 +1,7 @@
 //! What one run may say is bounded, whichever agent speaks: nothing it does takes more than its share of store or memory.
 
 use serde_json::{Value, json};
-use wireproof_agents::Emission;
+use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolExecuting};
 use wireproof_protocol::{EventBody, Outcome, ToolCallId};
 use wireproof_testkit::{Run, Script, TestServer, event};
 
@@ -35,8 +35,8 @@ async fn a_large_result_is_cut_with_a_mark_and_the_run_goes_on() {
     let mut seen = 0;
     for event in &run.events {
         let (value, size) = match &event.body {
-            EventBody::ToolExecuting { parameters, .. } => (parameters, 200_010),
-            EventBody::ToolCompleted { result: Some(result), .. } => (result, 4 << 20),
+            EventBody::ToolExecuting(ToolExecuting { parameters, .. }) => (parameters, 200_010),
+            EventBody::ToolCompleted(ToolCompleted { result: Some(result), .. }) => (result, 4 << 20),
             _ => continue,
         };
         assert_eq!(value["truncated"], true);
@@ -53,8 +53,9 @@ async fn a_large_result_is_cut_with_a_mark_and_the_run_goes_on() {
 #[tokio::test]
 async fn a_run_beyond_a_bound_ends_failed_with_a_code_of_its_own() {
     let call = ToolCallId::new();
-    let pieces = |bytes| Emission::ToolArgumentsDelta { tool_call_id: call, delta: large(bytes) };
-    let status = |status: String, detail| Emission::Status { status, detail };
+    let pieces =
+        |bytes| Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: large(bytes) });
+    let status = |status: String, detail| Emission::Status(StatusUpdate { status, detail });
     let many = |name, emission, times| Script::named(name).emits(emission).times(times);
     let scripts = [
         (Script::named("thinks").thinks(&large(300_000)), "event_too_large"),
@@ -120,7 +121,8 @@ async fn the_end_of_a_run_is_bounded_too() {
 /// What an agent said while it was being stopped had no bound but the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_agent_that_floods_while_it_is_stopped_stores_no_more_than_any_other() {
-    let status = |bytes| Emission::Status { status: "s".to_owned(), detail: Some(large(bytes)) };
+    let status =
+        |bytes| Emission::Status(StatusUpdate { status: "s".to_owned(), detail: Some(large(bytes)) });
     let server = TestServer::builder()
         .agents([acting("when_told_to_stop", move |context| async move {
             context.emit(delta("Before. ")).await?;
@@ -177,9 +179,10 @@ async fn each_bound_is_a_setting() {
 async fn deltas_of_several_kinds_keep_their_order() {
     let (first, second) = (ToolCallId::new(), ToolCallId::new());
     let thought = |text: &str| Emission::ThinkingDelta { delta: text.to_owned() };
-    let argument =
-        |tool_call_id, text: &str| Emission::ToolArgumentsDelta { tool_call_id, delta: text.to_owned() };
-    let status = Emission::Status { status: "s".to_owned(), detail: None };
+    let argument = |tool_call_id, text: &str| {
+        Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id, delta: text.to_owned() })
+    };
+    let status = Emission::Status(StatusUpdate { status: "s".to_owned(), detail: None });
     let said = vec![
         delta("a"),
         thought("x"),
@@ -235,8 +238,8 @@ async fn a_result_that_is_nested_too_deep_is_cut() {
         .events
         .iter()
         .filter_map(|event| match &event.body {
-            EventBody::ToolCompleted { result: Some(value), .. } => Some(value),
-            EventBody::ToolExecuting { parameters, .. } => Some(parameters),
+            EventBody::ToolCompleted(ToolCompleted { result: Some(value), .. }) => Some(value),
+            EventBody::ToolExecuting(ToolExecuting { parameters, .. }) => Some(parameters),
             _ => None,
         })
         .collect();
@@ -253,7 +256,12 @@ async fn a_duration_that_is_no_number_is_told_as_none() {
                 context.emit(executing(tool_call_id, "t")).await?;
                 let result = Ok(json!(1));
                 context
-                    .emit(Emission::ToolCompleted { tool_call_id, tool_name, result, duration_ms })
+                    .emit(Emission::ToolCompleted(ToolCompleted::new(
+                        tool_call_id,
+                        tool_name,
+                        result,
+                        duration_ms,
+                    )))
                     .await?;
             }
             answer("")

@@ -8,7 +8,7 @@ use std::{
 use http::Method;
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use wireproof_agents::Emission;
+use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta, ToolCompleted};
 use wireproof_protocol::{Position, ToolCallId};
 use wireproof_testkit::{TestServer, answer_to, error, event, frame};
 
@@ -93,17 +93,12 @@ async fn every_frame_on_the_wire_is_what_the_document_says() {
     let busy = acting("busy", |context| async move {
         let call = ToolCallId::new();
         for emission in [
-            Emission::Status { status: "retrying".into(), detail: Some("once more".into()) },
+            Emission::Status(StatusUpdate { status: "retrying".into(), detail: Some("once more".into()) }),
             Emission::ThinkingDelta { delta: "hm".into() },
             thinking("hm"),
-            Emission::ToolArgumentsDelta { tool_call_id: call, delta: "{}".into() },
+            Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: "{}".into() }),
             executing(call, "tool"),
-            Emission::ToolCompleted {
-                tool_call_id: call,
-                tool_name: "tool".into(),
-                result: Ok(json!(null)),
-                duration_ms: 1.0,
-            },
+            Emission::ToolCompleted(ToolCompleted::new(call, "tool", Ok(json!(null)), 1.0)),
             delta("done"),
         ] {
             context.emit(emission).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wireproof_agents::{AgentError, Emission};
+use wireproof_agents::{AgentError, Emission, StatusUpdate, ToolArgumentsDelta};
 use wireproof_protocol::{Outcome, ToolCallId};
 use wireproof_testkit::{TestServer, event};
 
@@ -126,7 +126,9 @@ async fn an_agent_that_breaks_a_rule_fails_its_run_and_the_log_stays_whole() {
                 let id = call();
                 context.emit(executing(id, "t")).await?;
                 let delta = "late".to_owned();
-                context.emit(Emission::ToolArgumentsDelta { tool_call_id: id, delta }).await?;
+                context
+                    .emit(Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: id, delta }))
+                    .await?;
                 context.emit(completed(id, "t")).await?;
                 answer("done")
             }),
@@ -164,7 +166,9 @@ async fn an_agent_may_tell_its_state_and_answer_without_deltas_or_tools() {
     let server = TestServer::builder()
         .agents([acting("tells", |context| async move {
             for status in ["queued", "retrying"] {
-                context.emit(Emission::Status { status: status.to_owned(), detail: None }).await?;
+                context
+                    .emit(Emission::Status(StatusUpdate { status: status.to_owned(), detail: None }))
+                    .await?;
             }
             context.emit(delta("")).await?;
             answer("")

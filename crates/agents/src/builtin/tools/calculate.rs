@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ToolFailure;
+use crate::ToolError;
 
 mod ratio;
 
@@ -30,11 +30,11 @@ pub(crate) struct Arguments {
 }
 
 /// Evaluates the expression; the same text always gives the same result.
-pub(crate) fn calculate(arguments: Arguments) -> Result<Value, ToolFailure> {
+pub(crate) fn calculate(arguments: Arguments) -> Result<Value, ToolError> {
     let expression = arguments.expression.trim();
     if expression.len() > MAX_EXPRESSION {
         let message = format!("The expression is longer than {MAX_EXPRESSION} bytes.");
-        return Err(ToolFailure::new("too_long", message));
+        return Err(ToolError::new("too_long", message));
     }
     let signs: Vec<char> = expression.chars().filter(|c| !c.is_whitespace()).collect();
     let mut reader = Reader { signs: &signs, depth: 0 };
@@ -62,7 +62,7 @@ impl Reader<'_> {
         Some(next)
     }
 
-    fn sum(&mut self) -> Result<Ratio, ToolFailure> {
+    fn sum(&mut self) -> Result<Ratio, ToolError> {
         let mut left = self.product()?;
         while let Some(sign) = self.takes(&['+', '-', '−']) {
             let right = self.product()?;
@@ -71,7 +71,7 @@ impl Reader<'_> {
         Ok(left)
     }
 
-    fn product(&mut self) -> Result<Ratio, ToolFailure> {
+    fn product(&mut self) -> Result<Ratio, ToolError> {
         let mut left = self.signed()?;
         while let Some(sign) = self.takes(&['*', '×', '/', '÷', '%']) {
             let right = self.signed()?;
@@ -84,10 +84,10 @@ impl Reader<'_> {
         Ok(left)
     }
 
-    fn signed(&mut self) -> Result<Ratio, ToolFailure> {
+    fn signed(&mut self) -> Result<Ratio, ToolError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(ToolFailure::new("too_deep", format!("I follow nesting up to {MAX_DEPTH} levels.")));
+            return Err(ToolError::new("too_deep", format!("I follow nesting up to {MAX_DEPTH} levels.")));
         }
         let value = match self.takes(&['-', '−', '+']) {
             Some('+') => self.signed()?,
@@ -98,7 +98,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn power(&mut self) -> Result<Ratio, ToolFailure> {
+    fn power(&mut self) -> Result<Ratio, ToolError> {
         let base = self.primary()?;
         match self.takes(&['^']) {
             Some(_) => base.power(self.signed()?),
@@ -106,7 +106,7 @@ impl Reader<'_> {
         }
     }
 
-    fn primary(&mut self) -> Result<Ratio, ToolFailure> {
+    fn primary(&mut self) -> Result<Ratio, ToolError> {
         if self.takes(&['(']).is_some() {
             let value = self.sum()?;
             return match self.takes(&[')']) {
@@ -124,12 +124,12 @@ impl Reader<'_> {
     }
 }
 
-fn unexpected(sign: Option<char>) -> ToolFailure {
+fn unexpected(sign: Option<char>) -> ToolError {
     let message = match sign {
         None => "The expression is not complete.".to_owned(),
         Some(sign) => format!("I cannot read {sign:?} at its place in the expression."),
     };
-    ToolFailure::new("invalid_expression", message)
+    ToolError::new("invalid_expression", message)
 }
 
 #[cfg(test)]

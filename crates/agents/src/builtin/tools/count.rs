@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// What the tool says about itself.
 pub(crate) const DESCRIPTION: &str = "Prepares counting from one whole number to another, up or down, at a steady \
@@ -31,17 +31,17 @@ pub(crate) struct Arguments {
 }
 
 /// How many numbers, at what pace; refuses counts that are too many or take too long.
-pub(crate) fn count(arguments: Arguments) -> Result<Value, ToolFailure> {
+pub(crate) fn count(arguments: Arguments) -> Result<Value, ToolError> {
     let Arguments { from, to, interval_ms } = arguments;
     let interval_ms = interval_ms.unwrap_or(DEFAULT_INTERVAL_MS);
     let numbers = from.abs_diff(to).saturating_add(1);
     if numbers > MAX_NUMBERS {
-        return Err(ToolFailure::new("too_many", format!("I count up to {MAX_NUMBERS} numbers at a time.")));
+        return Err(ToolError::new("too_many", format!("I count up to {MAX_NUMBERS} numbers at a time.")));
     }
     if numbers.saturating_mul(interval_ms) > MAX_TOTAL_MS {
         let message =
             format!("Counting takes at most {} seconds: fewer numbers, or faster.", MAX_TOTAL_MS / 1_000);
-        return Err(ToolFailure::new("too_long", message));
+        return Err(ToolError::new("too_long", message));
     }
     Ok(json!({ "from": from, "to": to, "numbers": numbers, "interval_ms": interval_ms }))
 }

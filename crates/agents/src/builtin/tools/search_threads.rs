@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use wireproof_protocol::ThreadId;
 
 use super::{read, response, server_config, tool, unknown_tool};
-use crate::{RunContext, SearchThreads, ThreadHit, ToolFailure};
+use crate::{RunContext, SearchThreads, ThreadHit, ToolError};
 
 /// What the tool says about itself.
 const DESCRIPTION: &str = "Searches the messages of the user's own threads for a text; newest hits first.";
@@ -52,10 +52,10 @@ impl ThreadSearch {
         }
     }
 
-    async fn search(&self, arguments: Arguments) -> Result<Value, ToolFailure> {
+    async fn search(&self, arguments: Arguments) -> Result<Value, ToolError> {
         let query = arguments.query.trim();
         if query.is_empty() {
-            return Err(ToolFailure::new("invalid_arguments", "There is no text to search for."));
+            return Err(ToolError::new("invalid_arguments", "There is no text to search for."));
         }
         let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         // One more, for the question itself stands in the thread by now and is no find.
@@ -95,7 +95,7 @@ impl ServerHandler for ThreadSearch {
         let result = match read(request.arguments) {
             Ok(arguments) => tokio::select! {
                 result = self.search(arguments) => result,
-                () = context.ct.cancelled() => Err(ToolFailure::new("cancelled", "The search was cancelled.")),
+                () = context.ct.cancelled() => Err(ToolError::new("cancelled", "The search was cancelled.")),
             },
             Err(failure) => Err(failure),
         };

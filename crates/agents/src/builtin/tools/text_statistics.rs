@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wireproof_protocol::cut_chars;
 
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// What the tool says about itself.
 pub(crate) const DESCRIPTION: &str = "Counts the words, characters (Unicode code points), sentences and lines of a \
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 }
 
 /// Counts; every text has statistics, an empty one zeros.
-pub(crate) fn text_statistics(arguments: Arguments) -> Result<Value, ToolFailure> {
+pub(crate) fn text_statistics(arguments: Arguments) -> Result<Value, ToolError> {
     let text = arguments.text;
     let words: Vec<&str> = words(&text).collect();
     let mut longest = "";

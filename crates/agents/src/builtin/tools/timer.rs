@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// What the tool says about itself.
 pub(crate) const DESCRIPTION: &str =
@@ -24,14 +24,14 @@ pub(crate) struct Arguments {
 }
 
 /// Waits out the time or until `cancelled`.
-pub(crate) async fn timer(arguments: Arguments, cancelled: &CancellationToken) -> Result<Value, ToolFailure> {
+pub(crate) async fn timer(arguments: Arguments, cancelled: &CancellationToken) -> Result<Value, ToolError> {
     let Arguments { seconds } = arguments;
     if !(0.0..=MAX_SECONDS).contains(&seconds) {
         let message = format!("A timer runs for 0 to {MAX_SECONDS} seconds.");
-        return Err(ToolFailure::new("out_of_range", message));
+        return Err(ToolError::new("out_of_range", message));
     }
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs_f64(seconds)) => Ok(json!({ "waited_seconds": seconds })),
-        () = cancelled.cancelled() => Err(ToolFailure::new("cancelled", "The timer was cancelled.")),
+        () = cancelled.cancelled() => Err(ToolError::new("cancelled", "The timer was cancelled.")),
     }
 }

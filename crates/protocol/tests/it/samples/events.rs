@@ -28,11 +28,14 @@ pub fn events() -> Vec<Event> {
         run_seq += 1;
         events.push(event(events.len() as u64 + 1, Some(run_seq), body));
     };
-    run(EventBody::StatusUpdate { status: "queued".to_owned(), detail: None });
+    run(EventBody::StatusUpdate(StatusUpdate { status: "queued".to_owned(), detail: None }));
     run(EventBody::AgentStarted { message: "Working on it.".to_owned() });
     run(EventBody::ThinkingDelta { message_id, delta: "A product".to_owned() });
     run(EventBody::AgentThinking { reasoning: "A product: calculate it.".to_owned(), step_number: 1 });
-    run(EventBody::ToolArgumentsDelta { tool_call_id, delta: "{\"expression\":".to_owned() });
+    run(EventBody::ToolArgumentsDelta(ToolArgumentsDelta {
+        tool_call_id,
+        delta: "{\"expression\":".to_owned(),
+    }));
     run(EventBody::ApprovalRequested {
         approval_id,
         tool_call_id,
@@ -40,34 +43,34 @@ pub fn events() -> Vec<Event> {
         expires_at: NOW + 60.0,
     });
     run(EventBody::ApprovalResolved { approval_id, tool_call_id, decision: Decision::Approved });
-    run(EventBody::ToolExecuting {
+    run(EventBody::ToolExecuting(ToolExecuting {
         tool_call_id,
         tool_name: tool_name(),
         parameters: json!({"expression": "17*23"}),
-    });
-    run(EventBody::ToolExecuting {
+    }));
+    run(EventBody::ToolExecuting(ToolExecuting {
         tool_call_id: failed_call_id,
         tool_name: tool_name(),
         parameters: json!(null),
-    });
-    run(EventBody::ToolCompleted {
+    }));
+    run(EventBody::ToolCompleted(ToolCompleted {
         tool_call_id,
         tool_name: tool_name(),
         result: Some(json!(null)),
         error: None,
         duration_ms: 0.25,
-    });
-    run(EventBody::ToolCompleted {
+    }));
+    run(EventBody::ToolCompleted(ToolCompleted {
         tool_call_id: failed_call_id,
         tool_name: tool_name(),
         result: None,
         error: Some(ToolError { code: "no_expression".to_owned(), message: "Nothing to do.".to_owned() }),
         duration_ms: 1.0,
-    });
-    run(EventBody::StatusUpdate {
+    }));
+    run(EventBody::StatusUpdate(StatusUpdate {
         status: "retrying".to_owned(),
         detail: Some("The model was busy.".to_owned()),
-    });
+    }));
     run(EventBody::MessageDelta { message_id, delta: "It is ".to_owned() });
     run(EventBody::MessageDelta { message_id, delta: "391.".to_owned() });
     run(EventBody::AgentCompleted {

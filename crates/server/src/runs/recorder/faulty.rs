@@ -98,12 +98,18 @@ impl Faults {
             EventBody::AgentThinking { reasoning, .. } if self.bugs.on(Bug::ReasoningEmpty) => {
                 reasoning.clear()
             }
-            EventBody::ToolExecuting { parameters, .. } if self.bugs.on(Bug::EventWithoutParameters) => {
+            EventBody::ToolExecuting(wireproof_protocol::ToolExecuting { parameters, .. })
+                if self.bugs.on(Bug::EventWithoutParameters) =>
+            {
                 *parameters = serde_json::Value::Null;
             }
             EventBody::ToolExecuting { .. } if self.bugs.on(Bug::EventWithoutRun) => event.run = None,
-            EventBody::ToolCompleted { result, .. } if self.bugs.on(Bug::ToolResultMissing) => *result = None,
-            EventBody::ToolCompleted { result, error, .. }
+            EventBody::ToolCompleted(wireproof_protocol::ToolCompleted { result, .. })
+                if self.bugs.on(Bug::ToolResultMissing) =>
+            {
+                *result = None
+            }
+            EventBody::ToolCompleted(wireproof_protocol::ToolCompleted { result, error, .. })
                 if error.is_some() && self.bugs.on(Bug::FailedToolHidden) =>
             {
                 (*error, *result) = (None, Some("done".into()));

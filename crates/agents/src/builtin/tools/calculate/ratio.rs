@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ToolFailure;
+use crate::ToolError;
 
 /// Most decimals of a fraction that is written as a decimal.
 const MAX_DECIMALS: usize = 30;
@@ -14,10 +14,10 @@ pub(super) struct Ratio {
     lower: i128,
 }
 
-type Outcome = Result<Ratio, ToolFailure>;
+type Outcome = Result<Ratio, ToolError>;
 
-fn too_large() -> ToolFailure {
-    ToolFailure::new("too_large", "The numbers get too large: I calculate with up to 38 digits.")
+fn too_large() -> ToolError {
+    ToolError::new("too_large", "The numbers get too large: I calculate with up to 38 digits.")
 }
 
 fn divisor(a: i128, b: i128) -> i128 {
@@ -34,7 +34,7 @@ impl Ratio {
     fn new(upper: Option<i128>, lower: Option<i128>) -> Outcome {
         let (upper, lower) = (upper.ok_or_else(too_large)?, lower.ok_or_else(too_large)?);
         if lower == 0 {
-            return Err(ToolFailure::new("division_by_zero", "Division by zero has no value."));
+            return Err(ToolError::new("division_by_zero", "Division by zero has no value."));
         }
         let common = divisor(upper, lower) * lower.signum();
         let parts = upper.checked_div(common).zip(lower.checked_div(common));
@@ -44,8 +44,7 @@ impl Ratio {
 
     /// A number as written: digits with at most one point.
     pub(super) fn read(digits: &[char]) -> Outcome {
-        let invalid =
-            || ToolFailure::new("invalid_expression", "A number in the expression is not complete.");
+        let invalid = || ToolError::new("invalid_expression", "A number in the expression is not complete.");
         let (mut upper, mut lower, mut point, mut seen) = (Some(0i128), Some(1i128), false, false);
         for digit in digits {
             match digit.to_digit(10) {
@@ -94,7 +93,7 @@ impl Ratio {
     /// The power; the exponent must be whole.
     pub(super) fn power(self, exponent: Self) -> Outcome {
         if exponent.lower != 1 {
-            return Err(ToolFailure::new("not_whole", "An exponent must be a whole number."));
+            return Err(ToolError::new("not_whole", "An exponent must be a whole number."));
         }
         let mut base = if exponent.upper < 0 { Self::ONE.divide(self)? } else { self };
         let (mut power, mut left) = (Self::ONE, exponent.upper.unsigned_abs());
