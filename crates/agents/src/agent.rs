@@ -6,10 +6,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use wireproof_protocol::{
-    EventBody, MessageId, RunId, StatusUpdate, ThreadId, ToolArgumentsDelta, ToolCompleted, ToolError,
-    ToolExecuting, Usage, UserId,
-};
+use wireproof_protocol::{EventBody, MessageId, RunId, ThreadId, Usage, UserId};
+// What an emission holds.
+pub use wireproof_protocol::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolError, ToolExecuting};
 
 use crate::EmissionSender;
 

@@ -9,4 +9,3 @@ mod emissions;
 pub use agent::*;
 pub use builtin::Builtin;
 pub use emissions::{EmissionReceiver, EmissionSender, emissions};
-pub use wireproof_protocol::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolError, ToolExecuting};

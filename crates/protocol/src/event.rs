@@ -4,11 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 mod body;
-mod emitted;
 mod fields;
 
-pub use body::EventBody;
-pub use emitted::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolExecuting};
+pub use body::*;
 pub use fields::{Decision, Outcome, Role, RunError, ToolError, Usage};
 
 use crate::{

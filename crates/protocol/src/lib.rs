@@ -26,10 +26,7 @@ pub use client_frame::{
     ClientFrame, MAX_HISTORY_LIMIT, MAX_REQUEST_ID, MAX_TITLE, NOT_BLANK, Request, Retitle,
 };
 pub use codes::{CloseCode, ErrorCode};
-pub use event::{
-    CRITICAL_EVENTS, Decision, Event, EventBody, Outcome, Role, RunError, RunPart, StatusUpdate,
-    ToolArgumentsDelta, ToolCompleted, ToolError, ToolExecuting, Usage,
-};
+pub use event::*;
 pub use extent::{cut, cut_chars, json_extent, json_start, shorten, text_extent};
 pub use fold::{FoldError, MessageState, RunView, ThreadState, ToolView, UserState};
 pub use ids::{

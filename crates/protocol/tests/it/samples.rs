@@ -6,7 +6,7 @@ mod events;
 
 pub use client::requests;
 pub use control::controls;
-pub use events::events;
+pub use events::{EVENT_LINES, events};
 
 /// A time of 2026, in Unix seconds.
 pub const NOW: f64 = 1_795_257_600.25;
