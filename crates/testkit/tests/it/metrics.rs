@@ -189,11 +189,12 @@ async fn health_tells_the_limits_in_force_and_no_secret() {
     let server = TestServer::start_with(|config| {
         config.jwt.secret = secret.to_owned();
         config.limits.connections_per_user = 3;
+        config.limits.heartbeat_seconds = 24.0;
     })
     .await;
     let health = server.rest().get("/ws/health").await;
     assert_eq!(health.json["config"]["limits"]["connections_per_user"], 3);
-    assert_eq!(health.json["config"]["heartbeat_seconds"], 25.0);
+    assert_eq!(health.json["config"]["heartbeat_seconds"], 24.0);
     assert!(health.json["timestamp"].is_f64() && health.json["version"].is_string());
     assert_eq!(health.json["service"], "wireproof");
     assert!(!health.body.contains(secret));
