@@ -36,7 +36,7 @@ tagged_enum! {
     /// What a client asks for. Fields may also stand under `payload`. `chat`, `start_agent` and `create_thread` may name a
     /// thread that is not there yet: it is made. Elsewhere a text that names no thread or run of the user is `not_found`.
     pub enum ClientFrame {
-        /// Are you there?
+        /// Ask for a `pong`, which comes after everything that was stored before.
         "ping" => Ping,
         /// A sign of life at the level of frames.
         "heartbeat" => Heartbeat,
@@ -84,7 +84,7 @@ tagged_enum! {
             /// The run.
             run_id: String,
         },
-        /// Answer a question for leave.
+        /// Answer an approval.
         "approve" => Approve {
             /// The question.
             approval_id: String,

@@ -92,7 +92,7 @@ uuid_id! {
     ConnectionId
     /// One call of a tool in a run.
     ToolCallId
-    /// One question to the user for leave to act.
+    /// One approval that an agent asks the user for.
     ApprovalId
 }
 

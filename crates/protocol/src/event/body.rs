@@ -83,7 +83,7 @@ tagged_enum! {
         "tool_executing" => ToolExecuting(ToolExecuting),
         /// A tool ended.
         "tool_completed" => ToolCompleted(ToolCompleted),
-        /// The agent asks for leave.
+        /// The agent asks for approval.
         "approval_requested" => ApprovalRequested {
             /// The question.
             approval_id: ApprovalId,

@@ -16,7 +16,7 @@ open_enum! {
 }
 
 open_enum! {
-    /// An answer to a question for leave.
+    /// The answer to an approval.
     pub enum Decision {
         /// Do it.
         "approved" => Approved,
