@@ -117,8 +117,8 @@ fn a_broken_run_part_is_an_error() {
 fn a_null_result_is_a_result() {
     let text = changed("tool_completed", |_| {});
     let Ok(Incoming::Event(event)) = parse_incoming(&text) else { panic!("{text}") };
-    let EventBody::ToolCompleted(ToolCompleted { result, .. }) = event.body else { panic!("{text}") };
-    assert_eq!(result, Some(Value::Null));
+    let EventBody::ToolCompleted(call) = event.body else { panic!("{text}") };
+    assert_eq!(call.result, Some(Value::Null));
 }
 
 #[test]
