@@ -41,7 +41,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "clippy-bugs",
         needs: &[Need::Clippy],
-        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof --all-targets --features wireproof/sabotage + -- -D warnings",
+        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof-judge -p wireproof --all-targets --features wireproof/sabotage + -- -D warnings",
         counts: Counts::Nothing,
     },
     Step { name: "doc", needs: &[], cargo: "doc --workspace --no-deps +", counts: Counts::Nothing },
@@ -61,7 +61,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "prove",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --features wireproof-testkit/sabotage --test prove --profile ci +",
+        cargo: "nextest run --workspace --features wireproof-judge/sabotage --test prove --profile ci +",
         counts: Counts::Nextest,
     },
     Step {

@@ -8,7 +8,7 @@ mod whom;
 use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
-use wireproof_testkit::{
+use wireproof_judge::{
     check::{CHECKS, Judge},
     report::{Report, Verdict},
 };

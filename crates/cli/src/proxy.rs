@@ -15,11 +15,8 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
+use wireproof_faultproxy::{Cut, Direction, Fault, FaultProxy, Toxic, Trigger};
 use wireproof_protocol::listen_address;
-use wireproof_testkit::{
-    FaultProxy,
-    proxy::{Cut, Direction, Fault, Toxic, Trigger},
-};
 
 use crate::{
     address::Read,

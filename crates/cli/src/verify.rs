@@ -4,11 +4,11 @@ use std::{io::Write, path::PathBuf, time::Instant};
 
 use clap::Args;
 use serde_json::json;
-use wireproof_protocol::{printable, printable_line};
-use wireproof_testkit::{
+use wireproof_judge::{
     proof::{Judgement, judge},
     record::{HistoryError, Read, read_file},
 };
+use wireproof_protocol::{printable, printable_line};
 
 use crate::{
     exit::Stop,

@@ -39,7 +39,7 @@ pub use limits::Limits;
 pub use merge::{Merged, Part, merge, mergeable, split_after};
 pub use parse::{FrameError, parse_frame};
 pub use position::{Epoch, Position};
-pub use printable::{printable, printable_line};
+pub use printable::{printable, printable_line, shorten_line};
 pub use records::{ActiveRun, Message, OpenToolCall, ResumeReason, RunSnapshot, SnapshotThread, Thread};
 pub use run::{RunRules, Violation};
 pub use schema::{absent_instead_of_null, client_schema, server_schema};

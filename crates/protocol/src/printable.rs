@@ -16,6 +16,12 @@ pub fn printable_line(text: &str) -> Cow<'_, str> {
     filter(text, |_| false)
 }
 
+/// A text in one printable line of at most so many characters, with `…` behind it where something was cut off.
+pub fn shorten_line(text: &str, most: usize) -> String {
+    let line = crate::shorten(text, most).replace(['\n', '\r', '\t'], " ");
+    printable_line(&line).into_owned()
+}
+
 fn filter(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
     let hides = |c: char| is_harmful(c) && !stays(c);
     if !text.contains(hides) {

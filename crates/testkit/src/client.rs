@@ -17,6 +17,7 @@ use crate::{
     collector::Collector,
     event_report::EventReport,
     expect::Unmet,
+    history::Entry,
     line::{self, Order},
     matcher::{Matcher, frame},
     run::Run,
@@ -187,6 +188,12 @@ impl TestClient {
 
     pub(crate) fn history(&self) -> std::sync::MutexGuard<'_, crate::history::History> {
         self.collector.history()
+    }
+
+    /// All that happened so far, in order, and when the first connection was begun.
+    pub fn entries(&self) -> (Instant, Vec<Entry>) {
+        let history = self.collector.history();
+        (history.began, history.entries.clone())
     }
 
     /// The whole history as a table, as failures show it.

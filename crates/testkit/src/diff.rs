@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::table::shorten;
+use wireproof_protocol::shorten_line;
 
 /// Characters of one column.
 const WIDTH: usize = 48;
@@ -82,7 +82,7 @@ impl fmt::Display for Diff {
         }
         for (index, row) in self.0.iter().enumerate().take(last).skip(first) {
             let mark = if parts_at == Some(index) { ">" } else { " " };
-            let (expected, came) = (shorten(row.expected(), WIDTH - 1), shorten(row.came(), WIDTH));
+            let (expected, came) = (shorten_line(row.expected(), WIDTH - 1), shorten_line(row.came(), WIDTH));
             writeln!(f, "  {mark}{:>4} {expected:width$}  {came}{}", index + 1, row.words())?;
         }
         if last < rows {

@@ -9,17 +9,37 @@ use wireproof_protocol::{Control, ControlBody, Event, Incoming, Position, UserSt
 
 use crate::{arrival::Arrival, matcher::Matcher};
 
-/// One thing that happened, in order.
+/// One thing that happened to a client. `at` is the time since its first connection was begun.
 #[derive(Debug, Clone)]
-pub(crate) enum Entry {
-    /// A connection was opened, asking for what came after a position.
-    Opened { at: Duration, asked: Option<Position> },
-    /// The client sent something.
-    Sent { at: Duration, text: String },
-    /// A frame came; `taken` once an expectation was fulfilled by it.
-    Arrived { arrival: Arc<Arrival>, taken: bool },
+pub enum Entry {
+    /// A connection was opened.
+    Opened {
+        /// When.
+        at: Duration,
+        /// The position after which events were asked for, if one was.
+        asked: Option<Position>,
+    },
+    /// The client sent a text.
+    Sent {
+        /// When.
+        at: Duration,
+        /// The text.
+        text: String,
+    },
+    /// A frame came.
+    Arrived {
+        /// The frame, with its time.
+        arrival: Arc<Arrival>,
+        /// Whether an expectation was fulfilled by it.
+        taken: bool,
+    },
     /// The connection ended.
-    Ended { at: Duration, ended: Ended },
+    Ended {
+        /// When.
+        at: Duration,
+        /// How.
+        ended: Ended,
+    },
 }
 
 /// The history of one client over all its connections.

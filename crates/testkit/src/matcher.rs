@@ -129,7 +129,10 @@ impl Condition {
         let path = &self.path;
         let found = arrival.at_path(path);
         let shown = || {
-            found.map_or_else(|| "absent".to_owned(), |value| crate::table::shorten(&value.to_string(), 80))
+            found.map_or_else(
+                || "absent".to_owned(),
+                |value| wireproof_protocol::shorten_line(&value.to_string(), 80),
+            )
         };
         match &self.test {
             Test::Equals(value) => {

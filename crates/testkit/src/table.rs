@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use wireproof_protocol::printable_line;
+use wireproof_protocol::shorten_line;
 
 use crate::{
     arrival::Arrival,
@@ -59,7 +59,7 @@ fn line(entry: &Entry) -> String {
         Entry::Opened { at, asked: Some(position) } => {
             note(at, format!("-- connected, resuming after {} on {}", position.seq, position.epoch))
         }
-        Entry::Sent { at, text } => note(at, format!("-> {}", shorten(text, WIDTH))),
+        Entry::Sent { at, text } => note(at, format!("-> {}", shorten_line(text, WIDTH))),
         Entry::Ended { at, ended } => note(at, format!("-- {ended}")),
         Entry::Arrived { arrival, taken } => {
             let mark = if *taken { "*" } else { " " };
@@ -73,7 +73,7 @@ fn line(entry: &Entry) -> String {
 /// A frame in one line: its type and what tells it apart.
 pub(crate) fn describe(arrival: &Arrival) -> String {
     if arrival.kind().is_empty() {
-        return shorten(&arrival.text, WIDTH);
+        return shorten_line(&arrival.text, WIDTH);
     }
     let mut text = format!("{:<16}", arrival.kind());
     for name in TELLING {
@@ -82,17 +82,11 @@ pub(crate) fn describe(arrival: &Arrival) -> String {
             Value::String(value) => value.clone(),
             other => other.to_string(),
         };
-        text.push_str(&format!(" {name}={}", shorten(&value, 40)));
+        text.push_str(&format!(" {name}={}", shorten_line(&value, 40)));
     }
-    shorten(&text, WIDTH)
+    shorten_line(&text, WIDTH)
 }
 
 fn milliseconds(at: &Duration) -> String {
     format!("{:.1}", at.as_secs_f64() * 1e3)
-}
-
-/// The text in one line of at most so many characters.
-pub(crate) fn shorten(text: &str, most: usize) -> String {
-    let line = wireproof_protocol::shorten(text, most).replace(['\n', '\r', '\t'], " ");
-    printable_line(&line).into_owned()
 }

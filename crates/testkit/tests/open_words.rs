@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use wireproof_client::{Backoff, Client, ClientError, Connect, Update};
+use wireproof_faultproxy::{Fault, FaultProxy, Toxic};
 use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, EventBody, Outcome, RequestId, UserState};
-use wireproof_testkit::{
-    FaultProxy, TestServer,
-    proxy::{Fault, Toxic},
-};
+use wireproof_testkit::TestServer;
 
 const WITHIN: Duration = Duration::from_secs(10);
 

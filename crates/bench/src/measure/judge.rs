@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Result, ensure};
-use wireproof_testkit::{
+use wireproof_judge::{
     proof::{
         honest::{Shape, honest},
         judge as judge_history,

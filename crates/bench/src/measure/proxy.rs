@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use wireproof_testkit::FaultProxy;
+use wireproof_faultproxy::FaultProxy;
 
 use super::{Rows, histogram, ms};
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use wireproof_testkit::{
+use wireproof_judge::{
     check::{Judge, Progress, Target},
     report::{Report, Verdict},
 };

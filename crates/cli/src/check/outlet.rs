@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use wireproof_server::files;
-use wireproof_testkit::{
+use wireproof_judge::{
     profile::Profile,
     record::{Header, join, write_file},
     report::{Report, github, html, json, junit, terminal},
 };
+use wireproof_server::files;
 
 use crate::output;
 

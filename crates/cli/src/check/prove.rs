@@ -1,7 +1,7 @@
 //! `wireproof check --prove`: every check against a server with its bug. The shipped program has no bugs to switch on,
 //! and says how to build one that has.
 
-use wireproof_testkit::check::Judge;
+use wireproof_judge::check::Judge;
 
 #[cfg(not(feature = "sabotage"))]
 pub(super) async fn run(_: Judge, _: u64, _: bool) -> anyhow::Result<()> {
@@ -16,7 +16,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
     use std::{io::Write, time::Instant};
 
     use futures_util::{StreamExt, stream};
-    use wireproof_testkit::check::prove::row;
+    use wireproof_judge::check::prove::row;
 
     use crate::{
         exit::Stop,

@@ -4,11 +4,11 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context;
 use wireproof_client::token_fault;
-use wireproof_server::auth::keys::KEY_FILE;
-use wireproof_testkit::{
+use wireproof_judge::{
     check::{Credentials, Embedded, Judge, Target, TargetError},
     profile::Profile,
 };
+use wireproof_server::auth::keys::KEY_FILE;
 
 use super::Check;
 use crate::exit::{ASK_BY_NAME, Stop};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use wireproof_client::Welcome;
-use wireproof_server::files::Draft;
-use wireproof_testkit::{
+use wireproof_judge::{
     profile::Profile,
     record::{Action, Header, Op, Outcome, Recorder, write_draft},
 };
+use wireproof_server::files::Draft;
 
 /// What all connections write to.
 #[derive(Clone)]

@@ -10,11 +10,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use wireproof_faultproxy::{Cut, FaultProxy, Invalid, Toxic};
 use wireproof_server::config::hosts::{Hosts, Misaddressed};
-use wireproof_testkit::{
-    FaultProxy,
-    proxy::{Cut, Invalid, Toxic},
-};
 
 /// Largest body in bytes.
 const BODY: usize = 1 << 20;

@@ -3,9 +3,9 @@
 use std::{fs::File, io::Write, path::Path};
 
 use anyhow::Context;
+use wireproof_faultproxy::{Entry, FaultProxy};
 use wireproof_protocol::printable;
 use wireproof_server::files;
-use wireproof_testkit::{FaultProxy, proxy::Entry};
 
 use crate::exit::say;
 

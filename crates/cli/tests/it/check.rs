@@ -20,7 +20,7 @@ const JUDGING: std::time::Duration = std::time::Duration::from_secs(100);
 /// A profile that promises what no server keeps: one of its checks must fail, with signs in its sentence that XML and
 /// HTML could trip over.
 fn impossible(folder: &Path) -> Result<String> {
-    let profile = include_str!("../../../testkit/profiles/wireproof.toml");
+    let profile = include_str!("../../../judge/profiles/wireproof.toml");
     let promised = profile.replace("agent_started = [", "agent_started = [\"<b>&\\u0001]]>\", ");
     ensure!(promised != profile, "the shipped profile has no required fields of agent_started");
     let path = folder.join("impossible.toml");

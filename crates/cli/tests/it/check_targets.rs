@@ -14,11 +14,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use wireproof_testkit::{
-    FaultProxy,
-    proxy::{Connections, Cut, Fault, Toxic},
-    report::{Report, Verdict},
-};
+use wireproof_faultproxy::{Connections, Cut, Fault, FaultProxy, Toxic};
+use wireproof_judge::report::{Report, Verdict};
 
 use crate::{
     clients::tool,

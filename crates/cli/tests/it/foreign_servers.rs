@@ -10,11 +10,8 @@ mod strange;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use tempfile::tempdir;
-use wireproof_testkit::{
-    FaultProxy,
-    proxy::{Cut, Fault, Toxic, Trigger},
-    report::Verdict,
-};
+use wireproof_faultproxy::{Cut, Fault, FaultProxy, Toxic, Trigger};
+use wireproof_judge::report::Verdict;
 
 use judged::{Judged, judge};
 use process::Foreign;

@@ -11,10 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::{TempDir, tempdir};
-use wireproof_testkit::{
-    FaultProxy,
-    proxy::{Afterwards, Fault, Toxic, Trigger},
-};
+use wireproof_faultproxy::{Afterwards, Fault, FaultProxy, Toxic, Trigger};
 
 use crate::process::{Server, finish, token, wireproof};
 use peer::{HTTP, Manner, Peer, SOCKET};

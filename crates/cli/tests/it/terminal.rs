@@ -9,11 +9,11 @@ use tokio::{
     net::TcpListener,
     process::Command,
 };
-use wireproof_protocol::printable;
-use wireproof_testkit::{
+use wireproof_judge::{
     proof::honest::{Shape, honest},
     record::write_file,
 };
+use wireproof_protocol::printable;
 
 use crate::process::{Ended, Server, finish, run, serve, token, wireproof};
 

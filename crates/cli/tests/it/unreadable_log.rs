@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tokio::time::{Instant, sleep};
+use wireproof_faultproxy::wire::{CLOSE, Wire, handshake};
 use wireproof_protocol::ClientFrame;
-use wireproof_testkit::wire::{CLOSE, Wire, handshake};
 
 use crate::{
     http::request,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 use tempfile::tempdir;
-use wireproof_testkit::{
+use wireproof_judge::{
     proof::honest::{Shape, honest, renumber},
     record::{Action, write_file},
 };

@@ -208,7 +208,7 @@ fn out_of_order<'a>(seen: impl Iterator<Item = Seen<'a>>) -> Vec<String> {
 /// What tells an event from others of its type.
 fn detail(body: &EventBody) -> String {
     match body {
-        EventBody::AgentThinking { reasoning, .. } => crate::table::shorten(reasoning, 48),
+        EventBody::AgentThinking { reasoning, .. } => wireproof_protocol::shorten_line(reasoning, 48),
         EventBody::ToolExecuting(call) => call.tool_name.clone(),
         EventBody::ToolCompleted(call) => match &call.error {
             Some(error) => format!("{}: {}", call.tool_name, error.code),

@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use wireproof_testkit::wire::{self, strict::Strict};
-pub use wireproof_testkit::wire::{
+use wireproof_faultproxy::wire::{self, strict::Strict};
+pub use wireproof_faultproxy::wire::{
     BINARY, CLOSE, FIN, Head, PING, PONG, RawFrame, TEXT, WireError, handshake, handshake_at, masked,
     unmasked,
 };

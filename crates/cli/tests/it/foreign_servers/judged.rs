@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use wireproof_testkit::report::{CheckResult, Report, Verdict};
+use wireproof_judge::report::{CheckResult, Report, Verdict};
 
 use crate::process::{finish_within, wireproof};
 

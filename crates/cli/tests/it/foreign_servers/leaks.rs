@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, stream};
-use wireproof_testkit::report::Verdict;
+use wireproof_judge::report::Verdict;
 
 use super::{deployed, embedded, judged::Judged};
 
@@ -48,7 +48,7 @@ async fn a_leak_of_any_event_fails_the_check_of_isolation() -> Result<()> {
 async fn a_frame_of_another_user_fails_whatever_check_sees_it() -> Result<()> {
     let judged =
         embedded(&["--fault", "leak-tool_completed"], &["--only", "connect.unique_ids,events"]).await?;
-    let caught = |check: &&wireproof_testkit::report::CheckResult| check.what.contains("of another user");
+    let caught = |check: &&wireproof_judge::report::CheckResult| check.what.contains("of another user");
     ensure!(judged.report.of(Verdict::Fail).any(|check| caught(&check)), "{}", judged.report.summary());
     Ok(())
 }

@@ -14,8 +14,8 @@ use crate::process::{Server, finish, wireproof};
 /// How long a wrong key may take to be named.
 const NAMED: Duration = Duration::from_secs(3);
 
-const OWN: &str = include_str!("../../../../testkit/profiles/wireproof.toml");
-const REFERENCE: &str = include_str!("../../../../testkit/profiles/reference.toml");
+const OWN: &str = include_str!("../../../../judge/profiles/wireproof.toml");
+const REFERENCE: &str = include_str!("../../../../judge/profiles/reference.toml");
 
 /// A line of a profile, what it is made, and what the sentence must say.
 type Row = (&'static str, &'static str, &'static str);

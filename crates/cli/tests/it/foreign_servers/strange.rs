@@ -1,7 +1,7 @@
 //! What strangers' servers do that is right, or wrong in a way that was told badly.
 
 use anyhow::{Context, Result, ensure};
-use wireproof_testkit::report::Verdict;
+use wireproof_judge::report::Verdict;
 
 use super::{deployed, embedded, judged::Judged};
 

@@ -1,0 +1,111 @@
+//! Who must not wait for whom.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wireproof_faultproxy::wire::{FIN, TEXT, masked};
+
+use crate::{
+    check::{
+        Evidence, Fault, Measure, Outcome, Session, Trial, broken, ensure, list::protocol::hand::Hand, pass,
+        session::new_id, story,
+    },
+    profile::Kind,
+};
+
+/// How long a run has to be for a ping behind it to be answered before its end: a hundred times what an answer takes.
+const LONG: Duration = Duration::from_millis(250);
+/// Messages of a client that does not read.
+const UNREAD: usize = 16;
+/// Bytes of each: what the server says of these messages is more than the buffers on the way hold.
+const UNREAD_BYTES: usize = 60_000;
+/// Runs of somebody else meanwhile.
+const RUNS: usize = 5;
+
+pub(super) async fn not_one_at_a_time(trial: &Trial<'_>) -> Outcome {
+    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let (prompt, asked_for) = long_prompt(trial, &session).await?;
+    let Some(ping) = &trial.profile.messages.ping else {
+        return Err(Fault::NotDone("the profile has no messages.ping".to_owned()));
+    };
+    let asked = session.ask(&prompt).await?;
+    let id = new_id();
+    session.send(ping.fill(&[("id", json!(id))])).await?;
+    let run_seconds = Duration::from_secs_f64(trial.profile.timing.run_seconds);
+    let pong =
+        session.wait("answer to a ping", asked.from, run_seconds, |seen| seen.kind == Kind::Pong).await?;
+    let run = session.finish(&asked).await?;
+    let Some(end) = run.of(Kind::Completed).next() else {
+        return broken(format!("a run has no end:{}", story(&run.frames, &[])));
+    };
+    let (waited, took) = (pong.at - asked.at, end.at.saturating_duration_since(asked.at));
+    ensure(pong.index < end.index, || {
+        format!(
+            "a ping behind a question was answered after the run of {took:.1?} had ended, {waited:.1?} after the question"
+        )
+    })?;
+    pass(format!(
+        "a ping was answered {waited:.1?} after a question, before the end of its run at {took:.1?} ({asked_for})"
+    ))
+}
+
+/// A prompt whose run is long; where the profile knows none, any whose run is shown to be.
+async fn long_prompt(trial: &Trial<'_>, session: &Session) -> Result<(String, &'static str), Fault> {
+    let prompts = &trial.profile.prompts;
+    for (prompt, name) in [(&prompts.slow, "prompts.slow"), (&prompts.slow_tool, "prompts.slow_tool")] {
+        if let Some(prompt) = prompt {
+            return Ok((prompt.clone(), name));
+        }
+    }
+    let plain = trial.plain("wk1long")?;
+    let run = session.run(&plain).await?;
+    let end = run.of(Kind::Completed).next().map(|seen| seen.at.saturating_duration_since(run.asked_at));
+    match end {
+        Some(took) if took >= LONG => Ok((plain, "prompts.plain")),
+        _ => Err(Fault::NotDone(
+            "the profile has no prompts.slow, and a run of prompts.plain is too short".to_owned(),
+        )),
+    }
+}
+
+pub(super) async fn slow_reader(trial: &Trial<'_>) -> Outcome {
+    let profile = &trial.profile;
+    let Some(ask) = &profile.messages.ask else {
+        return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+    };
+    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
+    let session = trial.connect(&bob).await?;
+    let mut unread = Hand::open(trial, &ada).await?;
+    // With room for the rest of the frame.
+    let bytes = UNREAD_BYTES.min(profile.limits.message_bytes.map_or(4_000, |most| most.saturating_sub(500)));
+    let messages =
+        UNREAD.min(profile.limits.burst.unwrap_or(UNREAD)).min(profile.limits.runs.unwrap_or(UNREAD));
+    let filler = "unread ".repeat(bytes / 7);
+    for _ in 0..messages {
+        let frame = ask.fill(&[("text", json!(trial.plain(&filler)?)), ("id", json!(new_id()))]);
+        let frame: String = frame;
+        unread
+            .send(&masked(FIN | TEXT, frame.as_bytes()), &format!("a question of {bytes} bytes, never read"))
+            .await?;
+    }
+    let prompt = trial.plain("wk1beside")?;
+    let mut ms = Vec::new();
+    for number in 1..=RUNS {
+        let asked = session.ask(&prompt).await?;
+        let run = session.run_of(&asked).await?;
+        let ours =
+            |seen: &crate::check::Seen| seen.kind == Kind::Completed && (run.is_none() || seen.run == run);
+        let end = session.wait("end of the run", asked.from, session.patience(), ours).await;
+        let end = end.or_else(|fault| {
+            broken(format!("run {number} beside a client that does not read {messages} answers: {fault}"))
+        })?;
+        ms.push(end.at.saturating_duration_since(asked.at).as_secs_f64() * 1e3);
+    }
+    let longest = ms.iter().copied().fold(0.0, f64::max);
+    let what = format!(
+        "{RUNS} runs, the longest of {longest:.0} ms, while a client did not read the answers to {messages} messages of {bytes} bytes"
+    );
+    let bound_ms = Some(profile.timing.answer_seconds * 1e3);
+    let measure = Measure { what: "a run beside a client that does not read".to_owned(), ms, bound_ms };
+    Ok(Evidence { what, measures: vec![measure] })
+}

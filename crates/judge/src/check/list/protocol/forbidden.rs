@@ -1,0 +1,96 @@
+//! What no client may send: each must end the connection.
+
+use wireproof_faultproxy::wire::{CONTINUATION, FIN, PING, RSV1, RSV2, RSV3, TEXT, masked, unmasked};
+
+use super::{
+    hand::{Hand, unsound},
+    question::Question,
+};
+use crate::check::{Outcome, Trial, pass};
+
+/// What it is, and its bytes, which may have a question in them.
+type Row<'a> = (&'a str, &'a (dyn Fn(&Question) -> Vec<u8> + Sync));
+
+/// Sends one thing on a connection of its own for each row; each must end it.
+async fn each_fails(trial: &Trial<'_>, rows: &[Row<'_>]) -> Outcome {
+    let ada = trial.visitor("ada")?;
+    Hand::open(trial, &ada).await.map_err(unsound)?.is_sound().await?;
+    let mut seen = Vec::new();
+    for (what, bytes) in rows {
+        let mut hand = Hand::open(trial, &ada).await?;
+        let question = Question::new(trial, "")?;
+        let how = hand.fails(&bytes(&question), &question, what).await?;
+        seen.push(format!("{what}: {how}"));
+    }
+    pass(seen.join("; "))
+}
+
+pub(super) async fn masks(trial: &Trial<'_>) -> Outcome {
+    each_fails(
+        trial,
+        &[
+            ("a text without a mask", &|question| unmasked(FIN | TEXT, question.text.as_bytes())),
+            ("a ping without a mask", &|_| unmasked(FIN | PING, b"wireproof")),
+        ],
+    )
+    .await
+}
+
+pub(super) async fn reserved(trial: &Trial<'_>) -> Outcome {
+    each_fails(
+        trial,
+        &[
+            ("the first reserved bit", &|question| masked(FIN | RSV1 | TEXT, question.text.as_bytes())),
+            ("the second reserved bit", &|question| masked(FIN | RSV2 | TEXT, question.text.as_bytes())),
+            ("the third reserved bit", &|question| masked(FIN | RSV3 | TEXT, question.text.as_bytes())),
+            ("the opcode 3", &|question| masked(FIN | 0x3, question.text.as_bytes())),
+            ("the opcode 11", &|_| masked(FIN | 0xb, b"")),
+        ],
+    )
+    .await
+}
+
+pub(super) async fn control_frames(trial: &Trial<'_>) -> Outcome {
+    each_fails(
+        trial,
+        &[
+            ("a ping of 126 bytes", &|_| masked(FIN | PING, &[b'x'; 126])),
+            ("a ping in two pieces", &|_| [masked(PING, b"x"), masked(FIN | CONTINUATION, b"x")].concat()),
+        ],
+    )
+    .await
+}
+
+pub(super) async fn continuation(trial: &Trial<'_>) -> Outcome {
+    each_fails(
+        trial,
+        &[
+            ("a continuation of nothing", &|question| masked(FIN | CONTINUATION, question.text.as_bytes())),
+            ("a text inside a text", &|question| {
+                [masked(TEXT, b"{"), masked(FIN | TEXT, question.text.as_bytes())].concat()
+            }),
+        ],
+    )
+    .await
+}
+
+pub(super) async fn utf8(trial: &Trial<'_>) -> Outcome {
+    // In a JSON string, so that only UTF-8 is wrong with it.
+    let with = |bytes: &'static [u8]| {
+        move |question: &Question| {
+            let text = question.text.as_bytes();
+            let quote = text.iter().rposition(|byte| *byte == b'"').unwrap_or(text.len());
+            masked(FIN | TEXT, &[&text[..quote], bytes, &text[quote..]].concat())
+        }
+    };
+    each_fails(
+        trial,
+        &[
+            ("the byte ff", &with(b"\xff")),
+            ("a letter without its end", &with(b"\xe2\x82")),
+            ("a surrogate", &with(b"\xed\xa0\x80")),
+            ("an overlong slash", &with(b"\xc0\xaf")),
+        ],
+    )
+    .await
+}

@@ -1,0 +1,79 @@
+//! The opening of a connection by hand: who comes in how, as the profile says it.
+
+use std::time::Duration;
+
+use wireproof_faultproxy::wire::{Head, Wire, handshake_at};
+
+use super::hand::{Hand, fault};
+use crate::{
+    check::{Fault, Trial, Visitor},
+    profile::Place,
+};
+
+/// How often a server that says "later" is asked again.
+const TRIES: usize = 4;
+/// The longest wait that a server may ask for.
+const LATER: Duration = Duration::from_secs(5);
+
+/// The path and the headers that bring a visitor in.
+fn credentials(trial: &Trial<'_>, visitor: &Visitor) -> (String, Vec<String>) {
+    let endpoint = &trial.profile.endpoint;
+    let mut path = trial.target.path().to_owned();
+    let mut lines: Vec<String> =
+        endpoint.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let mut offered = Vec::new();
+    offered.extend((!endpoint.subprotocol.is_empty()).then(|| endpoint.subprotocol.clone()));
+    match (&visitor.token, trial.profile.auth.place) {
+        (Some(token), Some(Place::Header)) => lines.push(format!("Authorization: Bearer {token}")),
+        (Some(token), Some(Place::Subprotocol)) => offered.push(format!("jwt.{token}")),
+        (Some(token), Some(Place::Query)) => {
+            path.push_str(if path.contains('?') { "&token=" } else { "?token=" });
+            path.push_str(token);
+        }
+        _ => {}
+    }
+    if !offered.is_empty() {
+        lines.push(format!("Sec-WebSocket-Protocol: {}", offered.join(", ")));
+    }
+    (path, lines)
+}
+
+/// Dials the server and shakes hands, the text of the request changed by `change`. Gives what the server answered;
+/// one that says "later" is asked again.
+pub async fn shake<'a, B: Into<Vec<u8>>>(
+    trial: &'a Trial<'a>,
+    visitor: &Visitor,
+    change: impl Fn(String) -> B,
+) -> Result<(Hand<'a>, Head), Fault> {
+    let authority = trial.target.authority();
+    let (path, lines) = credentials(trial, visitor);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let request: Vec<u8> = change(handshake_at(authority, &path, &lines)).into();
+    let within = Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut wire = dial(trial.target.host_and_port(), within).await?;
+        wire.write(&request).await.map_err(fault)?;
+        let head = wire.head().await.map_err(fault)?;
+        if !matches!(head.status, 429 | 503) || tries == TRIES {
+            return Ok((Hand::on(trial, wire, visitor), head));
+        }
+        // What the server asks for, and it is bounded.
+        let wait = head.header("retry-after").and_then(|seconds| seconds.parse().ok()).unwrap_or(1);
+        tokio::time::sleep(Duration::from_secs(wait).min(LATER)).await;
+    }
+}
+
+async fn dial(named: (String, u16), within: Duration) -> Result<Wire, Fault> {
+    let host = named.0.clone();
+    let gone = |why: String| Fault::Gone(format!("{host} cannot be reached: {why}"));
+    let mut last = gone("its name has no address".to_owned());
+    for address in tokio::net::lookup_host(named).await.map_err(|error| gone(error.to_string()))? {
+        match Wire::dial(address, within).await {
+            Ok(wire) => return Ok(wire),
+            Err(error) => last = fault(error),
+        }
+    }
+    Err(last)
+}

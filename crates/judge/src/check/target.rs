@@ -1,0 +1,420 @@
+//! The server that is judged: its address, its profile, who may come in, and what is told of every visit.
+
+use std::{collections::BTreeMap, path::Path, sync::OnceLock, time::Duration};
+
+use serde_json::{Value, json};
+use wireproof_client::{Connect, OpenError, Trust};
+use wireproof_protocol::{Address, Scheme};
+use wireproof_testkit::Issuer;
+
+use super::session::sse::Post;
+use crate::profile::{Kind, Place, Profile, Transport};
+
+/// How long a handshake or an HTTP answer may take, where nothing else was said.
+pub const REACH: Duration = Duration::from_secs(10);
+
+/// Who may come in.
+pub enum Credentials {
+    /// Whoever comes.
+    None,
+    /// Whoever has a token signed with this secret (HS256): the judge makes users as it needs them.
+    Secret(Vec<u8>),
+    /// These users with these tokens, and no others.
+    Tokens(Vec<(String, String)>),
+}
+
+/// The server that is judged.
+pub struct Target {
+    url: String,
+    profile: Profile,
+    credentials: Credentials,
+    trust: Trust,
+    within: Duration,
+    insecure: bool,
+    http: reqwest::Client,
+    issuer: Option<Issuer>,
+    /// Tells the users of this visit from those of any other: who came before them left a log and used up what may be said.
+    visit: String,
+    /// Fields that the profile names and that no event had in the first look.
+    absent: OnceLock<Vec<&'static str>>,
+}
+
+/// Why a server cannot be judged at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The address makes no sense.
+    #[error("{url:?} cannot be judged: {why}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The certificates cannot be read.
+    #[error("cannot read the certificates of {path}: {cause}")]
+    Trust {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client can be made: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The profile does not fit the server: which key, and what came.
+    #[error("{0}")]
+    Misfit(String),
+    /// Nobody answers, or something else does.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server was reached and does not answer to the name of the host in the address.
+    #[error("{0}")]
+    Misaddressed(String),
+    /// The server was reached and says no to the credentials.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An answer over HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: u16,
+    /// The headers, by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+    /// The body as JSON; `null` when it is none.
+    pub json: Value,
+}
+
+impl Target {
+    /// A server at an address: `ws://`, `wss://`, `http://` or `https://`; the profile gives the path that it lacks.
+    pub fn new(url: &str, profile: Profile, credentials: Credentials) -> Result<Self, TargetError> {
+        let address = Address::any(url)
+            .map_err(|error| TargetError::Url { url: error.shown().to_owned(), why: error.reason() })?;
+        let posts = profile.endpoint.transport == Transport::Sse;
+        let scheme = match (address.scheme().is_encrypted(), posts) {
+            (false, false) => Scheme::Ws,
+            (true, false) => Scheme::Wss,
+            (false, true) => Scheme::Http,
+            (true, true) => Scheme::Https,
+        };
+        let address = address.with_scheme(scheme).or_path(&profile.endpoint.path);
+        let issuer = match &credentials {
+            Credentials::Secret(secret) => Some(Issuer::hs256("", secret.clone()).nameless()),
+            _ => None,
+        };
+        Ok(Self {
+            url: address.to_string(),
+            profile,
+            credentials,
+            trust: Trust::default(),
+            within: REACH,
+            insecure: false,
+            http: client(REACH).build()?,
+            issuer,
+            visit: format!("{:08x}", rand::random::<u32>()),
+            absent: OnceLock::new(),
+        })
+    }
+
+    /// With another deadline for a handshake and for an HTTP answer; before [`trusting`](Self::trusting).
+    pub fn within(mut self, within: Duration) -> Result<Self, TargetError> {
+        self.http = client(within).build()?;
+        Ok(Self { within, ..self })
+    }
+
+    /// With the certificates of a PEM file trusted beside the system's.
+    pub fn trusting(self, path: &Path) -> Result<Self, TargetError> {
+        let failed = |cause| TargetError::Trust { path: path.display().to_string(), cause };
+        let trust = Trust::with_pem_file(path).map_err(failed)?;
+        self.with_trust(trust).map_err(failed)?
+    }
+
+    /// With every certificate taken, whoever made it; the report says so.
+    pub fn insecure(self) -> Result<Self, TargetError> {
+        let failed = |cause| TargetError::Trust { path: "this system".to_owned(), cause };
+        Ok(Self { insecure: true, ..self.with_trust(Trust::insecure()).map_err(failed)?? })
+    }
+
+    /// Sockets and HTTP take the same certificates.
+    fn with_trust(mut self, trust: Trust) -> std::io::Result<Result<Self, TargetError>> {
+        let config = trust.config()?;
+        self.trust = trust;
+        let http = client(self.within).tls_backend_preconfigured((*config).clone()).build();
+        Ok(http.map_err(TargetError::from).map(|http| {
+            self.http = http;
+            self
+        }))
+    }
+
+    /// True when nobody looks at the server's certificate.
+    pub fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// The same server at another address.
+    pub fn at(self, url: &str) -> Result<Self, TargetError> {
+        let (visit, trust, insecure) = (self.visit, self.trust, self.insecure);
+        let (within, http) = (self.within, self.http);
+        Ok(Self { visit, trust, insecure, within, http, ..Self::new(url, self.profile, self.credentials)? })
+    }
+
+    /// How long a handshake or an answer over HTTP may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.within
+    }
+
+    /// What it speaks.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The address of its socket.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of the socket at another path.
+    pub fn url_at(&self, path: &str) -> String {
+        format!("{}{path}", self.origin("ws"))
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// Where to connect: the host as names are looked up, and the port, which is the scheme's own when none is written.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let whole = |address: Address| (address.host().to_owned(), address.port());
+        // It was read when this was made.
+        Address::any(&self.url).map_or_else(|_| (self.authority().to_owned(), 0), whole)
+    }
+
+    /// The path of its socket.
+    pub fn path(&self) -> &str {
+        let at = self.url.find("://").map_or(0, |at| at + 3) + self.authority().len();
+        &self.url[at..]
+    }
+
+    /// True when it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.url.starts_with("wss:") || self.url.starts_with("https:")
+    }
+
+    fn origin(&self, scheme: &str) -> String {
+        let s = if self.is_encrypted() { "s" } else { "" };
+        format!("{scheme}{s}://{}", self.authority())
+    }
+
+    /// What signs tokens that the server takes, if the judge has its key.
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
+    }
+
+    /// The claims of a good token for a user, for an hour: to be changed for a bad one.
+    pub fn claims(&self, user: &str) -> Value {
+        let mut claims = Issuer::claims(user);
+        if let Some(jwt) = &self.profile.auth.jwt {
+            for (name, value) in &jwt.claims {
+                claims[name] = value.clone();
+            }
+            for (name, value) in [("iss", &jwt.issuer), ("aud", &jwt.audience)] {
+                if !value.is_empty() {
+                    claims[name] = json!(value);
+                }
+            }
+        }
+        claims
+    }
+
+    /// A good token of a user whom the judge makes up; nothing where it cannot make any.
+    pub fn sign(&self, user: &str) -> Option<String> {
+        Some(self.issuer.as_ref()?.sign_claims(&self.claims(user)))
+    }
+
+    /// A token of an administrator.
+    pub fn admin_token(&self) -> Option<String> {
+        let admin = &self.profile.auth.jwt.as_ref()?.admin;
+        let mut claims = self.claims("wireproof-judge");
+        for (name, value) in admin {
+            claims[name] = value.clone();
+        }
+        (!admin.is_empty()).then(|| Some(self.issuer.as_ref()?.sign_claims(&claims)))?
+    }
+
+    /// What the names of users whom the judge makes up end with: nobody had them before, under no seed.
+    pub(super) fn visit(&self) -> &str {
+        &self.visit
+    }
+
+    /// The users whose tokens were given.
+    pub fn given(&self) -> &[(String, String)] {
+        match &self.credentials {
+            Credentials::Tokens(tokens) => tokens,
+            _ => &[],
+        }
+    }
+
+    /// Notes the fields that no event had; the first look counts.
+    pub(super) fn lacks(&self, absent: Vec<&'static str>) {
+        self.absent.get_or_init(|| absent);
+    }
+
+    /// True when the first look found no event with this field.
+    pub(super) fn never_had(&self, field: &str) -> bool {
+        self.absent.get().is_some_and(|absent| absent.contains(&field))
+    }
+
+    /// Why there are not so many users; nothing when there are.
+    pub fn lacks_users(&self, users: usize) -> Option<String> {
+        match &self.credentials {
+            Credentials::Secret(_) => None,
+            Credentials::None if self.profile.auth.guests => None,
+            Credentials::None => Some("without credentials all who come are the same user".to_owned()),
+            Credentials::Tokens(tokens) if tokens.len() >= users => None,
+            Credentials::Tokens(tokens) => {
+                let wanted = if users == usize::MAX { "any number".to_owned() } else { users.to_string() };
+                Some(format!(
+                    "it takes {wanted} of users and tokens of {} were given (--token-file, or the key by --data-dir or --secret-file)",
+                    tokens.len()
+                ))
+            }
+        }
+    }
+
+    pub(super) fn lacks_key(&self) -> Option<String> {
+        self.issuer.is_none().then(|| {
+            "the judge has no key to make tokens with (--data-dir DIR, or --secret-file FILE)".to_owned()
+        })
+    }
+
+    pub(super) fn lacks_admin(&self) -> Option<String> {
+        self.admin_token()
+            .is_none()
+            .then(|| "the judge cannot be an administrator (auth.jwt.admin and the key)".to_owned())
+    }
+
+    pub(super) fn has_kind(&self, kind: Kind) -> bool {
+        let events = &self.profile.events;
+        let list = match kind {
+            Kind::Welcome => &events.welcome,
+            Kind::Error => &events.error,
+            Kind::Accepted => &events.accepted,
+            Kind::Started => &events.started,
+            Kind::Thinking => &events.thinking,
+            Kind::ToolStarted => &events.tool_started,
+            Kind::ToolCompleted => &events.tool_completed,
+            Kind::Delta => &events.delta,
+            Kind::Completed => &events.completed,
+            Kind::Message => &events.message,
+            _ => return false,
+        };
+        !list.is_empty()
+    }
+
+    /// A connection to an address with a token in a place; nothing is opened yet.
+    pub fn connect(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Connect {
+        let mut url = url.to_owned();
+        let mut headers: Vec<(String, String)> = self.profile.endpoint.headers.clone().into_iter().collect();
+        let mut offered: Vec<String> = Vec::new();
+        offered.extend(
+            (!self.profile.endpoint.subprotocol.is_empty())
+                .then(|| self.profile.endpoint.subprotocol.clone()),
+        );
+        match (token, place) {
+            (Some(token), Some(Place::Header)) => {
+                headers.push(("authorization".into(), format!("Bearer {token}")))
+            }
+            (Some(token), Some(Place::Subprotocol)) => offered.push(format!("jwt.{token}")),
+            (Some(token), Some(Place::Query)) => {
+                url.push_str(if url.contains('?') { "&token=" } else { "?token=" });
+                url.push_str(token);
+            }
+            (_, Some(Place::Frame) | None) | (None, _) => {}
+        }
+        if !offered.is_empty() {
+            headers.push(("sec-websocket-protocol".into(), offered.join(", ")));
+        }
+        let connect = Connect::to(url).within(self.within).trust(self.trust.clone()).any_subprotocol();
+        headers.into_iter().fold(connect, |connect, (name, value)| connect.header(name, value))
+    }
+
+    /// Where messages are posted to, with a token in its place.
+    pub(super) fn post(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Post {
+        let mut url = url.to_owned();
+        if let (Some(token), Some(Place::Query)) = (token, place) {
+            url.push_str(if url.contains('?') { "&token=" } else { "?token=" });
+            url.push_str(token);
+        }
+        let mut request = self.http.post(url);
+        for (name, value) in &self.profile.endpoint.headers {
+            request = request.header(name, value);
+        }
+        if let (Some(token), Some(Place::Header)) = (token, place) {
+            request = request.bearer_auth(token);
+        }
+        Post(request)
+    }
+
+    /// Asks over HTTP.
+    pub async fn http(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<String>,
+    ) -> Result<HttpAnswer, reqwest::Error> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or(reqwest::Method::GET);
+        let mut request = self.http.request(method, format!("{}{path}", self.origin("http")));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let body = beginning(answer).await;
+        let json = serde_json::from_str(&body).unwrap_or(Value::Null);
+        Ok(HttpAnswer { status, headers, body, json })
+    }
+}
+
+/// What an address answers is what counts, and not what stands where it points to: a page to log in is no open door.
+fn client(within: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder().timeout(within).redirect(reqwest::redirect::Policy::none())
+}
+
+/// The most bytes of a body that are read: what a server says without an end is not followed.
+const BODY: usize = 4 << 20;
+
+/// The body as far as it came: one that breaks off, or has no end, has a beginning all the same.
+pub(super) async fn beginning(mut answer: reqwest::Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(bytes)) = answer.chunk().await {
+        body.extend_from_slice(&bytes);
+        if body.len() > BODY {
+            body.truncate(BODY);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// True when the failure says that nobody is there, rather than that somebody says no.
+pub fn is_unreachable(error: &OpenError) -> bool {
+    match error {
+        OpenError::Unreachable { .. } | OpenError::Timeout { .. } | OpenError::NotUnderstood { .. } => true,
+        OpenError::Ended { ended, .. } => ended.code.is_none(),
+        OpenError::Refused { .. } | OpenError::Url { .. } | OpenError::Token { .. } => false,
+    }
+}

@@ -1,0 +1,243 @@
+//! One device of a user: it connects, loses its connection, and comes back with the position that it has.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use wireproof_client::{Connect, OpenError};
+
+use super::faults::Way;
+use crate::{
+    check::{Fault, Seen, Session, Trial, Visitor, is_unreachable, with_query},
+    profile::{Kind, Place, Template},
+    record::{Action, Op, note},
+};
+
+/// Before another try to connect.
+const AGAIN: Duration = Duration::from_millis(20);
+/// The longest wait that a server may ask for.
+const LATER: Duration = Duration::from_secs(2);
+
+pub(super) struct Device<'a> {
+    trial: &'a Trial<'a>,
+    visitor: Visitor,
+    /// Its name in the history.
+    name: String,
+    way: Option<Way>,
+    /// Connections that it opened or tried to.
+    pub(super) tried: u64,
+    pub(super) session: Option<Session>,
+    /// Where it began.
+    pub(super) began: Option<(String, u64)>,
+    /// The last event that it has.
+    pub(super) position: Option<(String, u64)>,
+    /// Frames of the session that were looked at.
+    looked: usize,
+    /// What came on a session that is over and was not looked at.
+    left: Vec<Arc<Seen>>,
+}
+
+impl<'a> Device<'a> {
+    /// A device without a connection.
+    pub(super) async fn new(
+        trial: &'a Trial<'a>,
+        visitor: &Visitor,
+        letter: char,
+        wire: Option<SocketAddr>,
+        seed: u64,
+    ) -> Self {
+        let way = match wire {
+            Some(upstream) => Way::open(upstream, seed).await,
+            None => None,
+        };
+        Self {
+            trial,
+            visitor: visitor.clone(),
+            name: format!("{}/{letter}", visitor.user),
+            way,
+            tried: 0,
+            session: None,
+            began: None,
+            position: None,
+            looked: 0,
+            left: Vec::new(),
+        }
+    }
+
+    /// Begins at a position that another device had.
+    pub(super) fn at(mut self, position: Option<(String, u64)>) -> Self {
+        self.position = position;
+        self
+    }
+
+    /// True when it has a connection.
+    pub(super) fn is_open(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.end().is_none())
+    }
+
+    /// Makes a fault on its connection.
+    pub(super) fn arm(&self, toxic: &wireproof_faultproxy::Toxic) {
+        if let Some(way) = &self.way {
+            way.arm(toxic);
+        }
+    }
+
+    /// No fault any more, and what was made is written down.
+    pub(super) fn heal(&mut self) {
+        if let Some(way) = &mut self.way {
+            way.heal();
+            way.tell(&self.trial.recorder, &self.visitor.user, &self.name);
+        }
+    }
+
+    /// Ends its connection, with a goodbye or without one.
+    pub(super) async fn leave(&mut self, politely: bool) {
+        if let Some(session) = &self.session {
+            if politely {
+                session.close(1000).await;
+            } else {
+                session.cut().await;
+            }
+            // One that does not end is cut when it is dropped.
+            let _ = session.ended(session.patience()).await;
+        }
+    }
+
+    /// Connects, if it has no connection, and goes on where it was; waits for the welcome unless it is told not to.
+    pub(super) async fn ensure(&mut self, welcomed: bool) -> Result<(), Fault> {
+        let deadline = Instant::now() + Duration::from_secs_f64(self.trial.profile.timing.answer_seconds);
+        while !self.is_open() {
+            self.pack();
+            match self.open().await {
+                Ok(session) => {
+                    self.session = Some(session);
+                    self.authenticate().await?;
+                }
+                Err(error) => self.again(error, deadline).await?,
+            }
+        }
+        let Some(session) =
+            self.session.as_ref().filter(|_| welcomed && !self.trial.profile.events.welcome.is_empty())
+        else {
+            return Ok(());
+        };
+        let welcome = session.wait("welcome", 0, session.patience(), |seen| seen.kind == Kind::Welcome).await;
+        match welcome {
+            Err(fault) if self.is_open() => Err(fault),
+            // Lost again before it was welcomed: whoever needs it comes back.
+            _ => Ok(()),
+        }
+    }
+
+    async fn again(&self, error: OpenError, deadline: Instant) -> Result<(), Fault> {
+        if Instant::now() > deadline {
+            return Err(Fault::Gone(error.to_string()));
+        }
+        match error {
+            OpenError::Refused { status: 429 | 503, retry_after, .. } => {
+                tokio::time::sleep(retry_after.unwrap_or(LATER).min(LATER)).await;
+            }
+            error if is_unreachable(&error) => tokio::time::sleep(AGAIN).await,
+            error => {
+                return Err(Fault::Broken(format!("{} with good credentials: {error}", self.visitor.user)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self) -> Result<Session, OpenError> {
+        self.tried += 1;
+        let name = format!("{}#{}", self.name, self.tried);
+        let resume = self.trial.profile.resume.as_ref().zip(self.position.as_ref());
+        let asked = resume.map(|(_, (epoch, after))| (epoch.as_str(), *after));
+        let mut url = match &self.way {
+            Some(way) => way.url(self.trial.target.path()),
+            None => self.trial.target.url().to_owned(),
+        };
+        if let Some((resume, (epoch, after))) = resume {
+            let values = [("epoch", json!(epoch)), ("after", json!(after))];
+            url = with_query(&url, &Template::new(resume.query.clone()).fill_plain(&values));
+        }
+        let connect: Connect =
+            self.trial.target.connect(&url, self.visitor.token.as_deref(), self.trial.profile.auth.place);
+        self.trial.open_as(connect, &self.visitor.user, name, asked).await
+    }
+
+    async fn authenticate(&self) -> Result<(), Fault> {
+        let profile = &self.trial.profile;
+        if let (Some(Place::Frame), Some(token), Some(authenticate), Some(session)) =
+            (profile.auth.place, &self.visitor.token, &profile.messages.authenticate, &self.session)
+        {
+            // A connection that is lost already is opened again.
+            let _ = session
+                .send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]))
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Keeps what came on a session that is over.
+    fn pack(&mut self) {
+        let rest = self.fresh();
+        self.left.extend(rest);
+        (self.session, self.looked) = (None, 0);
+    }
+
+    /// The frames that came since this was last asked, over all its connections.
+    pub(super) fn look(&mut self) -> Vec<Arc<Seen>> {
+        let mut all = std::mem::take(&mut self.left);
+        all.extend(self.fresh());
+        all
+    }
+
+    fn fresh(&mut self) -> Vec<Arc<Seen>> {
+        let Some(session) = &self.session else { return Vec::new() };
+        let fresh: Vec<_> = session.seen().drain(self.looked..).collect();
+        self.looked += fresh.len();
+        fresh.iter().for_each(|seen| self.follow(seen));
+        fresh
+    }
+
+    /// Moves the position, as every client does.
+    fn follow(&mut self, seen: &Seen) {
+        let profile = &self.trial.profile;
+        let place = || {
+            let epoch = profile.fields.epoch.text(&seen.json).unwrap_or_default();
+            Some((epoch, profile.fields.seq.number(&seen.json)?))
+        };
+        match seen.kind {
+            Kind::Welcome if profile.resumed(seen.kind, &seen.json) != Some(true) => self.position = place(),
+            Kind::Snapshot => self.position = place(),
+            _ => {
+                if let (Some((_, position)), Some(seq)) = (&mut self.position, seen.seq) {
+                    *position = seq.max(*position);
+                }
+            }
+        }
+        if self.began.is_none() {
+            self.began = self.position.clone();
+        }
+    }
+
+    /// Waits until it has the event of this number, or gives up.
+    pub(super) async fn reach(&mut self, head: u64, within: Duration) {
+        if let Some(session) = &self.session
+            && self.position.as_ref().is_some_and(|(_, position)| *position < head)
+        {
+            // What does not come is the judge's to tell.
+            let _ = session.wait("last event", self.looked, within, |seen| seen.seq >= Some(head)).await;
+        }
+    }
+
+    /// Writes down that its connection had the time to get everything.
+    pub(super) fn drained(&self) {
+        if let Some(session) = &self.session {
+            let (conn, user, ev) =
+                (session.name.clone(), self.visitor.user.clone(), Some(note::DRAINED.to_owned()));
+            self.trial.recorder.note(Op { conn, user, f: Action::Note, ev, ..Op::default() });
+        }
+    }
+}

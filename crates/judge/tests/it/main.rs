@@ -1,0 +1,6 @@
+//! The judge before real servers: what it says of them, of histories, and of profiles.
+#![allow(clippy::unwrap_used)]
+
+mod judge;
+mod profiles;
+mod proof;
