@@ -53,3 +53,22 @@ pub fn status(code: ErrorCode) -> StatusCode {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_code_with_its_status() {
+        let page = include_str!("../../../docs/protocol.md");
+        // The one code that the server never sends.
+        for &code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::AgentFailed) {
+            let retryable = if code.retryable() { "yes" } else { "no" };
+            let row = format!("| `{}` | {} | {retryable} |", code.as_str(), status(code).as_u16());
+            assert!(
+                page.contains(&row),
+                "\"Errors\" of docs/protocol.md lacks the row\n{row} when | details |"
+            );
+        }
+    }
+}

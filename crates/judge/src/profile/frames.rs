@@ -1,6 +1,6 @@
 //! What the server's frames are called, what they are to the judge, and where their fields stand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,7 +40,7 @@ pub struct Events {
 }
 
 /// What a frame is to the judge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The first frame of a connection.
@@ -80,10 +80,40 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The key of the profile that names such frames.
+    pub fn key(self) -> &'static str {
+        match self {
+            Kind::Welcome => "events.welcome",
+            Kind::Error => "events.error",
+            Kind::Accepted => "events.accepted",
+            Kind::Pong => "messages.pong",
+            Kind::Started => "events.started",
+            Kind::Thinking => "events.thinking",
+            Kind::ToolStarted => "events.tool_started",
+            Kind::ToolCompleted => "events.tool_completed",
+            Kind::Delta => "events.delta",
+            Kind::Completed => "events.completed",
+            Kind::BeforeStart => "events.before_start",
+            Kind::Message => "events.message",
+            Kind::ApprovalRequested => "events.approval_requested",
+            Kind::ApprovalResolved => "events.approval_resolved",
+            Kind::CaughtUp => "resume.caught_up",
+            Kind::Snapshot => "resume.snapshot",
+            Kind::Other => "events.other",
+        }
+    }
+
     /// True for frames that answer or tell of a connection and are no events: a number in one is a position.
     pub fn is_control(self) -> bool {
         use Kind::{Accepted, CaughtUp, Error, Pong, Snapshot, Welcome};
         matches!(self, Welcome | Error | Accepted | Pong | CaughtUp | Snapshot)
+    }
+}
+
+/// Reports show kinds by the key that the user wrote, also in lists.
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
     }
 }
 

@@ -257,26 +257,7 @@ impl<'a> Fit<'a> {
     }
 
     fn key_of(&self, seen: &Seen) -> &'static str {
-        match seen.kind {
-            Kind::Welcome => "events.welcome",
-            Kind::Error => "events.error",
-            Kind::Accepted => "events.accepted",
-            Kind::Pong => "messages.pong",
-            Kind::Started => "events.started",
-            Kind::Thinking => "events.thinking",
-            Kind::ToolStarted => "events.tool_started",
-            Kind::ToolCompleted => "events.tool_completed",
-            Kind::Delta => "events.delta",
-            Kind::Completed => "events.completed",
-            Kind::BeforeStart => "events.before_start",
-            Kind::Message => "events.message",
-            Kind::ApprovalRequested => "events.approval_requested",
-            Kind::ApprovalResolved => "events.approval_resolved",
-            Kind::CaughtUp => "resume.caught_up",
-            Kind::Snapshot => "resume.snapshot",
-            Kind::Other if self.is_unknown(seen) => "(no key)",
-            Kind::Other => "events.other",
-        }
+        if seen.kind == Kind::Other && self.is_unknown(seen) { "(no key)" } else { seen.kind.key() }
     }
 }
 
