@@ -59,9 +59,9 @@ const STEPS: [Step; 9] = [
     },
     // A build of its own: the tests before it are of the server that ships, without bugs to switch on.
     Step {
-        name: "prove",
+        name: "self-test",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --features wireproof-judge/sabotage --test prove --profile ci +",
+        cargo: "nextest run --workspace --features wireproof-judge/sabotage --test self_test --profile ci +",
         counts: Counts::Nextest,
     },
     Step {

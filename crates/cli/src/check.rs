@@ -2,7 +2,7 @@
 
 mod course;
 mod outlet;
-mod prove;
+mod self_test;
 mod whom;
 
 use std::{io::Write, path::PathBuf, time::Duration};
@@ -70,19 +70,19 @@ pub(crate) struct Check {
     #[arg(long)]
     strict: bool,
     /// Print the checks and end.
-    #[arg(long, conflicts_with_all = ["prove", "explain"])]
+    #[arg(long, conflicts_with_all = ["self_test", "explain"])]
     list: bool,
     /// Say what cannot be tested on this server and why, and end.
-    #[arg(long, conflicts_with = "prove")]
+    #[arg(long, conflicts_with = "self_test")]
     explain: bool,
-    /// Run the checks against servers with a bug each, and print which check catches which.
+    /// Run each check against this program's own server, sound and with the fault that the check must catch.
     #[arg(long, conflicts_with = "url")]
-    prove: bool,
-    /// With --prove: so many seeds for each bug.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "prove")]
+    self_test: bool,
+    /// With --self-test: so many seeds for each fault.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "self_test")]
     seeds: u64,
-    /// With --prove: run all quick checks against each bug, not only its own.
-    #[arg(long, requires = "prove")]
+    /// With --self-test: run all quick checks against each fault, not only its own.
+    #[arg(long, requires = "self_test")]
     matrix: bool,
     #[command(flatten)]
     outlet: outlet::Outlet,
@@ -104,8 +104,8 @@ impl Check {
         if self.list {
             return list(&self.judge());
         }
-        if self.prove {
-            return runtime::run(or_stop(prove::run(self.judge(), self.seeds, self.matrix)));
+        if self.self_test {
+            return runtime::run(or_stop(self_test::run(self.judge(), self.seeds, self.matrix)));
         }
         if self.url.is_none() && !self.embedded {
             let why = "say what to judge: an address such as ws://127.0.0.1:8787/ws, or --embedded for this program's own";

@@ -5,6 +5,7 @@ mod notes;
 mod upstream;
 
 use std::{
+    fs,
     io::{self, Write},
     net::SocketAddr,
     path::PathBuf,
@@ -14,8 +15,13 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
-use wireproof_faultproxy::{Cut, Direction, Fault, FaultProxy, Toxic, Trigger};
+use wireproof_faultproxy::{
+    Cut, Direction, Fault, FaultProxy, Toxic, Trigger,
+    mutation::{Mutation, Setup},
+};
+use wireproof_judge::profile::Profile;
 use wireproof_protocol::listen_address;
 
 use crate::{
@@ -74,8 +80,20 @@ pub(crate) struct Proxy {
     #[arg(long, value_name = "HOW", default_value = "reset")]
     cut: Ends,
     /// Any other fault as JSON, such as {"fault":"drop","when":{"at_text":"tool_completed"}}; may be given again.
-    #[arg(long = "toxic", value_name = "JSON", value_parser = parse_toxic)]
+    #[arg(long = "toxic", value_name = "JSON", value_parser = parse_json::<Toxic>)]
     toxics: Vec<Toxic>,
+    /// Something that the server seems to do wrong, as JSON, such as {"lose":{"part":"delta"}}; may be given again.
+    #[arg(long = "mutation", value_name = "JSON", value_parser = parse_json::<Mutation>)]
+    mutations: Vec<Mutation>,
+    /// What the server speaks, for mutations: a profile that ships, or a file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "wireproof")]
+    profile: String,
+    /// A file with the secret that signs tokens (HS256), for mutations that exchange tokens.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// A PEM file with more certificates to trust, for mutations before a server that speaks TLS.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,6 +129,8 @@ impl Proxy {
         let proxy = FaultProxy::start_at(self.listen, upstream, self.seed, self.timeout).await;
         let proxy = Arc::new(proxy.with_context(|| format!("listening on {}", self.listen))?);
         proxy.set(self.asked());
+        let setup = self.setup()?;
+        proxy.mutate(setup.clone());
         let journal = self.journal.as_deref().map(notes::open).transpose()?;
         let control = match self.control {
             Some(address) => {
@@ -122,7 +142,7 @@ impl Proxy {
         self.announce(&proxy, control.as_ref()).context("writing the ready line to stdout")?;
         let orders = async {
             match control {
-                Some(listener) => control::serve(listener, proxy.clone()).await,
+                Some(listener) => control::serve(listener, proxy.clone(), setup).await,
                 None => std::future::pending().await,
             }
         };
@@ -165,9 +185,29 @@ impl Proxy {
         by_flags.chain(self.toxics.iter().cloned()).collect()
     }
 
+    /// The mutations that the flags ask for, and what they have to know.
+    fn setup(&self) -> anyhow::Result<Setup> {
+        let profile = Profile::find(&self.profile).map_err(|error| Stop::Usage(error.to_string()))?;
+        let secret = match &self.secret_file {
+            Some(path) => {
+                let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+                Some(text.trim_end_matches(['\n', '\r']).as_bytes().to_vec())
+            }
+            None => None,
+        };
+        // Where there are none, and none can come, nobody needs certificates.
+        let mutates = !self.mutations.is_empty() || self.control.is_some();
+        Ok(Setup {
+            roles: profile.roles(),
+            key: secret.and_then(|secret| profile.token_key(&secret)),
+            mutations: self.mutations.clone(),
+            tls: if mutates { self.upstream.tls(self.ca.as_deref())? } else { None },
+        })
+    }
+
     fn announce(&self, proxy: &FaultProxy, control: Option<&TcpListener>) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "ready {}", self.upstream.at(proxy.address()))?;
+        writeln!(out, "ready {}", self.upstream.at(proxy.address(), self.mutations.is_empty()))?;
         if let Some(control) = control {
             writeln!(out, "control http://{}", control.local_addr()?)?;
         }
@@ -175,6 +215,6 @@ impl Proxy {
     }
 }
 
-fn parse_toxic(text: &str) -> Result<Toxic, String> {
+fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }

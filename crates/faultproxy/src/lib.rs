@@ -7,5 +7,5 @@ pub mod wire;
 
 pub use proxy::{
     Afterwards, Connection, Connections, Cut, Direction, End, Entry, Fault, FaultProxy, Invalid, Phase,
-    Toxic, Trigger,
+    Toxic, Trigger, mutation,
 };

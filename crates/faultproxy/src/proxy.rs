@@ -47,6 +47,7 @@ mod injected;
 mod journal;
 mod link;
 mod messages;
+pub mod mutation;
 mod plan;
 mod pump;
 mod shared;
@@ -60,7 +61,7 @@ pub use toxic::{Connections, Direction, Invalid, Toxic, Trigger};
 
 use armed::{Active, InForce};
 use journal::Journal;
-use shared::{Shared, accept};
+use shared::{Mutating, Shared, accept};
 
 /// Connections that may wait to be accepted: a storm of them is no fault of the proxy's.
 const BACKLOG: u32 = 4096;
@@ -98,6 +99,7 @@ impl FaultProxy {
             connect,
             seed,
             toxics: watch::Sender::default(),
+            mutating: Mutex::default(),
             next_toxic: AtomicU64::new(1),
             journal: Arc::new(Journal::new()),
             links: Mutex::default(),
@@ -179,6 +181,17 @@ impl FaultProxy {
     pub fn toxics(&self) -> Vec<(u64, Toxic)> {
         let in_force = self.shared.toxics.borrow();
         in_force.iter().map(|active| (active.id, Toxic::clone(&active.toxic))).collect()
+    }
+
+    /// Has the server seem to do these things wrong, on connections to come; without any, everything passes again.
+    pub fn mutate(&self, setup: mutation::Setup) {
+        let mutating = Mutating { setup: Arc::new(setup), world: Arc::default() };
+        *self.shared.mutating() = Some(mutating).filter(|mutating| !mutating.setup.mutations.is_empty());
+    }
+
+    /// The mutations of connections to come.
+    pub fn mutations(&self) -> Vec<mutation::Mutation> {
+        self.shared.mutating().as_ref().map(|mutating| mutating.setup.mutations.clone()).unwrap_or_default()
     }
 
     /// Cuts a connection now, wherever its bytes are. False when it is not open.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 mod frames;
 mod names;
+mod roles;
 mod sections;
 mod template;
 

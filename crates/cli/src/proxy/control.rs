@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
-use wireproof_faultproxy::{Cut, FaultProxy, Invalid, Toxic};
+use wireproof_faultproxy::{Cut, FaultProxy, Invalid, Toxic, mutation::Setup};
 use wireproof_server::config::hosts::{Hosts, Misaddressed};
 
 /// Largest body in bytes.
@@ -21,7 +21,8 @@ const HEAD: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Answers requests until it is dropped.
-pub(super) async fn serve(listener: TcpListener, proxy: Arc<FaultProxy>) {
+pub(super) async fn serve(listener: TcpListener, proxy: Arc<FaultProxy>, setup: Setup) {
+    let setup = Arc::new(setup);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -32,10 +33,10 @@ pub(super) async fn serve(listener: TcpListener, proxy: Arc<FaultProxy>) {
             sleep(AGAIN).await;
             continue;
         };
-        let proxy = proxy.clone();
+        let (proxy, setup) = (proxy.clone(), setup.clone());
         let service = service_fn(move |request| {
-            let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(respond(&proxy, request).await) }
+            let (proxy, setup) = (proxy.clone(), setup.clone());
+            async move { Ok::<_, Infallible>(respond(&proxy, &setup, request).await) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -69,8 +70,12 @@ impl From<Invalid> for Refusal {
     }
 }
 
-async fn respond(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
-    let (status, body) = match answer(proxy, request).await {
+async fn respond(
+    proxy: &FaultProxy,
+    setup: &Setup,
+    request: Request<hyper::body::Incoming>,
+) -> Response<Full<Bytes>> {
+    let (status, body) = match answer(proxy, setup, request).await {
         Ok(answer) => answer,
         Err(Refusal { status, code, message, field }) => {
             let mut body = json!({ "error_code": code, "message": message });
@@ -88,7 +93,7 @@ async fn respond(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) ->
     response
 }
 
-async fn answer(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) -> Answer {
+async fn answer(proxy: &FaultProxy, setup: &Setup, request: Request<hyper::body::Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     // The name of a page can be made to point here, and its browser then sends no Origin for what it only reads.
     match Hosts::default().judge(&head.uri, &head.headers, head.version >= Version::HTTP_11) {
@@ -125,6 +130,15 @@ async fn answer(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) -> 
             true => Ok((StatusCode::NO_CONTENT, Value::Null)),
             false => Err(refuse(StatusCode::NOT_FOUND, "not_found", format!("there is no toxic {number}"))),
         },
+        (&Method::GET, ["mutations"]) => Ok((StatusCode::OK, mutations(proxy))),
+        (&Method::PUT, ["mutations"]) => {
+            proxy.mutate(Setup { mutations: parse(&body)?, ..setup.clone() });
+            Ok((StatusCode::OK, mutations(proxy)))
+        }
+        (&Method::DELETE, ["mutations"]) => {
+            proxy.mutate(Setup::default());
+            Ok((StatusCode::NO_CONTENT, Value::Null))
+        }
         (&Method::GET, ["connections"]) => {
             Ok((StatusCode::OK, json!({ "connections": proxy.connections() })))
         }
@@ -143,12 +157,12 @@ async fn answer(proxy: &FaultProxy, request: Request<hyper::body::Incoming>) -> 
             }
         }
         (&Method::GET, ["journal"]) => journal(proxy, head.uri.query()),
-        (_, [] | ["toxics" | "connections" | "journal", ..]) => {
+        (_, [] | ["toxics" | "mutations" | "connections" | "journal", ..]) => {
             let why = format!("{} {} is nothing that can be done", head.method, head.uri.path());
             Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
         }
         _ => {
-            let why = "there are /, /toxics, /connections and /journal";
+            let why = "there are /, /toxics, /mutations, /connections and /journal";
             Err(refuse(StatusCode::NOT_FOUND, "not_found", why))
         }
     }
@@ -181,6 +195,10 @@ fn shown(number: u64, toxic: &Toxic) -> Value {
 fn toxics(proxy: &FaultProxy) -> Value {
     let toxics: Vec<Value> = proxy.toxics().iter().map(|(number, toxic)| shown(*number, toxic)).collect();
     json!({ "toxics": toxics })
+}
+
+fn mutations(proxy: &FaultProxy) -> Value {
+    json!({ "mutations": proxy.mutations() })
 }
 
 fn one(proxy: &FaultProxy, number: u64) -> Answer {
@@ -228,5 +246,6 @@ fn state(proxy: &FaultProxy) -> Value {
         "seed": proxy.seed(),
         "open_connections": proxy.open(),
         "toxics": proxy.toxics().len(),
+        "mutations": proxy.mutations().len(),
     })
 }

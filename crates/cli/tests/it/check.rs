@@ -165,12 +165,23 @@ async fn a_wrong_call_is_told_what_is_wrong() -> Result<()> {
         (vec!["check", "ws://127.0.0.1:1", "--profile", "no_such_profile"], "no profile"),
         (vec!["check", "127.0.0.1:1"], "ws://"),
         (vec!["check"], "--embedded"),
-        (vec!["check", "--prove"], "--features sabotage"),
+        (vec!["check", "--self-test", "--seeds", "many"], "--seeds"),
     ] {
         let ended = run(arguments.clone()).await?;
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(sentence), "{arguments:?}: {}", ended.stderr);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_program_that_ships_tests_itself_with_all_faults_but_those_inside_the_server() -> Result<()> {
+    let ended =
+        run(["check", "--self-test", "--only", "order.once,race.one_approval", "--seed", "1"]).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let told = "1 checks caught their fault and passed without it, 0 did not, 1 not done";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    assert!(ended.stdout.contains("--features sabotage"), "{}", ended.stdout);
     Ok(())
 }
 

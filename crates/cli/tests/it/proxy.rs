@@ -221,6 +221,51 @@ async fn every_fault_and_trigger_of_the_page_is_taken() -> Result<()> {
     Ok(())
 }
 
+/// Every mutation that docs/operations.md has is taken as it stands there, and `PICK` is a message.
+#[tokio::test]
+async fn every_mutation_of_the_page_is_taken() -> Result<()> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md"))?;
+    let (_, page) = page.split_once("\n## Mutations").context("the page has its section")?;
+    let (section, _) = page.split_once("\n## ").context("the section ends")?;
+    let (_, table) = section.split_once("| mutation |").context("the section has a table")?;
+    let first = table.lines().filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());
+    let spans = first.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let pick = r#"{"part":"delta","every":2,"on":"later"}"#;
+    let mutations: Vec<Value> =
+        spans.filter_map(|span| serde_json::from_str(&span.replace("PICK", pick)).ok()).collect();
+    ensure!(mutations.len() == 35, "{} mutations: {mutations:?}", mutations.len());
+    let mut proxy = Proxy::start("127.0.0.1:1", &["--control", "127.0.0.1:0"], Stdio::inherit()).await?;
+    let control = proxy.line("control ").await?;
+    for mutation in &mutations {
+        let (status, told) = order(&control, "PUT /mutations", &json!([mutation])).await?;
+        ensure!(status == 200, "{mutation}: {told}");
+    }
+    let (status, told) = order(&control, "PUT /mutations", &json!(mutations)).await?;
+    ensure!(status == 200 && told["mutations"].as_array().is_some_and(|all| all.len() == 35), "{told}");
+    ensure!(order(&control, "PUT /mutations", &json!(["explode"])).await?.0 == 400);
+    ensure!(order(&control, "GET /mutations", &Value::Null).await?.1 == told);
+    ensure!(order(&control, "DELETE /mutations", &Value::Null).await?.0 == 204);
+    ensure!(order(&control, "GET /mutations", &Value::Null).await?.1 == json!({ "mutations": [] }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mutation_of_the_command_line_is_made() -> Result<()> {
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let token = token(folder.path(), "ada").await?;
+    let remove = r#"{"remove":{"role":"connection","pick":{"part":"greeting"}}}"#;
+    let stray = r#"{"stray":{"part":"greeting"}}"#;
+    let proxy = Proxy::start(&server.url, &["--mutation", stray], Stdio::inherit()).await?;
+    let opened = Connect::to(&proxy.url).token(&token).open_welcomed().await;
+    ensure!(opened.is_err(), "another message comes first");
+    ensure!(proxy.stop(Signal::TERM).await?.code() == Some(0));
+    let ended =
+        run(["proxy", "--upstream", &server.url, "--mutation", remove, "--profile", "nobodys"]).await?;
+    ensure!(ended.code == Some(2) && ended.stderr.contains("no profile"), "{}", ended.stderr);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_and_ends_nothing() -> Result<()> {
     let folder = tempdir()?;
@@ -270,6 +315,7 @@ async fn what_cannot_work_is_usage() -> Result<()> {
         (&["--toxic", r#"{"fault":"explode"}"#], "explode"),
         (&["--toxic", r#"{"fault":"drop","share":7}"#], "between 0 and 1"),
         (&["--slice", "0"], "1 or more"),
+        (&["--mutation", r#"{"lose":{"part":"everything"}}"#], "everything"),
         (&["--latency", "long"], "--latency"),
     ] {
         let ended = run(upstream.iter().chain(more)).await?;

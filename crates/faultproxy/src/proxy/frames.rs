@@ -51,7 +51,7 @@ impl FrameHead {
 
     /// A header from its bytes, with how many it took; nothing while some are missing. `Err` for what no frame begins
     /// with.
-    fn read(bytes: &[u8]) -> Result<Option<(Self, usize)>, ()> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Self, usize)>, ()> {
         let (Some(&first), Some(&second)) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
         let (length, at) = match second & 0x7f {
             126 => match bytes.get(2..4).and_then(|bytes| bytes.try_into().ok()) {

@@ -1,26 +1,38 @@
 //! One connection: two sockets, a pump for each direction, and the orders that end or silence both at once.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split},
     net::TcpStream,
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 use super::{
     armed::{InForce, Stream},
     fault::{Afterwards, Cut, Fault},
     injected::Marks,
     journal::{Journal, Note, Phase},
+    mutation::{Conversation, MAIL, Mutation, relay},
     plan::Plan,
     pump::{Pump, Tally},
+    shared::Mutating,
     toxic::Direction,
 };
 
 /// How long a closed connection's peers may take to close, too.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes between the toxics and the mutations of a connection.
+const BETWEEN: usize = 64 << 10;
 
 /// What is done to a connection as a whole.
 #[derive(Debug)]
@@ -52,6 +64,7 @@ pub(crate) struct Link {
     pub(crate) upstream: SocketAddr,
     pub(crate) connect: Duration,
     pub(crate) toxics: watch::Receiver<InForce>,
+    pub(crate) mutating: Option<Mutating>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) tallies: [Arc<Tally>; 2],
     pub(crate) give_orders: mpsc::Sender<Order>,
@@ -71,7 +84,14 @@ impl Link {
         };
         // Small writes must arrive as they are; a socket that refuses this is dead and shows it below.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        match self.carry(&mut client, &mut server).await {
+        let end = match self.mutating.take() {
+            None => {
+                let (from_server, to_server) = server.split();
+                self.carry(&mut client, from_server, to_server).await
+            }
+            Some(mutating) => self.mutate(mutating, &mut client, &mut server).await,
+        };
+        match end {
             End::CutFin => {
                 tokio::join!(close(&mut client), close(&mut server));
                 End::CutFin
@@ -82,6 +102,21 @@ impl Link {
                 reset(&server);
                 end
             }
+        }
+    }
+
+    fn pump<R, W>(&self, direction: Direction, from: R, to: W, marks: &Marks, began: Instant) -> Pump<R, W> {
+        Pump {
+            connection: self.number,
+            direction,
+            from,
+            to,
+            plan: Plan::new(Stream { seed: self.seed, connection: self.number, direction }, marks.clone()),
+            toxics: self.toxics.clone(),
+            orders: self.give_orders.clone(),
+            journal: self.journal.clone(),
+            tally: self.tallies[direction as usize].clone(),
+            began,
         }
     }
 
@@ -106,25 +141,71 @@ impl Link {
         End::Unreachable
     }
 
+    /// Carries a connection with mutations: they stand between the toxics and the server.
+    async fn mutate(&mut self, mutating: Mutating, client: &mut TcpStream, server: &mut TcpStream) -> End {
+        if mutating.setup.mutations.contains(&Mutation::Nagle) {
+            // As above: a dead socket shows it when it is written to.
+            let _ = client.set_nodelay(false);
+        }
+        let Some(tls) = mutating.setup.tls.clone() else {
+            return self.mutated(mutating, client, server).await;
+        };
+        let shaken = TlsConnector::from(tls.config).connect(tls.name, server);
+        match timeout(self.connect, shaken).await {
+            Ok(Ok(mut server)) => self.mutated(mutating, client, &mut server).await,
+            Ok(Err(error)) => self.unreachable(client, error).await,
+            Err(_) => self.unreachable(client, io::ErrorKind::TimedOut.into()).await,
+        }
+    }
+
+    async fn mutated<S>(&mut self, mutating: Mutating, client: &mut TcpStream, server: &mut S) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (post, mail) = mpsc::channel(MAIL);
+        let place = (self.number, self.seed);
+        let mut talk = Conversation::new(mutating.setup, mutating.world, place, self.journal.clone(), post);
+        let (near, far) = duplex(BETWEEN);
+        let (from_near, to_near) = split(near);
+        let end = {
+            let mut relayed = pin!(relay(&mut talk, far, &mut *server, mail));
+            let mut carried = pin!(self.carry(client, from_near, to_near));
+            tokio::select! {
+                biased;
+                end = &mut carried => end,
+                over = &mut relayed => match over {
+                    // What is under way to the client still gets there.
+                    Ok(()) => carried.await,
+                    Err(_) => End::Broken,
+                },
+            }
+        };
+        if end == End::Broken {
+            talk.world.broken.store(true, Ordering::Relaxed);
+        }
+        if end == End::Broken && talk.has(&Mutation::KeepPlace) {
+            // The client has gone; the server is not told for as long as there is a proxy.
+            std::future::pending::<()>().await;
+        }
+        let words = talk.last_words();
+        if !words.is_empty() && server.write_all(&words).await.is_ok() {
+            // A reset would take them with it.
+            close(server).await;
+        }
+        end
+    }
+
     /// Carries bytes both ways until the connection is to end.
-    async fn carry(&mut self, client: &mut TcpStream, server: &mut TcpStream) -> End {
+    async fn carry(
+        &mut self,
+        client: &mut TcpStream,
+        from_server: impl AsyncRead + Unpin,
+        to_server: impl AsyncWrite + Unpin,
+    ) -> End {
         let (began, marks) = (Instant::now(), Marks::new(self.seed, self.number));
         let (from_client, to_client) = client.split();
-        let (from_server, to_server) = server.split();
-        let pump = |direction, from, to| Pump {
-            connection: self.number,
-            direction,
-            from,
-            to,
-            plan: Plan::new(Stream { seed: self.seed, connection: self.number, direction }, marks.clone()),
-            toxics: self.toxics.clone(),
-            orders: self.give_orders.clone(),
-            journal: self.journal.clone(),
-            tally: self.tallies[direction as usize].clone(),
-            began,
-        };
-        let there = pump(Direction::ToServer, from_client, to_server).run();
-        let back = pump(Direction::ToClient, from_server, to_client).run();
+        let there = self.pump(Direction::ToServer, from_client, to_server, &marks, began).run();
+        let back = self.pump(Direction::ToClient, from_server, to_client, &marks, began).run();
         let mut both = pin!(async { tokio::try_join!(there, back) });
         let mut silence = Silence::default();
         loop {
@@ -202,7 +283,7 @@ fn reset(socket: &TcpStream) {
 }
 
 /// Closes with a FIN: a socket that is dropped with something unread would send a reset.
-async fn close(socket: &mut TcpStream) {
+async fn close(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     if socket.shutdown().await.is_err() {
         return;
     }

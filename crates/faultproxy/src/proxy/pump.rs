@@ -12,8 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::tcp::{ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
@@ -34,11 +33,11 @@ pub(crate) struct Tally {
     pub(crate) messages: AtomicU64,
 }
 
-pub(crate) struct Pump<'a> {
+pub(crate) struct Pump<R, W> {
     pub(crate) connection: u64,
     pub(crate) direction: Direction,
-    pub(crate) from: ReadHalf<'a>,
-    pub(crate) to: WriteHalf<'a>,
+    pub(crate) from: R,
+    pub(crate) to: W,
     pub(crate) plan: Plan,
     pub(crate) toxics: watch::Receiver<InForce>,
     pub(crate) orders: mpsc::Sender<Order>,
@@ -48,7 +47,7 @@ pub(crate) struct Pump<'a> {
     pub(crate) began: Instant,
 }
 
-impl Pump<'_> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
     /// Runs until the sender has closed and all is passed on, or an error of a socket.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut buffer = vec![0; READ];
@@ -98,12 +97,6 @@ impl Pump<'_> {
         self.note();
     }
 
-    fn note(&mut self) {
-        for note in self.plan.notes() {
-            self.journal.write(self.connection, Some(self.direction), note);
-        }
-    }
-
     async fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tally.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if bytes.is_empty() {
@@ -135,7 +128,15 @@ impl Pump<'_> {
     }
 }
 
-impl Drop for Pump<'_> {
+impl<R, W> Pump<R, W> {
+    fn note(&mut self) {
+        for note in self.plan.notes() {
+            self.journal.write(self.connection, Some(self.direction), note);
+        }
+    }
+}
+
+impl<R, W> Drop for Pump<R, W> {
     /// However the connection ends, what lasted until then is written down.
     fn drop(&mut self) {
         self.plan.end_lasting();

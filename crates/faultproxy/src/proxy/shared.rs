@@ -23,6 +23,7 @@ use super::{
     fault::Cut,
     journal::{Journal, Note},
     link::{End, Link, Order},
+    mutation::{Setup, World},
     pump::Tally,
 };
 
@@ -61,11 +62,20 @@ pub(crate) struct Shared {
     pub(crate) connect: Duration,
     pub(crate) seed: u64,
     pub(crate) toxics: watch::Sender<InForce>,
+    /// What is done to the messages of connections to come.
+    pub(crate) mutating: Mutex<Option<Mutating>>,
     pub(crate) next_toxic: AtomicU64,
     pub(crate) journal: Arc<Journal>,
     pub(crate) links: Mutex<Links>,
     /// How many connections have ended.
     pub(crate) ended: watch::Sender<u64>,
+}
+
+/// The mutations of a proxy, and what its connections know of each other for them.
+#[derive(Debug, Clone)]
+pub(crate) struct Mutating {
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) world: Arc<World>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +97,10 @@ impl Shared {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn mutating(&self) -> MutexGuard<'_, Option<Mutating>> {
+        self.mutating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn cut(&self, number: u64, known: &Known, cut: Cut) -> bool {
         let ordered = known.end.is_none() && known.orders.try_send(Order::Cut(cut)).is_ok();
         if ordered {
@@ -106,7 +120,8 @@ impl Shared {
         links.known.insert(number, known);
         let (seed, upstream, connect) = (self.seed, self.upstream, self.connect);
         let (toxics, journal) = (self.toxics.subscribe(), self.journal.clone());
-        Link { number, seed, upstream, connect, toxics, journal, tallies, give_orders, orders }
+        let mutating = self.mutating().clone();
+        Link { number, seed, upstream, connect, toxics, mutating, journal, tallies, give_orders, orders }
     }
 
     fn end(&self, number: u64, end: End) {

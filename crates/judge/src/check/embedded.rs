@@ -1,12 +1,15 @@
 //! The kit's own server as one that is judged: with every limit on, none of them in the way of the judge itself.
 
-#[cfg(feature = "sabotage")]
-use wireproof_faultproxy::FaultProxy;
+use wireproof_faultproxy::{
+    FaultProxy,
+    mutation::{Mutation, Setup},
+};
 use wireproof_testkit::{Builder, TestServer};
 
-#[cfg(feature = "sabotage")]
-use super::faults::{InjectedFault, Source};
-use super::{Credentials, Target, TargetError};
+use super::{
+    Credentials, Target, TargetError,
+    faults::{InjectedFault, Source},
+};
 use crate::profile::{Profile, ProfileError};
 
 /// Who made the tokens, as the embedded server asks of them.
@@ -23,9 +26,8 @@ pub struct Embedded {
     pub server: TestServer,
     /// It, as the judge sees it.
     pub target: Target,
-    /// What makes a fault on the way, if something does.
-    #[cfg(feature = "sabotage")]
-    spoiling: Option<Spoiling>,
+    /// What makes a fault on the way to it, if something does.
+    _proxy: Option<FaultProxy>,
 }
 
 /// Why the kit's server cannot be judged.
@@ -45,33 +47,34 @@ pub enum EmbeddedError {
 impl Embedded {
     /// Starts a sound server.
     pub async fn start() -> Result<Self, EmbeddedError> {
-        Self::start_with(TestServer::builder(), |_| {}).await
+        Self::start_with(TestServer::builder(), |_| {}, None).await
     }
 
-    /// Starts one with a fault of the table.
-    #[cfg(feature = "sabotage")]
+    /// Starts one with a fault of the table; one inside the server's code needs the feature, without which it is sound.
     pub async fn start_with_fault(fault: &InjectedFault, seed: u64) -> Result<Self, EmbeddedError> {
         // What the fault keeps back is waited for in vain: a shorter while says the same.
         let hurry = |profile: &mut Profile| {
             profile.timing.answer_seconds = 4.0;
             profile.timing.run_seconds = 12.0;
         };
-        let builder = match fault.source {
-            Source::Toxics(_) => TestServer::builder(),
-            Source::Setting(change) => TestServer::builder().config(change),
-            Source::Decorator(decorate) => decorate(TestServer::builder()),
-            Source::Failpoint | Source::Bug => TestServer::builder().bug(fault.name, seed),
-        };
-        let mut embedded = Self::start_with(builder, hurry).await?;
-        if let Source::Toxics(act) = fault.source {
-            let proxy = FaultProxy::start(embedded.server.address(), seed).await?;
-            embedded.target = embedded.target.at(&proxy.url("/ws"))?;
-            embedded.spoiling = Some(Spoiling(act(proxy)));
+        let (mut builder, mut mutations) = (TestServer::builder(), None);
+        match fault.source {
+            Source::Wire(list) => mutations = Some((list(), seed)),
+            Source::Setting(change) => builder = builder.config(change),
+            Source::Decorator(decorate) => builder = decorate(builder),
+            #[cfg(feature = "sabotage")]
+            Source::Failpoint | Source::Bug => builder = builder.bug(fault.name, seed),
+            #[cfg(not(feature = "sabotage"))]
+            Source::Failpoint | Source::Bug => {}
         }
-        Ok(embedded)
+        Self::start_with(builder, hurry, mutations).await
     }
 
-    async fn start_with(builder: Builder, amend: impl FnOnce(&mut Profile)) -> Result<Self, EmbeddedError> {
+    async fn start_with(
+        builder: Builder,
+        amend: impl FnOnce(&mut Profile),
+        mutations: Option<(Vec<Mutation>, u64)>,
+    ) -> Result<Self, EmbeddedError> {
         // Made anew for every server: nobody else has it.
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let settings = |config: &mut wireproof_server::Config| {
@@ -92,23 +95,15 @@ impl Embedded {
         }
         profile.limits.token_grace_seconds = Some(TOKEN_GRACE);
         amend(&mut profile);
-        let target = Target::new(&server.url(), profile, Credentials::Secret(secret.into_bytes()))?;
-        Ok(Self {
-            server,
-            target,
-            #[cfg(feature = "sabotage")]
-            spoiling: None,
-        })
-    }
-}
-
-/// A task that ends when this is dropped.
-#[cfg(feature = "sabotage")]
-struct Spoiling(tokio::task::JoinHandle<()>);
-
-#[cfg(feature = "sabotage")]
-impl Drop for Spoiling {
-    fn drop(&mut self) {
-        self.0.abort();
+        let mut proxy = None;
+        if let Some((mutations, seed)) = mutations {
+            let started = FaultProxy::start(server.address(), seed).await?;
+            let key = profile.token_key(secret.as_bytes());
+            started.mutate(Setup { roles: profile.roles(), key, mutations, tls: None });
+            proxy = Some(started);
+        }
+        let url = proxy.as_ref().map_or_else(|| server.url(), |proxy| proxy.url(&profile.endpoint.path));
+        let target = Target::new(&url, profile, Credentials::Secret(secret.into_bytes()))?;
+        Ok(Self { server, target, _proxy: proxy })
     }
 }

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod judge;
+mod mutations;
 mod profiles;
 mod proof;

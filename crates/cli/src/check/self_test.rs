@@ -1,29 +1,18 @@
-//! `wireproof check --prove`: every check against a server with its bug. The shipped program has no bugs to switch on,
-//! and says how to build one that has.
+//! `wireproof check --self-test`: every check against the sound server and the one with its fault.
 
-use wireproof_judge::check::Judge;
+use std::{io::Write, time::Instant};
 
-#[cfg(not(feature = "sabotage"))]
-pub(super) async fn run(_: Judge, _: u64, _: bool) -> anyhow::Result<()> {
-    let why = "this program has no bugs to switch on. In the source tree: \
-               cargo run --release --features sabotage -- check --prove";
-    Err(crate::exit::Stop::Usage(why.to_owned()).into())
-}
+use futures_util::{StreamExt, stream};
+use wireproof_judge::check::{Judge, self_test::row};
 
-/// Runs each chosen check against the sound server and the one with its bug, and prints the matrix.
-#[cfg(feature = "sabotage")]
+use crate::{
+    exit::Stop,
+    output::styled,
+    transcript::{BAD, DIM, GOOD},
+};
+
+/// Runs each chosen check against the sound server and the one with its fault, and prints the matrix.
 pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Result<()> {
-    use std::{io::Write, time::Instant};
-
-    use futures_util::{StreamExt, stream};
-    use wireproof_judge::check::prove::row;
-
-    use crate::{
-        exit::Stop,
-        output::styled,
-        transcript::{BAD, DIM, GOOD},
-    };
-
     let began = Instant::now();
     let seeds = judge.seed..judge.seed + seeds.max(1);
     let mut out = styled().even_unread();
@@ -47,7 +36,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
     let took = began.elapsed().as_secs_f64();
     writeln!(
         out,
-        "\n{held} checks caught their bug and passed without it, {missed} did not, {left} not done; seeds {:#x} to {:#x}, {took:.0} s",
+        "\n{held} checks caught their fault and passed without it, {missed} did not, {left} not done; seeds {:#x} to {:#x}, {took:.0} s",
         seeds.start,
         seeds.end - 1
     )?;
