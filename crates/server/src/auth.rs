@@ -16,7 +16,6 @@ pub mod claims;
 pub mod keys;
 pub mod logins;
 pub mod passwords;
-pub mod permissions;
 mod refresh_token;
 pub mod reserved;
 pub mod revocations;
@@ -25,9 +24,9 @@ pub mod table;
 pub mod tickets;
 pub mod token;
 
+pub use crate::permissions::{Permission, Permissions};
 pub use claims::Claims;
 pub use keys::{KeyError, KeyId, Keys};
-pub use permissions::{Permission, Permissions};
 pub use revocations::Revocations;
 pub use tickets::Tickets;
 

@@ -12,7 +12,7 @@ use axum::{
 };
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use crate::{error::Refusal, ws};
+use crate::{app::Context, error::Refusal, ws};
 
 mod accept;
 mod accounts;
@@ -39,7 +39,6 @@ pub use asyncapi::document as asyncapi_document;
 pub use numbers::told;
 pub use openapi::document as openapi_document;
 pub use operator::accept as accept_operator;
-pub use status::StoreHealth;
 
 /// Largest request body in bytes.
 const BODY_BYTES: usize = 1 << 20;
@@ -49,7 +48,7 @@ const HEADER_LINES: usize = 100;
 const HEADER_BYTES: usize = 64 << 10;
 
 /// All routes.
-pub fn router(context: Arc<ws::Context>) -> Router {
+pub fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/ws", get(ws::upgrade::upgrade))
         .route("/websocket", get(ws::upgrade::upgrade))
@@ -88,7 +87,7 @@ pub fn router(context: Arc<ws::Context>) -> Router {
 }
 
 /// What people do with their own account; their bodies are small.
-fn own_account() -> Router<Arc<ws::Context>> {
+fn own_account() -> Router<Arc<Context>> {
     Router::new()
         .route("/auth/register", post(accounts::register))
         .route("/auth/login", post(accounts::login))

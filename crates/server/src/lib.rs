@@ -1,9 +1,10 @@
 //! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
 //!
-//! Floors, each importing only from those below: `server`; `http`, `ws`; `session`, `hub`; `threads`, `runs`,
-//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `files`, `limits`, `metrics`, `sabotage`,
-//! `shutdown`, `tls`, `traces`.
+//! Floors, each importing only from those below: `server`; `http`, `ws`; `app`; `session`, `hub`; `threads`, `runs`,
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `files`, `limits`, `metrics`, `permissions`,
+//! `sabotage`, `shutdown`, `tls`, `traces`. No two rooms import each other.
 
+mod app;
 pub mod auth;
 pub mod broker;
 mod clock;
@@ -15,6 +16,7 @@ mod http;
 pub mod hub;
 pub mod limits;
 pub mod metrics;
+mod permissions;
 pub mod runs;
 pub mod sabotage;
 pub mod server;

@@ -13,6 +13,7 @@ use wireproof_agents::{Agent, Builtin};
 use wireproof_protocol::CloseCode;
 
 use crate::{
+    app::{Context, StoreHealth, withdrawn_keys},
     auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
     broker::{Broker, local::Local},
     clock::unix_now,
@@ -27,7 +28,6 @@ use crate::{
     threads::Threads,
     tls::{Tls, TlsError},
     traces::Traces,
-    ws::{self, Context},
 };
 
 mod drain;
@@ -222,7 +222,7 @@ impl Server {
         let store_ended = context.store.ended();
         shutdown.spawn_vital("store", async move { store_ended.cancelled().await });
         shutdown.spawn_vital("upkeep", upkeep);
-        shutdown.spawn_vital("key follower", ws::keys::follow(context.clone()));
+        shutdown.spawn_vital("key follower", withdrawn_keys::follow(context.clone()));
         let (auth, stopped) = (context.auth.clone(), context.shutdown.stopped.clone());
         shutdown.spawn_vital("keys", async move { auth.keys.keep(stopped).await });
         shutdown.spawn_vital("limits", forget_the_idle(context.rates.clone(), shutdown.stopped.clone()));
@@ -415,7 +415,7 @@ fn build(
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let context = Context {
         store,
-        store_health: http::StoreHealth::default(),
+        store_health: StoreHealth::default(),
         hub: Arc::new(Hub::new(config.bugs.clone())),
         runs,
         threads,

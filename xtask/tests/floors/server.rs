@@ -1,17 +1,33 @@
-//! The floors of the server: who may import whom, who knows axum, and who names a concrete backend.
+//! The floors of the server: who may import whom, that no rooms import each other, who knows axum, and who names a
+//! concrete backend.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::paths::{Mention, mentions, tokens};
 use crate::{Source, assert_none, sources_of};
 
 /// From the ground up. A module may use its own floor and those below.
-const FLOORS: [(&str, &[&str]); 6] = [
+const FLOORS: [(&str, &[&str]); 7] = [
     (
         "ground",
-        &["clock", "config", "error", "files", "metrics", "limits", "sabotage", "shutdown", "traces", "tls"],
+        &[
+            "clock",
+            "config",
+            "error",
+            "files",
+            "limits",
+            "metrics",
+            "permissions",
+            "sabotage",
+            "shutdown",
+            "traces",
+            "tls",
+        ],
     ),
     ("seams", &["auth", "store", "broker"]),
     ("rules", &["threads", "runs", "delivery"]),
     ("live", &["session", "hub"]),
+    ("parts", &["app"]),
     ("edge", &["http", "ws"]),
     ("roof", &["server"]),
 ];
@@ -25,7 +41,49 @@ fn floor_of(module: &str) -> Option<usize> {
 }
 
 fn violations(sources: &[Source]) -> Vec<String> {
-    sources.iter().flat_map(violations_in).collect()
+    sources.iter().flat_map(violations_in).chain(circle(&imports(sources))).collect()
+}
+
+/// The rooms that each room imports, outside of tests, and one line of source for each.
+type Imports = BTreeMap<String, BTreeMap<String, String>>;
+
+fn imports(sources: &[Source]) -> Imports {
+    let mut imports = Imports::new();
+    for source in sources {
+        let Some(room) = source.module.first() else { continue };
+        for mention in mentions(&tokens(source)).into_iter().filter(|mention| !mention.in_tests) {
+            let Some(named) = mention.path.first().filter(|named| *named != room) else { continue };
+            let line = format!("{}:{}", source.file, mention.line);
+            imports.entry(room.clone()).or_default().entry(named.clone()).or_insert(line);
+        }
+    }
+    imports
+}
+
+/// A circle of rooms that import each other, if there is one; no shorter one goes through its first room.
+fn circle(imports: &Imports) -> Option<String> {
+    let ways = imports.keys().filter_map(|first| way_back(imports, first));
+    let way = ways.min_by_key(Vec::len)?;
+    let arrows = way.iter().zip(way.iter().cycle().skip(1));
+    let arrows = arrows.map(|(from, to)| format!("\n  {from} -> {to}: {}", imports[*from][*to]));
+    Some(format!("rooms import each other:{}", arrows.collect::<String>()))
+}
+
+/// The rooms of the shortest way from a room back to itself.
+fn way_back<'a>(imports: &'a Imports, first: &'a str) -> Option<Vec<&'a str>> {
+    let mut seen = BTreeSet::new();
+    let mut ways = VecDeque::from([vec![first]]);
+    while let Some(way) = ways.pop_front() {
+        for named in imports.get(*way.last()?).into_iter().flat_map(BTreeMap::keys) {
+            if named == first {
+                return Some(way);
+            }
+            if seen.insert(named) {
+                ways.push_back(way.iter().copied().chain([named.as_str()]).collect());
+            }
+        }
+    }
+    None
 }
 
 fn violations_in(source: &Source) -> Vec<String> {
@@ -107,6 +165,29 @@ fn a_planted_violation_is_found() {
         assert_eq!(found.len(), 1, "{file}: {text}: {found:?}");
         assert!(found[0].contains(expected), "{}", found[0]);
     }
+}
+
+#[test]
+fn a_planted_circle_is_found() {
+    let rooms = |planted: &[(&str, &str)]| -> Vec<Source> {
+        planted.iter().map(|(file, text)| Source::planted(file, text)).collect()
+    };
+    let circle = rooms(&[
+        ("runs.rs", "use crate::store::X; use crate::threads::X;"),
+        ("threads/names.rs", "use crate::delivery::X;"),
+        ("delivery.rs", "use crate::runs::X;"),
+    ]);
+    let found = violations(&circle);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let expected = "rooms import each other:\n  delivery -> runs: delivery.rs:1\n  runs -> threads: runs.rs:1\n  \
+                    threads -> delivery: threads/names.rs:1";
+    assert_eq!(found[0], expected);
+    let line = rooms(&[
+        ("ws.rs", "use crate::app::X;"),
+        ("http.rs", "use crate::{app::X, ws::X};"),
+        ("ws/tests.rs", "use crate::http::X;"),
+    ]);
+    assert_none(&violations(&line));
 }
 
 #[test]

@@ -17,11 +17,11 @@ use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use super::{HEADER_BYTES, HEADER_LINES, answers::Clock, guard};
 use crate::{
+    app::Context,
     clock::Deadline,
     limits::counts::{Count, Place},
     sabotage::Bug,
     tls::{Stream, Timed},
-    ws::Context,
 };
 
 /// Header lines that are parsed: those that are too many but not this many are refused with a reason.

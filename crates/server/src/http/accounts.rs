@@ -15,6 +15,7 @@ use wireproof_protocol::{ErrorCode, UserId};
 
 use super::extract::{Authenticated, Object};
 use crate::{
+    app::Context,
     auth::{
         AuthError,
         accounts::AccountError,
@@ -24,7 +25,6 @@ use crate::{
     },
     error::Refusal,
     limits::Address,
-    ws::Context,
 };
 
 /// Largest body of these requests in bytes.

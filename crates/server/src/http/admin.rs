@@ -9,13 +9,13 @@ use wireproof_protocol::{ConnectionId, ErrorBody, ErrorCode, UserId};
 
 use super::extract::{Id, Object, Parameters, User};
 use crate::{
+    app::Context,
     clock::unix_now,
     error::Refusal,
     hub::{Order, Outbox},
     limits::Address,
     shutdown::Parting,
     store::Revoked,
-    ws::Context,
 };
 
 /// Connections on a page when nothing else is asked for, and at most.

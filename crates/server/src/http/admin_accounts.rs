@@ -18,6 +18,7 @@ use super::{
     extract::{Authenticated, Id, Object, Parameters},
 };
 use crate::{
+    app::Context,
     auth::{
         Permission, Permissions,
         accounts::{AccountError, AccountView, Alteration},
@@ -25,7 +26,6 @@ use crate::{
     },
     error::Refusal,
     store::Window,
-    ws::Context,
 };
 
 /// Accounts in a page when no limit is given, and at most.

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use wireproof_protocol::{ErrorCode, UserId, read_json};
 
 use crate::{
+    app::Context,
     auth::{AuthError, Principal},
     error::Refusal,
-    ws::Context,
 };
 
 /// Who asks, as the [guard](super::guard) found; nobody where the table lets anyone in.

@@ -13,6 +13,7 @@ use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use super::told_once::ToldOnce;
 use crate::{
+    app::Context,
     auth::{AuthError, Principal, table, table::Need, token},
     config::{
         hosts::Misaddressed,
@@ -21,7 +22,6 @@ use crate::{
     error::Refusal,
     limits::{Address, holds::Hold},
     sabotage::Bug,
-    ws::Context,
 };
 
 /// How long a browser may keep the answer to a preflight, in seconds.

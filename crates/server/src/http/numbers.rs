@@ -12,8 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 use wireproof_protocol::ErrorCode;
 
-use super::status::store_answers;
-use crate::{config::Config, error::Refusal, limits::Address, metrics::Format, sabotage::Bug, ws::Context};
+use crate::{app::Context, config::Config, error::Refusal, limits::Address, metrics::Format, sabotage::Bug};
 
 /// How long a failed commit counts against the server.
 const LATELY: Duration = Duration::from_secs(60);
@@ -61,7 +60,7 @@ fn look(context: &Context) {
 /// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server goes away.
 pub async fn health(State(context): State<Arc<Context>>, Extension(address): Extension<Address>) -> Response {
     let ill = [
-        (!store_answers(&context).await || context.metrics.commits.is_failing(LATELY), "store_failing"),
+        (!context.store_answers().await || context.metrics.commits.is_failing(LATELY), "store_failing"),
         (context.shutdown.draining.is_cancelled(), "draining"),
     ];
     let weak = [(context.metrics.commits.failed_within(LATELY), "store_failed_lately")];

@@ -13,7 +13,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{HEADER_BYTES, guard};
-use crate::{auth::reserved, files, limits::Address, ws::Context};
+use crate::{app::Context, auth::reserved, files, limits::Address};
 
 /// Connections at once; more wait until one has ended.
 const CONNECTIONS: usize = 16;

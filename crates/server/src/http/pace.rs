@@ -18,11 +18,11 @@ use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use super::{BODY_BYTES, accounts, answers, guard::Operator};
 use crate::{
+    app::Context,
     auth::Principal,
     clock::within,
     error::Refusal,
     limits::{Address, holds::Requester, rates::Allowance, silent::Listener},
-    ws::Context,
 };
 
 /// Reads that hold nothing, and are answered whatever else comes from an address: how the server is, and the handshakes,

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
 use super::extract::User;
-use crate::ws::Context;
+use crate::app::Context;
 
 /// `POST /api/admin/restart`: the server drains, closes and starts again in the same process, at the same address.
 pub async fn restart(State(context): State<Arc<Context>>, User(admin): User) -> (StatusCode, Json<Value>) {

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use wireproof_protocol::{ControlBody, ErrorCode, RunId};
 
 use super::extract::{Id, User};
-use crate::{error::Refusal, store::RunRecord, ws::Context};
+use crate::{app::Context, error::Refusal, store::RunRecord};
 
 fn run_id(text: &str) -> Result<RunId, Refusal> {
     text.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such run."))

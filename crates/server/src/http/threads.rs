@@ -19,12 +19,12 @@ use super::{
     openapi::Metadata,
 };
 use crate::{
+    app::{Context, request_key},
     error::Refusal,
     runs::RunRequest,
     store::{Answer, ThreadChange},
     threads::{Threads, new_thread_id, thread_id},
     traces::TraceParent,
-    ws::{Context, dispatch::request_key},
 };
 
 /// A page of a list.

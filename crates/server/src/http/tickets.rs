@@ -11,7 +11,7 @@ use axum::{
 use serde_json::json;
 
 use super::extract::Authenticated;
-use crate::{error::Refusal, ws::Context};
+use crate::{app::Context, error::Refusal};
 
 /// `POST /ws/ticket`: a ticket that opens one WebSocket as the bearer of the token.
 pub async fn sell(

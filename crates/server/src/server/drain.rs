@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use wireproof_protocol::CloseCode;
 
 use crate::{
+    app::Context,
     hub::{Order, Outbox},
-    ws::Context,
 };
 
 /// What each connection adds to the time that the closes are spread over, up to what is set: few clients are no storm.

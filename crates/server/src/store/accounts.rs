@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use wireproof_protocol::{Timestamp, UserId};
 
 use super::{StoreError, Window};
-use crate::auth::Permissions;
+use crate::permissions::Permissions;
 
 /// A user who logs in with a password.
 #[derive(Clone, PartialEq)]

@@ -16,7 +16,6 @@ use wireproof_protocol::{
 };
 
 use super::{
-    Context,
     dispatch::{self, Outcome},
     opening::{self, Close, Opening, begin, encode, say_now},
     resume::{self, Beginning, Next},
@@ -24,6 +23,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    app::{Context, revoke},
     auth::{AuthError, Principal},
     clock::Deadline,
     error::Refusal,
@@ -355,7 +355,7 @@ impl Connection {
                     *self.registration.outbox.principal() = principal.clone();
                     // As at the opening: first seen by those who revoke, then looked at.
                     if self.context.auth.checked(principal).is_err() {
-                        let (code, sentence) = super::revoke::REVOKED;
+                        let (code, sentence) = revoke::REVOKED;
                         self.registration.outbox.order(Order::End(code, sentence));
                     }
                 }

@@ -1,13 +1,10 @@
 //! What a client asks for, carried out: every request has exactly one outcome.
 
-use sha2::{Digest, Sha256};
 use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, Position, RequestId, UserId};
 
-use super::{
-    Context,
-    resume::{self, Asked, Beginning},
-};
+use super::resume::{self, Asked, Beginning};
 use crate::{
+    app::{Context, request_key},
     error::Refusal,
     runs::RunRequest,
     store::{Answer, RequestKey, ThreadChange},
@@ -157,11 +154,4 @@ async fn cancel(
         context.store.remember(user_id, key, answer.clone(), crate::clock::unix_now()).await?;
     }
     Ok(answer)
-}
-
-/// The id with a digest of the body: the same frame under its two names or shapes is the same body.
-pub fn request_key(id: &RequestId, frame: &ClientFrame) -> RequestKey {
-    // Serialising our own types does not fail.
-    let body = serde_json::to_vec(frame).unwrap_or_default();
-    RequestKey { id: id.clone(), digest: Sha256::digest(&body).into() }
 }

@@ -11,12 +11,12 @@ use wireproof_protocol::{
 };
 
 use super::{
-    Context,
     resume::{self, Asked, Beginning, Snapshot},
     socket::{Received, Socket, close_for},
     tally::{Tally, resumed},
 };
 use crate::{
+    app::Context,
     auth::{Principal, token::Shown},
     clock::Deadline,
     error::Refusal,

@@ -5,8 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use wireproof_protocol::{Epoch, ErrorBody, ErrorCode, Position, ResumeReason, UserId};
 
-use super::{Context, opening::encode};
+use super::opening::encode;
 use crate::{
+    app::Context,
     delivery::snapshot,
     error::Refusal,
     sabotage::Bug,

@@ -17,8 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, SUBPROTOCOL, UserId};
 
-use super::{Context, connection, opening::Opening, resume::Asked, socket::Socket};
+use super::{connection, opening::Opening, resume::Asked, socket::Socket};
 use crate::{
+    app::Context,
     auth::token::{self, Shown},
     error::Refusal,
     limits::{Address, counts::Place},

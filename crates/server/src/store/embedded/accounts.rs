@@ -6,7 +6,7 @@ use wireproof_protocol::{Timestamp, UserId};
 
 use super::{Embedded, writer::Tx};
 use crate::{
-    auth::Permissions,
+    permissions::Permissions,
     store::{
         Account, AccountChange, AccountStore, Login, Refresh, Refreshed, Revocation, Revoked, StoreError,
         Window,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Connection;
-use crate::{sabotage::Bug, ws::Context};
+use crate::{app::Context, sabotage::Bug};
 
 /// How long a token is being looked at, while messages come.
 const LOOK: Duration = Duration::from_millis(5);
