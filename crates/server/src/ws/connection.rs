@@ -20,7 +20,7 @@ use super::{
     opening::{self, Close, Opening, begin, encode, say_now},
     resume::{self, Beginning, Next},
     socket::{Received, Socket, close_for},
-    tally::Tally,
+    tally::{Tally, error_of},
 };
 use crate::{
     app::{Context, revoke},
@@ -34,9 +34,12 @@ use crate::{
     traces::TraceParent,
 };
 
+mod busy;
 #[cfg(feature = "sabotage")]
 mod faulty;
 mod writing;
+
+use busy::Busy;
 
 /// Control frames that may wait for a slow client before no more requests are read from it.
 const WAITING_CONTROLS: usize = 64;
@@ -92,9 +95,6 @@ enum Opened {
     Connection(Box<Connection>),
 }
 
-/// What came of checking a token, and the request that showed it.
-type Verified = (Result<Principal, AuthError>, Option<RequestId>);
-
 struct Connection {
     context: Arc<Context>,
     user_id: UserId,
@@ -104,10 +104,7 @@ struct Connection {
     /// Where in a trace its handshake came from.
     parent: Option<TraceParent>,
     registration: Registration,
-    /// The request that is being carried out; the next one is read when it is done, so order is kept.
-    command: Option<BoxFuture<'static, (Outcome, Option<RequestId>)>>,
-    /// A token that is being checked; nothing more is read until that is known.
-    verifying: Option<BoxFuture<'static, Verified>>,
+    busy: Busy,
     /// What comes next of the log, or the state in its place.
     page: Option<BoxFuture<'static, (u64, Result<Next, StoreError>)>>,
     /// Times in a row that the log could not be read.
@@ -139,11 +136,9 @@ enum Happened {
 }
 
 async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening) -> Opened {
-    let session = Session::new(&context.limits, Instant::now(), rand::random());
-    let mut session = session.with_bugs(context.bugs.clone());
     let mut tally = Tally::new(context.metrics.clone());
     let (principal, welcomed_for) =
-        match opening::authenticate(context, &mut socket, &mut session, &mut tally, &mut handshake).await {
+        match opening::authenticate(context, &mut socket, &mut tally, &mut handshake).await {
             Ok(found) => found,
             Err(close) => return Opened::Refused(Box::new(socket), close),
         };
@@ -165,7 +160,7 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
     #[cfg(feature = "sabotage")]
     context.hub.put(&registration, found);
     // What is revoked from here on finds the connection in the hub; what was revoked before is seen here.
-    if let Err(revoked) = context.auth.checked(principal) {
+    if let Err(revoked) = context.auth.checked(principal.clone()) {
         context.metrics.handshake("unauthenticated");
         say_now(&mut socket, encode(ControlBody::Error(*Refusal::from(revoked).body), None)).await;
         return Opened::Refused(Box::new(socket), Some((CloseCode::Policy, "authentication is needed")));
@@ -191,9 +186,11 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
     }
     drop(handshake.unauthenticated);
-    session.limit(allowance);
     drop(handshake.admitted);
     context.metrics.handshake("accepted");
+    let (now, unix_now) = (Instant::now(), crate::clock::unix_now());
+    let session = Session::new(limits, &principal, allowance, now, unix_now, rand::random());
+    let session = session.with_bugs(context.bugs.clone());
     let timer = Deadline::at(session.next_tick().into());
     Opened::Connection(Box::new(Connection {
         context: context.clone(),
@@ -203,8 +200,7 @@ async fn open(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening
         tally,
         parent: handshake.parent,
         registration,
-        command: None,
-        verifying: None,
+        busy: Busy::Idle,
         page: None,
         failures: 0,
         timer,
@@ -242,7 +238,7 @@ impl Connection {
             let steps = match happened {
                 Happened::Bytes => Vec::new(),
                 Happened::Received(Received::Text(_))
-                    if self.context.bugs.on(Bug::RenewalDropsMessage) && self.verifying.is_some() =>
+                    if self.context.bugs.on(Bug::RenewalDropsMessage) && !self.busy.is_idle() =>
                 {
                     Vec::new()
                 }
@@ -261,7 +257,7 @@ impl Connection {
                 }
                 Happened::Received(Received::Binary(_)) => {
                     let steps = self.session.binary(now);
-                    self.tally.frame(None, &steps);
+                    self.tally.refused(None);
                     steps
                 }
                 // A goodbye is no frame too many.
@@ -277,7 +273,7 @@ impl Connection {
                 }
                 Happened::Verified(result, id) => {
                     let steps = self.session.verified(result, id, now, crate::clock::unix_now());
-                    self.tally.verified(&steps);
+                    self.tally.verified(error_of(&steps));
                     steps
                 }
                 Happened::Page(after, read) => self.take_page(after, read),
@@ -321,7 +317,7 @@ impl Connection {
                 Step::Say(body, id) => self.registration.outbox.feed().control(self.said(body, id)),
                 Step::Verify(token, id) => {
                     let (context, address) = (self.context.clone(), self.registration.outbox.address);
-                    self.verifying = Some(Box::pin(async move {
+                    self.busy = Busy::Verifying(Box::pin(async move {
                         #[cfg(feature = "sabotage")]
                         faulty::look(&context).await;
                         (context.authenticate(&token, address).await, id)
@@ -330,7 +326,7 @@ impl Connection {
                 Step::CarryOut(frame, id) => {
                     let (context, user_id, parent) =
                         (self.context.clone(), self.user_id.clone(), self.parent);
-                    self.command = Some(Box::pin(async move {
+                    self.busy = Busy::Command(Box::pin(async move {
                         let outcome =
                             dispatch::carry_out(&context, &user_id, frame, id.as_ref(), parent).await;
                         (outcome, id)
@@ -359,7 +355,6 @@ impl Connection {
                         self.registration.outbox.order(Order::End(code, sentence));
                     }
                 }
-                Step::Welcome(..) => {}
             }
         }
         None
@@ -465,7 +460,7 @@ impl Connection {
                 "the client does not read: come back and resume",
             )];
         }
-        if self.command.is_some() || self.verifying.is_some() {
+        if !self.busy.is_idle() {
             // Nothing is read of it meanwhile, so its silence is ours.
             self.session.heard(now);
         }
@@ -489,7 +484,13 @@ impl Connection {
         // Who shall come back to a restarted server gets the log to its head, who is sent away what is queued.
         let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
         let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
-        said && self.stalled_since.is_none() && self.command.is_none() && self.verifying.is_none()
+        said && self.stalled_since.is_none() && self.busy.is_idle()
+    }
+
+    /// True when the next request may be read.
+    fn may_read(&self) -> bool {
+        let drops = self.context.bugs.on(Bug::RenewalDropsMessage) && matches!(self.busy, Busy::Verifying(_));
+        (self.busy.is_idle() || drops) && self.registration.outbox.feed().takes_controls(WAITING_CONTROLS)
     }
 
     fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {
@@ -515,17 +516,8 @@ impl Connection {
         if let Poll::Ready((after, page)) = self.poll_page(cx) {
             return Poll::Ready(Happened::Page(after, page));
         }
-        if let Some(command) = &mut self.command
-            && let Poll::Ready((outcome, id)) = command.as_mut().poll(cx)
-        {
-            self.command = None;
-            return Poll::Ready(Happened::Done(outcome, id));
-        }
-        if let Some(verifying) = &mut self.verifying
-            && let Poll::Ready((result, id)) = verifying.as_mut().poll(cx)
-        {
-            self.verifying = None;
-            return Poll::Ready(Happened::Verified(result, id));
+        if let Poll::Ready(happened) = self.busy.poll(cx) {
+            return Poll::Ready(happened);
         }
         if self.socket.has_left() {
             // Its goodbye has been answered, or will be once the client takes it; reading on would end that.
@@ -534,10 +526,9 @@ impl Connection {
             }
             return Pin::new(&mut self.timer).poll(cx).map(|()| Happened::Tick);
         }
-        let may_read = self.command.is_none()
-            && (self.verifying.is_none() || self.context.bugs.on(Bug::RenewalDropsMessage))
-            && outbox.feed().takes_controls(WAITING_CONTROLS);
-        if may_read && let Poll::Ready(received) = self.socket.poll_receive(cx) {
+        if self.may_read()
+            && let Poll::Ready(received) = self.socket.poll_receive(cx)
+        {
             return Poll::Ready(match received {
                 None => Happened::Gone,
                 Some(Err(e)) => Happened::Broke(e),

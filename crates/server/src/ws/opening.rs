@@ -23,7 +23,7 @@ use crate::{
     hub::Registration,
     limits::{Address, counts::Place},
     sabotage::Bug,
-    session::{Session, Step},
+    session::{Greeting, Refused, ShownToken},
     traces::TraceParent,
 };
 
@@ -58,113 +58,134 @@ pub fn encode(body: ControlBody, id: Option<RequestId>) -> Bytes {
     serde_json::to_vec(&control).unwrap_or_default().into()
 }
 
+/// How a handshake ends that brings no user.
+enum Ended {
+    /// For a reason that the client is told.
+    Refused(Refused),
+    /// In another way, and how that is counted.
+    Otherwise(&'static str, Close),
+}
+
+impl From<Refused> for Ended {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 /// Waits for good credentials: those of the handshake, or the first frame's within its deadline.
 pub async fn authenticate(
     context: &Context,
     socket: &mut Socket,
-    session: &mut Session,
     tally: &mut Tally,
     opening: &mut Opening,
 ) -> Result<(Principal, Option<RequestId>), Close> {
-    let metrics = &context.metrics;
-    let mut why = "unauthenticated";
-    let mut verified = |result| session.verified(result, None, Instant::now(), crate::clock::unix_now());
-    let mut steps = match opening.shown.take() {
-        Some(Shown::Token(token)) => vec![Step::Verify(token, None)],
-        Some(Shown::Ticket(ticket)) => verified(context.auth.redeem(&ticket)),
-        None => context.auth.unauthenticated().map_or_else(|_| Vec::new(), |nobody| verified(Ok(nobody))),
+    let refused = match principal(context, socket, tally, opening).await {
+        Ok(found) => return Ok(found),
+        Err(Ended::Otherwise(result, close)) => {
+            context.metrics.handshake(result);
+            return Err(close);
+        }
+        Err(Ended::Refused(refused)) => refused,
     };
-    if steps.is_empty() {
-        // From here on it waits for its client, and in nobody's way but its address's.
-        opening.admitted = None;
+    let (result, (code, reason)) = (refused.code().map_or("unauthenticated", result_of), refused.close);
+    if let Some((error, id)) = refused.error {
+        say_now(socket, encode(ControlBody::Error(*error), id)).await;
     }
+    context.metrics.handshake(result);
+    tracing::debug!(address = %opening.address, result, code = code.number(), "handshake refused");
+    Err(Some((code, reason)))
+}
+
+/// The principal of the handshake's credentials or of the first frame, and the request that showed it.
+async fn principal(
+    context: &Context,
+    socket: &mut Socket,
+    tally: &mut Tally,
+    opening: &mut Opening,
+) -> Result<(Principal, Option<RequestId>), Ended> {
+    let mut greeting = Greeting::new(&context.limits, Instant::now(), &context.bugs);
+    let (token, id) = match opening.shown.take() {
+        Some(Shown::Token(token)) => (token, None),
+        Some(Shown::Ticket(ticket)) => {
+            return Ok((greeting.verified(context.auth.redeem(&ticket), None)?, None));
+        }
+        None => {
+            if let Ok(nobody) = context.auth.unauthenticated() {
+                return Ok((greeting.verified(Ok(nobody), None)?, None));
+            }
+            // From here on it waits for its client, and in nobody's way but its address's.
+            opening.admitted = None;
+            first_frame(context, socket, tally, &mut greeting).await?
+        }
+    };
+    let result = match context.authenticate_now(&token, opening.address) {
+        Some(result) => result,
+        None => {
+            // It waits for its issuer now, in nobody's way but its address's.
+            opening.admitted = None;
+            context.authenticate_asking(&token, opening.address).await
+        }
+    };
+    let verified = greeting.verified(result, id.clone());
+    tally.verified(verified.as_ref().err().and_then(Refused::code));
+    Ok((verified.map_err(|refused| echoed(context, refused, &token))?, id))
+}
+
+/// Waits for the first frame, which has to show a token.
+async fn first_frame(
+    context: &Context,
+    socket: &mut Socket,
+    tally: &mut Tally,
+    greeting: &mut Greeting,
+) -> Result<ShownToken, Ended> {
     let mut controls = 0;
     loop {
-        for step in std::mem::take(&mut steps) {
-            match step {
-                Step::Verify(token, id) => {
-                    let result = match context.authenticate_now(&token, opening.address) {
-                        Some(result) => result,
-                        None => {
-                            // It waits for its issuer now, in nobody's way but its address's.
-                            opening.admitted = None;
-                            context.authenticate_asking(&token, opening.address).await
-                        }
-                    };
-                    let now = Instant::now();
-                    let verified = session.verified(result, id, now, crate::clock::unix_now());
-                    tally.verified(&verified);
-                    let verified = echoed(context, verified, &token);
-                    steps.extend(verified);
-                }
-                Step::Welcome(principal, id) => return Ok((principal, id)),
-                Step::Say(body, id) => {
-                    if let ControlBody::Error(error) = &body {
-                        why = result_of(error.error_code);
-                    }
-                    say_now(socket, encode(body, id)).await;
-                }
-                Step::Close(code, reason) => {
-                    metrics.handshake(why);
-                    tracing::debug!(address = %opening.address, why, code = code.number(), "handshake refused");
-                    return Err(Some((code, reason)));
-                }
-                Step::Ping | Step::CarryOut(..) | Step::Renewed(_) => {}
-            }
-        }
-        if !steps.is_empty() {
-            continue;
-        }
-        let deadline = session.next_tick();
         let received = tokio::select! {
             biased;
-            received = poll_fn(|cx| socket.poll_receive(cx)) => Some(received),
-            () = Deadline::at(deadline.into()) => None,
+            received = poll_fn(|cx| socket.poll_receive(cx)) => received,
+            () = Deadline::at(greeting.next_tick().into()) => match greeting.tick(Instant::now()) {
+                Some(refused) => return Err(refused.into()),
+                None => continue,
+            },
             () = context.shutdown.draining.cancelled() => {
-                metrics.handshake("draining");
-                return Err(Some((CloseCode::Restart, "the server restarts")));
+                return Err(Ended::Otherwise("draining", Some((CloseCode::Restart, "the server restarts"))));
             }
         };
-        steps = match received {
-            None => session.tick(Instant::now(), crate::clock::unix_now()),
-            Some(None) => {
-                metrics.handshake("gone");
-                return Err(None);
-            }
-            Some(Some(Err(e))) => {
+        match received {
+            None => return Err(Ended::Otherwise("gone", None)),
+            Some(Err(e)) => {
                 let close = close_for(&e);
-                metrics.handshake(if close.is_some() { why } else { "gone" });
-                return Err(close);
+                return Err(Ended::Otherwise(
+                    if close.is_some() { "unauthenticated" } else { "gone" },
+                    close,
+                ));
             }
-            Some(Some(Ok(Received::Text(message)))) => {
-                let steps = session.text(message.to_text().unwrap_or_default(), Instant::now());
-                tally.frame(session.kind(), &steps);
-                steps
+            Some(Ok(Received::Text(message))) => {
+                let shown = greeting.text(message.to_text().unwrap_or_default());
+                tally.came(greeting.kind(), shown.as_ref().err().and_then(Refused::code));
+                return Ok(shown?);
             }
-            Some(Some(Ok(Received::Binary(_)))) => {
-                let steps = session.binary(Instant::now());
-                tally.frame(None, &steps);
-                steps
+            Some(Ok(Received::Binary(_))) => {
+                tally.refused(None);
+                return Err(greeting.binary().into());
             }
-            Some(Some(Ok(Received::Control))) if controls < CONTROLS => {
-                controls += 1;
-                Vec::new()
+            Some(Ok(Received::Control)) if controls < CONTROLS => controls += 1,
+            Some(Ok(Received::Control)) => {
+                let close = (CloseCode::Policy, "too many pings");
+                return Err(Ended::Otherwise("unauthenticated", Some(close)));
             }
-            Some(Some(Ok(Received::Control))) => return Err(Some((CloseCode::Policy, "too many pings"))),
-        };
+        }
     }
 }
 
 /// Bugs: a refusal tells what it refuses.
-fn echoed(context: &Context, mut steps: Vec<Step>, token: &str) -> Vec<Step> {
-    for step in &mut steps {
-        if let Step::Say(ControlBody::Error(error), _) = step
-            && context.bugs.on(Bug::TokenEchoed)
-        {
-            error.message.push_str(&format!(" It was {token:?}."));
-        }
+fn echoed(context: &Context, mut refused: Refused, token: &str) -> Refused {
+    if let Some((error, _)) = &mut refused.error
+        && context.bugs.on(Bug::TokenEchoed)
+    {
+        error.message.push_str(&format!(" It was {token:?}."));
     }
-    steps
+    refused
 }
 
 /// How a handshake is counted that was refused with this code.

@@ -22,27 +22,39 @@ impl Tally {
         Self { metrics, open: None, frames: 0 }
     }
 
-    /// A frame came; its type, if it could be read, and what it brings about.
+    /// A frame of a connection with a user came; its type, if it could be read, and what it brings about.
     pub fn frame(&mut self, kind: Option<&'static str>, steps: &[Step]) {
-        self.frames += 1;
         match steps.first() {
-            Some(Step::Verify(..) | Step::CarryOut(..)) => self.open = Some(kind.unwrap_or("invalid")),
-            Some(Step::Say(ControlBody::Error(error), _)) => {
-                let unread = if error.error_code == ErrorCode::UnknownType { "unknown" } else { "invalid" };
-                self.metrics.frame_refused(kind.unwrap_or(unread), error.error_code);
-            }
-            _ => self.metrics.frame(kind.unwrap_or("invalid"), "refused"),
+            Some(Step::Verify(..) | Step::CarryOut(..)) => self.came(kind, None),
+            _ if error_of(steps).is_some() => self.came(kind, error_of(steps)),
+            _ => self.refused(kind),
         }
     }
 
-    /// A token was checked that a frame brought.
-    pub fn verified(&mut self, steps: &[Step]) {
-        let Some(kind) = self.open.take() else { return };
-        match steps.first() {
-            Some(Step::Say(ControlBody::Error(error), _)) => {
-                self.metrics.frame_refused(kind, error.error_code)
+    /// A frame came and is carried out or checked, unless it is refused with an error; its type, if it could be read.
+    pub fn came(&mut self, kind: Option<&'static str>, refused: Option<ErrorCode>) {
+        self.frames += 1;
+        match refused {
+            None => self.open = Some(kind.unwrap_or("invalid")),
+            Some(code) => {
+                let unread = if code == ErrorCode::UnknownType { "unknown" } else { "invalid" };
+                self.metrics.frame_refused(kind.unwrap_or(unread), code);
             }
-            _ => self.metrics.frame(kind, "carried_out"),
+        }
+    }
+
+    /// A frame came and is refused without an error.
+    pub fn refused(&mut self, kind: Option<&'static str>) {
+        self.frames += 1;
+        self.metrics.frame(kind.unwrap_or("invalid"), "refused");
+    }
+
+    /// A token was checked that a frame brought.
+    pub fn verified(&mut self, refused: Option<ErrorCode>) {
+        let Some(kind) = self.open.take() else { return };
+        match refused {
+            Some(code) => self.metrics.frame_refused(kind, code),
+            None => self.metrics.frame(kind, "carried_out"),
         }
     }
 
@@ -63,6 +75,14 @@ impl Tally {
             }
             Outcome::Say(_) | Outcome::SayAfter(..) => self.metrics.frame(kind, "answered"),
         }
+    }
+}
+
+/// The code of the error that a frame or a token gets.
+pub fn error_of(steps: &[Step]) -> Option<ErrorCode> {
+    match steps.first() {
+        Some(Step::Say(ControlBody::Error(error), _)) => Some(error.error_code),
+        _ => None,
     }
 }
 
