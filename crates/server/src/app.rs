@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
     config::{hosts::Hosts, origins::Origins},
+    delivery::LogReader,
     hub::Hub,
     limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
     metrics::Metrics,
@@ -32,6 +33,8 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     /// Whether it answers.
     pub store_health: StoreHealth,
+    /// Reads the logs of users for their subscriptions.
+    pub log: Arc<LogReader>,
     /// Who has which connections here.
     pub hub: Arc<Hub>,
     /// The runs.

@@ -13,7 +13,9 @@ use wireproof_protocol::listen_address;
 use crate::{limits::Limits, sabotage::Bugs};
 
 mod accounts;
+mod check;
 mod environment;
+mod error;
 mod exposure;
 mod file;
 pub mod hosts;
@@ -27,6 +29,7 @@ mod tls;
 
 pub use accounts::AccountsConfig;
 pub use environment::{UnknownVariable, unknown_variables};
+pub use error::ConfigError;
 pub use exposure::Exposed;
 pub use jwt::JwtConfig;
 pub use log::{LogConfig, LogFormat, is_filter};
@@ -113,61 +116,6 @@ pub struct Overrides {
     pub insecure_no_auth: bool,
 }
 
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or holds what no setting is.
-    #[error("the configuration {path} cannot be used: {reason}{}", known::hint(key))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The setting; empty for a file that is not TOML.
-        key: String,
-        /// What is wrong, and where.
-        reason: String,
-    },
-    /// An environment variable cannot be used.
-    #[error("the environment variable {name} cannot be used: {reason}{}", known::variable_hint(name))]
-    Environment {
-        /// The variable.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A value makes no sense.
-    #[error("{key} = {value} cannot be used: {reason}{}", known::hint(key))]
-    Value {
-        /// The setting.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// Several of them.
-    #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
-    Several(Vec<ConfigError>),
-}
-
-impl ConfigError {
-    /// Nothing of none, the one of one, and a list of more.
-    fn of(mut faults: Vec<Self>) -> Result<(), Self> {
-        match faults.len() {
-            0 => Ok(()),
-            1 => Err(faults.remove(0)),
-            _ => Err(Self::Several(faults)),
-        }
-    }
-}
-
 fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     listen_address(&String::deserialize(deserializer)?)
         .map_err(|error| serde::de::Error::custom(format!("{error}; {}", error.next())))
@@ -229,85 +177,6 @@ impl Config {
             }
         }
         Self { insecure_no_auth, ..settings.try_into().unwrap_or_default() }
-    }
-
-    /// What makes no sense.
-    fn check(&self) -> Vec<ConfigError> {
-        let mut faults = Vec::new();
-        let positive = [
-            ("accounts.access_seconds", self.accounts.access_seconds),
-            ("accounts.refresh_seconds", self.accounts.refresh_seconds),
-            ("limits.heartbeat_seconds", self.limits.heartbeat_seconds),
-            ("limits.dead_seconds", self.limits.dead_seconds),
-            ("limits.stall_seconds", self.limits.stall_seconds),
-            ("limits.authenticate_seconds", self.limits.authenticate_seconds),
-            ("limits.run_seconds", self.limits.run_seconds),
-            ("limits.header_seconds", self.limits.header_seconds),
-            ("limits.body_seconds", self.limits.body_seconds),
-            ("limits.answer_seconds", self.limits.answer_seconds),
-            ("limits.http_seconds", self.limits.http_seconds),
-            ("limits.tool_seconds", self.limits.tool_seconds),
-            ("tls.poll_seconds", self.tls.poll_seconds),
-            ("tls.handshake_seconds", self.tls.handshake_seconds),
-            ("retention.every_seconds", self.retention.every_seconds),
-            ("retention.hours", self.retention.hours),
-            ("tickets.seconds", self.tickets.seconds),
-        ];
-        for (key, value) in positive {
-            if !(1e-3..1e9).contains(&value) {
-                faults.push(ConfigError::Value {
-                    key,
-                    value: value.to_string(),
-                    reason: "it must be from 0.001 to 1e9",
-                });
-            }
-        }
-        let not_negative = [
-            ("limits.token_grace_seconds", self.limits.token_grace_seconds),
-            ("drain.seconds", self.drain.seconds),
-            ("drain.spread_seconds", self.drain.spread_seconds),
-        ];
-        for (key, value) in not_negative {
-            if !(0.0..1e9).contains(&value) {
-                faults.push(ConfigError::Value {
-                    key,
-                    value: value.to_string(),
-                    reason: "it must be from 0 to 1e9",
-                });
-            }
-        }
-        let limits = &self.limits;
-        if limits.dead_seconds <= limits.heartbeat_seconds {
-            let (key, value) = ("limits.dead_seconds", limits.dead_seconds.to_string());
-            faults.push(ConfigError::Value {
-                key,
-                value,
-                reason: "it must be above limits.heartbeat_seconds",
-            });
-        }
-        if limits.message_hard_bytes > 0 && limits.message_bytes > limits.message_hard_bytes {
-            let (key, value) = ("limits.message_bytes", limits.message_bytes.to_string());
-            faults.push(ConfigError::Value {
-                key,
-                value,
-                reason: "it must not be above limits.message_hard_bytes",
-            });
-        }
-        if self.data_dir.as_os_str().is_empty() {
-            let (key, value) = ("data_dir", "\"\"".to_owned());
-            faults.push(ConfigError::Value { key, value, reason: "it must name a folder" });
-        }
-        let lists = [
-            self.http.proxies().err(),
-            self.metrics.watchers().err(),
-            self.http.origins().err(),
-            self.http.hosts().err(),
-        ];
-        faults.extend(lists.into_iter().flatten());
-        faults.extend(self.log.check().err());
-        faults.extend(self.otel.check().err());
-        self.jwt.check(&mut faults);
-        faults
     }
 }
 

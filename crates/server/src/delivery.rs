@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use wireproof_protocol::{Control, ControlBody, RequestId};
 
 use crate::{
     broker::Broker,
@@ -11,7 +13,21 @@ use crate::{
 };
 
 pub mod feed;
+mod log_reader;
+mod shared_feed;
 pub mod snapshot;
+pub mod start;
+pub mod subscription;
+
+pub use log_reader::{LogReader, PAGE_BYTES};
+pub use shared_feed::SharedFeed;
+
+/// A control frame as it goes on the wire.
+pub fn encode(body: ControlBody, id: Option<RequestId>) -> Bytes {
+    let control = Control { body, id, timestamp: crate::clock::unix_now() };
+    // Serialising our own types does not fail.
+    serde_json::to_vec(&control).unwrap_or_default().into()
+}
 
 /// Publishes every commit, in the order of the commits.
 pub fn publisher(broker: Arc<dyn Broker>, metrics: Arc<Metrics>) -> CommitSink {

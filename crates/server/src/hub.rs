@@ -14,7 +14,7 @@ use crate::{
     auth::Principal,
     broker::Notice,
     clock::unix_now,
-    delivery::feed::Feed,
+    delivery::{SharedFeed, feed::Feed},
     limits::Address,
     sabotage::{Bug, Bugs},
 };
@@ -33,8 +33,7 @@ pub struct Outbox {
     /// Since when it is open, in Unix seconds.
     pub since: f64,
     principal: Mutex<Principal>,
-    feed: Mutex<Feed>,
-    waker: AtomicWaker,
+    feed: Arc<SharedFeed>,
     /// What was asked and not yet done, in order: a close must not take the place of the go_away before it.
     orders: Mutex<VecDeque<Order>>,
 }
@@ -56,7 +55,12 @@ pub enum Order {
 impl Outbox {
     /// The connection's feed. The lock is held for moments and never across an await.
     pub fn feed(&self) -> MutexGuard<'_, Feed> {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.feed.lock()
+    }
+
+    /// The feed, for the subscription that empties it.
+    pub fn shared_feed(&self) -> Arc<SharedFeed> {
+        self.feed.clone()
     }
 
     /// Whose connection it is, by the latest credentials.
@@ -66,13 +70,13 @@ impl Outbox {
 
     /// Where the connection's task waits for its feed and orders.
     pub fn waker(&self) -> &AtomicWaker {
-        &self.waker
+        self.feed.waker()
     }
 
     /// Tells the connection what to do.
     pub fn order(&self, order: Order) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
-        self.waker.wake();
+        self.waker().wake();
     }
 
     /// What the connection was told to do next, once.
@@ -133,8 +137,7 @@ impl Hub {
             address,
             since: unix_now(),
             principal: Mutex::new(principal.clone()),
-            feed: Mutex::new(Feed::new(soft_bytes)),
-            waker: AtomicWaker::new(),
+            feed: Arc::new(SharedFeed::new(soft_bytes)),
             orders: Mutex::default(),
         });
         outboxes.push(outbox.clone());
@@ -151,9 +154,7 @@ impl Hub {
             for outbox in users.get(&notice.user_id).into_iter().flatten() {
                 #[cfg(feature = "sabotage")]
                 let notice = &self.told(&users, outbox, notice);
-                if outbox.feed().notice(&notice.events, notice.stored_at) {
-                    outbox.waker.wake();
-                }
+                outbox.feed.notice(&notice.events, notice.stored_at);
             }
         }
     }

@@ -18,7 +18,8 @@ use crate::{
     broker::{Broker, local::Local},
     clock::unix_now,
     config::{Config, ConfigError, Exposed, JwtConfig},
-    delivery, http,
+    delivery::{self, LogReader},
+    http,
     hub::{Hub, Order},
     limits::{admission::Admission, rates::Rates},
     metrics::{Metrics, Names},
@@ -413,8 +414,12 @@ fn build(
     let threads = Threads::new(store.clone());
     let auth = Arc::new(auth);
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
+    let rates = Rates::new(&config.limits, metrics.clone(), Instant::now());
+    let log =
+        LogReader::new(store.clone(), &config.limits, rates.clone(), metrics.clone(), config.bugs.clone());
     let context = Context {
         store,
+        log: Arc::new(log),
         store_health: StoreHealth::default(),
         hub: Arc::new(Hub::new(config.bugs.clone())),
         runs,
@@ -426,7 +431,7 @@ fn build(
         origins: config.http.origins()?,
         proxies: config.http.proxies()?,
         tls,
-        rates: Rates::new(&config.limits, metrics.clone(), Instant::now()),
+        rates,
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         admission: Admission::new(&config.limits, Instant::now()),
         watchers: config.metrics.watchers()?,

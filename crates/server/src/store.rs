@@ -241,6 +241,17 @@ pub struct Page {
     pub complete: bool,
 }
 
+/// What a connection starts with.
+#[derive(Debug, Clone)]
+pub struct OpenedLog {
+    /// Where the user's log ends.
+    pub head: Position,
+    /// The user's runs that are not over.
+    pub active_runs: Vec<RunRecord>,
+    /// The first events after the requested position; none without a position, or when the log has no such position.
+    pub page: Option<Page>,
+}
+
 /// What makes a request idempotent: its id, and what its body was.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
@@ -429,6 +440,27 @@ pub struct Retention {
 pub trait Store: AccountStore {
     /// Where a user's log ends.
     async fn head(&self, user_id: &UserId) -> Result<Position, StoreError>;
+    /// Where a user's log ends, then the user's runs, and about `max_bytes` of the events after a position: all that a
+    /// connection starts with. A store answers it with one query where it can; without an answer of its own it is asked
+    /// for each.
+    async fn open(
+        &self,
+        user_id: &UserId,
+        position: Option<Position>,
+        max_bytes: usize,
+    ) -> Result<OpenedLog, StoreError> {
+        let head = self.head(user_id).await?;
+        let known = position.filter(|position| position.epoch == head.epoch && position.seq <= head.seq);
+        let page = match known {
+            Some(position) => match self.read(user_id, position.seq, max_bytes).await {
+                Err(StoreError::TooOld { .. }) => None,
+                page => Some(page?),
+            },
+            None => None,
+        };
+        let active_runs = self.active_runs(Some(user_id)).await?;
+        Ok(OpenedLog { head, active_runs, page })
+    }
     /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError>;
     /// Stores a message and its run, with the events of both and the answer to the request.

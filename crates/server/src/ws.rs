@@ -6,7 +6,6 @@ pub mod dispatch;
 #[cfg(feature = "sabotage")]
 mod faulty;
 pub mod opening;
-pub mod resume;
 pub mod socket;
 mod tally;
 pub mod upgrade;

@@ -5,7 +5,7 @@ use crate::{Source, assert_none, sources_of};
 
 /// Each crate's modules that are pure, with what is below them. An empty name is the whole crate.
 const PURE: [(&str, &[&str]); 3] =
-    [("protocol", &[""]), ("client", &["reconnect", "resume"]), ("server", &["session", "delivery::replay"])];
+    [("protocol", &[""]), ("client", &["reconnect", "resume"]), ("server", &["session", "delivery::feed"])];
 
 /// What no pure room names.
 pub(crate) const OUTSIDE: [&str; 5] = ["tokio", "axum", "rusqlite", "tungstenite", "tokio_tungstenite"];

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::store::{Page, StoredEvent};
 
-/// What the feed has for the wire.
+/// What the feed has for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// An event as it happens, and since when it is durable.
@@ -18,6 +18,16 @@ pub enum Item {
     Replayed(StoredEvent),
     /// A control frame, in its place between the events.
     Control(Bytes),
+}
+
+impl Item {
+    /// Its text, as it goes on the wire.
+    pub fn into_frame(self) -> Bytes {
+        match self {
+            Self::Live(event, _) | Self::Replayed(event) => event.json,
+            Self::Control(frame) => frame,
+        }
+    }
 }
 
 /// Where a feed's events come from.

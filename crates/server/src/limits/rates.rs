@@ -17,6 +17,10 @@ use super::{
 };
 use crate::{error::Refusal, metrics::Metrics};
 
+mod allowance;
+
+pub use allowance::Allowance;
+
 /// A client may be told so many times its burst in a minute that it is too fast, before it is sent away.
 const REFUSALS_PER_BURST: u64 = 10;
 /// When who may not wait for an issuer shall come back: those that wait are done after a fetch.
@@ -278,69 +282,6 @@ impl Rates {
     /// Users and addresses that are remembered.
     pub fn remembered(&self) -> (usize, usize) {
         (self.users.len(), self.addresses.len())
-    }
-}
-
-/// What one connection or request may do: its user's and its address's share.
-pub struct Allowance {
-    rates: Arc<Rates>,
-    user: Arc<UserBuckets>,
-    address: Arc<AddressBuckets>,
-}
-
-impl std::fmt::Debug for Allowance {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Allowance").finish_non_exhaustive()
-    }
-}
-
-impl Allowance {
-    /// A request for work, or a frame that cannot be understood.
-    pub fn message(&self, now: Instant) -> Result<(), Exceeded> {
-        let (rates, now) = (&*self.rates, self.rates.clock(now));
-        self.user
-            .messages
-            .take(&rates.messages.rate, 1, now)
-            .map_err(|wait| rates.messages.exceeded(wait, &rates.metrics))?;
-        let address = &rates.address_messages;
-        self.address.messages.take(&address.rate, 1, now).map_err(|wait| {
-            self.user.messages.give_back(&rates.messages.rate, 1);
-            address.exceeded(wait, &rates.metrics)
-        })
-    }
-
-    /// A read, or a sign of life.
-    pub fn other(&self, now: Instant) -> Result<(), Exceeded> {
-        let (rates, others) = (&*self.rates, &self.rates.others);
-        let taken = self.user.others.take(&others.rate, 1, rates.clock(now));
-        taken.map_err(|wait| others.exceeded(wait, &rates.metrics))
-    }
-
-    /// Bytes that came and cannot be refused any more; false when they are over the limit, and then none is taken.
-    pub fn bytes_came(&self, count: u64, now: Instant) -> bool {
-        self.user.bytes.take(&self.rates.bytes.rate, count, self.rates.clock(now)).is_ok()
-    }
-
-    /// Bytes that were counted and did not come.
-    pub fn give_back_bytes(&self, count: usize) {
-        self.user.bytes.give_back(&self.rates.bytes.rate, count as u64);
-    }
-
-    /// Bytes that come, all or none.
-    pub fn bytes(&self, count: usize, now: Instant) -> Result<(), Exceeded> {
-        let bytes = &self.rates.bytes;
-        let taken = self.user.bytes.take(&bytes.rate, count as u64, self.rates.clock(now));
-        taken.map_err(|wait| bytes.exceeded(wait, &self.rates.metrics))
-    }
-
-    /// A ping or pong of RFC 6455; false when there were too many.
-    pub fn control(&self, now: Instant) -> bool {
-        self.user.controls.take(&self.rates.controls, 1, self.rates.clock(now)).is_ok()
-    }
-
-    /// One more refusal was told; false when there were so many that the client has to go.
-    pub fn may_be_refused(&self, now: Instant) -> bool {
-        self.user.refusals.take(&self.rates.refusals, 1, self.rates.clock(now)).is_ok()
     }
 }
 

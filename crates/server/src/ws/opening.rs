@@ -6,19 +6,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use wireproof_protocol::{
-    ActiveRun, CloseCode, Control, ControlBody, ErrorCode, Position, RequestId, UserId,
-};
+use wireproof_protocol::{ActiveRun, CloseCode, ControlBody, ErrorCode, Position, RequestId, UserId};
 
 use super::{
-    resume::{self, Asked, Beginning, Snapshot},
     socket::{Received, Socket, close_for},
-    tally::{Tally, resumed},
+    tally::Tally,
 };
 use crate::{
     app::Context,
     auth::{Principal, token::Shown},
     clock::Deadline,
+    delivery::{
+        encode,
+        start::{RequestedPosition, Start, StartAt},
+        subscription::Subscription,
+    },
     error::Refusal,
     hub::Registration,
     limits::{Address, counts::Place},
@@ -44,18 +46,11 @@ pub struct Opening {
     /// Where in a trace it came from, if it says so.
     pub parent: Option<TraceParent>,
     /// The position to resume from, if one was given.
-    pub asked: Option<Asked>,
+    pub requested: Option<RequestedPosition>,
     /// Its place among the handshakes in progress.
     pub admitted: Option<Place>,
     /// Its place among those of its address that owe their first frame.
     pub unauthenticated: Option<Place>,
-}
-
-/// A control frame as it goes on the wire.
-pub fn encode(body: ControlBody, id: Option<RequestId>) -> Bytes {
-    let control = Control { body, id, timestamp: crate::clock::unix_now() };
-    // Serialising our own types does not fail.
-    serde_json::to_vec(&control).unwrap_or_default().into()
 }
 
 /// How a handshake ends that brings no user.
@@ -210,40 +205,39 @@ pub async fn say_now(socket: &mut Socket, frame: Bytes) {
     let _ = tokio::time::timeout(TELLING_PATIENCE, sent).await;
 }
 
-/// Queues the first frame of a connection, and places its feed. One that asks for more than its user may read now is not
-/// begun: without what it missed it would be no good to its client.
+/// Queues the first frame of a connection, and starts its events. A connection that requests more than its user may
+/// read now is not opened: without what it missed it would be no good to its client.
 pub async fn welcome(
     context: &Context,
     user_id: &UserId,
     registration: &Registration,
-    asked: Option<Asked>,
+    subscription: &Subscription,
+    requested: Option<&RequestedPosition>,
     id: Option<RequestId>,
 ) -> Result<(), Refusal> {
-    // The connection is registered, so what is committed after this head is read will be noted.
-    let head = context.store.head(user_id).await?;
-    let beginning = match &asked {
-        None => Beginning::Head,
-        Some(asked) => resume::begin(context, user_id, head, resume::parse(asked)).await?,
+    let position = requested.map(RequestedPosition::parse);
+    #[cfg(feature = "sabotage")]
+    let reader = &owner_of(context, user_id, position.as_ref().and_then(|read| read.as_ref().ok())).await?;
+    #[cfg(not(feature = "sabotage"))]
+    let reader = user_id;
+    // The connection is registered, so what is committed after the head is read will be noted.
+    let Start { head, active_runs, at } = context.log.open(reader, position).await?;
+    let at = match at {
+        StartAt::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
+        at => at,
     };
-    let beginning = match beginning {
-        Beginning::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
-        beginning => beginning,
-    };
-    resumed(&context.metrics, &beginning);
-    let active_runs = context.store.active_runs(Some(user_id)).await?;
-    let now = crate::clock::unix_now();
     let body = ControlBody::ConnectionEstablished {
         connection_id: registration.outbox.connection_id,
         user_id: user_id.clone(),
         epoch: head.epoch,
         seq: head.seq,
-        resumed: matches!(beginning, Beginning::Replay(..)),
+        resumed: matches!(at, StartAt::Replay(..)),
         active_runs: active_runs
             .into_iter()
             .map(|run| ActiveRun { run_id: run.run_id, thread_id: run.thread_id, agent_name: run.agent_name })
             .collect(),
         limits: context.limits.announced(),
-        server_time: now,
+        server_time: crate::clock::unix_now(),
         features: wireproof_protocol::FEATURES.map(str::to_owned).to_vec(),
         insecure_no_auth: context.auth.insecure_no_auth,
     };
@@ -256,36 +250,29 @@ pub async fn welcome(
         registration.outbox.feed().control(encode(ack, id));
     }
     #[cfg(feature = "sabotage")]
-    if let Some(before) = asked.and_then(|_| context.hub.was_here_before(user_id)) {
-        let page = context.store.read(&before, 0, resume::PAGE_BYTES).await?;
+    if let Some(before) = requested.and_then(|_| context.hub.was_here_before(user_id)) {
+        let page = context.store.read(&before, 0, crate::delivery::PAGE_BYTES).await?;
         page.events.into_iter().for_each(|event| registration.outbox.feed().control(event.json));
     }
-    begin(registration, beginning, head, None);
+    subscription.start(at, head.seq, None);
     Ok(())
 }
 
-/// Places a feed, and says when it has caught up.
-pub fn begin(registration: &Registration, beginning: Beginning, head: Position, id: Option<RequestId>) {
-    let mut feed = registration.outbox.feed();
-    match beginning {
-        Beginning::Head => feed.place(head.seq),
-        Beginning::Replay(after, page) => {
-            feed.place_in_log(after);
-            feed.page(after, page);
-            let due = if registration.bugs().on(Bug::CaughtUpEarly) { after } else { head.seq };
-            feed.owe_caught_up(due, encode(ControlBody::CaughtUp { seq: head.seq }, id));
-        }
-        Beginning::Snapshot(Snapshot { seq, frame, .. }) => {
-            // A snapshot that steps in for a replay completes what the replay owes.
-            let stands_in = id.is_none() && feed.owes_caught_up();
-            feed.place_with_snapshot(seq, frame);
-            if !stands_in {
-                feed.owe_caught_up(seq, encode(ControlBody::CaughtUp { seq }, id));
+/// Bugs: the user in whose log a position is, whoever asks.
+#[cfg(feature = "sabotage")]
+pub async fn owner_of(
+    context: &Context,
+    user_id: &UserId,
+    position: Option<&Position>,
+) -> Result<UserId, StoreError> {
+    if context.bugs.on(Bug::ForeignPositionServed) {
+        for outbox in context.hub.connections_where(|_| true) {
+            let other = outbox.principal().user_id.clone();
+            let epoch = context.store.head(&other).await?.epoch;
+            if position.is_some_and(|position| position.epoch == epoch) {
+                return Ok(other);
             }
         }
-        Beginning::Refused(refusal) => {
-            feed.place_unless_placed(head.seq);
-            feed.control(encode(ControlBody::Error(*refusal.body), id));
-        }
     }
+    Ok(user_id.clone())
 }

@@ -1,11 +1,11 @@
 //! Counts the frames of one connection: each once, by its type and by what became of it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use wireproof_protocol::{ControlBody, ErrorCode, ResumeReason};
+use wireproof_protocol::{ControlBody, ErrorCode};
 
-use super::{dispatch::Outcome, resume::Beginning};
-use crate::{metrics::Metrics, session::Step};
+use super::dispatch::Outcome;
+use crate::{delivery::start::StartAt, metrics::Metrics, session::Step};
 
 /// Counts the frames of a connection; one whose outcome is still open when this is dropped counts as abandoned.
 pub struct Tally {
@@ -63,13 +63,10 @@ impl Tally {
         let Some(kind) = self.open.take() else { return };
         match outcome {
             Outcome::Say(ControlBody::Error(error)) => self.metrics.frame_refused(kind, error.error_code),
-            Outcome::Begin(beginning, _) => {
-                resumed(&self.metrics, beginning);
-                match &**beginning {
-                    Beginning::Refused(refusal) => self.metrics.frame_refused(kind, refusal.code()),
-                    _ => self.metrics.frame(kind, "answered"),
-                }
-            }
+            Outcome::Start(start) => match &start.at {
+                StartAt::Refused(refusal) => self.metrics.frame_refused(kind, refusal.code()),
+                _ => self.metrics.frame(kind, "answered"),
+            },
             Outcome::Events | Outcome::Say(ControlBody::Accepted { .. } | ControlBody::Ack { .. }) => {
                 self.metrics.frame(kind, "carried_out");
             }
@@ -84,50 +81,6 @@ pub fn error_of(steps: &[Step]) -> Option<ErrorCode> {
         Some(Step::Say(ControlBody::Error(error), _)) => Some(error.error_code),
         _ => None,
     }
-}
-
-/// The events that one pass puts on the wire: the clock is read once a pass, and shared counters are touched once.
-#[derive(Default)]
-pub struct Put {
-    now: Option<Instant>,
-    live: u64,
-    /// Events that were read from the log.
-    pub replayed: u64,
-}
-
-impl Put {
-    /// An event that came as it happened, durable since `stored`.
-    pub fn live(&mut self, stored: Instant, metrics: &Metrics) {
-        let now = *self.now.get_or_insert_with(Instant::now);
-        metrics.delivery_seconds.observe(now.saturating_duration_since(stored).as_secs_f64());
-        self.live += 1;
-    }
-
-    /// Counts the pass.
-    pub fn count(self, metrics: &Metrics) {
-        if self.live + self.replayed > 0 {
-            metrics.events_delivered.inc_by(self.live + self.replayed);
-            metrics.events_replayed.inc_by(self.replayed);
-        }
-    }
-}
-
-/// Counts what came of a position.
-pub fn resumed(metrics: &Metrics, beginning: &Beginning) {
-    match beginning {
-        Beginning::Head => {}
-        Beginning::Replay(..) => metrics.resume("replayed"),
-        Beginning::Refused(_) => metrics.resume("refused"),
-        Beginning::Snapshot(taken) => {
-            metrics.resume("snapshot");
-            snapshot(metrics, taken.reason);
-        }
-    }
-}
-
-/// Counts a snapshot.
-pub fn snapshot(metrics: &Metrics, reason: ResumeReason) {
-    metrics.snapshot(reason.as_str());
 }
 
 impl Drop for Tally {

@@ -17,10 +17,11 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, SUBPROTOCOL, UserId};
 
-use super::{connection, opening::Opening, resume::Asked, socket::Socket};
+use super::{connection, opening::Opening, socket::Socket};
 use crate::{
     app::Context,
     auth::token::{self, Shown},
+    delivery::start::RequestedPosition,
     error::Refusal,
     limits::{Address, counts::Place},
     metrics::Metrics,
@@ -80,7 +81,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         shown: offer.shown,
         address,
         parent: TraceParent::of(request.headers()),
-        asked: asked(query),
+        requested: requested(query),
         admitted: Some(places.admitted),
         unauthenticated: places.unauthenticated,
     };
@@ -240,7 +241,7 @@ fn has_word(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
 }
 
 /// The position in a query string, if it names one by either of its parts.
-fn asked(query: &str) -> Option<Asked> {
+fn requested(query: &str) -> Option<RequestedPosition> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (mut epoch, mut after) = (None, None);
     for (name, value) in pairs {
@@ -251,5 +252,5 @@ fn asked(query: &str) -> Option<Asked> {
         }
     }
     (epoch.is_some() || after.is_some())
-        .then(|| Asked { epoch: epoch.unwrap_or_default(), after: after.unwrap_or_default() })
+        .then(|| RequestedPosition { epoch: epoch.unwrap_or_default(), after: after.unwrap_or_default() })
 }

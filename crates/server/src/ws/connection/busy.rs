@@ -5,8 +5,11 @@ use std::task::{Context as Wake, Poll, ready};
 use futures_util::future::BoxFuture;
 use wireproof_protocol::RequestId;
 
-use super::{Happened, Outcome};
-use crate::auth::{AuthError, Principal};
+use super::Happened;
+use crate::{
+    auth::{AuthError, Principal},
+    ws::dispatch::Outcome,
+};
 
 /// What a connection works on.
 pub enum Busy {

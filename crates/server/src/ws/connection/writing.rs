@@ -1,66 +1,47 @@
 //! What a connection puts on the wire: as much as the client takes, and never more than the queue holds.
 
-use std::{
-    task::{Context as Wake, Poll},
-    time::Instant,
-};
+use std::task::{Context as Wake, Poll};
 
-use tokio_tungstenite::tungstenite::Error;
-
-use super::Connection;
-use crate::{delivery::feed::Item, ws::tally::Put};
-
+use super::{Connection, Happened};
 #[cfg(feature = "sabotage")]
-pub mod wrong;
+use crate::delivery::feed::Item;
+use crate::delivery::subscription::{LogUnreadable, Progress};
 
 impl Connection {
-    /// Puts on the wire what the client takes; notes since when it takes nothing.
-    pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Error> {
-        let mut put = Put::default();
-        let done = self.put_in(cx, &mut put);
-        put.count(&self.context.metrics);
-        done?;
-        match self.socket.poll_flush(cx) {
-            Poll::Ready(flushed) => {
-                flushed?;
-                self.stalled_since = None;
-            }
-            // A client that takes a little of a large frame is slow, not stalled.
-            Poll::Pending if self.socket.written() > self.written => {
-                self.stalled_since = Some(Instant::now());
-            }
-            Poll::Pending => {
-                self.stalled_since.get_or_insert_with(Instant::now);
-            }
-        }
+    /// Puts on the wire what the client takes; tells the subscription how much that is.
+    pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Happened> {
+        let put = self.put(cx);
+        let flushed = put.and_then(|()| match self.socket.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed.map(|()| true).map_err(Happened::Broke),
+            Poll::Pending => Ok(false),
+        });
+        let progress = match flushed {
+            Ok(true) => Progress::All,
+            _ if self.socket.written() > self.written => Progress::Some,
+            _ => Progress::None,
+        };
+        self.subscription.end_pass(progress);
         self.written = self.socket.written();
-        Ok(())
+        flushed.map(drop)
     }
 
-    fn put_in(&mut self, cx: &mut Wake<'_>, put: &mut Put) -> Result<(), Error> {
+    fn put(&mut self, cx: &mut Wake<'_>) -> Result<(), Happened> {
         while !self.socket.has_left() {
             match self.socket.poll_ready(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready?,
+                Poll::Ready(ready) => ready.map_err(Happened::Broke)?,
             }
-            #[cfg(not(feature = "sabotage"))]
-            let item = self.registration.outbox.feed().take();
+            let item = match self.subscription.poll_next(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(item) => item.map_err(|LogUnreadable| Happened::Unreadable)?,
+            };
             #[cfg(feature = "sabotage")]
-            let item = self.wrong.next(&self.context.bugs, &self.registration.outbox);
-            let Some(item) = item else { return Ok(()) };
-            self.socket.send(match item {
-                Item::Control(frame) => frame,
-                Item::Live(event, stored) => {
-                    put.live(stored, &self.context.metrics);
-                    event.json
-                }
-                #[cfg(feature = "sabotage")]
-                Item::Replayed(event) if self.registration.counts_as_delivered(event.seq) => continue,
-                Item::Replayed(event) => {
-                    put.replayed += 1;
-                    event.json
-                }
-            })?;
+            if let Item::Replayed(event) = &item
+                && self.registration.counts_as_delivered(event.seq)
+            {
+                continue;
+            }
+            self.socket.send(item.into_frame()).map_err(Happened::Broke)?;
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! What a connection with a bug makes of the live events that its feed hands it: the feed believes them sent.
 
 use crate::{
-    delivery::feed::Item,
-    hub::Outbox,
+    delivery::{SharedFeed, feed::Item},
     sabotage::{Bug, Bugs},
 };
 
@@ -18,12 +17,12 @@ pub struct Wrong {
 
 impl Wrong {
     /// The next item for the wire, or what the connection takes for it.
-    pub fn next(&mut self, bugs: &Bugs, outbox: &Outbox) -> Option<Item> {
+    pub fn next(&mut self, bugs: &Bugs, feed: &SharedFeed) -> Option<Item> {
         if let Some(item) = self.next.take() {
             return Some(item);
         }
         loop {
-            let item = outbox.feed().take()?;
+            let item = feed.lock().take()?;
             let Item::Live(event, _) = &item else { return Some(item) };
             if bugs.on(Bug::LostRarely) {
                 continue;
@@ -31,7 +30,7 @@ impl Wrong {
             match event.seq % UNLUCKY {
                 0 if bugs.on(Bug::LostEvent) => continue,
                 3 if bugs.on(Bug::EventDoubled) => self.next = Some(item.clone()),
-                _ if bugs.on(Bug::NeighboursSwapped) => return Some(self.swap(item, outbox)),
+                _ if bugs.on(Bug::NeighboursSwapped) => return Some(self.swap(item, feed)),
                 _ => {}
             }
             return Some(item);
@@ -39,8 +38,8 @@ impl Wrong {
     }
 
     /// The item that comes behind this one in its place, if there is one and it is an event.
-    fn swap(&mut self, item: Item, outbox: &Outbox) -> Item {
-        match outbox.feed().take() {
+    fn swap(&mut self, item: Item, feed: &SharedFeed) -> Item {
+        match feed.lock().take() {
             Some(next @ Item::Live(..)) => {
                 self.next = Some(item);
                 next

@@ -1,0 +1,147 @@
+//! Reads the logs of users for their subscriptions.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wireproof_protocol::{ErrorBody, ErrorCode, Position, ResumeReason, UserId};
+
+use super::{
+    encode, snapshot,
+    start::{Next, Snapshot, Start, StartAt},
+};
+use crate::{
+    limits::{Limits, rates::Rates},
+    metrics::Metrics,
+    sabotage::{Bug, Bugs},
+    store::{Page, Store, StoreError},
+};
+
+/// Bytes of the log read at a time.
+pub const PAGE_BYTES: usize = 64 << 10;
+/// Reads of the user that a snapshot counts as, besides the frame or the handshake that asked for it.
+const SNAPSHOT_READS: u64 = 4;
+
+/// The logs of users, and the limits of those who read them.
+pub struct LogReader {
+    store: Arc<dyn Store>,
+    rates: Arc<Rates>,
+    pub(super) metrics: Arc<Metrics>,
+    /// How long a reader may take nothing of what waits for it.
+    pub(super) stall: Duration,
+    /// How many bytes a reader may fall behind.
+    pub(super) hard_bytes: usize,
+    pub(super) bugs: Bugs,
+}
+
+impl LogReader {
+    /// Reads this store, within these limits.
+    pub fn new(
+        store: Arc<dyn Store>,
+        limits: &Limits,
+        rates: Arc<Rates>,
+        metrics: Arc<Metrics>,
+        bugs: Bugs,
+    ) -> Self {
+        let stall = Duration::from_secs_f64(limits.stall_seconds);
+        Self { store, rates, metrics, stall, hard_bytes: limits.queue_hard_bytes, bugs }
+    }
+
+    /// Finds where the events of a user start: at the head, or after a position that was requested. Whoever is to
+    /// miss nothing gets commits from before this call on.
+    pub async fn open(
+        &self,
+        user_id: &UserId,
+        requested: Option<Result<Position, ErrorBody>>,
+    ) -> Result<Start, StoreError> {
+        let position = requested.as_ref().and_then(|requested| requested.as_ref().ok()).copied();
+        let opened = self.store.open(user_id, position, PAGE_BYTES).await?;
+        let (head, active_runs) = (opened.head, opened.active_runs);
+        let at = match requested {
+            None => StartAt::Head,
+            Some(Err(error)) => StartAt::Refused(error.into()),
+            Some(Ok(position)) => self.start_after(user_id, position, head, opened.page).await?,
+        };
+        Ok(Start { head, active_runs, at })
+    }
+
+    async fn start_after(
+        &self,
+        user_id: &UserId,
+        position: Position,
+        head: Position,
+        page: Option<Page>,
+    ) -> Result<StartAt, StoreError> {
+        if let Some(at) = self.start_wrong(user_id, position, head).await? {
+            return Ok(at);
+        }
+        if position.epoch != head.epoch {
+            return self.requested_snapshot(user_id, ResumeReason::EpochChanged).await;
+        }
+        if position.seq > head.seq {
+            let sentence =
+                format!("The position {} is ahead of the log, which ends at {}.", position.seq, head.seq);
+            let error = ErrorBody::new(ErrorCode::CursorAhead, sentence).detail("seq", head.seq);
+            return Ok(StartAt::Refused(error.into()));
+        }
+        match page {
+            Some(page) => Ok(StartAt::Replay(position.seq, page)),
+            None => self.requested_snapshot(user_id, ResumeReason::TooOld).await,
+        }
+    }
+
+    /// Bugs: where the events start instead.
+    async fn start_wrong(
+        &self,
+        user_id: &UserId,
+        position: Position,
+        head: Position,
+    ) -> Result<Option<StartAt>, StoreError> {
+        let (changed, ahead) = (position.epoch != head.epoch, position.seq > head.seq);
+        if changed && self.bugs.on(Bug::SilentGap) {
+            return Ok(Some(StartAt::Replay(head.seq, Page { events: Vec::new(), complete: true })));
+        }
+        let believed = (changed && self.bugs.on(Bug::StalePositionAccepted))
+            || (!changed && ahead && self.bugs.on(Bug::PositionAheadAccepted));
+        let doubled = self.bugs.on(Bug::DoubledOnResume);
+        if !believed && (changed || ahead || !doubled) {
+            return Ok(None);
+        }
+        let page =
+            self.store.read(user_id, position.seq.saturating_sub(u64::from(doubled)), PAGE_BYTES).await;
+        Ok(page.ok().map(|page| StartAt::Replay(position.seq, page)))
+    }
+
+    /// Reads a log on after a number.
+    pub async fn read_on(&self, user_id: &UserId, after: u64) -> Result<Next, StoreError> {
+        match self.store.read(user_id, after, PAGE_BYTES).await {
+            Ok(page) => Ok(Next::Page(page)),
+            Err(StoreError::TooOld { .. }) => {
+                self.snapshot(user_id, ResumeReason::TooOld).await.map(Next::Snapshot)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A snapshot that a client's position brings about. It costs more than other reads, and counts as several besides
+    /// the frame that asked for it.
+    async fn requested_snapshot(
+        &self,
+        user_id: &UserId,
+        reason: ResumeReason,
+    ) -> Result<StartAt, StoreError> {
+        if let Err(exceeded) = self.rates.more_reads(user_id, SNAPSHOT_READS, Instant::now()) {
+            return Ok(StartAt::Refused(exceeded.into()));
+        }
+        self.snapshot(user_id, reason).await.map(StartAt::Snapshot)
+    }
+
+    async fn snapshot(&self, user_id: &UserId, reason: ResumeReason) -> Result<Snapshot, StoreError> {
+        let (body, seq) = snapshot::take(&*self.store, user_id, reason).await?;
+        // Some megabytes: not on the threads that serve everybody.
+        let frame = tokio::task::spawn_blocking(move || encode(body, None)).await;
+        let frame = frame.map_err(|e| StoreError::Backend(e.to_string()))?;
+        Ok(Snapshot { reason, seq, frame })
+    }
+}

@@ -1,0 +1,132 @@
+//! How a connection begins: from its handshake to its place in the hub and its first events.
+
+use std::{sync::Arc, time::Instant};
+
+use wireproof_protocol::{CloseCode, ConnectionId, ControlBody, ErrorBody, ErrorCode, RequestId, UserId};
+
+use super::{Busy, Connection};
+use crate::{
+    app::Context,
+    auth::Principal,
+    clock::Deadline,
+    delivery::{encode, subscription::Subscription},
+    error::Refusal,
+    hub::{Order, Registration},
+    sabotage::Bug,
+    session::Session,
+    ws::{
+        opening::{self, Close, Opening, say_now},
+        socket::Socket,
+        tally::Tally,
+    },
+};
+
+/// What a handshake leads to.
+pub enum Begun {
+    Refused(Box<Socket>, Close),
+    Connection(Box<Connection>),
+}
+
+/// Authenticates a connection, registers and welcomes it.
+pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening) -> Begun {
+    let mut tally = Tally::new(context.metrics.clone());
+    let shown = opening::authenticate(context, &mut socket, &mut tally, &mut handshake).await;
+    let (principal, id) = match shown {
+        Ok(shown) => shown,
+        Err(close) => return Begun::Refused(Box::new(socket), close),
+    };
+    let (registration, subscription, session) = match open(context, &principal, id, &handshake).await {
+        Ok(opened) => opened,
+        Err(TurnedAway { result, error, close }) => {
+            context.metrics.handshake(result);
+            say_now(&mut socket, encode(ControlBody::Error(*error), None)).await;
+            return Begun::Refused(Box::new(socket), Some(close));
+        }
+    };
+    context.metrics.handshake("accepted");
+    let timer = Deadline::at(session.next_tick().into());
+    Begun::Connection(Box::new(Connection {
+        context: context.clone(),
+        user_id: principal.user_id,
+        socket,
+        session,
+        tally,
+        parent: handshake.parent,
+        registration,
+        subscription,
+        busy: Busy::Idle,
+        timer,
+        written: 0,
+        closing: None,
+    }))
+}
+
+/// Why a connection with good credentials is not opened.
+struct TurnedAway {
+    /// How the handshake is counted.
+    result: &'static str,
+    /// What the client is told.
+    error: Box<ErrorBody>,
+    close: (CloseCode, &'static str),
+}
+
+/// Registers a connection and queues its welcome.
+async fn open(
+    context: &Context,
+    principal: &Principal,
+    id: Option<RequestId>,
+    handshake: &Opening,
+) -> Result<(Registration, Subscription, Session), TurnedAway> {
+    let (user_id, address, limits) = (&principal.user_id, handshake.address, &context.limits);
+    let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
+    let most = if context.bugs.on(Bug::ConnectionLimitIgnored) { 0 } else { most };
+    #[cfg(feature = "sabotage")]
+    let found = context.hub.look(user_id).await;
+    let registered = context.hub.register(principal, connection_id(context), address, soft_bytes, most);
+    let registration = registered.ok_or_else(|| {
+        let sentence =
+            format!("You have {} connections open, which is the most.", limits.connections_per_user);
+        let error = Box::new(ErrorBody::new(ErrorCode::TooManyConnections, sentence));
+        TurnedAway { result: "too_many", error, close: (CloseCode::TryLater, "too many connections") }
+    })?;
+    #[cfg(feature = "sabotage")]
+    context.hub.put(&registration, found);
+    // What is revoked from here on finds the connection in the hub; what was revoked before is seen here.
+    context.auth.checked(principal.clone()).map_err(|revoked| {
+        let close = (CloseCode::Policy, "authentication is needed");
+        TurnedAway { result: "unauthenticated", error: Refusal::from(revoked).body, close }
+    })?;
+    // A handshake is a frame of its user, a position in it one that reads.
+    let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
+    let allowance = context.rates.allowance(sharer.as_ref().unwrap_or(user_id), address);
+    let feed = registration.outbox.shared_feed();
+    let subscription = Subscription::new(context.log.clone(), user_id.clone(), feed);
+    let welcomed = match allowance.other(Instant::now()) {
+        Ok(()) => {
+            let requested = handshake.requested.as_ref();
+            opening::welcome(context, user_id, &registration, &subscription, requested, id).await
+        }
+        Err(exceeded) => Err(exceeded.into()),
+    };
+    welcomed.map_err(|refusal| {
+        let (result, close) = match refusal.code() {
+            ErrorCode::RateLimited => ("rate_limited", (CloseCode::TryLater, "too fast: come back later")),
+            _ => ("failed", (CloseCode::Internal, "the welcome failed")),
+        };
+        TurnedAway { result, error: refusal.body, close }
+    })?;
+    if context.shutdown.draining.is_cancelled() {
+        // It came in while the others were told to go: it is told by its close.
+        registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
+    }
+    let (now, unix_now) = (Instant::now(), crate::clock::unix_now());
+    let session = Session::new(limits, principal, allowance, now, unix_now, rand::random());
+    Ok((registration, subscription, session.with_bugs(context.bugs.clone())))
+}
+
+fn connection_id(context: &Context) -> ConnectionId {
+    if context.bugs.on(Bug::ConnectionIdRepeated) {
+        return ConnectionId::from_bytes((crate::clock::unix_now() as u128).to_be_bytes());
+    }
+    ConnectionId::new()
+}

@@ -1,0 +1,111 @@
+//! What wakes a connection's task: its feed, an order, its request, its client or its clock.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context as Wake, Poll},
+    time::Instant,
+};
+
+use tokio_tungstenite::tungstenite::Error;
+use wireproof_protocol::{CloseCode, RequestId};
+
+use super::{Busy, Connection, WAITING_CONTROLS};
+use crate::{
+    auth::{AuthError, Principal},
+    hub::Order,
+    sabotage::Bug,
+    ws::{dispatch::Outcome, socket::Received},
+};
+
+/// What woke the connection.
+pub enum Happened {
+    Received(Received),
+    Done(Outcome, Option<RequestId>),
+    Verified(Result<Principal, AuthError>, Option<RequestId>),
+    /// Bytes that are to be counted, and no message.
+    Bytes,
+    /// The log cannot be read.
+    Unreadable,
+    Ordered(Order),
+    /// What was due before a close is out.
+    SaidAll,
+    Tick,
+    Broke(Error),
+    Gone,
+}
+
+impl Connection {
+    pub(super) fn set_timer(&mut self) {
+        let tick = self.session.next_tick();
+        let next = match self.closing {
+            Some((_, _, deadline)) => deadline,
+            None => self.subscription.stall_deadline().map_or(tick, |stall| tick.min(stall)),
+        };
+        if self.timer.due() != next.into() {
+            self.timer.reset(next.into());
+        }
+    }
+
+    pub(super) fn has_said_all(&self) -> bool {
+        let feed = self.registration.outbox.feed();
+        // Who shall come back to a restarted server gets the log to its head, who is sent away what is queued.
+        let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
+        let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
+        said && !self.subscription.is_stalled() && self.busy.is_idle()
+    }
+
+    /// True when the next request may be read.
+    fn may_read(&self) -> bool {
+        let drops = self.context.bugs.on(Bug::RenewalDropsMessage) && matches!(self.busy, Busy::Verifying(_));
+        (self.busy.is_idle() || drops) && self.registration.outbox.feed().takes_controls(WAITING_CONTROLS)
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {
+        let outbox = self.registration.outbox.clone();
+        outbox.waker().register(cx.waker());
+        if let Err(happened) = self.write(cx) {
+            return Poll::Ready(happened);
+        }
+        // A stall begins while writing, and nothing else may ever happen to this connection but its end.
+        self.set_timer();
+        if self.closing.is_some() && self.has_said_all() {
+            return Poll::Ready(Happened::SaidAll);
+        }
+        if let Some(order) = outbox.take_order() {
+            return Poll::Ready(Happened::Ordered(order));
+        }
+        if self.closing.is_none()
+            && self.subscription.is_stalled()
+            && self.subscription.is_too_slow(Instant::now())
+        {
+            return Poll::Ready(Happened::Tick);
+        }
+        if let Poll::Ready(happened) = self.busy.poll(cx) {
+            return Poll::Ready(happened);
+        }
+        if self.socket.has_left() {
+            // Its goodbye has been answered, or will be once the client takes it; reading on would end that.
+            if !self.subscription.is_stalled() {
+                return Poll::Ready(Happened::Gone);
+            }
+            return Pin::new(&mut self.timer).poll(cx).map(|()| Happened::Tick);
+        }
+        if self.may_read()
+            && let Poll::Ready(received) = self.socket.poll_receive(cx)
+        {
+            return Poll::Ready(match received {
+                None => Happened::Gone,
+                Some(Err(e)) => Happened::Broke(e),
+                Some(Ok(received)) => Happened::Received(received),
+            });
+        }
+        if self.socket.has_due() {
+            return Poll::Ready(Happened::Bytes);
+        }
+        if Pin::new(&mut self.timer).poll(cx).is_ready() {
+            return Poll::Ready(Happened::Tick);
+        }
+        Poll::Pending
+    }
+}
