@@ -41,7 +41,7 @@ pub struct Limits {
     pub messages_per_minute_per_address: u64,
     /// WebSocket connections that one address may have at once.
     pub connections_per_address: usize,
-    /// Connections of one address that may at once owe their first frame, the token.
+    /// Connections of one address that may at once wait for their first frame, the token.
     pub unauthenticated_per_address: usize,
     /// Requests over HTTP of a user that may be in progress at once, those among them whose answer was not taken yet.
     pub requests_per_user: usize,
@@ -64,7 +64,7 @@ pub struct Limits {
     pub issuer_waits: usize,
     /// Tokens and logins that may be revoked at once; those of a user who is revoked as a whole do not count.
     pub revocations: usize,
-    /// Handshakes that the server takes in a second; the others are told when to come back.
+    /// Handshakes that the server takes in a second; other clients get a time to come back.
     pub handshakes_per_second: u64,
     /// How many of them may come at once.
     pub handshake_burst: u64,

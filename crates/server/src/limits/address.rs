@@ -13,7 +13,7 @@ const NETWORK_BITS: u32 = 64;
 pub struct Address(IpAddr);
 
 impl Address {
-    /// What a peer counts under.
+    /// The address that the limits count a peer under.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V6(ip) => {
@@ -38,7 +38,7 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// The proxies that may say for whom they speak, and the one header in which they do.
+/// The trusted proxies, and the one header in which they name the client.
 #[derive(Debug, Clone)]
 pub struct Proxies {
     trusted: Vec<IpNet>,
@@ -69,7 +69,7 @@ impl Proxies {
         // Split as bytes: what a client wrote before the proxy's own entry need not be text.
         let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
-            // A hop that hides its name is spoken for by the proxy that heard it.
+            // A hop without a name counts as the proxy that heard it.
             let Some(ip) = std::str::from_utf8(hop).ok().and_then(hop_address) else { break };
             client = ip;
             if !self.trusts(client) {
@@ -97,7 +97,7 @@ impl Proxies {
         }
     }
 
-    /// The hosts that a trusted proxy says its client asked for, besides `Host`; nothing of what others say.
+    /// The hosts that a trusted proxy says its client asked for, besides `Host`; other peers are not believed.
     pub fn hosts(&self, peer: IpAddr, headers: &HeaderMap) -> Vec<String> {
         if !self.trusts(peer.to_canonical()) {
             return Vec::new();
@@ -185,7 +185,7 @@ mod tests {
         let trusted = ["10.0.0.0/8", "::1"];
         for (lines, expected) in [
             (&["1.2.3.4"][..], "1.2.3.4"),
-            // What stands left of the first that is not ours, the client wrote itself.
+            // Everything left of the first address that is not ours was written by the client.
             (&["6.6.6.6, 1.2.3.4, 10.0.0.9"], "1.2.3.4"),
             (&["6.6.6.6", "1.2.3.4", "10.0.0.9"], "1.2.3.4"),
             (&["10.0.0.5, 10.0.0.9"], "10.0.0.5"),

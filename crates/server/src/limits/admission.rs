@@ -1,5 +1,5 @@
-//! Who gets in when everybody comes at once: a bucket for handshakes, a bound on those in progress and on all
-//! connections, and for the others a time to come back at which there is room for them.
+//! Limits new connections: a bucket for handshakes, a bound on those in progress and on all connections. A client that
+//! is refused gets a time at which there will be room for it.
 
 use std::{
     sync::Arc,
@@ -15,14 +15,14 @@ use super::{
     silent::Silent,
 };
 
-/// The longest time for which a client is sent away.
+/// The longest time after which a client is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// Parts of the time for a head, of which one is left to everybody, however many are silent.
+/// A connection stays open for this part of the time for a head, however many connections are idle.
 const MOMENTS: f64 = 10.0;
-/// File descriptors that are not for connections: the store, the log, what looks after the server.
+/// File descriptors that are not for connections: the store, the log, the health checks.
 const RESERVED_FILES: u64 = 128;
 
-/// No room now.
+/// There is no room for a handshake now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy {
     /// The limit in the settings.
@@ -32,7 +32,7 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// What the client is told.
+    /// The error for the client.
     pub fn body(&self) -> ErrorBody {
         let sentence = "Too many connections are being opened at once; try again a little later.";
         let mut body = ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", self.limit);
@@ -41,23 +41,23 @@ impl Busy {
     }
 }
 
-/// The door.
+/// Decides whether a new handshake may start.
 pub struct Admission {
     began: Instant,
     rate: Rate,
     bucket: Bucket,
-    /// Those who were sent away, each with a turn of its own: told to come back one after the other.
+    /// The turns of refused clients, so that they come back one after the other.
     line: Bucket,
     in_progress: Count,
     most_in_progress: usize,
     connections: Count,
     most_connections: usize,
-    /// Connections that ask for nothing.
+    /// Connections without a request.
     pub silent: Arc<Silent>,
 }
 
 impl Admission {
-    /// The door of a server that starts at `now`.
+    /// The limits of a server that starts at `now`.
     pub fn new(limits: &Limits, now: Instant) -> Self {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let moment = Duration::from_secs_f64(limits.header_seconds / MOMENTS);
@@ -79,7 +79,7 @@ impl Admission {
         let clock = nanoseconds(now.saturating_duration_since(self.began));
         let busy = |limit| {
             let turn = self.line.line_up(&self.rate, clock, LONGEST_WAIT);
-            // Rounded up, so that nobody is early.
+            // Rounded up, so that no client comes back too early.
             Busy { limit, retry_after: turn.as_secs() + 1 }
         };
         let place =
@@ -106,7 +106,7 @@ impl Admission {
     }
 }
 
-/// The setting, or what the process's files leave room for.
+/// The setting, or the number of connections that the process's file limit allows.
 fn most_connections(setting: usize, files: Option<u64>) -> usize {
     match (setting, files) {
         (0, None) => 0,

@@ -42,7 +42,7 @@ impl Rate {
     }
 }
 
-/// What was taken of one bucket so far. An empty one is new: nobody has to keep it.
+/// What was taken of one bucket so far. An empty one is as good as new and need not be kept.
 #[derive(Debug, Default)]
 pub struct Bucket {
     /// When the bucket is full again, on the clock of its callers in nanoseconds.
@@ -78,7 +78,7 @@ impl Bucket {
         let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, down);
     }
 
-    /// How long until `units` could be taken; nothing when they can be now.
+    /// How long until `units` could be taken; `None` when they can be now.
     pub fn wait(&self, rate: &Rate, units: u64, now: u64) -> Option<Duration> {
         let cost = rate.cost(units).min(rate.depth);
         let after = self.full_at.load(Ordering::Relaxed).max(now).saturating_add(cost);
@@ -86,7 +86,7 @@ impl Bucket {
         (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
-    /// Takes a place in the line of those who wait for a unit, and says how long until its turn; at most `most` ahead.
+    /// Takes a turn in the queue for a unit, and returns how long until the turn; at most `most` turns are ahead.
     pub fn line_up(&self, rate: &Rate, now: u64, most: Duration) -> Duration {
         let (cost, most) = (rate.cost(1), nanoseconds(most));
         let behind = |full_at: u64| Some(full_at.max(now).saturating_add(cost).min(now.saturating_add(most)));

@@ -20,7 +20,7 @@ impl Count {
     }
 
     /// Takes so many places together, unless they would be more than `most` (0: no limit) with those that are taken.
-    /// More than `most` can be had while nobody has any.
+    /// More than `most` can be taken while none is taken.
     pub fn take_many(&self, places: usize, most: usize) -> Option<Place> {
         let more = |taken: usize| {
             let all = taken.saturating_add(places);

@@ -1,5 +1,5 @@
-//! What the server holds at once for requests over HTTP, for a user and for an address: how many are in progress, and
-//! the bytes of their bodies and of answers that were not taken yet.
+//! Bounds what the server holds at once for the HTTP requests of a user and of an address: the number of requests in
+//! progress, and the bytes of their bodies and of answers that the client has not taken yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-/// When somebody who holds too much shall try again.
+/// After this time a client whose user or address holds too much may try again.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// What is held for one user or address.
@@ -21,7 +21,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// True when nothing is.
+    /// True when nothing is held.
     pub fn is_empty(&self) -> bool {
         self.requests.taken() == 0 && self.bytes.taken() == 0
     }
@@ -68,7 +68,7 @@ impl Holds {
     }
 }
 
-/// Whose request it is: for whom something is held.
+/// The user and the address that a request is counted for.
 pub struct Requester {
     of: Vec<(Held, Bounds)>,
     metrics: Option<Arc<Metrics>>,
@@ -83,7 +83,7 @@ impl Requester {
         Self { of: vec![(user, holds.user), (address, holds.address)], metrics: Some(metrics) }
     }
 
-    /// A request of nobody known: its address has a share for those, so that they keep no user out.
+    /// A request without a user. Its address has a separate share for these, so that they take none from users.
     pub fn unauthenticated(holds: Holds, address: Held, metrics: Arc<Metrics>) -> Self {
         Self { of: vec![(address, holds.unauthenticated)], metrics: Some(metrics) }
     }

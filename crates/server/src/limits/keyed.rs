@@ -1,4 +1,4 @@
-//! State by key, shared by all who hold the key, and forgotten when nobody does and nothing of it is in use.
+//! State by key, shared by all holders of the key. It is dropped once no holder is left and it is idle.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<K: Hash + Eq + Clone, V: Default> Keyed<K, V> {
-    /// The state of a key, new when nobody had any.
+    /// The state of a key; made when there is none.
     pub fn of(&self, key: &K) -> Arc<V> {
         let shard = &self.shards[self.hasher.hash_one(key) as usize % SHARDS];
         let mut shard = lock(shard);
@@ -36,11 +36,11 @@ impl<K: Hash + Eq + Clone, V: Default> Keyed<K, V> {
         }
     }
 
-    /// Forgets what nobody holds and `is_idle` calls as good as new.
+    /// Drops the states that have no holder and that `is_idle` calls as good as new.
     pub fn sweep(&self, is_idle: impl Fn(&V) -> bool) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            // Held under the lock by the map alone, nobody can come to hold it meanwhile.
+            // The map has the only reference, under the lock: no new holder can appear meanwhile.
             shard.retain(|_, state| Arc::strong_count(state) > 1 || !is_idle(state));
             if shard.capacity() > 4 * shard.len() + 64 {
                 shard.shrink_to_fit();

@@ -21,9 +21,9 @@ mod allowance;
 
 pub use allowance::Allowance;
 
-/// A client may be told so many times its burst in a minute that it is too fast, before it is sent away.
+/// Refusals in a minute, as a multiple of the burst, after which a client is disconnected.
 const REFUSALS_PER_BURST: u64 = 10;
-/// When who may not wait for an issuer shall come back: those that wait are done after a fetch.
+/// After this time a client that may not wait for an issuer may try again: those that wait are done after one fetch.
 const ISSUER_PAUSE: Duration = Duration::from_secs(2);
 
 /// What one user has taken of each limit.
@@ -45,13 +45,13 @@ struct AddressBuckets {
     registrations: Bucket,
     unauthenticated: Count,
     connections: Count,
-    /// What users hold from there, and what those hold who are not known.
+    /// What the requests of users from this address hold, and what requests without a user hold.
     held: Held,
     unauthenticated_held: Held,
     issuer_waits: Count,
 }
 
-/// A limit with its name in the settings, as refusals tell it.
+/// A limit with its name in the settings, which refusals show.
 struct Named {
     name: &'static str,
     /// Its name among the metrics.
@@ -93,7 +93,7 @@ impl From<Exceeded> for Refusal {
         let sentence = format!("{what}: {limit} is {most}. It was not carried out; try again later.");
         let mut body =
             ErrorBody::new(ErrorCode::RateLimited, sentence).detail("limit", limit).detail("most", most);
-        // Rounded up: who comes back then is not refused again.
+        // Rounded up: a client that comes back then is not refused again.
         body.retry_after_ms = Some(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
         body.into()
     }
@@ -179,7 +179,7 @@ impl Rates {
         Allowance { rates: self.clone(), user: self.users.of(user_id), address: self.addresses.of(&address) }
     }
 
-    /// Whose request over HTTP it is: what the server holds for it is counted there.
+    /// Counts what the server holds for an HTTP request of this user and address.
     pub fn requester(&self, user_id: Option<&UserId>, address: Address) -> Requester {
         let (address, metrics) = (self.addresses.of(&address), self.metrics.clone());
         match user_id {
@@ -253,7 +253,7 @@ impl Rates {
         Ok((of_address, of_all))
     }
 
-    /// A place among the `most` connections of an address that have not said who they are.
+    /// A place among the `most` unauthenticated connections of an address.
     pub fn unauthenticated(&self, address: Address, most: usize) -> Option<Place> {
         self.addresses.of(&address).unauthenticated.take(most)
     }

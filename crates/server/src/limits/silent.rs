@@ -1,5 +1,5 @@
-//! Connections that have asked for nothing yet, or nothing more: when there are too many, the oldest have to go, so
-//! that those who say nothing cannot keep out those who do. A crowd that just came has its moment to speak.
+//! HTTP connections without a request. When there are too many, the oldest are closed, so that idle connections cannot
+//! keep out others. New ones are left alone for a moment, in which their request may come.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Connections that may go when one comes: the line gets shorter again after a crowd.
+/// Connections that may be closed when one comes, so that the queue shrinks after a crowd.
 const GO_AT_ONCE: usize = 2;
 
 #[derive(Default)]
@@ -18,18 +18,18 @@ struct Line {
     waiting: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
-/// The silent connections, oldest first.
+/// The idle connections, oldest first.
 pub struct Silent {
     line: Mutex<Line>,
     most: usize,
     moment: Duration,
 }
 
-/// One connection's place in the line.
+/// One connection's place in the queue.
 pub struct Listener {
     silent: Arc<Silent>,
     number: Mutex<Option<u64>>,
-    /// Cancelled when the connection has to go.
+    /// Cancelled when the connection is to be closed.
     pub evicted: CancellationToken,
 }
 
@@ -38,12 +38,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Silent {
-    /// A line of `most` connections (0: no limit), and more only while they are silent for less than a `moment`.
+    /// A queue of `most` connections (0: no limit), and more only while they are idle for less than a `moment`.
     pub fn new(most: usize, moment: Duration) -> Arc<Self> {
         Arc::new(Self { line: Mutex::default(), most, moment })
     }
 
-    /// A new connection, silent so far. If the line is too long, the oldest go.
+    /// A new connection, idle so far. If the queue is too long, the oldest are closed.
     pub fn listen(self: &Arc<Self>, now: Instant) -> Listener {
         let (number, evicted) = (Mutex::new(None), CancellationToken::new());
         let listener = Listener { silent: self.clone(), number, evicted };
@@ -51,38 +51,38 @@ impl Silent {
         listener
     }
 
-    /// The oldest goes, however short its time was: there is no room for anybody else.
+    /// Closes the oldest, however short its time was: there is no room for another connection.
     pub fn make_room(&self) {
         if let Some((_, (_, oldest))) = lock(&self.line).waiting.pop_first() {
             oldest.cancel();
         }
     }
 
-    /// Connections in the line.
+    /// Connections in the queue.
     pub fn len(&self) -> usize {
         lock(&self.line).waiting.len()
     }
 
-    /// True when no connection is silent.
+    /// True when no connection is idle.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Listener {
-    /// The connection asked for something: it cannot be sent away until it is silent again.
+    /// A request came: the connection cannot be closed until it is idle again.
     pub fn spoke(&self) {
         if let Some(number) = lock(&self.number).take() {
             lock(&self.silent.line).waiting.remove(&number);
         }
     }
 
-    /// True while it asks for nothing.
+    /// True while it has no request.
     pub fn is_silent(&self) -> bool {
         lock(&self.number).is_some()
     }
 
-    /// The connection has its answer and is the youngest of the silent ones.
+    /// The request is answered, and the connection is the youngest of the idle ones.
     pub fn silent_again(&self, now: Instant) {
         let silent = &self.silent;
         let mut line = lock(&silent.line);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{AddressBuckets, Exceeded, Rates, UserBuckets};
 
-/// What one connection or request may do: its user's and its address's share.
+/// The limits of one connection or request: its user's and its address's share.
 pub struct Allowance {
     pub(super) rates: Arc<Rates>,
     pub(super) user: Arc<UserBuckets>,
@@ -61,7 +61,7 @@ impl Allowance {
         self.user.controls.take(&self.rates.controls, 1, self.rates.clock(now)).is_ok()
     }
 
-    /// One more refusal was told; false when there were so many that the client has to go.
+    /// Counts a refusal; false when there were so many that the client is to be disconnected.
     pub fn may_be_refused(&self, now: Instant) -> bool {
         self.user.refusals.take(&self.rates.refusals, 1, self.rates.clock(now)).is_ok()
     }
