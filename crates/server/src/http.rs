@@ -1,4 +1,4 @@
-//! Every route on one page, and the accept loop under them.
+//! All routes, on one page.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// What people do with their own account; their bodies are small.
+/// The routes of a user's own account; their bodies are small.
 fn own_account() -> Router<Arc<Context>> {
     Router::new()
         .route("/auth/register", post(accounts::register))
@@ -97,7 +97,7 @@ fn own_account() -> Router<Arc<Context>> {
         .layer(axum::extract::DefaultBodyLimit::max(accounts::BODY_BYTES))
 }
 
-/// The parser minds its bound only when a read ends inside a head: one that came whole is measured here.
+/// The parser checks its bound only when a read ends inside a head; a head that came whole is measured here.
 async fn bounded_head(request: Request) -> Result<Request, Response> {
     let line = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
@@ -126,7 +126,7 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, bearer);
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            // Rounded up: who comes back then is not refused again for the same.
+            // Rounded up: a client that comes back then is not refused again for the same reason.
             let seconds = wait.map_or(1, |wait| wait.div_ceil(1000).max(1));
             response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
         }

@@ -1,5 +1,5 @@
-//! The accept loop and what each connection may take before it is a WebSocket: places, time, and a word when there is
-//! no room. It never waits while others knock.
+//! The accept loop, and the bounds of a connection before it is a WebSocket: a place, time, and an answer when there is
+//! no room. The loop never waits for one connection while others queue.
 
 use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,22 +24,22 @@ use crate::{
     tls::{Stream, Timed},
 };
 
-/// Header lines that are parsed: those that are too many but not this many are refused with a reason.
+/// Header lines that are parsed: up to here, too many are refused with a reason.
 const PARSED_LINES: usize = 2 * HEADER_LINES;
-/// Connections that may be told at once that there is no room; others are just closed.
+/// Connections that may at once be sent the answer that there is no room; others are closed without one.
 const TOLD: usize = 64;
-/// How long one of them may take to hear it.
+/// How long one of them may take to receive it.
 const TELLING: Duration = Duration::from_secs(1);
 /// Between two lines in the log about the same shortage.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-/// How long answers may take that are under way when all else has stopped.
+/// How long answers in progress may take after everything else has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How long a connection has then that asks for nothing: its last answer is ready, and needs only to be written.
+/// How long an idle connection has then: its last answer is ready, and needs only to be written.
 const LAST_WORDS: Duration = Duration::from_millis(50);
-/// What is left to do when not even the spare file helps.
+/// The pause when not even the spare file descriptor helps.
 const NO_FILES_PAUSE: Duration = Duration::from_millis(5);
 
-/// Takes connections until the server stops: while it drains, its health is still to be seen.
+/// Accepts connections until the server stops: while it drains, its health can still be read.
 pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>) {
     let stopped = context.shutdown.stopped.clone();
     let (mut spare, told, mut logged) = (spare_file(), Count::default(), None);
@@ -60,7 +60,7 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
                 None => {
                     context.metrics.limit_hit("connections");
                     context.admission.silent.make_room();
-                    // Without TLS: who speaks it understands nothing that is said before its handshake.
+                    // Only without TLS: a TLS client cannot read anything sent before its handshake.
                     if context.tls.is_none()
                         && let Some(place) = told.take(TOLD)
                     {
@@ -71,8 +71,8 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
             },
             Err(e) if is_out_of_files(&e) => {
                 context.metrics.limit_hit("connections");
-                // The spare file's place is enough to take one connection off the queue and close it, so nobody waits
-                // there for nothing.
+                // The spare descriptor is enough to take one connection off the queue and close it, so that none waits
+                // there in vain.
                 drop(spare.take());
                 match timeout(NO_FILES_PAUSE, listener.accept()).await {
                     Ok(Ok((stream, _))) => drop(stream),
@@ -82,7 +82,7 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
                 spare = spare_file();
                 "the process has no file descriptors left; raise its limit (ulimit -n)"
             }
-            // The client was gone before it was accepted, or something as small.
+            // The client was gone before it was accepted, or a similar error of one connection.
             Err(_) => continue,
         };
         if logged.is_none_or(|last: Instant| last.elapsed() >= LOG_PAUSE) {
@@ -103,7 +103,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Says that there is no room, to whoever takes it quickly.
+/// Answers that there is no room, if the client takes the answer quickly.
 async fn turn_away(mut stream: TcpStream, place: Place) {
     let body = ErrorBody::new(ErrorCode::TooManyConnections, "The server has no room now; try again later.");
     let body = serde_json::to_string(&ControlBody::Error(body)).unwrap_or_default();
@@ -127,12 +127,12 @@ async fn turn_away(mut stream: TcpStream, place: Place) {
         }
         io::Result::Ok(())
     });
-    // Who does not take it in time has been closed all the same.
+    // A client that does not take it in time is closed as well.
     let _ = telling.await;
     drop(place);
 }
 
-/// The stream as the settings want it: bare, or with TLS on it.
+/// The stream as the settings require it: plain, or with TLS.
 async fn encrypted(stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<Stream> {
     let Some(tls) = &context.tls else { return Some(Stream::Plain(stream)) };
     let accepted = tokio::select! {
@@ -175,7 +175,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
         let (answering, heard) = (router.clone().oneshot(request), heard.clone());
         async move {
             let response = answering.await;
-            // One that becomes a WebSocket is none that may be sent away, also before the other end knows.
+            // A connection that becomes a WebSocket may not be evicted, even before the client knows of the upgrade.
             if !response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                 heard.silent_again(std::time::Instant::now());
             }
@@ -184,13 +184,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
     });
     let header_time = Duration::from_secs_f64(context.limits.header_seconds);
     let answer_time = Duration::from_secs_f64(context.limits.answer_seconds);
-    // While the server goes away each connection is good for one request.
+    // While the server drains each connection is good for one request.
     let going = context.shutdown.draining.is_cancelled();
     let connection = http1::Builder::new()
         .keep_alive(!going)
-        // Who has asked may say that it asks for nothing more, and gets its answer.
+        // A client may close its sending side after the request, and gets its answer.
         .half_close(true)
-        // An answer is written from where it is, so what is held for it is held until it is taken.
+        // An answer is written from its own memory, so that memory is held until the client has taken it.
         .writev(true)
         .timer(Clock)
         .header_read_timeout(header_time)
@@ -211,7 +211,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router
             let patience = header_time + Duration::from_secs_f64(context.limits.body_seconds);
             let in_time = tokio::select! {
                 served = timeout(patience, connection.as_mut()) => served,
-                // What was asked before the end, such as the end itself, is still answered.
+                // Requests from before the end, such as the request to drain, are still answered.
                 () = context.shutdown.stopped.cancelled() => {
                     let patience = if listener.is_silent() { LAST_WORDS } else { LAST_ANSWERS };
                     timeout(patience, connection).await
@@ -239,7 +239,7 @@ fn is_untaken(error: &hyper::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
-/// Waits until a connection that is no WebSocket has lived long enough, or the server begins to go away.
+/// Waits until a connection that is no WebSocket has lived long enough, or the server starts to drain.
 async fn enough(longest: Deadline, context: &Context, going: bool) {
     let shutdown = &context.shutdown;
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Register, login, refresh, logout, me: what people do with their own account. Answers are never cached.
+//! Register, login, refresh, logout, me: the routes of a user's own account. Answers are never cached.
 
 use std::{sync::Arc, time::Instant};
 
@@ -56,7 +56,7 @@ pub struct Leave {
 }
 
 type Shared = State<Arc<Context>>;
-/// Where the request comes from, as the accept loop found.
+/// The address of the client, from the accept loop.
 type From = axum::Extension<Address>;
 
 /// An answer with tokens, or why there are none.
@@ -71,7 +71,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// A refusal; when it is the server that has too much to do, that is not the client's fault.
+/// A refusal; when the server itself is overloaded, it is 503, not 429.
 pub fn refused(error: AccountError) -> Response {
     let busy = matches!(error, AccountError::Password(PasswordError::Busy));
     let mut response = ([NO_STORE], Refusal::from(error)).into_response();
@@ -138,7 +138,7 @@ pub async fn refresh(State(context): Shared, Object(renewal): Object<Renewal>) -
 }
 
 /// `POST /auth/logout` `{refresh_token?}`: ends the login of the refresh token, or else of the bearer token. A refresh
-/// token that is none is no error: it says nothing about those that are.
+/// token that does not exist is no error, so that answers tell nothing about tokens that do.
 pub async fn logout(
     State(context): Shared,
     from: From,
@@ -163,7 +163,7 @@ pub async fn logout(
     Ok((StatusCode::NO_CONTENT, [NO_STORE]).into_response())
 }
 
-/// `GET /auth/me`: who the token is for, and the account behind it if there is one.
+/// `GET /auth/me`: the user of the token, and the account if there is one.
 pub async fn me(
     State(context): Shared,
     Authenticated(principal): Authenticated,

@@ -1,4 +1,5 @@
-//! The admin API: who is connected, and sending them away. Every act is logged with who did it, and to whom.
+//! The admin API: lists and ends connections, revokes tokens, drains. Every act is logged with the administrator and
+//! the user concerned.
 
 use std::sync::Arc;
 
@@ -18,16 +19,16 @@ use crate::{
     store::Revoked,
 };
 
-/// Connections on a page when nothing else is asked for, and at most.
+/// Connections on a page by default, and at most.
 const PAGE: (usize, usize) = (50, 1000);
 /// Longest id of a token or a login, in bytes.
 const LONGEST_ID: usize = 1024;
-/// What a connection is told that an administrator ends.
+/// The error for a connection that an administrator ends.
 const ENDED: (ErrorCode, &str) = (ErrorCode::Forbidden, "An administrator ended this connection.");
 
 type Shared = State<Arc<Context>>;
 
-/// Which connections are asked for.
+/// Selects connections.
 #[derive(Deserialize)]
 pub struct Asked {
     user_id: Option<String>,
@@ -103,7 +104,7 @@ pub async fn end(State(context): Shared, User(admin): User, Id(id): Id) -> Resul
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /api/admin/users/{id}/disconnect`: all connections of a user; nothing keeps them from coming back.
+/// `POST /api/admin/users/{id}/disconnect`: all connections of a user; they may come back at once.
 pub async fn disconnect(
     State(context): Shared,
     User(admin): User,

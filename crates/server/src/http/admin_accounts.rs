@@ -1,4 +1,4 @@
-//! The accounts, for who may administer them. A change that takes something away ends the user's connections.
+//! The accounts, for administrators. A change that takes rights away ends the user's connections.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ fn unusable(sentence: String, field: &str) -> Refusal {
     ErrorBody::new(ErrorCode::InvalidFrame, sentence).detail("field", field).into()
 }
 
-/// The permissions of the names; a name that is none is refused, so that nobody believes to have granted it.
+/// The permissions of the names; an unknown name is refused, so that no administrator believes to have granted it.
 fn permissions(names: Option<Vec<String>>) -> Result<Option<Permissions>, Refusal> {
     let Some(names) = names else { return Ok(None) };
     match names.iter().find(|name| Permissions::named([name.as_str()]) == Permissions::NONE) {
@@ -93,7 +93,8 @@ fn permissions(names: Option<Vec<String>>) -> Result<Option<Permissions>, Refusa
     }
 }
 
-/// Nobody makes or changes what may do more than himself, or else one permission would be worth all.
+/// Refuses to make or change an account with more permissions than the administrator has, or else one permission would
+/// be worth all.
 fn within(own: Permissions, others: Permissions) -> Result<(), Refusal> {
     if own.cover(others) { Ok(()) } else { Err(AccountError::Beyond.into()) }
 }
@@ -149,7 +150,7 @@ pub async fn change(
         Ok((account, revocation)) => {
             context.settle_account(&user_id, account.disabled).await;
             if let Some(revocation) = revocation {
-                // Once more, now that no login is left: what was refreshed while the change was stored ends too.
+                // Once more, now that no login is left: tokens that were refreshed while the change was stored end too.
                 context.revoke(revocation.what, revocation.until).await?;
             }
             Json(account).into_response()

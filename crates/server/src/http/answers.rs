@@ -1,4 +1,5 @@
-//! Answers on their way out: each has its time to be taken, and is held for somebody until the kernel has it.
+//! Answers on their way out: each has a time in which the client has to take it, and its bytes count for the requester
+//! until the kernel has them.
 
 use std::{
     pin::Pin,
@@ -23,7 +24,7 @@ use crate::{
     limits::holds::{Hold, Requester},
 };
 
-/// An answer's bytes, and what is held for them: given back when the last of them is written.
+/// An answer's bytes, and their share of the limits: given back when the last of them is written.
 struct Held {
     bytes: Bytes,
     _request: Arc<Hold>,
@@ -37,13 +38,13 @@ impl AsRef<[u8]> for Held {
 }
 
 /// The same answer, whose bytes and request are held until they are taken. A read whose requester holds too much already
-/// is refused; what has changed something is told in any case.
+/// is refused; the answer to a change is sent in any case.
 pub async fn hold(response: Response, request: Arc<Hold>, requester: &Requester, is_read: bool) -> Response {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
     let (head, body) = response.into_parts();
-    // Ours are in memory as they come from their handlers.
+    // The bodies of our handlers are in memory already.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.").into_response();
     };

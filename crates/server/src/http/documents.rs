@@ -1,4 +1,4 @@
-//! The two documents of what can be said to the server, over HTTP and over the WebSocket: public, and cached by clients.
+//! The OpenAPI and AsyncAPI documents: public, and cached by clients.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{asyncapi, openapi};
 
-/// How long a client may use its copy without asking, in seconds.
+/// How long a client may use its copy without asking again, in seconds.
 const CACHED: &str = "public, max-age=300";
 
 /// A document as it goes out, and the name of this version of it.

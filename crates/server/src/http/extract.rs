@@ -1,4 +1,4 @@
-//! Who asks, and with what: the bearer token, the JSON body and the query, each refused in the one shape of errors.
+//! The user, the JSON body and the query of a request; each is refused with an error of the usual shape.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     error::Refusal,
 };
 
-/// Who asks, as the [guard](super::guard) found; nobody where the table lets anyone in.
+/// The principal that the [guard](super::guard) found; `None` on routes for everybody.
 pub struct Authenticated(pub Principal);
 
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
-/// The user who asks.
+/// The user of the request.
 pub struct User(pub UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for User {
@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
     }
 }
 
-/// The id in the address, as text; one that is not UTF-8 names nothing.
+/// The id in the address, as text; an id that is not UTF-8 is not found.
 pub struct Id(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
@@ -52,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// Bytes of a body that takes no time to read; what is larger is read off the threads that serve everybody.
+/// Larger bodies, in bytes, are parsed off the threads that serve connections.
 const SMALL_BODY: usize = 64 << 10;
 
 /// A JSON object; an empty body is an empty object.
@@ -78,7 +78,7 @@ where
         let broken = || Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again.");
         let turn = state.large_bodies.clone().acquire_owned().await.map_err(|_| broken())?;
         let read = tokio::task::spawn_blocking(move || {
-            // The reading's own: its caller may go away before it ends.
+            // Owned by the parsing: its caller may go away before it ends.
             let _turn = turn;
             object(&body).map(Self)
         });

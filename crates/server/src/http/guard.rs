@@ -1,4 +1,5 @@
-//! What every request passes before its handler: its origin, and the table of permissions. No handler can forget it.
+//! Checks that every request passes before its handler: its origin, and the table of permissions. No handler can leave
+//! them out.
 
 use std::sync::Arc;
 
@@ -27,14 +28,14 @@ use crate::{
 /// How long a browser may keep the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
-/// What leads to a WebSocket.
+/// The routes that lead to a WebSocket.
 const SOCKETS: [&str; 3] = ["/ws", "/websocket", "/ws/ticket"];
 
 /// The scheme under which a request reached the server, or the trusted proxy before it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scheme(pub &'static str);
 
-/// Who asks over the operator's socket: no credentials are looked at.
+/// The principal of requests over the operator's socket; they need no credentials.
 #[derive(Debug, Clone)]
 pub struct Operator(pub Principal);
 
@@ -42,7 +43,7 @@ pub struct Operator(pub Principal);
 #[derive(Debug, Clone)]
 pub struct ForwardedHosts(pub Vec<String>);
 
-/// Refuses what is addressed to somebody else: to no host, to two, or to a name that is not ours.
+/// Refuses requests for no host, for two, or for a name that is not ours.
 pub async fn host(
     State((context, refused)): State<(Arc<Context>, Arc<ToldOnce>)>,
     request: Request,
@@ -83,7 +84,7 @@ pub async fn host(
     (status, close, axum::Json(ControlBody::Error(body))).into_response()
 }
 
-/// Refuses the pages of others, and answers the browsers' questions for those of the list (CORS).
+/// Refuses pages of foreign origins, and answers the preflights of listed ones (CORS).
 pub async fn origin(
     State((context, refused)): State<(Arc<Context>, Arc<ToldOnce>)>,
     request: Request,
@@ -125,10 +126,10 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue, asks: bool) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
-/// Looks the request up in the table; who passes is known to the handler as [`Principal`].
+/// Checks the request against the table; handlers find the user as [`Principal`].
 pub async fn permission(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
-        // No route: the answer is that there is nothing.
+        // No route: the answer is 404.
         return next.run(request).await;
     };
     if request.extensions().get::<Operator>().is_some() && SOCKETS.contains(&route.as_str()) {
@@ -162,7 +163,7 @@ pub async fn to_the_end(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    // What is held for the request is held until it is done, whether or not somebody waits for the answer.
+    // Its memory is held until it is done, also when no client waits for the answer any more.
     let held = request.extensions().get::<Arc<Hold>>().cloned();
     let done = next.run(request).in_current_span();
     let answered = tokio::spawn(async move {

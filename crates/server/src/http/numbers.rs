@@ -1,5 +1,5 @@
 //! The server in numbers: `/metrics` for Prometheus, `/ws/health` for people and load balancers. Numbers are for the
-//! networks of `metrics.allow`; whether the server is well, anybody may know.
+//! networks of `metrics.allow`; the health is for everybody.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{app::Context, config::Config, error::Refusal, limits::Address, metri
 /// How long a failed commit counts against the server.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// `GET /metrics`: in OpenMetrics for who asks for it, else in Prometheus' classic text.
+/// `GET /metrics`: in OpenMetrics when the client accepts it, else in Prometheus' classic text.
 pub async fn metrics(
     State(context): State<Arc<Context>>,
     Extension(address): Extension<Address>,
@@ -45,7 +45,7 @@ pub async fn metrics(
     }
 }
 
-/// Sets what is only known when somebody looks.
+/// Sets the gauges that are computed when they are read.
 fn look(context: &Context) {
     let metrics = &context.metrics;
     let queues = context.hub.queues();
@@ -57,7 +57,7 @@ fn look(context: &Context) {
     metrics.runs_alive.at(&["queued"]).set(queued as i64);
 }
 
-/// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server goes away.
+/// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server drains.
 pub async fn health(State(context): State<Arc<Context>>, Extension(address): Extension<Address>) -> Response {
     let ill = [
         (!context.store_answers().await || context.metrics.commits.is_failing(LATELY), "store_failing"),
@@ -130,7 +130,7 @@ fn numbers(context: &Context) -> Value {
     })
 }
 
-/// What `/ws/health` tells of the settings: limits and ways in, and nothing that is secret.
+/// The part of the settings that `/ws/health` shows: limits and ways to authenticate, and no secrets.
 pub fn told(config: &Config) -> Value {
     let limits = &config.limits;
     let mut ways = vec!["authorization_header", "subprotocol", "ticket", "first_frame"];

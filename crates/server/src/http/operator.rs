@@ -1,4 +1,4 @@
-//! The operator's requests: the same routes over a Unix socket, which itself says who asks.
+//! The operator's requests: the same routes over a Unix socket, whose peer is the operator.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{app::Context, auth::reserved, files, limits::Address};
 
 /// Connections at once; more wait until one has ended.
 const CONNECTIONS: usize = 16;
-/// Before another try after an accept that failed for want of resources.
+/// The pause after an accept that failed for lack of resources.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Takes connections of this process's user and of root until the server stops; those of others are closed.
@@ -43,7 +43,7 @@ pub async fn accept(listener: UnixListener, router: Router, context: Arc<Context
     }
 }
 
-/// The socket's mode keeps others out; who opens it to them does not let them in.
+/// The socket's mode keeps other users out; a wider mode does not let them in.
 fn is_operator(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == files::own_user())
 }

@@ -1,5 +1,5 @@
-//! How fast users may ask over HTTP: in the same buckets as over the socket; how much is held for them at once. And how
-//! a body comes: in time, and as it is.
+//! Limits HTTP requests: their rate, in the same buckets as frames of the socket; what the server holds for them at once;
+//! and their bodies, which have to come in time and not compressed.
 
 use std::{
     sync::Arc,
@@ -25,8 +25,8 @@ use crate::{
     limits::{Address, holds::Requester, rates::Allowance, silent::Listener},
 };
 
-/// Reads that hold nothing, and are answered whatever else comes from an address: how the server is, and the handshakes,
-/// which have bounds of their own.
+/// Reads that hold nothing, and are answered whatever else comes from an address: the server's health, and the
+/// handshakes, which have bounds of their own.
 const UNHELD: [&str; 6] = ["/health", "/ready", "/metrics", "/ws/health", "/ws", "/websocket"];
 
 /// Counts the request of a known user, a read as other frames and everything else as a message; takes its body; holds
@@ -35,7 +35,7 @@ pub async fn keep(State(context): State<Arc<Context>>, mut request: Request, nex
     let Some(address) = request.extensions().get::<Address>().copied() else {
         return Refusal::new(ErrorCode::Internal, "The connection has no address.").into_response();
     };
-    // The operator is bounded by its socket, and never kept from its server by what users may do.
+    // The operator is bounded by its socket; limits of users do not apply to it.
     let counted = request.extensions().get::<Operator>().is_none();
     let user = request.extensions().get::<Principal>().filter(|_| counted);
     let user = user.map(|principal| principal.user_id.clone());
@@ -75,14 +75,14 @@ async fn with_body(
     requester: &Requester,
 ) -> Response {
     let (head, body) = request.into_parts();
-    // Who has not said who it is makes room for others while its body does not come.
+    // An unauthenticated connection counts as idle, and can be evicted, while its body does not come.
     let waiting = head.extensions.get::<Arc<Listener>>().filter(|_| allowance.is_none());
     waiting.inspect(|listener| listener.silent_again(Instant::now()));
     let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
     // As many as are announced; as many as there may be where none are.
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most);
     let announced = announced.min(most);
-    // Counted before they come: who sends a part of them and goes has sent them all.
+    // Counted before they come: a client that sends a part of them and leaves has sent them all.
     let held = requester.bytes(announced).and_then(|held| match allowance {
         Some(allowance) => allowance.bytes(announced, Instant::now()).map(|()| held),
         None => Ok(held),
@@ -136,7 +136,7 @@ fn too_slow() -> Response {
     response
 }
 
-/// Refuses bodies that would have to be unpacked: a small one can be large then.
+/// Refuses compressed bodies: a small one can be large once it is unpacked.
 pub async fn unpacked(request: Request) -> Result<Request, Response> {
     let encodings = request.headers().get_all(header::CONTENT_ENCODING);
     if encodings.iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

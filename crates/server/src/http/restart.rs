@@ -1,4 +1,4 @@
-//! Starting again in place: what a restored store and settings that are read once ask for.
+//! Starting again in place, for a restored store and for settings that are read at the start.
 
 use std::sync::Arc;
 

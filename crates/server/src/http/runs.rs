@@ -21,7 +21,7 @@ pub async fn show(
     context.runs.run(&user, run_id(&id)?).await.map(Json)
 }
 
-/// `POST /api/runs/{id}/cancel`: of a run that is over, tells how it ended.
+/// `POST /api/runs/{id}/cancel`: for a run that is over, the answer is how it ended.
 pub async fn cancel(
     State(context): State<Arc<Context>>,
     User(user): User,

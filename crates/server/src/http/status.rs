@@ -1,4 +1,4 @@
-//! How the server is: alive, ready, and in numbers.
+//! Whether the server is alive, and ready for connections.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{app::Context, sabotage::Bug};
 
-/// `GET /health`: the process is alive. Asks no dependency.
+/// `GET /health`: the process is alive. Needs no dependency.
 pub async fn health(State(context): State<Arc<Context>>) -> Response {
     if context.bugs.on(Bug::HealthFails) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -26,7 +26,7 @@ pub async fn health(State(context): State<Arc<Context>>) -> Response {
     .into_response()
 }
 
-/// `GET /ready`: new connections are welcome, and the store answers.
+/// `GET /ready`: new connections are accepted, and the store answers.
 pub async fn ready(State(context): State<Arc<Context>>) -> Response {
     let draining = context.shutdown.draining.is_cancelled();
     let store = context.store_answers().await;

@@ -1,4 +1,4 @@
-//! Tickets over HTTP: what a page buys with its token, to open a WebSocket with.
+//! Tickets over HTTP: a web page gets one for its token and opens a WebSocket with it.
 
 use std::{sync::Arc, time::Instant};
 

@@ -1,5 +1,4 @@
-//! What was refused and may be the operator's own, each told in the log once: web pages, and names of hosts. Their
-//! operator may have forgotten to list them.
+//! Refused web pages and host names, each logged once: the operator may have forgotten to list them.
 
 use std::{
     collections::VecDeque,
@@ -7,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names that are remembered as told; of more, the oldest is forgotten, and told again when it comes again.
+/// Names that are remembered as logged; of more, the oldest is forgotten, and logged again when it comes again.
 const MOST: usize = 100;
-/// Lines within a minute, or whoever sends made-up names would fill the log.
+/// Lines within a minute, so that a client with made-up names cannot fill the log.
 const LINES: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Bytes of a name that are told.
+/// Bytes of a name that are logged.
 const BYTES: usize = 256;
 
-/// The names that the log has told of.
+/// The names that were logged.
 #[derive(Default)]
 pub struct ToldOnce(Mutex<Told>);
 
@@ -27,7 +26,7 @@ struct Told {
 }
 
 impl ToldOnce {
-    /// Tells of what was refused by this name, unless it is remembered as told.
+    /// Logs a refused name, unless it is remembered as logged.
     pub fn tell(&self, name: &[u8], what: &'static str, setting: &'static str) {
         let name = &name[..name.len().min(BYTES)];
         if self.is_due(name, Instant::now()) {
