@@ -1,4 +1,4 @@
-//! The parts of a running server, as both of its edges need them, and what takes several of these parts at once.
+//! The parts of a running server, as both of its edges need them, and the work that needs several of these parts.
 
 use std::{sync::Arc, time::Instant};
 
@@ -29,52 +29,52 @@ pub use store_health::StoreHealth;
 
 /// The parts of a running server.
 pub struct Context {
-    /// What is kept.
+    /// Logs, threads, messages, runs and accounts.
     pub store: Arc<dyn Store>,
-    /// Whether it answers.
+    /// Whether the store answers.
     pub store_health: StoreHealth,
     /// Reads the logs of users for their subscriptions.
     pub log: Arc<LogReader>,
-    /// Who has which connections here.
+    /// The connections of this node.
     pub hub: Arc<Hub>,
     /// The runs.
     pub runs: Arc<Runs>,
     /// The threads.
     pub threads: Threads,
-    /// Who is who.
+    /// Checks credentials.
     pub auth: Arc<Auth>,
-    /// Who gets tokens for a password.
+    /// Gives tokens for passwords.
     pub logins: Logins,
-    /// What users may do.
+    /// The limits of the settings.
     pub limits: Limits,
-    /// Under which names it answers.
+    /// The host names of the server.
     pub hosts: Hosts,
-    /// Which web pages are let in.
+    /// The allowed origins of web pages.
     pub origins: Origins,
-    /// Who may speak for others.
+    /// The trusted proxies.
     pub proxies: Proxies,
-    /// How fast users and addresses go.
+    /// The rates of users and addresses.
     pub rates: Arc<Rates>,
-    /// Who gets in when everybody comes at once.
+    /// Decides whether a new handshake may start.
     pub admission: Admission,
-    /// The large bodies that may be read at once; the others wait in line.
+    /// Permits for large bodies that may be read at once; others wait.
     pub large_bodies: Arc<Semaphore>,
-    /// TLS, if it is spoken.
+    /// TLS, if it is on.
     pub tls: Option<Arc<Tls>>,
-    /// Who may see the numbers.
+    /// The networks that may read the metrics.
     pub watchers: Networks,
-    /// What `/ws/health` tells of the settings.
+    /// The part of the settings that `/ws/health` shows.
     pub told: serde_json::Value,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether the server is going away.
+    /// Whether the server drains or stops.
     pub shutdown: Shutdown,
     /// What is broken on purpose.
     pub bugs: Bugs,
 }
 
 impl Context {
-    /// The principal of a token that came from an address; after too many bad ones from there it is not looked at.
+    /// The principal of a token from an address; after too many bad ones from there it is refused unchecked.
     pub async fn authenticate(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
         match self.authenticate_now(token, address) {
             Some(result) => result,
@@ -82,7 +82,7 @@ impl Context {
         }
     }
 
-    /// The same without waiting; nothing when the token's issuer has to be asked first.
+    /// The same without waiting; `None` when the token's issuer has to be asked first.
     pub fn authenticate_now(&self, token: &str, address: Address) -> Option<Result<Principal, AuthError>> {
         if let Err(exceeded) = self.rates.try_token(address, Instant::now()) {
             return Some(Err(AuthError::TooMany(exceeded)));
@@ -95,12 +95,12 @@ impl Context {
         result
     }
 
-    /// The same once the issuer was asked, which takes at most 4.5 s; so many may wait for that at once.
+    /// The same after asking the issuer, which takes at most 4.5 s; the number of tokens that wait for it is bounded.
     pub async fn authenticate_asking(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
         let _place = self.rates.issuer_wait(address).map_err(AuthError::Waiting)?;
         let result = self.auth.authenticate_asking(token).await;
         if matches!(result, Err(AuthError::Invalid)) {
-            // It counts; that the address has no more tries is for the next one to hear.
+            // It counts; if the address has no more tries, the next token is refused.
             let _ = self.rates.try_token(address, Instant::now());
         }
         result

@@ -1,5 +1,5 @@
-//! What the server counts; one registry a server, so several in a process keep apart. Every series is there from the
-//! start, and what is counted for each event is a plain atomic.
+//! The metrics; one registry for each server, so that several in a process stay separate. Every series exists from the
+//! start, and the counters of events are plain atomics.
 
 use std::sync::Arc;
 
@@ -24,16 +24,16 @@ pub use parts::{CommitMetrics, KeyMetrics};
 pub use registry::Metrics;
 pub use text::Format;
 
-/// Buckets of what happens to each event: 10 µs to 10 s, fine around the milliseconds where it is decided.
+/// Buckets for times of events: 10 µs to 10 s, fine around the milliseconds.
 const FAST: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.007_5, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25,
     1.0, 10.0,
 ];
-/// Buckets of what people wait for.
+/// Buckets for times that people wait.
 const SLOW: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// Buckets of how long connections live.
+/// Buckets for the life of connections.
 const LONG: &[f64] = &[0.1, 1.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0];
-/// Buckets of how many.
+/// Buckets for numbers of things.
 const MANY: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
 /// Most names of tools that get series of their own.
 const TOOLS: usize = 100;
@@ -106,7 +106,7 @@ impl Metrics {
         };
     }
 
-    /// Counts a frame of a client: its type, and what became of it (a word of [`labels::FRAME_OUTCOMES`]).
+    /// Counts a frame of a client: its type, and its outcome (a word of [`labels::FRAME_OUTCOMES`]).
     pub fn frame(&self, kind: &str, outcome: &str) {
         self.frames.at(&[kind, outcome]).inc();
     }
@@ -127,7 +127,7 @@ impl Metrics {
         self.refusals.all().map(Counter::get).sum()
     }
 
-    /// Counts what came of a position: a word of [`labels::RESUMES`].
+    /// Counts the result of a resume: a word of [`labels::RESUMES`].
     pub fn resume(&self, result: &str) {
         self.resumes.at(&[result]).inc();
     }
@@ -164,7 +164,7 @@ impl Metrics {
         self.tool_seconds.at(&[tool]).observe(seconds);
     }
 
-    /// Counts a limit that stopped somebody: a word of [`labels::LIMITS`].
+    /// Counts a limit that was hit: a word of [`labels::LIMITS`].
     pub fn limit_hit(&self, limit: &str) {
         self.limits_hit.at(&[limit]).inc();
     }
@@ -196,7 +196,7 @@ impl Metrics {
     }
 }
 
-/// Where a connection is in its life; dropping it ends the life.
+/// The state of a connection; dropping it ends the connection's count.
 pub struct Stage {
     connections: Family<Gauge>,
     state: &'static str,

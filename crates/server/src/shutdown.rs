@@ -1,4 +1,4 @@
-//! How far the server is in going away, and the tasks that must end before it has.
+//! The phases of a shutdown, and the tasks that must end before it is over.
 
 use std::{
     future::Future,
@@ -11,18 +11,18 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What is to come after the server has gone away.
+/// What follows a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing: the process ends.
     Stop,
     /// The same server again, in the same process and at the same address.
     Restart,
-    /// The process ends with an error: a part died, named here, without which the server serves nobody.
+    /// The process ends with an error: a part that the server needs died, named here.
     Failed(&'static str),
 }
 
-/// How the server shall go away; what is absent is as the settings say.
+/// How the server drains; an absent value is as in the settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parting {
     /// How long runs may go on.
@@ -35,7 +35,7 @@ pub struct Parting {
 #[derive(Clone, Default)]
 pub struct Shutdown {
     asked: watch::Sender<Option<(Ending, Parting)>>,
-    /// From when on those who were sent away come back, and over which time.
+    /// From when on disconnected clients come back, and over which time.
     back: Arc<OnceLock<(Instant, Duration)>>,
     /// Cancelled when no new connections are taken.
     pub draining: CancellationToken,
@@ -45,30 +45,30 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Asks whoever runs the server to take it down for good.
+    /// Requests a shutdown for good.
     pub fn ask(&self, parting: Parting) {
         self.ask_for(Ending::Stop, parting);
     }
 
-    /// Asks whoever runs the server to take it down and start it again.
+    /// Requests a shutdown and a start after it.
     pub fn ask_restart(&self) {
         self.ask_for(Ending::Restart, Parting::default());
     }
 
-    /// The first to ask decides.
+    /// The first request decides.
     fn ask_for(&self, ending: Ending, parting: Parting) {
         self.asked.send_if_modified(|asked| asked.is_none() && asked.replace((ending, parting)).is_none());
     }
 
-    /// Waits until somebody asks that the server goes away.
+    /// Waits for a request to shut down.
     pub async fn requested(&self) -> Ending {
         let mut asked = self.asked.subscribe();
-        // The sender lives in here, so there is always somebody who may still ask.
+        // The sender lives in here, so the channel stays open.
         let asked = asked.wait_for(Option::is_some).await.map(|asked| *asked);
         asked.ok().flatten().map_or(Ending::Stop, |(ending, _)| ending)
     }
 
-    /// How the server was asked to go away.
+    /// How the server was asked to drain.
     pub fn parting(&self) -> Parting {
         self.asked.borrow().map(|(_, parting)| parting).unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl Shutdown {
         let _ = self.back.set((Instant::now() + spread, spread));
     }
 
-    /// When whoever comes while the server goes away shall try again: in a second or more, spread as the others are.
+    /// After this time a client that comes during a drain may try again: a second or more, spread as for the others.
     pub fn retry_after(&self) -> Duration {
         let (from, spread) = self.back.get().copied().unwrap_or((Instant::now(), Duration::ZERO));
         let wait = from.saturating_duration_since(Instant::now()) + spread.mul_f64(rand::random());
@@ -93,15 +93,15 @@ impl Shutdown {
         self.tasks.spawn(task);
     }
 
-    /// Starts a task that serves everybody. When it ends before the server goes away, by a panic or by itself, the server
-    /// takes nothing new from then on and asks to be taken down.
+    /// Starts a task that the whole server needs. When it ends before the shutdown, by a panic or by itself, the server
+    /// takes nothing new from then on and requests its shutdown.
     pub fn spawn_vital<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let shutdown = self.clone();
         self.spawn(async move {
-            // The panic itself is in the log already; nobody looks at what it left half done.
+            // The panic itself is in the log already; its state is not used again.
             let _ = AssertUnwindSafe(task).catch_unwind().await;
             if !shutdown.draining.is_cancelled() {
                 tracing::error!(part = name, "a part of the server died; the server ends");

@@ -1,4 +1,4 @@
-//! The key of a request with an id, whichever way it came.
+//! The key of a request with an id, from a frame or over HTTP.
 
 use sha2::{Digest, Sha256};
 use wireproof_protocol::{ClientFrame, RequestId};

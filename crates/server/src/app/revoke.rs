@@ -1,4 +1,4 @@
-//! Taking rights away while they are in use: what is revoked is kept, holds from now on, and ends its connections.
+//! Revokes tokens, logins and users: a revocation is stored, holds at once, and ends the connections concerned.
 
 use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 
@@ -9,20 +9,20 @@ use crate::{
     store::{Revocation, Revoked, StoreError},
 };
 
-/// What a connection is told whose token was revoked.
+/// The error for a connection whose token was revoked.
 pub const REVOKED: (ErrorCode, &str) = (ErrorCode::Unauthenticated, "The token was revoked.");
 
 impl Context {
-    /// Revokes from now on, durably; how many connections end. `until` is when all it concerns has expired anyway.
-    /// After an error it holds until the next start.
+    /// Revokes from now on, durably. Returns how many connections end. `until` is when all it concerns has expired anyway.
+    /// After an error the revocation holds until the next start.
     pub async fn revoke(&self, what: Revoked, until: f64) -> Result<usize, StoreError> {
         let now = || Revocation { what: what.clone(), at: crate::clock::unix_now(), until };
         let revocation = now();
         let ended = self.enforce(&revocation);
         self.store.revoke(revocation).await?;
         if matches!(what, Revoked::User(_)) {
-            // A login may have been refreshed after that time and before the store ended it: by now none is left that
-            // could be, and a second time covers what came of it.
+            // A login may have been refreshed after that time and before the store ended it. By now no login is left,
+            // and a second revocation covers the tokens of that refresh.
             let again = now();
             self.hold(&again);
             self.store.revoke(again).await?;
@@ -30,7 +30,7 @@ impl Context {
         Ok(ended)
     }
 
-    /// Refuses one more revocation of a token or a login when as many are held as may be; a user can always be revoked.
+    /// Refuses one more revocation of a token or a login when the bound is reached; a user can always be revoked.
     pub fn may_revoke(&self, what: &Revoked) -> Result<(), Refusal> {
         let most = self.limits.revocations;
         let is_one_of_many = !matches!(what, Revoked::User(_));
@@ -43,17 +43,17 @@ impl Context {
         Err(body.detail("limit", "revocations").detail("most", most).into())
     }
 
-    /// Lets what the store says of an account hold here: of changes that come at once, the one that was stored last.
-    /// `disabled` is what this change stored, for when the store cannot be read.
+    /// Applies the stored state of an account here: of concurrent changes, the one that was stored last.
+    /// `disabled` is the state that this change stored, for when the store cannot be read.
     pub async fn settle_account(&self, user_id: &UserId, disabled: bool) {
         let revocations = &self.auth.revocations;
-        // Whoever takes a later turn reads the store later, so what it finds is newer.
+        // A later turn reads the store later, so its state is newer.
         let turn = revocations.turn();
         let account = self.store.account(user_id).await.ok().flatten();
         revocations.settle(user_id, turn, account.map_or(disabled, |account| account.disabled));
     }
 
-    /// Lets a revocation hold here; how many connections end.
+    /// Applies a revocation here. Returns how many connections end.
     pub fn enforce(&self, revocation: &Revocation) -> usize {
         self.metrics.revocation(match revocation.what {
             Revoked::Token(_) => "token",
@@ -64,7 +64,7 @@ impl Context {
     }
 
     fn hold(&self, revocation: &Revocation) -> usize {
-        // In this order: a connection that is not in the hub yet will ask the revocations after it is.
+        // In this order: a connection that is not in the hub yet checks the revocations once it is.
         self.auth.revocations.note(revocation, crate::clock::unix_now());
         if self.bugs.on(Bug::RevocationIgnored) {
             return 0;

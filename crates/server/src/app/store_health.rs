@@ -9,15 +9,15 @@ use wireproof_protocol::UserId;
 
 use super::Context;
 
-/// How long an answer of the store counts.
+/// How long a result counts.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// Whether the store can be read, as it was seen within the last second: whoever asks, the database is read once.
+/// Whether the store could be read within the last second: for all requests the database is read once.
 pub struct StoreHealth(Mutex<(Option<Instant>, bool)>);
 
 impl Default for StoreHealth {
     fn default() -> Self {
-        // It has just been read, at the start.
+        // The start has just read it.
         Self(Mutex::new((None, true)))
     }
 }
@@ -27,7 +27,7 @@ impl StoreHealth {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was last seen, when nobody has to look now. Who has to look is the only one to.
+    /// The last result, unless it is too old; then `None` for one caller, who reads the store.
     fn remembered(&self, now: Instant) -> Option<bool> {
         let mut state = self.state();
         let (seen, answers) = *state;
@@ -40,7 +40,7 @@ impl StoreHealth {
 }
 
 impl Context {
-    /// True when the store can be read, and what writes is alive.
+    /// True when the store can be read, and its writer is alive.
     pub async fn store_answers(&self) -> bool {
         if self.store.ended().is_cancelled() {
             return false;
@@ -48,7 +48,7 @@ impl Context {
         if let Some(answers) = self.store_health.remembered(Instant::now()) {
             return answers;
         }
-        // A read of a user nobody is asks the database, not a memory of it.
+        // A read for a user that does not exist reaches the database, not a cache.
         let answers = match UserId::new("wireproof-ready-probe") {
             Ok(nobody) => self.store.active_runs(Some(&nobody)).await.is_ok(),
             Err(_) => false,

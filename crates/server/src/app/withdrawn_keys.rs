@@ -1,4 +1,4 @@
-//! A connection ends with the key that vouches for it: when a reload or an issuer takes the key away.
+//! Ends connections whose key is no longer trusted, after a reload or a change at the issuer.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use wireproof_protocol::ErrorCode;
 
 use super::Context;
 
-/// What a connection is told whose token's key is gone.
+/// The error for a connection whose token's key is gone.
 const WITHDRAWN: (ErrorCode, &str) =
     (ErrorCode::Unauthenticated, "The key of the token is no longer trusted; get a new token.");
 
@@ -18,7 +18,7 @@ pub async fn follow(context: Arc<Context>) {
             () = context.shutdown.stopped.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
-        // The keys have changed before this is told: a connection that is not in the hub yet asks them after it is.
+        // The keys changed before this: a connection that is not in the hub yet checks them once it is.
         let (code, sentence) = WITHDRAWN;
         let ended = context.hub.end_where(|principal| !context.auth.is_trusted(principal), code, sentence);
         if ended > 0 {

@@ -10,7 +10,7 @@ use crate::store::{RunRecord, Store, StoreError, StoredEvent};
 
 /// Messages of a thread in a snapshot.
 const MESSAGES: u64 = 50;
-/// How often a snapshot is tried while the tail is folded under its eyes.
+/// How often a snapshot is tried again when the tail is folded meanwhile.
 const TRIES: usize = 10;
 /// Threads in a snapshot, those that changed last; the others are a request away.
 const THREADS: u64 = 200;
@@ -55,7 +55,7 @@ async fn active_runs(
     let mut histories = histories.runs;
     let runs = records.into_iter().filter_map(|record| {
         let history = histories.remove(&record.run_id)?;
-        // One run whose log is broken must not keep its user out.
+        // One run with a broken log must not make the user's snapshot fail.
         if let Some(error) = &history.broken {
             tracing::error!(run_id = %record.run_id, %error, "a run is left out of a snapshot");
             return None;
@@ -72,7 +72,7 @@ struct Histories {
     straddled: bool,
 }
 
-/// As much of an event as tells whose it is.
+/// The part of an event that names its run.
 #[derive(serde::Deserialize)]
 struct Whose<'a> {
     #[serde(borrow, default)]

@@ -63,7 +63,7 @@ impl CommitMetrics {
         f64::from_bits(self.last.failed.load(Relaxed)) > crate::clock::unix_now() - time.as_secs_f64()
     }
 
-    /// True when the last commit failed, within this time: whoever is kept away for it may try again later.
+    /// True when the last commit failed, within this time: refused clients may try again later.
     pub fn is_failing(&self, time: Duration) -> bool {
         let last = |at: &AtomicU64| f64::from_bits(at.load(Relaxed));
         self.failed_within(time) && last(&self.last.failed) > last(&self.last.good)

@@ -12,7 +12,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format for an `Accept` header: OpenMetrics for who names it, the classic one for everybody else.
+    /// The format for an `Accept` header: OpenMetrics for clients that name it, the classic one for all others.
     pub fn accepted(accept: &str) -> Self {
         let names = accept.split(',').map(|part| {
             let mut parameters = part.split(';').map(str::trim);

@@ -1,4 +1,4 @@
-//! Sending the clients away, one after the other: so that neither this server nor the next one sees them all at once.
+//! Disconnects the clients one after the other, so that neither this server nor the next one gets them all at once.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -11,20 +11,20 @@ use crate::{
     hub::{Order, Outbox},
 };
 
-/// What each connection adds to the time that the closes are spread over, up to what is set: few clients are no storm.
+/// The time that each connection adds to the spread of the closes, up to the setting: few clients need little time.
 const SHARE: Duration = Duration::from_millis(5);
-/// Between two looks at who has no run any more.
+/// The pause between two checks for users without a run.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells every connection that it will be closed and when to come back, then closes them evenly over the time, each
-/// when its time has come and its user's runs are over. Returns when all were told, or nobody is left.
+/// when its time has come and its user's runs are over. Returns when all were told to close, or none is left.
 pub async fn send_away(context: &Context, spread: Duration) {
     let mut outboxes = context.hub.connections_where(|_| true);
     outboxes.shuffle(&mut rand::rng());
     let spread = spread.min(SHARE * u32::try_from(outboxes.len()).unwrap_or(u32::MAX));
     context.shutdown.back_in(spread);
     for outbox in &outboxes {
-        // Whoever is closed first comes back first: together they come as evenly as they go.
+        // The first to be closed comes back first, so the clients come back as evenly as they leave.
         outbox.order(Order::GoAway { reconnect_after_ms: spread.as_millis() as u64 });
     }
     let begun = Instant::now();
@@ -38,7 +38,7 @@ pub async fn send_away(context: &Context, spread: Duration) {
     }
 }
 
-/// Who is closed when, counted from the beginning.
+/// The time of each close, counted from the beginning.
 fn times(outboxes: Vec<Arc<Outbox>>, spread: Duration) -> VecDeque<(Duration, Arc<Outbox>)> {
     let share = spread.div_f64(outboxes.len().max(1) as f64);
     outboxes.into_iter().enumerate().map(|(index, outbox)| (share.mul_f64(index as f64), outbox)).collect()

@@ -1,4 +1,4 @@
-//! The operator's socket: `wireproof.sock` in the data directory, where the commands of this machine find the server.
+//! The operator's socket: `wireproof.sock` in the data directory, for the commands of this machine.
 
 use std::{
     fs::{self, File, Permissions},
@@ -38,23 +38,23 @@ impl Drop for Socket {
     }
 }
 
-/// Listens in the place of a killed server; for who holds the store's lock.
+/// Listens in the place of a killed server; only for the holder of the store's lock.
 pub(super) fn listen(data_dir: &Path) -> io::Result<(UnixListener, Socket)> {
     let path = data_dir.join(SOCKET);
     files::remove(&path)?;
     let socket = UnixSocket::new_stream()?;
-    // Before it has a name: there is no moment in which others may connect.
+    // Before it has a name: other users can connect at no moment.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     let reached = Reached::of(data_dir)?;
     socket.bind(&reached.path)?;
     let stands = Socket { path: path.clone() };
-    // Whatever the umask took away.
+    // Independent of the umask.
     fs::set_permissions(&path, Permissions::from_mode(files::PRIVATE))?;
     Ok((socket.listen(BACKLOG)?, stands))
 }
 
-/// Connects to the server of a data folder. An error when nobody listens, and when who listens is neither this user, nor
-/// the folder's owner, nor root.
+/// Connects to the server of a data folder. An error when no server listens, and when the listening user is neither
+/// this user, nor the folder's owner, nor root.
 pub async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
     let reached = Reached::of(data_dir)?;
     let stream = UnixStream::connect(&reached.path).await?;
@@ -66,7 +66,7 @@ pub async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
     Err(io::Error::new(ErrorKind::PermissionDenied, why))
 }
 
-/// A path by which the socket is reached, whatever the length of its folder's.
+/// A path to the socket that is short enough, however long the folder's path is.
 struct Reached {
     path: PathBuf,
     /// Open for as long as the path is used.

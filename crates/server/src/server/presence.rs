@@ -1,5 +1,5 @@
-//! The file that tells people and scripts where the server of a data folder is: `server.json`, mode 600. No command
-//! connects to what it says: it can outlive its server, and then names whoever has the port.
+//! The file with the address of a data folder's server, for people and scripts: `server.json`, mode 600. No command
+//! connects to that address: the file can outlive its server, and another program may have the port then.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -35,7 +35,7 @@ impl Presence {
         Self { url: format!("{scheme}://{reached}"), pid: std::process::id() }
     }
 
-    /// What the folder says; only good while a process holds its store.
+    /// Reads the file; valid only while a process holds the store.
     pub fn read(data_dir: &Path) -> io::Result<Option<Self>> {
         match std::fs::read(data_dir.join(FILE)) {
             Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
@@ -56,7 +56,7 @@ impl Presence {
     }
 }
 
-/// Takes away what a server left that was killed; for who holds the store.
+/// Removes the file of a killed server; only for the holder of the store.
 pub fn forget(data_dir: &Path) -> io::Result<()> {
     files::remove(&data_dir.join(FILE))
 }
