@@ -75,7 +75,7 @@ impl Subscription {
     }
 
     /// Starts, or starts again, and queues `caught_up` where it is due; `id` is the request that asked for it.
-    pub fn start(&self, at: StartAt, head: u64, id: Option<RequestId>) {
+    pub fn start(&mut self, at: StartAt, head: u64, id: Option<RequestId>) {
         match &at {
             StartAt::Head => {}
             StartAt::Replay(..) => self.log.metrics.resume("replayed"),
@@ -102,7 +102,7 @@ impl Subscription {
         }
     }
 
-    fn start_with(&self, snapshot: Snapshot, id: Option<RequestId>) {
+    fn start_with(&mut self, snapshot: Snapshot, id: Option<RequestId>) {
         let Snapshot { reason, seq, frame } = snapshot;
         self.log.metrics.snapshot(reason.as_str());
         let mut feed = self.feed.lock();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wireproof_protocol::{ActiveRun, CloseCode, ControlBody, ErrorCode, Position, RequestId, UserId};
+use wireproof_protocol::{ActiveRun, CloseCode, ControlBody, ErrorCode, RequestId, UserId};
 
 use super::{
     socket::{Received, Socket, close_for},
@@ -211,7 +211,7 @@ pub async fn welcome(
     context: &Context,
     user_id: &UserId,
     registration: &Registration,
-    subscription: &Subscription,
+    subscription: &mut Subscription,
     requested: Option<&RequestedPosition>,
     id: Option<RequestId>,
 ) -> Result<(), Refusal> {
@@ -263,8 +263,8 @@ pub async fn welcome(
 pub async fn owner_of(
     context: &Context,
     user_id: &UserId,
-    position: Option<&Position>,
-) -> Result<UserId, StoreError> {
+    position: Option<&wireproof_protocol::Position>,
+) -> Result<UserId, crate::store::StoreError> {
     if context.bugs.on(Bug::ForeignPositionServed) {
         for outbox in context.hub.connections_where(|_| true) {
             let other = outbox.principal().user_id.clone();

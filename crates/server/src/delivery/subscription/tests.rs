@@ -52,7 +52,7 @@ impl Reader {
         self.feed.notice(&[event], Instant::now());
     }
 
-    async fn start(&self, requested: Option<Result<Position, ErrorBody>>) {
+    async fn start(&mut self, requested: Option<Result<Position, ErrorBody>>) {
         let start = self.log.open(&self.user_id, requested).await.unwrap();
         self.subscription.start(start.at, start.head.seq, None);
     }
@@ -86,7 +86,8 @@ async fn a_replay_goes_over_to_what_happens_without_gap_or_double() {
     for _ in 0..600 {
         reader.append().await;
     }
-    reader.start(reader.after(10).await).await;
+    let position = reader.after(10).await;
+    reader.start(position).await;
     // While the log is read on, more happens, some of it without notice.
     reader.append().await;
     for seq in 11..=600 {

@@ -100,11 +100,11 @@ async fn open(
     let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
     let allowance = context.rates.allowance(sharer.as_ref().unwrap_or(user_id), address);
     let feed = registration.outbox.shared_feed();
-    let subscription = Subscription::new(context.log.clone(), user_id.clone(), feed);
+    let mut subscription = Subscription::new(context.log.clone(), user_id.clone(), feed);
     let welcomed = match allowance.other(Instant::now()) {
         Ok(()) => {
             let requested = handshake.requested.as_ref();
-            opening::welcome(context, user_id, &registration, &subscription, requested, id).await
+            opening::welcome(context, user_id, &registration, &mut subscription, requested, id).await
         }
         Err(exceeded) => Err(exceeded.into()),
     };
