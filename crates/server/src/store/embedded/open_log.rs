@@ -17,7 +17,8 @@ impl Embedded {
         let after = position.filter(|position| position.epoch == epoch).map(|position| position.seq);
         for _ in 0..READ_TRIES {
             let (known, anew) = (self.recent.head(user_id), self.recent.anew());
-            let recent = after.and_then(|after| self.recent.read(user_id, after, max_bytes));
+            let in_log = after.filter(|after| known.is_some_and(|head| *after <= head));
+            let recent = in_log.and_then(|after| self.recent.read(user_id, after, max_bytes));
             let (user, missing) = (user_id.clone(), after.filter(|_| recent.is_none()));
             let (seq, old, active_runs) = self
                 .query(move |connection| {
