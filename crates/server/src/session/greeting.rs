@@ -94,7 +94,7 @@ impl Greeting {
                 Refused::without_token(error.id)
             }
         })?;
-        self.kind = Some(request.frame.kind());
+        self.kind = Some(request.frame.name());
         match request.frame {
             ClientFrame::Authenticate { token } => Ok((token, request.id)),
             _ => Err(Refused::without_token(request.id)),

@@ -161,7 +161,7 @@ impl Session {
             };
         }
         let parsed = parse_frame(text);
-        self.kind = parsed.as_ref().ok().map(|request| request.frame.kind());
+        self.kind = parsed.as_ref().ok().map(|request| request.frame.name());
         if let Err(exceeded) = self.count(self.kind, now) {
             let id = parsed.map_or_else(|error| error.id, |request| request.id);
             return self.too_fast(exceeded, id, now);
@@ -184,7 +184,7 @@ impl Session {
             self.verifying = true;
             return vec![Step::Verify(token, id)];
         }
-        match table::check_frame(frame.kind(), self.permissions) {
+        match table::check_frame(frame.name(), self.permissions) {
             Err(refusal) if !self.bugs.on(Bug::PermissionsIgnored) => refuse(*refusal.body, id),
             _ => vec![Step::CarryOut(frame, id)],
         }
