@@ -31,7 +31,7 @@ const LOG_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct LogUnreadable;
 
-/// What became of the items of one pass.
+/// What became of the items so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// The client has taken all.
@@ -194,9 +194,14 @@ impl Subscription {
         Ok(())
     }
 
-    /// Ends a pass of [`Subscription::poll_next`], with what became of its items and of those before.
-    pub fn end_pass(&mut self, progress: Progress) {
+    /// Counts the items since this was last called. To be called before they are flushed: once a client has an event it
+    /// is counted.
+    pub fn count(&mut self) {
         std::mem::take(&mut self.pass).count(&self.log.metrics);
+    }
+
+    /// Notes what became of the items so far.
+    pub fn progressed(&mut self, progress: Progress) {
         match progress {
             Progress::All => self.stalled_since = None,
             // A client that takes a little of a large frame is slow, not stalled.
@@ -225,7 +230,7 @@ impl Subscription {
     }
 }
 
-/// The events of one pass: the clock is read once a pass, and shared counters are touched once.
+/// The events of one pass over the feed: the clock is read once a pass, and shared counters are touched once.
 #[derive(Default)]
 struct Pass {
     now: Option<Instant>,

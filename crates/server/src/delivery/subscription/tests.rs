@@ -99,7 +99,7 @@ async fn a_replay_goes_over_to_what_happens_without_gap_or_double() {
         assert_eq!(reader.next().await, (seq, "thread_created".to_owned()));
     }
     assert!(reader.is_done());
-    reader.subscription.end_pass(Progress::All);
+    reader.subscription.count();
     assert_eq!(reader.log.metrics.events_delivered.get(), 592);
 }
 
@@ -123,12 +123,12 @@ async fn a_reader_that_takes_nothing_is_too_slow_after_the_stall_time_or_the_har
     reader.start(None).await;
     reader.commit().await;
     reader.next().await;
-    reader.subscription.end_pass(Progress::None);
+    reader.subscription.progressed(Progress::None);
     let now = Instant::now();
     assert!(reader.subscription.is_stalled() && !reader.subscription.is_too_slow(now));
     let deadline = reader.subscription.stall_deadline().unwrap();
     assert!(deadline > now + Duration::from_secs(20) && reader.subscription.is_too_slow(deadline));
-    reader.subscription.end_pass(Progress::Some);
+    reader.subscription.progressed(Progress::Some);
     assert!(reader.subscription.stall_deadline().unwrap() >= deadline, "a part was taken");
     for _ in 0..40 {
         reader.commit().await;
@@ -138,7 +138,7 @@ async fn a_reader_that_takes_nothing_is_too_slow_after_the_stall_time_or_the_har
     for seq in 2..=41 {
         assert_eq!(reader.next().await.0, seq);
     }
-    reader.subscription.end_pass(Progress::All);
+    reader.subscription.progressed(Progress::All);
     assert!(!reader.subscription.is_stalled() && !reader.subscription.is_too_slow(deadline));
 }
 

@@ -11,6 +11,7 @@ impl Connection {
     /// Puts on the wire what the client takes; tells the subscription how much that is.
     pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Happened> {
         let put = self.put(cx);
+        self.subscription.count();
         let flushed = put.and_then(|()| match self.socket.poll_flush(cx) {
             Poll::Ready(flushed) => flushed.map(|()| true).map_err(Happened::Broke),
             Poll::Pending => Ok(false),
@@ -20,7 +21,7 @@ impl Connection {
             _ if self.socket.written() > self.written => Progress::Some,
             _ => Progress::None,
         };
-        self.subscription.end_pass(progress);
+        self.subscription.progressed(progress);
         self.written = self.socket.written();
         flushed.map(drop)
     }
