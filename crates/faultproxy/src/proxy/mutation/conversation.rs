@@ -160,7 +160,7 @@ impl Conversation {
     }
 
     /// Takes bytes of the client.
-    pub(crate) fn from_client(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn client_sent(&mut self, bytes: &mut BytesMut, out: &mut Out) {
         while !bytes.is_empty() && !self.over {
             match &self.client.phase {
                 Phase::Head => {
@@ -192,7 +192,7 @@ impl Conversation {
     }
 
     /// Takes bytes of the server.
-    pub(crate) fn from_server(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn server_sent(&mut self, bytes: &mut BytesMut, out: &mut Out) {
         while !bytes.is_empty() && !self.over {
             match &self.server.phase {
                 Phase::Head => {

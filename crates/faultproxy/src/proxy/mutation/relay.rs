@@ -42,14 +42,14 @@ where
         tokio::select! {
             read = from_client.read_buf(&mut of_client), if client_open && out.server.len() < WAITING => {
                 client_open = read? > 0;
-                talk.from_client(&mut of_client, &mut out);
+                talk.client_sent(&mut of_client, &mut out);
                 if !client_open {
                     talk.client_ended(&mut of_client, &mut out);
                 }
             }
             read = from_server.read_buf(&mut of_server), if server_open && out.client.len() < WAITING => {
                 server_open = read? > 0;
-                talk.from_server(&mut of_server, &mut out);
+                talk.server_sent(&mut of_server, &mut out);
                 if !server_open {
                     talk.server_ended(&mut of_server, &mut out);
                 }
