@@ -44,6 +44,9 @@ pub struct Tls {
     pub authority: String,
 }
 
+/// Bytes of a message or an answer that are held; a larger one passes as it is.
+const MOST: usize = 16 << 20;
+
 /// Where one direction is.
 #[derive(Debug, Default)]
 enum Phase {
@@ -211,7 +214,11 @@ impl Conversation {
                     };
                     self.answered(head, out);
                 }
-                Phase::Answer(_) => return,
+                Phase::Answer(_) if bytes.len() <= MOST => return,
+                Phase::Answer(head) => {
+                    head.write(&mut out.client);
+                    self.server.phase = Phase::Plain;
+                }
                 Phase::Plain => out.client.extend(bytes.split()),
                 Phase::Frames => match self.server.taken(bytes) {
                     Ok(Some(frame)) => self.server_frame(frame, out),
@@ -347,6 +354,11 @@ impl Half {
         }
         let is_final = frame.is_final();
         self.fragments.push(frame);
+        if self.fragments.iter().map(|frame| frame.payload.len()).sum::<usize>() > MOST {
+            // Too large to be held: the rest of it belongs to no message here, and passes.
+            take(&mut self.fragments).iter().for_each(|frame| frame.write(to));
+            return None;
+        }
         is_final.then(|| take(&mut self.fragments))
     }
 }

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::proxy::{armed::mix, toxic::Direction};
 
+/// Messages that a mutation holds; more are not held.
+const MOST_HELD: usize = 10_000;
 /// What a request's name has behind it when it was sent again.
 pub(super) const AGAIN: &str = "~again";
 
@@ -104,7 +106,7 @@ impl Conversation {
             _ if !hit => {}
             Mutation::Lose(_) | Mutation::Starve => return Vec::new(),
             Mutation::Double(_) => return vec![message.clone(), message],
-            Mutation::Hold { .. } | Mutation::Gather { .. } => {
+            Mutation::Hold { .. } | Mutation::Gather { .. } if live.held.len() < MOST_HELD => {
                 live.held.push(message);
                 return Vec::new();
             }

@@ -141,6 +141,10 @@ impl Memory {
         let run = roles.text(Role::Run, json);
         match (part, run) {
             (Part::Accepted, Some(run)) => {
+                // A server whose runs never end is forgotten about from time to time.
+                if self.queued.len().max(self.open.len()) > REMEMBERED {
+                    (self.queued, self.open) = Default::default();
+                }
                 if !self.open.is_empty() {
                     self.queued.insert(run.clone());
                 }
@@ -216,6 +220,9 @@ impl Live {
             return false;
         }
         if let Some(nth) = pick.nth {
+            if self.runs.len() > REMEMBERED {
+                self.runs.clear();
+            }
             let count = self.runs.entry(now.run.clone().unwrap_or_default()).or_default();
             *count += 1;
             if *count != nth {
