@@ -16,15 +16,17 @@ pub(crate) enum Request {
     Test { only: Vec<String>, extra: Vec<String> },
     Bench { only: Vec<String>, runs: usize },
     Fuzz { only: Vec<String>, minutes: f64 },
+    Dist { tries: bool },
 }
 
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
     let (mut command, mut only, mut extra) = (None, Vec::new(), Vec::new());
-    let (mut runs, mut minutes) = (None, None);
+    let (mut runs, mut minutes, mut tries) = (None, None, true);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("only") => only.extend(parser.value()?.string()?.split(',').map(str::to_owned)),
+            Long("no-trial") => tries = false,
             Long("runs") => runs = Some(parser.value()?.parse::<usize>()?),
             Long("minutes") => minutes = Some(parser.value()?.parse::<f64>()?),
             Value(name) if command.is_none() => command = Some(name.string()?),
@@ -42,6 +44,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
         Some("setup") => Request::Setup,
         Some("test") => Request::Test { only, extra },
         Some("bench") => Request::Bench { only, runs: runs.unwrap_or(DEFAULT_RUNS) },
+        Some("dist") => Request::Dist { tries },
         Some("fuzz") => Request::Fuzz { only, minutes: minutes.unwrap_or(DEFAULT_MINUTES) },
         Some(unknown) => bail!("there is no command `{unknown}`; see `cargo xtask help`"),
     };
@@ -67,7 +70,7 @@ fn check(request: &Request) -> Result<()> {
             known(only, &fuzz::names())?;
             ensure!((0.01..=10_000.0).contains(minutes), "--minutes must be from 0.01 to 10000");
         }
-        Request::Help | Request::Setup => {}
+        Request::Help | Request::Setup | Request::Dist { .. } => {}
     }
     Ok(())
 }
@@ -87,7 +90,8 @@ pub(crate) fn help() -> String {
          cargo xtask bench [--only NAME,…] [--runs {DEFAULT_RUNS}]\n\
          \u{20}                                       build for release and run the benchmarks\n\
          cargo xtask fuzz [--only NAME,…] [--minutes {DEFAULT_MINUTES}]\n\
-         \u{20}                                       run the fuzz targets, so many minutes each\n\n\
+         \u{20}                                       run the fuzz targets, so many minutes each\n\
+         cargo xtask dist [--no-trial]           build an archive and a Debian package, and try both (as root)\n\n\
          steps:  {}\nfuzz targets: {}\nbenches:\n{}",
         steps::names().join(","),
         fuzz::names().join(","),
@@ -138,6 +142,12 @@ mod tests {
         let expected = Request::Fuzz { only: words(&["token"]), minutes: 0.5 };
         assert_eq!(parsed("fuzz --only token --minutes 0.5").unwrap(), expected);
         assert!(parsed("fuzz --minutes 0").is_err() && parsed("fuzz --only tokens").is_err());
+    }
+
+    #[test]
+    fn dist_tries_what_it_built_unless_told_otherwise() {
+        assert_eq!(parsed("dist").unwrap(), Request::Dist { tries: true });
+        assert_eq!(parsed("dist --no-trial").unwrap(), Request::Dist { tries: false });
     }
 
     #[test]

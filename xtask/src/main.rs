@@ -1,8 +1,9 @@
-//! The developers' commands: `cargo xtask setup`, `test`, `bench` and `fuzz`.
+//! The developers' commands: `cargo xtask setup`, `test`, `bench`, `fuzz` and `dist`.
 #![allow(clippy::print_stdout, reason = "printing is what these commands are for")]
 
 mod args;
 mod bench;
+mod dist;
 mod fuzz;
 mod process;
 mod setup;
@@ -37,6 +38,7 @@ fn run() -> Result<()> {
         Request::Setup => setup::install(&Workspace::find()?, &setup::Need::ALL),
         Request::Test { only, extra } => steps::run(&Workspace::find()?, &only, &extra),
         Request::Bench { only, runs } => bench::run(&Workspace::find()?, &only, runs),
+        Request::Dist { tries } => dist::run(&Workspace::find()?, tries),
         Request::Fuzz { only, minutes } => fuzz::run(&Workspace::find()?, &only, minutes),
     }
 }

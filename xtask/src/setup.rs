@@ -1,6 +1,7 @@
 //! Installs what the tests need and the machine lacks. What is there already is left as it is.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,12 +46,20 @@ pub(crate) enum Need {
     Promtool,
     /// A foreign WebSocket server, which makes an echo of `cat`.
     Websocketd,
+    /// A proxy that does TLS, for the test of the snippet for it.
+    Nginx,
+    /// The same.
+    Caddy,
     /// The long runs of the fuzz targets; the tests do without.
     Fuzz,
+    /// A Debian in a folder, in which a package is tried.
+    Debootstrap,
+    /// Systemd's judge of units.
+    SystemdAnalyze,
 }
 
 impl Need {
-    pub(crate) const ALL: [Need; 10] = [
+    pub(crate) const ALL: [Need; 12] = [
         Need::Rustfmt,
         Need::Clippy,
         Need::Nextest,
@@ -61,7 +70,12 @@ impl Need {
         Need::Chromium,
         Need::Promtool,
         Need::Websocketd,
+        Need::Nginx,
+        Need::Caddy,
     ];
+
+    /// What only `fuzz` and `dist` take.
+    const RARE: [Need; 3] = [Need::Fuzz, Need::Debootstrap, Need::SystemdAnalyze];
 
     fn is_met(self, workspace: &Workspace) -> bool {
         match self {
@@ -76,6 +90,10 @@ impl Need {
             Need::Fuzz => succeeds(workspace.cargo().args(["fuzz", "--version"])) && compiles_cpp(),
             Need::Promtool => succeeds(Command::new("promtool").arg("--version")),
             Need::Websocketd => succeeds(Command::new("websocketd").arg("--version")),
+            Need::Nginx => succeeds(Command::new("nginx").arg("-v")),
+            Need::Caddy => succeeds(Command::new("caddy").arg("version")),
+            Need::Debootstrap => succeeds(Command::new("debootstrap").arg("--version")),
+            Need::SystemdAnalyze => succeeds(Command::new("systemd-analyze").arg("--version")),
         }
     }
 
@@ -93,13 +111,17 @@ impl Need {
             Need::Fuzz => install_fuzz(workspace),
             Need::Promtool => install_packages(&["prometheus"]),
             Need::Websocketd => install_packages(&["websocketd"]),
+            Need::Nginx => install_stopped("nginx-light"),
+            Need::Caddy => install_stopped("caddy"),
+            Need::Debootstrap => install_packages(&["debootstrap"]),
+            Need::SystemdAnalyze => install_packages(&["systemd"]),
         }
     }
 }
 
 /// Installs those of `needs` that are missing.
 pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
-    for need in Need::ALL.into_iter().chain([Need::Fuzz]).filter(|need| needs.contains(need)) {
+    for need in Need::ALL.into_iter().chain(Need::RARE).filter(|need| needs.contains(need)) {
         if need.is_met(workspace) {
             continue;
         }
@@ -108,6 +130,19 @@ pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
         ensure!(need.is_met(workspace), "{need:?} was installed but does not work");
     }
     Ok(())
+}
+
+/// A service of Debian as a program alone: it is not started, as nobody asked for it.
+fn install_stopped(package: &str) -> Result<()> {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    if policy.exists() || !is_root()? {
+        return install_packages(&[package]);
+    }
+    fs::write(policy, "#!/bin/sh\nexit 101\n").context("cannot keep services from being started")?;
+    fs::set_permissions(policy, fs::Permissions::from_mode(0o755))?;
+    let installed = install_packages(&[package]);
+    fs::remove_file(policy)?;
+    installed
 }
 
 fn compiles_cpp() -> bool {
@@ -159,11 +194,14 @@ fn install_node(workspace: &Workspace) -> Result<()> {
     run(Command::new("npm").args(["install", "--no-audit", "--no-fund", &package]).current_dir(folder))
 }
 
+fn is_root() -> Result<bool> {
+    Ok(crate::process::read(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
 /// Debian's packages, where this may be done; elsewhere an error that says what to install.
 fn install_packages(packages: &[&str]) -> Result<()> {
-    let root = crate::process::read(Command::new("id").arg("-u"))?.trim() == "0";
     ensure!(
-        root && Path::new("/usr/bin/apt-get").exists(),
+        is_root()? && Path::new("/usr/bin/apt-get").exists(),
         "please install {} and run this again",
         packages.join(" and ")
     );

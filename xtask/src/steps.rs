@@ -53,7 +53,16 @@ const STEPS: [Step; 9] = [
     },
     Step {
         name: "nextest",
-        needs: &[Need::Nextest, Need::Python, Need::Node, Need::Chromium, Need::Promtool, Need::Websocketd],
+        needs: &[
+            Need::Nextest,
+            Need::Python,
+            Need::Node,
+            Need::Chromium,
+            Need::Promtool,
+            Need::Websocketd,
+            Need::Nginx,
+            Need::Caddy,
+        ],
         cargo: "nextest run --workspace --profile ci +",
         counts: Counts::Nextest,
     },
