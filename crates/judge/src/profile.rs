@@ -16,10 +16,16 @@ pub use frames::{Events, Fields, Kind, Paths, at};
 pub use sections::*;
 pub use template::Template;
 
+/// The form of profiles that is read: it grows when a key changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
 /// A profile.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
+    /// The form in which the profile is written: 1, also when absent.
+    #[serde(default = "schema")]
+    pub schema: u32,
     /// Its name, as `--profile` takes it.
     pub name: String,
     /// What it is for, in a sentence.
@@ -88,6 +94,16 @@ pub enum ProfileError {
     },
 }
 
+fn schema() -> u32 {
+    SCHEMA
+}
+
+/// The schema that a profile names, where it is another one than is read here.
+fn other_schema(text: &str) -> Option<i64> {
+    let named = toml::from_str::<toml::Table>(text).ok()?.get("schema")?.as_integer()?;
+    (named != i64::from(SCHEMA)).then_some(named)
+}
+
 /// The profiles that ship.
 const SHIPPED: &[(&str, &str)] = &[
     ("wireproof", include_str!("../profiles/wireproof.toml")),
@@ -119,6 +135,12 @@ impl Profile {
     /// One from its text.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let broken = |why| ProfileError::Broken { name: name.to_owned(), why };
+        // Before all else: a key that another form has is no mistake of its writer.
+        if let Some(other) = other_schema(text) {
+            return Err(broken(format!(
+                "it is of schema {other}, and this program reads schema {SCHEMA}: use a wireproof of that schema"
+            )));
+        }
         let profile = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
         names::wrong(text).map_or(Ok(profile), |why| Err(broken(why)))
     }

@@ -15,7 +15,7 @@ pub mod json;
 pub mod junit;
 pub mod terminal;
 
-/// The version of the JSON form: it grows when a field changes its meaning or goes.
+/// The version of the JSON form: it grows when a field changes its meaning or goes; new fields leave it as it is.
 pub const SCHEMA: u32 = 1;
 
 /// All that a judge found about a server.

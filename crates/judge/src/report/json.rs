@@ -1,5 +1,6 @@
 //! The report for programs: the model as it is, with a schema that says what it holds.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Report, SCHEMA, Verdict};
@@ -16,13 +17,16 @@ pub fn write(report: &Report) -> String {
     serde_json::to_string_pretty(&report).unwrap_or_default()
 }
 
-/// Reads a report; an error says where it is none.
+/// Reads a report; an error says where it is none. Fields that a later version added are passed over.
 pub fn read(text: &str) -> Result<Report, String> {
-    let report: Report = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if report.schema == SCHEMA {
-        Ok(report)
-    } else {
-        Err(format!("schema {} is not {SCHEMA}", report.schema))
+    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    // First of all: what another form says is no mistake of its writer.
+    match value["schema"].as_u64() {
+        None => Err("no report: it has no \"schema\"".to_owned()),
+        Some(other) if other != u64::from(SCHEMA) => Err(format!(
+            "a report of schema {other}, and schema {SCHEMA} is known: use a wireproof of that schema"
+        )),
+        Some(_) => Report::deserialize(value).map_err(|error| error.to_string()),
     }
 }
 
@@ -88,6 +92,24 @@ fn check_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use serde_json::json;
+
+    #[test]
+    fn a_report_of_another_schema_is_told_by_its_number() {
+        let ours = json!({
+            "schema": 1, "version": "0.1.0", "target": "ws://127.0.0.1:1/ws", "profile": "echo", "seed": 1,
+            "command": "wireproof check", "began": 1.0, "seconds": 1.0, "checks": [], "later": "a new field",
+        });
+        assert_eq!(super::read(&ours.to_string()).unwrap().profile, "echo");
+        for (text, why) in [
+            (json!({ "schema": 2, "checks": {} }), "a report of schema 2, and schema 1 is known"),
+            (json!({ "checks": [] }), "it has no \"schema\""),
+        ] {
+            let error = super::read(&text.to_string()).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 
     #[test]
     fn the_schema_in_the_docs_is_this_one() {

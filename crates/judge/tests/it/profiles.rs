@@ -66,6 +66,8 @@ fn what_is_wrong_with_a_profile_is_said() {
         ("name = \"x\"\nabout = \"y\"\n[endpoint]\ntransport = \"udp\"", "unknown variant `udp`"),
         ("name = \"x\"\nabout = \"y\"\n[order]\nrequired = [\"begun\"]", "unknown variant `begun`"),
         ("name = ", "line 1"),
+        // Of a form that is not known, nothing else is said.
+        ("schema = 2\nname = \"x\"\nnew = 1", "it is of schema 2, and this program reads schema 1"),
     ];
     for (text, why) in wrong {
         let error = Profile::parse("mine.toml", text).unwrap_err().to_string();
