@@ -77,21 +77,19 @@ impl Traces {
         if config.endpoint.is_empty() {
             return Ok(Self::default());
         }
-        Self::to(&config.endpoint).map_err(|reason| ConfigError::Value {
-            key: "otel.endpoint",
-            value: config.endpoint.clone(),
-            reason,
-        })
+        Self::to(&config.endpoint)
     }
 
     #[cfg(feature = "otel")]
-    fn to(endpoint: &str) -> Result<Self, &'static str> {
-        Ok(Self { exporter: Some(otlp::Exporter::to(endpoint)?) })
+    fn to(endpoint: &str) -> Result<Self, ConfigError> {
+        let refused =
+            |reason| ConfigError::Value { key: "otel.endpoint", value: endpoint.to_owned(), reason };
+        Ok(Self { exporter: Some(otlp::Exporter::to(endpoint).map_err(refused)?) })
     }
 
     #[cfg(not(feature = "otel"))]
-    fn to(_endpoint: &str) -> Result<Self, &'static str> {
-        Err("this program was built without the feature otel")
+    fn to(_endpoint: &str) -> Result<Self, ConfigError> {
+        Err(ConfigError::Feature { key: "otel.endpoint", feature: "otel" })
     }
 
     /// Begins the span of a run, under the one that asked for it if that is known.
@@ -142,6 +140,18 @@ impl RunTrace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(not(feature = "otel"))]
+    #[test]
+    fn a_receiver_is_refused_by_a_build_without_the_feature() {
+        let config = OtelConfig { endpoint: "http://127.0.0.1:4318".to_owned() };
+        let refused = Traces::from_config(&config).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            refused.contains("otel.endpoint") && refused.contains("without the feature otel"),
+            "{refused}"
+        );
+        assert!(Traces::from_config(&OtelConfig { endpoint: String::new() }).is_ok());
+    }
 
     #[test]
     fn a_traceparent_is_read_as_w3c_has_it() {

@@ -43,6 +43,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The setting needs a feature that this program was built without.
+    #[error("{key} cannot be used: this program was built without the feature {feature} (see `wireproof --version`)")]
+    Feature {
+        /// The setting.
+        key: &'static str,
+        /// The feature of the build.
+        feature: &'static str,
+    },
     /// Several of them.
     #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
     Several(Vec<ConfigError>),

@@ -53,11 +53,11 @@ pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
         Begun::Connection(mut connection) => {
             stage.enter("open");
             let connection_id = connection.registration.outbox.connection_id;
-            tracing::info!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
+            tracing::debug!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
             let close = connection.run().await;
             #[cfg(feature = "sabotage")]
             connection.over().await;
-            tracing::info!(
+            tracing::debug!(
                 %connection_id,
                 user_id = %connection.user_id,
                 %address,
