@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use wireproof_client::Trust;
 use wireproof_protocol::{Address, printable_line};
-use wireproof_server::{Config, Overrides};
 
 use crate::{
     address::{self, Read},
@@ -18,20 +17,25 @@ use crate::{
     output::exact,
     running::{ANSWER_SECONDS, Running},
     runtime,
+    settings::SettingsArgs,
     token::parse_seconds,
 };
 
 /// It asks the server that runs on the data folder over the operator's socket there; or another one, with a token that may.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof admin connections --data-dir ./data
+  wireproof admin disconnect --user eve --data-dir ./data
+  WIREPROOF_TOKEN=$(wireproof token --user ops --permission admin:read) wireproof admin connections --url http://10.0.0.7:8787
+
+Environment: WIREPROOF_TOKEN is the token for --url.
+
+Exit codes: 0 done, 1 failed, 2 an argument cannot be used, 3 no server can be reached, 4 it refused.")]
 pub(crate) struct Admin {
     #[command(subcommand)]
     act: Act,
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// A server elsewhere, such as http://10.0.0.7:8787; its token comes from WIREPROOF_TOKEN.
     #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["data_dir", "config"], value_parser = Read(Address::base))]
     url: Option<Address>,
@@ -118,8 +122,7 @@ impl Admin {
             };
             return Ok(Running::elsewhere(url.clone(), token, trust, self.timeout));
         }
-        let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         let found = Running::find(&config, self.timeout).await?;
         let nobody = || Stop::Unreachable(format!("no server runs on {}", config.data_dir.display()));
         Ok(found.ok_or_else(nobody)?)

@@ -10,22 +10,20 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use wireproof_server::{
-    Config, Overrides,
-    store::embedded::backup::{self, Contents, Progress},
-};
+use wireproof_server::store::embedded::backup::{self, Contents, Progress};
 
-use crate::{logging, output::exact};
+use crate::{logging, output::exact, settings::SettingsArgs};
 
 /// The server need not stop, and is not slowed down. The file is checked before it gets its name. It holds no key.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof backup --data-dir ./data --to ./backup.db
+  wireproof backup --config /etc/wireproof/wireproof.toml --to /backup/today.db --force
+
+Exit codes: 0 written and checked, 1 failed, 2 an argument or a setting cannot be used.")]
 pub(crate) struct Backup {
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -37,8 +35,7 @@ pub(crate) struct Backup {
 impl Backup {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         logging::to_stderr("warn");
-        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         let bar = Bar::new();
         let contents = backup::take(&config.data_dir, &self.to, self.force, &mut bar.watch())
             .context("taking the backup")?;

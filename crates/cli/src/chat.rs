@@ -25,6 +25,12 @@ use talk::Talk;
 
 /// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
 #[derive(Args)]
+#[command(after_help = "Examples:
+  TOKEN=$(wireproof token --user ada --data-dir ./data)
+  wireproof chat --token \"$TOKEN\" \"What is 17*23?\"
+  wireproof chat --token \"$TOKEN\" --url wss://chat.example.com --thread notes < questions.txt
+
+Exit codes: 0 answered, 1 a run failed, 2 an argument cannot be used, 3 no server can be reached, 4 it refused.")]
 pub(crate) struct Chat {
     /// The server's socket; at /ws when the address has no path.
     #[arg(long, env = "WIREPROOF_URL", default_value = "ws://127.0.0.1:8787/ws", value_parser = Read(address::socket))]

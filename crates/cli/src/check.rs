@@ -26,6 +26,14 @@ use whom::Whom;
 
 /// Judge a server: every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof check --embedded --quick
+  wireproof check ws://127.0.0.1:8787/ws --data-dir ./data --junit checks.xml --html checks.html
+  wireproof check wss://other.example.com/socket --profile ./mine.toml --token-file ./tokens --explain
+  wireproof check --embedded --only order,auth.expired --seed 7
+
+Exit codes: 0 every check that was done passed, 1 one failed, or with --strict one could not be done, 2 an argument or the
+profile cannot be used, 3 the server cannot be reached or went away, 4 it let nobody in.")]
 pub(crate) struct Check {
     /// The server's address: ws://, wss://, http:// or https://; the profile gives the path that it lacks.
     #[arg(conflicts_with = "embedded")]

@@ -1,33 +1,29 @@
 //! `wireproof compact`: writes a store anew without its free space, while its server is stopped.
 
-use std::{io::Write, path::PathBuf};
+use std::io::Write;
 
 use anyhow::Context;
 use clap::Args;
-use wireproof_server::{
-    Config, Overrides,
-    store::embedded::compact::{Compacted, compact},
-};
+use wireproof_server::store::embedded::compact::{Compacted, compact};
 
-use crate::{backup::Bar, logging, output::exact};
+use crate::{backup::Bar, logging, output::exact, settings::SettingsArgs};
 
 /// The server must be stopped. The folder needs room for the new file beside the old one, which stays until the new one is
 /// whole. A store made by an earlier version gives space back by itself from then on.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof compact --data-dir ./data
+
+Exit codes: 0 written anew, 1 failed or too little room, 2 there is no store, 4 a server uses it.")]
 pub(crate) struct Compact {
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 impl Compact {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         logging::to_stderr("warn");
-        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         let bar = Bar::new();
         let compacted = compact(&config.data_dir, &mut bar.watch()).context("compacting the store")?;
         bar.end();

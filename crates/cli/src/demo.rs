@@ -3,7 +3,10 @@
 mod stage;
 mod witness;
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -16,12 +19,16 @@ use crate::{
     output::styled,
     runtime,
     signals::or_stop,
+    terminal,
     transcript::{BAD, BOLD, DIM, GOOD, event_line, line, short},
 };
 use stage::Stage;
 use witness::Witness;
 
 const LONG_ASK: &str = "Count from 1 to 40.";
+
+/// Columns of the margin, in which a word says whose line it is.
+const MARGIN: usize = 8;
 
 /// So many pieces of the long answer arrive before the connection dies.
 const PIECES_BEFORE_CUT: usize = 12;
@@ -31,6 +38,11 @@ const AWAY: Duration = Duration::from_millis(400);
 
 /// Everything it starts lives in a temporary folder and ends with it.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof demo
+  wireproof demo \"Count from 1 to 20.\"
+
+Exit codes: 0 nothing was lost, 1 something was, or the demo failed, 2 an argument cannot be used.")]
 pub(crate) struct Demo {
     /// What to ask the agent.
     #[arg(default_value = "What is 17*23, and how many words are in this sentence?")]
@@ -46,20 +58,18 @@ impl Demo {
     async fn play(self) -> anyhow::Result<()> {
         let mut out = styled();
         let mut stage = Stage::build().await?;
-        writeln!(
-            out,
-            "{DIM}server{DIM:#}  {} {DIM}(this process, embedded store in a temporary folder){DIM:#}",
-            stage.url()
-        )?;
-        writeln!(
-            out,
-            "{DIM}client{DIM:#}  user {:?} with a JWT of that server, over the socket",
-            stage.user()
+        let place = "(this process, embedded store in a temporary folder)";
+        tell(&mut out, &format!("{DIM}server{DIM:#}  {} {DIM}{place}{DIM:#}", stage.url()))?;
+        let user = stage.user();
+        tell(
+            &mut out,
+            &format!("{DIM}client{DIM:#}  user {user:?} with a JWT of that server, over the socket"),
         )?;
         let mut witness = Witness::default();
         five_events(&mut out, &mut stage, &mut witness, &self.text).await?;
         lost_connection(&mut out, &mut stage, &mut witness).await?;
         let whole = verdict(&mut out, &stage, &witness).await?;
+        what_next(&mut out)?;
         stage.strike().await;
         if whole { Ok(()) } else { Err(Stop::Failed.into()) }
     }
@@ -67,6 +77,28 @@ impl Demo {
 
 fn heading(out: &mut impl Write, number: u8, title: &str) -> anyhow::Result<()> {
     Ok(writeln!(out, "\n{BOLD}{number}  {title}{BOLD:#}\n")?)
+}
+
+/// A line that begins with a word in the margin, broken where the terminal is narrow.
+fn tell(out: &mut impl Write, line: &str) -> io::Result<()> {
+    match terminal::columns() {
+        Some(columns) => writeln!(out, "{}", terminal::wrap(line, columns, MARGIN)),
+        None => writeln!(out, "{line}"),
+    }
+}
+
+/// What somebody may want to do who has seen this.
+fn what_next(out: &mut impl Write) -> anyhow::Result<()> {
+    heading(out, 4, "What next")?;
+    for (command, what) in [
+        ("wireproof serve --data-dir ./data", "a server that stays"),
+        ("wireproof token --user ada --data-dir ./data", "a token for it"),
+        ("wireproof check --embedded --quick", "its promises, put to the test"),
+        ("wireproof help", "everything else"),
+    ] {
+        tell(out, &format!("        {command:<44}  {DIM}{what}{DIM:#}"))?;
+    }
+    Ok(())
 }
 
 /// The first run: each event as it comes, the pieces of the answer as one line.
@@ -77,7 +109,7 @@ async fn five_events(
     text: &str,
 ) -> anyhow::Result<()> {
     heading(out, 1, "The five events")?;
-    writeln!(out, "{DIM}you{DIM:#}     {text}\n")?;
+    tell(out, &format!("{DIM}you{DIM:#}     {}\n", printable_line(text)))?;
     stage.say(text).await?;
     let mut critical = Vec::new();
     loop {
@@ -99,8 +131,8 @@ async fn five_events(
             let lines = final_response.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty());
             for (number, line) in lines.map(printable_line).enumerate() {
                 match number {
-                    0 => writeln!(out, "\n{DIM}agent{DIM:#}   {line}")?,
-                    _ => writeln!(out, "        {line}")?,
+                    0 => tell(out, &format!("\n{DIM}agent{DIM:#}   {line}"))?,
+                    _ => tell(out, &format!("        {line}"))?,
                 }
             }
             break;
@@ -125,28 +157,19 @@ async fn lost_connection(
     listen_to_the_middle(stage, witness).await?;
     let (cut_at, heard) = (witness.seq(), witness.answer().len());
     let answer = short(witness.answer());
-    writeln!(out, "        seq {first} to {cut_at} arrived, in mid-answer:  {BOLD}{answer}{BOLD:#}")?;
+    tell(out, &format!("        seq {first} to {cut_at} arrived, in mid-answer:  {BOLD}{answer}{BOLD:#}"))?;
     stage.cut();
-    writeln!(
-        out,
-        "        {BAD}socket killed{BAD:#}, no goodbye; the client is away for {AWAY:?} and the run goes on"
-    )?;
+    let away = format!("no goodbye; the client is away for {AWAY:?} and the run goes on");
+    tell(out, &format!("        {BAD}socket killed{BAD:#}, {away}"))?;
     // The story's own pause, not a wait for anything: the longer away, the more there is to catch up.
     tokio::time::sleep(AWAY).await;
     witness.cut_at = cut_at;
     witness.missed = listen_to_the_end(stage, witness).await?.saturating_sub(cut_at);
-    writeln!(
-        out,
-        "        {GOOD}resumed{GOOD:#} after seq {cut_at}: {} events had been missed",
-        witness.missed
-    )?;
+    let missed = witness.missed;
+    tell(out, &format!("        {GOOD}resumed{GOOD:#} after seq {cut_at}: {missed} events had been missed"))?;
     let rest = short(witness.answer().get(heard..).unwrap_or_default());
-    writeln!(
-        out,
-        "        seq {} to {} arrived, to the end:  {BOLD}{rest}{BOLD:#}",
-        cut_at + 1,
-        witness.seq()
-    )?;
+    let (next, last) = (cut_at + 1, witness.seq());
+    tell(out, &format!("        seq {next} to {last} arrived, to the end:  {BOLD}{rest}{BOLD:#}"))?;
     Ok(())
 }
 
@@ -190,7 +213,7 @@ async fn verdict(out: &mut impl Write, stage: &Stage, witness: &Witness) -> anyh
     heading(out, 3, "Was anything lost?")?;
     let log = stage.read_log().await.context("reading the log from seq 0 on a fresh connection")?;
     for line in witness.compare(&log) {
-        writeln!(out, "        {line}")?;
+        tell(out, &format!("        {line}"))?;
     }
     let whole = witness.agrees_with(&log);
     let (style, sentence) = match whole {

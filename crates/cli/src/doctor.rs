@@ -10,7 +10,7 @@ mod tls;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -20,18 +20,18 @@ use serde::Serialize;
 use wireproof_protocol::printable;
 use wireproof_server::{Config, Overrides};
 
-use crate::{exit::Stop, output, runtime, token::parse_seconds};
+use crate::{exit::Stop, output, runtime, settings::SettingsArgs, token::parse_seconds};
 
-/// The settings are those that `wireproof serve` would take. Ends with 1 when something is an error, with 0 when all is
-/// fine or only worth a thought.
+/// The settings are those that `wireproof serve` would take.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof doctor --data-dir ./data
+  wireproof doctor --config /etc/wireproof/wireproof.toml --json
+
+Exit codes: 0 nothing or only warnings, 1 an error was found, 2 an argument cannot be used.")]
 pub(crate) struct Doctor {
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Look at what serving without authentication would mean.
     #[arg(long)]
     insecure_no_auth: bool,
@@ -100,16 +100,11 @@ impl Findings {
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut findings = Findings::default();
-        let overrides = Overrides {
-            data_dir: self.data_dir,
-            insecure_no_auth: self.insecure_no_auth,
-            ..Overrides::default()
-        };
+        let overrides = Overrides { insecure_no_auth: self.insecure_no_auth, ..self.settings.overrides() };
         // What cannot be used has its default from here on, so that the rest can be looked at too.
-        let (config, faults) = Config::read(self.config.as_deref(), overrides);
+        let (config, faults) = Config::read(self.settings.file(), overrides);
         start::unreadable(&faults, &mut findings);
-        let checking =
-            examine(&config, self.config.as_deref(), self.timeout, faults.is_empty(), &mut findings);
+        let checking = examine(&config, self.settings.file(), self.timeout, faults.is_empty(), &mut findings);
         runtime::run_single(async {
             checking.await;
             Ok(())

@@ -17,8 +17,15 @@ use wireproof_server::{
 use crate::output;
 
 /// The exit codes, for the help text.
-pub(crate) const HELP: &str =
-    "Exit codes: 0 fine, 1 failed or checks failed, 2 usage, 3 cannot reach, 4 refused.";
+pub(crate) const HELP: &str = "Examples:
+  wireproof demo
+  wireproof serve --data-dir ./data
+  wireproof help serve
+
+Environment: settings are WIREPROOF_* variables, see `wireproof help serve`. WIREPROOF_LOG says how much is logged, such
+as debug. NO_COLOR turns colours off.
+
+Exit codes: 0 fine, 1 failed or checks failed, 2 usage, 3 cannot reach, 4 refused.";
 
 /// Why a command stops, where the exit code must say it.
 #[derive(Debug, PartialEq)]

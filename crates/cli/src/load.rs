@@ -39,6 +39,13 @@ use target::Target;
 
 /// Without --url it starts a server of its own, as a second process with a temporary folder and no limits.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof load --connections 1000 --rate 500
+  wireproof load --url ws://127.0.0.1:8787/ws --data-dir ./data --stage 30s@100 --stage 30s@100..1000
+  wireproof load --closed --expect \"completed.p99<500ms\" --expect \"errors<1%\"
+
+Exit codes: 0 without errors and as expected, 1 not so, 2 an argument cannot be used, 3 the server cannot be reached, 4 it
+refused.")]
 pub(crate) struct Load {
     /// The server's socket; at /ws when the address has no path.
     #[arg(long, value_parser = Read(address::socket))]

@@ -7,18 +7,22 @@ mod backup;
 mod chat;
 mod check;
 mod compact;
+mod completions;
 mod demo;
 mod doctor;
 mod exit;
 mod load;
 mod logging;
+mod man;
 mod output;
 mod proxy;
 mod restore;
 mod running;
 mod runtime;
 mod serve;
+mod settings;
 mod signals;
+mod terminal;
 mod token;
 mod transcript;
 mod user;
@@ -26,14 +30,14 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A WebSocket server for AI agents, and the kit that proves it.
 #[derive(Parser)]
-#[command(version, max_term_width = 110, after_help = exit::HELP)]
+#[command(version, long_version = env!("WIREPROOF_VERSION"), max_term_width = 110, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,6 +73,15 @@ enum Command {
     Verify(verify::Verify),
     /// Put a server under load and measure it.
     Load(load::Load),
+    /// Print a script by which a shell completes commands and flags.
+    Completions(completions::Completions),
+    /// Print the help as manual pages.
+    Man(man::Man),
+}
+
+/// The command line as clap knows it.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn main() -> ExitCode {
@@ -91,6 +104,61 @@ fn main() -> ExitCode {
         Command::Proxy(proxy) => proxy.run(),
         Command::Verify(verify) => verify.run(),
         Command::Load(load) => load.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     exit::code(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_takes_and_says_how_it_ends() {
+        for shown in command().get_subcommands() {
+            let name = shown.get_name();
+            let help = shown.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Exit codes: 0 "), "{name} does not say how it ends");
+            let of_this = format!("wireproof {name}");
+            let examples: Vec<&str> = help.lines().filter(|line| line.contains(&of_this)).collect();
+            assert!(!examples.is_empty(), "{name} has no example");
+            for example in examples {
+                for words in calls(example) {
+                    let taken = Cli::try_parse_from(&words);
+                    assert!(
+                        taken.is_ok(),
+                        "{example}\n{}",
+                        taken.err().map(|e| e.to_string()).unwrap_or_default()
+                    );
+                }
+            }
+        }
+    }
+
+    /// The calls of this program in a line of a shell: one, and those in `$(…)`.
+    fn calls(line: &str) -> Vec<Vec<String>> {
+        let mut calls: Vec<Vec<String>> = Vec::new();
+        for part in line.replace("$TOKEN", "token").split("wireproof ").skip(1) {
+            let (mut words, mut word, mut quoted) = (vec!["wireproof".to_owned()], String::new(), false);
+            for sign in part.chars() {
+                match sign {
+                    '"' => quoted = !quoted,
+                    ')' | '<' | '>' | '|' if !quoted => break,
+                    ' ' if !quoted => {
+                        words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
+                    }
+                    sign => word.push(sign),
+                }
+            }
+            words.extend(Some(word).filter(|word| !word.is_empty()));
+            calls.push(words);
+        }
+        calls
+    }
 }

@@ -36,6 +36,11 @@ use upstream::Upstream;
 /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control. Without any
 /// it passes everything as it comes.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof proxy --upstream ws://127.0.0.1:8787/ws --latency 50ms --cut-after-bytes 4000
+  wireproof proxy --upstream 127.0.0.1:5432 --control 127.0.0.1:0 --journal faults.jsonl
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 an argument cannot be used.")]
 pub(crate) struct Proxy {
     /// The server: ws://HOST:PORT/PATH, wss://…, or HOST:PORT.
     #[arg(long, value_name = "URL", value_parser = Read(Upstream::parse))]

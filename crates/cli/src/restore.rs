@@ -11,7 +11,7 @@ use clap::Args;
 use http::Method;
 use tokio::time::{Instant, sleep};
 use wireproof_server::{
-    Config, Overrides,
+    Config,
     store::embedded::{Embedded, restore},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     output::exact,
     running::{ANSWER_SECONDS, Running},
     runtime,
+    settings::SettingsArgs,
     token::parse_seconds,
 };
 
@@ -34,16 +35,17 @@ const LOOK: Duration = Duration::from_millis(100);
 /// are refused, so that none comes back that was revoked after the backup; passwords and disabled accounts stay as they
 /// are in the old store.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof restore --from ./backup.db --data-dir ./data --force
+
+Exit codes: 0 restored, 1 failed, 2 there is a store and no --force, or an argument cannot be used, 3 the running server
+does not answer, 4 it refused.")]
 pub(crate) struct Restore {
     /// The backup.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Replace the store that is there.
     #[arg(long)]
     force: bool,
@@ -58,8 +60,7 @@ pub(crate) struct Restore {
 impl Restore {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         logging::to_stderr("error");
-        let overrides = Overrides { data_dir: self.data_dir.clone(), ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         let folder = &config.data_dir;
         if restore::has_store(folder) && !self.force {
             let folder = folder.display();

@@ -4,7 +4,6 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
     process,
 };
 
@@ -16,21 +15,30 @@ use wireproof_server::{Config, ConfigError, Overrides, Server, config::unknown_v
 use crate::{
     address::Read,
     logging, runtime,
+    settings::SettingsArgs,
     signals::{Hangups, Signals},
 };
 
-/// Settings come from flags, then from WIREPROOF_* in the environment, then from the file.
+/// The data folder holds the store and the key and is made when absent.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof serve
+  wireproof serve --listen 127.0.0.1:8787 --data-dir ./data
+  WIREPROOF_LIMITS_QUEUED_RUNS=32 wireproof serve --config /etc/wireproof/wireproof.toml
+
+Environment: each setting of the file is also a variable, limits.queued_runs is WIREPROOF_LIMITS_QUEUED_RUNS. A flag wins
+over the variable, and the variable over the file. WIREPROOF_LOG says how much is logged, such as debug.
+
+Signals: SIGTERM and SIGINT drain and stop, a second one ends at once. SIGHUP reads keys and certificates again.
+
+Exit codes: 0 stopped when asked, 1 failed, 2 an argument or a setting cannot be used.")]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes any free one, :8787 is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses.
+    /// Where to listen; port 0 takes any free one, :8787 is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses
+    /// [env: WIREPROOF_LISTEN] [default: 127.0.0.1:8787].
     #[arg(long, value_name = "ADDR", value_parser = Read(listen_address))]
     listen: Option<SocketAddr>,
-    /// Where the store and the key live; made when absent.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Serve whoever shows no token as the user "anonymous"; only on a loopback address, for trying things out.
     #[arg(long)]
     insecure_no_auth: bool,
@@ -40,10 +48,10 @@ impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let overrides = Overrides {
             listen: self.listen,
-            data_dir: self.data_dir,
             insecure_no_auth: self.insecure_no_auth,
+            ..self.settings.overrides()
         };
-        let read = move || Config::load(self.config.as_deref(), overrides.clone());
+        let read = move || Config::load(self.settings.file(), overrides.clone());
         let config = read().context("reading the settings")?;
         logging::as_set(&config.log).context("reading the settings")?;
         for unknown in unknown_variables() {

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use wireproof_protocol::UserId;
 use wireproof_server::{
-    Config, Overrides,
+    Config,
     auth::{
         Permission, Permissions,
         keys::{KEY_FILE, Signer},
@@ -18,20 +18,22 @@ use wireproof_server::{
 use crate::{
     exit::{Stop, say},
     output::exact,
+    settings::SettingsArgs,
 };
 
 /// It is signed with the server's key: that of its settings, or of its data folder.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  TOKEN=$(wireproof token --user ada --data-dir ./data)
+  wireproof token --user ops --data-dir ./data --ttl 10m --permission admin:read
+
+Exit codes: 0 printed, 1 failed, 2 an argument or a setting cannot be used.")]
 pub(crate) struct Token {
     /// Whose token: the `sub` claim, and so whose log.
     #[arg(long, value_name = "ID")]
     user: UserId,
-    /// The server's data folder.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// How long it is good for, such as 90s, 1h or "2h 30m"; from 1s.
     #[arg(long, default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
@@ -42,8 +44,7 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         if is_reserved(self.user.as_str()) {
             let why = format!(
                 "--user: names that begin with {RESERVED:?} are the server's own; no token of one is taken"

@@ -11,6 +11,8 @@ use wireproof_protocol::{
     CRITICAL_EVENTS, Event, EventBody, MessageId, Outcome, RunError, printable, printable_line,
 };
 
+use crate::terminal;
+
 /// What stands back.
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// What stands out.
@@ -35,14 +37,15 @@ pub(crate) fn event_line(event: &Event, after: Duration) -> String {
     line(event, after, &says(&event.body))
 }
 
-/// An event as a line that says something else of it.
+/// An event as a line that says something else of it. Where stdout is a terminal, the line fits it.
 pub(crate) fn line(event: &Event, after: Duration, says: &str) -> String {
     let name = event.body.name();
     let (style, mark) = if CRITICAL_EVENTS.contains(&name) { (CRITICAL, '●') } else { (DIM, '·') };
     let (first, last) = event.range();
     let seq = if first == last { last.to_string() } else { format!("{first}-{last}") };
     let after = after.as_secs_f64() * 1e3;
-    format!("{DIM}{seq:>7} {after:>7.1} ms{DIM:#}  {style}{mark} {name:<15}{style:#}  {says}")
+    let line = format!("{DIM}{seq:>7} {after:>7.1} ms{DIM:#}  {style}{mark} {name:<15}{style:#}  {says}");
+    terminal::columns().map_or_else(|| line.clone(), |columns| terminal::cut(&line, columns))
 }
 
 /// What an event says, on one line.

@@ -1,20 +1,18 @@
 //! `wireproof user`: the accounts of a data folder, whether a server runs on it or not.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use wireproof_protocol::{UserId, printable_line};
-use wireproof_server::{
-    Config, Overrides,
-    auth::{Permission, Permissions},
-};
+use wireproof_server::auth::{Permission, Permissions};
 
 use crate::{
     output::{Output, exact},
     running::ANSWER_SECONDS,
     runtime,
+    settings::SettingsArgs,
     token::{parse_permission, parse_seconds},
 };
 
@@ -27,13 +25,15 @@ use password::Password;
 /// Accounts are those who log in with a password (POST /auth/login). Users with tokens from elsewhere need none. A running
 /// server is asked to do it, and ends the connections of who is disabled, gets a new password or loses a permission.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  wireproof user add ada --data-dir ./data
+  wireproof user add root --admin --password-stdin --data-dir ./data < password
+  wireproof user list --json --data-dir ./data
+
+Exit codes: 0 done, 1 failed, 2 an argument cannot be used, 3 the running server does not answer, 4 refused.")]
 pub(crate) struct User {
-    /// The server's data folder; made when absent.
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
-    /// The server's settings, if a file holds them.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// How long a running server may take to answer.
     #[arg(long, value_name = "SECONDS", global = true, default_value = ANSWER_SECONDS, value_parser = parse_seconds)]
     timeout: Duration,
@@ -101,8 +101,7 @@ enum Action {
 
 impl User {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
-        let config = Config::load(self.config.as_deref(), overrides).context("reading the settings")?;
+        let config = self.settings.load()?;
         // Before anything is opened: somebody may take his time to type.
         let password = match &self.action {
             Action::Add { password_stdin, .. } | Action::Password { password_stdin, .. } => {

@@ -19,7 +19,7 @@ use crate::{
 /// Judge a history: whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history, or one of \
+    after_help = "Examples:\n  wireproof verify ./history.jsonl\n\nExit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history, or one of \
                   nothing that came."
 )]
 pub(crate) struct Verify {

@@ -282,6 +282,27 @@ async fn with_keep_sessions_tokens_stay_good() -> Result<()> {
     Ok(())
 }
 
+/// The way back of docs/operations.md: a program that cannot read the store of a later one takes the backup of before.
+#[tokio::test]
+async fn a_store_of_a_later_version_gives_way_to_the_backup_of_before() -> Result<()> {
+    let (folder, data_dir, server, epoch, told) = used("0").await?;
+    let file = folder.path().join("backup");
+    is_fine(&finish(backup_of(&data_dir, &file)).await?, "the backup")?;
+    server.terminate()?;
+    server.ended().await?;
+    let store = rusqlite::Connection::open(data_dir.join("wireproof.db"))?;
+    store.pragma_update(None, "user_version", 9999)?;
+    store.close().map_err(|(_, error)| error)?;
+    let refused = finish(serve(&data_dir)).await?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("later version"), "{}", refused.stderr);
+
+    let mut command = restore_to(&data_dir, &file);
+    command.arg("--force");
+    is_fine(&finish(command).await?, "the restore")?;
+    let server = Server::start(&data_dir).await?;
+    is_kept(&told, &snapshot_then_log(&server, &data_dir, "ada", epoch).await?)
+}
+
 /// Accounts: a restore brings no disabled account and no old password back.
 #[tokio::test]
 async fn an_account_that_was_disabled_after_the_backup_stays_so() -> Result<()> {

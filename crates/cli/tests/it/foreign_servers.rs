@@ -4,7 +4,7 @@
 mod judged;
 mod leaks;
 mod misfits;
-mod process;
+pub(crate) mod process;
 mod strange;
 
 use anyhow::{Context, Result, ensure};

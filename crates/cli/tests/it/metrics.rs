@@ -104,6 +104,33 @@ async fn the_documentation_names_every_metric_and_no_other() -> Result<()> {
     Ok(())
 }
 
+/// The rules can be read, and ask for series that a server has: one that is never there is an alert that never comes.
+#[tokio::test]
+async fn the_alert_rules_ask_for_what_is_served() -> Result<()> {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/alerts.yml");
+    promtool(&["check", "rules", rules.to_str().context("a path")?], "").await?;
+    let folder = tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let served = request(server.address(), "GET /metrics", &[], "").await?.body;
+    let rules = std::fs::read_to_string(rules)?;
+    let mut asked = 0;
+    for expression in rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")) {
+        let is_name = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+        for series in expression.split(|sign| !is_name(sign) && !"{}=\"".contains(sign)) {
+            // Labels that Prometheus itself adds are not served.
+            let series = series.replace("{job=\"wireproof\"}", "");
+            if !series.starts_with("wireproof_") && !series.starts_with("process_") {
+                continue;
+            }
+            let start = series.replace('}', "");
+            ensure!(served.lines().any(|line| line.starts_with(&start)), "nothing is served as {series}");
+            asked += 1;
+        }
+    }
+    ensure!(asked > 8, "only {asked} series were found in the rules");
+    Ok(())
+}
+
 /// Somebody else holds the database: nothing can be written, and `/ws/health` says so until something can.
 #[tokio::test]
 async fn a_store_that_takes_no_writes_shows_in_the_health() -> Result<()> {

@@ -1,8 +1,18 @@
 //! What a person's terminal is spared of, what a program gets exactly, and what happens where nobody can be told.
 
-use std::{fs, process::Stdio};
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, ensure};
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
 use tempfile::tempdir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -190,5 +200,41 @@ async fn where_nobody_can_be_told_the_exit_code_is_still_the_commands_own() -> R
     ensure!(ended.code == Some(4), "the server does not answer: {}", ended.stderr);
     server.terminate()?;
     ensure!(server.ended().await?.0.code() == Some(0), "the server did not end well");
+    Ok(())
+}
+
+/// What a terminal of so many columns gets from a command that writes to it.
+async fn in_a_terminal(columns: u16, arguments: &[&str]) -> Result<String> {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    tcsetwinsize(&ours, Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?;
+    let path = ptsname(&ours, Vec::new())?;
+    let theirs = File::options().read(true).write(true).open(OsStr::from_bytes(path.to_bytes()))?;
+    let mut child = wireproof(arguments).stdout(theirs).env("TERM", "xterm").spawn()?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut ours, mut shown, mut piece) = (File::from(ours), Vec::new(), [0; 4096]);
+        // The last writer that goes away is an error here, and the end of what there is.
+        while let Ok(read @ 1..) = ours.read(&mut piece) {
+            shown.extend_from_slice(&piece[..read]);
+        }
+        shown
+    });
+    let status = tokio::time::timeout(crate::process::WITHIN, child.wait()).await??;
+    ensure!(status.success(), "{arguments:?} ended with {status}");
+    Ok(String::from_utf8(reading.await?)?.replace('\r', ""))
+}
+
+/// Lines of 127 columns came to terminals of 80, and broke in the middle of words.
+#[tokio::test]
+async fn the_demo_fits_its_terminal() -> Result<()> {
+    for columns in [60, 80, 120] {
+        let shown = in_a_terminal(columns, &["demo"]).await?;
+        let plain = anstream::adapter::strip_str(&shown).to_string();
+        ensure!(plain.len() < shown.len(), "no colours, so it is no terminal: {shown}");
+        let widest = plain.lines().max_by_key(|line| line.chars().count()).context("nothing was shown")?;
+        ensure!(widest.chars().count() <= usize::from(columns), "wider than {columns}: {widest}");
+        ensure!(plain.contains("Nothing lost, nothing twice"), "{plain}");
+    }
     Ok(())
 }

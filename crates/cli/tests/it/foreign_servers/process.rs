@@ -63,7 +63,8 @@ impl Foreign {
         .await
     }
 
-    async fn on_a_free_port(command: impl Fn(u16) -> Command) -> Result<Self> {
+    /// A command that listens on the port that it is given, as soon as it accepts.
+    pub(crate) async fn on_a_free_port(command: impl Fn(u16) -> Command) -> Result<Self> {
         for _ in 0..TRIES {
             let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
             let mut command = command(port);
