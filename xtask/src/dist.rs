@@ -40,7 +40,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Installs what a trial takes.
 fn prepare(workspace: &Workspace) -> Result<()> {
-    setup::install(workspace, &[Need::Debootstrap, Need::SystemdAnalyze])
+    setup::install(workspace, &[Need::Debootstrap])
 }
 
 /// A folder anew, with nothing in it.

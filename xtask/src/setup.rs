@@ -54,8 +54,6 @@ pub(crate) enum Need {
     Fuzz,
     /// A Debian in a folder, in which a package is tried.
     Debootstrap,
-    /// Systemd's judge of units.
-    SystemdAnalyze,
 }
 
 impl Need {
@@ -75,7 +73,7 @@ impl Need {
     ];
 
     /// What only `fuzz` and `dist` take.
-    const RARE: [Need; 3] = [Need::Fuzz, Need::Debootstrap, Need::SystemdAnalyze];
+    const RARE: [Need; 2] = [Need::Fuzz, Need::Debootstrap];
 
     fn is_met(self, workspace: &Workspace) -> bool {
         match self {
@@ -93,7 +91,6 @@ impl Need {
             Need::Nginx => succeeds(Command::new("nginx").arg("-v")),
             Need::Caddy => succeeds(Command::new("caddy").arg("version")),
             Need::Debootstrap => succeeds(Command::new("debootstrap").arg("--version")),
-            Need::SystemdAnalyze => succeeds(Command::new("systemd-analyze").arg("--version")),
         }
     }
 
@@ -114,7 +111,6 @@ impl Need {
             Need::Nginx => install_stopped("nginx-light"),
             Need::Caddy => install_stopped("caddy"),
             Need::Debootstrap => install_packages(&["debootstrap"]),
-            Need::SystemdAnalyze => install_packages(&["systemd"]),
         }
     }
 }
