@@ -21,7 +21,7 @@ use crate::{
     token::parse_seconds,
 };
 
-/// It asks the server that runs on the data folder over the operator's socket there; or another one, with a token that may.
+/// The arguments of `wireproof admin`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof admin connections --data-dir ./data

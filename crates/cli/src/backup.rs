@@ -14,7 +14,7 @@ use wireproof_server::store::embedded::backup::{self, Contents, Progress};
 
 use crate::{logging, output::exact, settings::SettingsArgs};
 
-/// The server need not stop, and is not slowed down. The file is checked before it gets its name. It holds no key.
+/// The arguments of `wireproof backup`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof backup --data-dir ./data --to ./backup.db

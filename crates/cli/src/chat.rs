@@ -23,7 +23,7 @@ use crate::{
 use input::{Input, Line};
 use talk::Talk;
 
-/// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
+/// The arguments of `wireproof chat`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   TOKEN=$(wireproof token --user ada --data-dir ./data)

@@ -24,7 +24,7 @@ use crate::{
 };
 use whom::Whom;
 
-/// Judge a server: every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
+/// The arguments of `wireproof check`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof check --embedded --quick

@@ -8,8 +8,7 @@ use wireproof_server::store::embedded::compact::{Compacted, compact};
 
 use crate::{backup::Bar, logging, output::exact, settings::SettingsArgs};
 
-/// The server must be stopped. The folder needs room for the new file beside the old one, which stays until the new one is
-/// whole. A store made by an earlier version gives space back by itself from then on.
+/// The arguments of `wireproof compact`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof compact --data-dir ./data

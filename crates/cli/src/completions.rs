@@ -8,7 +8,7 @@ use clap_complete::{Shell, generate};
 
 use crate::output::exact;
 
-/// It goes to stdout.
+/// The arguments of `wireproof completions`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof completions bash > ~/.local/share/bash-completion/completions/wireproof

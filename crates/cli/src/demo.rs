@@ -36,7 +36,7 @@ const PIECES_BEFORE_CUT: usize = 12;
 /// So long the client stays away, as in a tunnel: the run goes on without it.
 const AWAY: Duration = Duration::from_millis(400);
 
-/// Everything it starts lives in a temporary folder and ends with it.
+/// The arguments of `wireproof demo`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof demo

@@ -22,7 +22,7 @@ use wireproof_server::{Config, Overrides};
 
 use crate::{exit::Stop, output, runtime, settings::SettingsArgs, token::parse_seconds};
 
-/// The settings are those that `wireproof serve` would take.
+/// The arguments of `wireproof doctor`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof doctor --data-dir ./data

@@ -37,7 +37,7 @@ use schedule::{Schedule, Stage};
 use self_check::Finding;
 use target::Target;
 
-/// Without --url it starts a server of its own, as a second process with a temporary folder and no limits.
+/// The arguments of `wireproof load`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof load --connections 1000 --rate 500

@@ -46,36 +46,76 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the server until it is told to stop.
+    ///
+    /// The data folder holds the store and the key and is made when absent.
     Serve(serve::Serve),
     /// Print a token for a user.
+    ///
+    /// It is signed with the server's key: that of its settings, or of its data folder.
     Token(token::Token),
     /// Talk to an agent from the terminal.
+    ///
+    /// Without TEXT each line of stdin is a message, until the end of the input (Ctrl-D).
     Chat(chat::Chat),
     /// Watch the five events of a real run, then a run that survives the loss of its connection.
+    ///
+    /// Everything it starts lives in a temporary folder and ends with it.
     Demo(demo::Demo),
     /// Make and change the accounts of those who log in with a password.
+    ///
+    /// Accounts are those who log in with a password (POST /auth/login). Users with tokens from elsewhere need none.
+    /// A running server is asked to do it, and ends the connections of who is disabled, gets a new password or loses
+    /// a permission.
     User(user::User),
     /// Write a backup of a store while its server goes on.
+    ///
+    /// The server need not stop, and is not slowed down. The file is checked before it gets its name. It holds no
+    /// key.
     Backup(backup::Backup),
     /// Write a store anew without its free space, while its server is stopped.
+    ///
+    /// The server must be stopped. The folder needs room for the new file beside the old one, which stays until the
+    /// new one is whole. A store made by an earlier version gives space back by itself from then on.
     Compact(compact::Compact),
     /// Look at settings, keys, store and machine, and say what to do about what is wrong.
+    ///
+    /// The settings are those that `wireproof serve` would take.
     Doctor(doctor::Doctor),
     /// Put a backup in the place of a store.
+    ///
+    /// The old store is moved aside and not deleted. Clients get a snapshot and a new epoch. Tokens and logins from
+    /// before are refused, so that none comes back that was revoked after the backup; passwords and disabled accounts
+    /// stay as they are in the old store.
     Restore(restore::Restore),
     /// See who is connected to a server, and send them away.
+    ///
+    /// It asks the server that runs on the data folder over the operator's socket there; or another one, with a token
+    /// that may.
     Admin(admin::Admin),
     /// Judge a server by its promises, one check each.
+    ///
+    /// Every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
     Check(check::Check),
     /// Stand between clients and a server and do to their connections what networks do, and worse.
+    ///
+    /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control.
+    /// Without any it passes everything as it comes.
     Proxy(proxy::Proxy),
     /// Judge a history that was written before.
+    ///
+    /// Whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
     Verify(verify::Verify),
     /// Put a server under load and measure it.
+    ///
+    /// Without --url it starts a server of its own, as a second process with a temporary folder and no limits.
     Load(load::Load),
     /// Print a script by which a shell completes commands and flags.
+    ///
+    /// It goes to stdout.
     Completions(completions::Completions),
     /// Print the help as manual pages.
+    ///
+    /// One page goes to stdout; with --to the pages of all commands go to a folder.
     Man(man::Man),
 }
 

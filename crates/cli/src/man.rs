@@ -9,7 +9,7 @@ use wireproof_server::files;
 
 use crate::{exit::Stop, output::exact};
 
-/// One page goes to stdout; with --to the pages of all commands go to a folder.
+/// The arguments of `wireproof man`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof man serve | man -l -

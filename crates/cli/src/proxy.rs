@@ -33,8 +33,7 @@ use crate::{
 };
 use upstream::Upstream;
 
-/// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control. Without any
-/// it passes everything as it comes.
+/// The arguments of `wireproof proxy`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof proxy --upstream ws://127.0.0.1:8787/ws --latency 50ms --cut-after-bytes 4000

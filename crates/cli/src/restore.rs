@@ -31,9 +31,7 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at whether it has.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The old store is moved aside and not deleted. Clients get a snapshot and a new epoch. Tokens and logins from before
-/// are refused, so that none comes back that was revoked after the backup; passwords and disabled accounts stay as they
-/// are in the old store.
+/// The arguments of `wireproof restore`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof restore --from ./backup.db --data-dir ./data --force

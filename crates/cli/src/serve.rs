@@ -19,7 +19,7 @@ use crate::{
     signals::{Hangups, Signals},
 };
 
-/// The data folder holds the store and the key and is made when absent.
+/// The arguments of `wireproof serve`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof serve

@@ -21,7 +21,7 @@ use crate::{
     settings::SettingsArgs,
 };
 
-/// It is signed with the server's key: that of its settings, or of its data folder.
+/// The arguments of `wireproof token`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   TOKEN=$(wireproof token --user ada --data-dir ./data)

@@ -22,8 +22,7 @@ mod password;
 use desk::Desk;
 use password::Password;
 
-/// Accounts are those who log in with a password (POST /auth/login). Users with tokens from elsewhere need none. A running
-/// server is asked to do it, and ends the connections of who is disabled, gets a new password or loses a permission.
+/// The arguments of `wireproof user`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wireproof user add ada --data-dir ./data

@@ -16,7 +16,7 @@ use crate::{
     transcript::{BOLD, DIM, NOTE},
 };
 
-/// Judge a history: whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
+/// The arguments of `wireproof verify`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  wireproof verify ./history.jsonl\n\nExit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history, or one of \
