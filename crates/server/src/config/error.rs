@@ -44,7 +44,9 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// The setting needs a feature that this program was built without.
-    #[error("{key} cannot be used: this program was built without the feature {feature} (see `wireproof --version`)")]
+    #[error(
+        "{key} cannot be used: this program was built without the feature {feature} (see `wireproof --version`)"
+    )]
     Feature {
         /// The setting.
         key: &'static str,
