@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
+use wireproof_protocol::{FrameHeader, TooLong};
 
 /// How long any one frame may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,19 +87,9 @@ impl Wire {
 
     /// Sends a text.
     pub async fn send(&mut self, text: &str) -> Result<()> {
-        let mut frame = vec![0x81];
-        match text.len() {
-            n @ 0..126 => frame.push(0x80 | n as u8),
-            n @ 126..65536 => {
-                frame.push(0x80 | 126);
-                frame.extend((n as u16).to_be_bytes());
-            }
-            n => {
-                frame.push(0x80 | 127);
-                frame.extend((n as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
+        let mut frame = Vec::with_capacity(FrameHeader::LONGEST + text.len());
+        // A mask of zeros changes nothing, and costs nothing.
+        FrameHeader { first: 0x81, mask: Some([0; 4]), length: text.len() as u64 }.write(&mut frame);
         frame.extend(text.as_bytes());
         self.stream.write_all(&frame).await?;
         Ok(())
@@ -108,35 +99,26 @@ impl Wire {
     pub async fn frame(&mut self) -> Result<Vec<u8>> {
         let mut message = Vec::new();
         loop {
-            let Some((header, length)) = self.header() else {
+            let header = FrameHeader::read(&self.buffer[self.start..]);
+            let Some((head, header)) = header.map_err(|TooLong| anyhow!("a frame without an end"))? else {
                 self.fill().await?;
                 continue;
             };
+            let length = head.length as usize;
             if self.buffer.len() - self.start < header + length {
                 self.fill().await?;
                 continue;
             }
-            let first = self.buffer[self.start];
             let payload = &self.buffer[self.start + header..self.start + header + length];
-            match first & 0x0f {
+            match head.opcode() {
                 0..=2 => message.extend_from_slice(payload),
                 8 => bail!("the server closed: {}", String::from_utf8_lossy(payload)),
                 _ => {}
             }
             self.start += header + length;
-            if first & 0x8f >= 0x80 && first & 0x0f <= 2 {
+            if head.is_final() && head.opcode() <= 2 {
                 return Ok(message);
             }
-        }
-    }
-
-    /// Length of the next frame's header and payload, when the header is there.
-    fn header(&self) -> Option<(usize, usize)> {
-        let bytes = &self.buffer[self.start..];
-        match bytes.get(1)? & 0x7f {
-            126 => Some((4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?) as usize)),
-            127 => Some((10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize)),
-            n => Some((2, n as usize)),
         }
     }
 

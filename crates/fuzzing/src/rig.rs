@@ -9,7 +9,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
 };
-use wireproof_protocol::UserId;
+use wireproof_protocol::{FrameHeader, UserId, apply_mask};
 use wireproof_server::{Config, Server};
 
 /// Longer than any answer takes; what takes longer is a finding.
@@ -220,25 +220,20 @@ impl Socket {
 }
 
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
-    let (first, short) = (*bytes.first()?, *bytes.get(1)?);
-    assert!(short & 0x80 == 0, "a server masks nothing");
-    let (length, start) = match short {
-        126 => (u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize, 4),
-        127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize, 10),
-        short => (short as usize, 2),
-    };
-    let payload = bytes.get(start..start + length)?.to_vec();
-    Some((Frame { first, payload }, start + length))
+    let (head, start) = FrameHeader::read(bytes).expect("a server's frame has an end")?;
+    assert!(head.mask.is_none(), "a server masks nothing");
+    let end = start + head.length as usize;
+    let payload = bytes.get(start..end)?.to_vec();
+    Some((Frame { first: head.first, payload }, end))
 }
 
 /// A frame as a client sends it: masked.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x1d, 0x2e, 0x3f, 0x4a];
-    let mut bytes = match payload.len() {
-        length @ 0..=125 => vec![first, 0x80 | length as u8],
-        length => [&[first, 0x80 | 127][..], &(length as u64).to_be_bytes()].concat(),
-    };
-    bytes.extend(mask);
-    bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
+    let mask = Some([0x1d, 0x2e, 0x3f, 0x4a]);
+    let mut bytes = Vec::with_capacity(FrameHeader::LONGEST + payload.len());
+    FrameHeader { first, mask, length: payload.len() as u64 }.write(&mut bytes);
+    let start = bytes.len();
+    bytes.extend(payload);
+    apply_mask(&mut bytes[start..], mask);
     bytes
 }

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let (began, mut alarms, mut frames) = (Instant::now(), 0u64, 0);
     for seed in from..to {
-        let server = match fault {
+        let mut server = match fault {
             Some(name) => {
                 let fault = InjectedFault::find(name).ok_or_else(|| format!("there is no fault {name:?}"))?;
                 Embedded::start_with_fault(fault, seed).await?

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 mod frames;
 mod names;
@@ -143,6 +143,16 @@ impl Profile {
         }
         let profile = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
         names::wrong(text).map_or(Ok(profile), |why| Err(broken(why)))
+    }
+
+    /// The first frame that shows a token, where that is its place.
+    pub fn first_frame(&self, place: Option<Place>, token: Option<&str>) -> Option<String> {
+        let (Some(Place::Frame), Some(token), Some(authenticate)) =
+            (place, token, &self.messages.authenticate)
+        else {
+            return None;
+        };
+        Some(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]))
     }
 
     /// What a frame is, by its type.

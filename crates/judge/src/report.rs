@@ -1,13 +1,8 @@
 //! What the judge found, in one model; the children of this room write it for people, for machines and for CI.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    check::{Measure, Severity, Target},
-    record::Op,
-};
+use crate::record::Op;
 
 pub mod github;
 pub mod html;
@@ -70,6 +65,30 @@ pub struct CheckResult {
     pub history: Vec<Op>,
 }
 
+/// How bad a broken promise is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It is against good manners or slows people down.
+    Minor,
+    /// Clients break, or people do not see what happened.
+    Major,
+    /// Events are lost, or somebody sees or does what is another's.
+    Critical,
+}
+
+/// Times that a check took, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// What was timed.
+    pub what: String,
+    /// Each time, in milliseconds, in the order of measuring.
+    pub ms: Vec<f64>,
+    /// What it must stay under, if there is a bound, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_ms: Option<f64>,
+}
+
 /// Whether a promise is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -109,23 +128,6 @@ impl CheckResult {
 }
 
 impl Report {
-    /// A report of now.
-    pub fn new(target: &Target, seed: u64, took: Duration, checks: Vec<CheckResult>) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            target: target.url().to_owned(),
-            profile: target.profile().name.clone(),
-            insecure: target.is_insecure(),
-            seed,
-            command: format!("wireproof check {} --profile {}", target.url(), target.profile().name),
-            began: now.map_or(0.0, |now| (now.saturating_sub(took)).as_secs_f64()),
-            seconds: took.as_secs_f64(),
-            checks,
-        }
-    }
-
     /// How many checks came to a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.checks.iter().filter(|check| check.verdict == verdict).count()

@@ -7,6 +7,7 @@ mod codes;
 mod event;
 mod extent;
 mod fold;
+mod frame_header;
 mod ids;
 mod incoming;
 mod json;
@@ -29,6 +30,7 @@ pub use codes::{CloseCode, ErrorCode};
 pub use event::*;
 pub use extent::{cut, cut_chars, json_extent, json_start, shorten, text_extent};
 pub use fold::{FoldError, MessageState, RunView, ThreadState, ToolView, UserState};
+pub use frame_header::{FrameHeader, TooLong, apply_mask};
 pub use ids::{
     ApprovalId, ConnectionId, EventId, IdError, MAX_TEXT_ID, MessageId, RequestId, RunId, ThreadId,
     ToolCallId, UserId,

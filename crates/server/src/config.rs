@@ -13,6 +13,7 @@ use wireproof_protocol::listen_address;
 use crate::{limits::Limits, sabotage::Bugs};
 
 mod accounts;
+mod change;
 mod check;
 mod environment;
 mod error;

@@ -1,8 +1,12 @@
 //! A client on a real socket that remembers everything: how it connects, ends, comes back, and what came.
 
-use std::{panic::Location, sync::Arc, time::Duration};
+use std::{
+    panic::Location,
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use wireproof_client::{Connect, Ended, OpenError, Welcome};
 use wireproof_protocol::{Event, Position, RunId, UserState};
 
@@ -12,35 +16,28 @@ mod expecting;
 pub use asking::Accepted;
 
 use crate::{
-    DEADLINE,
     arrival::Arrival,
-    collector::Collector,
-    event_report::EventReport,
+    deadline::DEADLINE,
     expect::Unmet,
-    history::Entry,
-    line::{self, Order},
+    history::{Entry, History},
     matcher::{Matcher, frame},
+    recording::{RecordedConnection, Watched},
     run::Run,
 };
-
-/// Orders that may wait for the connection.
-const ORDERS: usize = 64;
 
 /// One client; its history goes on over all its connections.
 pub struct TestClient {
     name: String,
     connect: Connect,
-    collector: Arc<Collector>,
-    orders: mpsc::Sender<Order>,
+    connection: RecordedConnection<History>,
     deadline: Duration,
 }
 
 impl TestClient {
     /// Opens a connection to any server and collects all that comes from its first byte on.
     pub async fn open(connect: Connect) -> Result<Self, OpenError> {
-        let collector = Arc::new(Collector::default());
-        let orders = begin(&connect, &collector).await?;
-        Ok(Self { name: "the client".to_owned(), connect, collector, orders, deadline: DEADLINE })
+        let connection = begin(&connect, Arc::default()).await?;
+        Ok(Self { name: "the client".to_owned(), connect, connection, deadline: DEADLINE })
     }
 
     /// The client under a name for the words of its failures.
@@ -55,60 +52,63 @@ impl TestClient {
         self
     }
 
-    /// Waits for the welcome of the latest connection; panics when none comes.
-    pub(crate) async fn welcomed(self, at: &Location<'_>) -> Self {
-        self.wait_for_welcome(at).await;
-        self
-    }
-
-    async fn wait_for_welcome(&self, at: &Location<'_>) {
+    /// Waits for the welcome of the latest connection.
+    pub(crate) async fn welcomed(&self) -> Result<(), Unmet> {
         let deadline = Instant::now() + self.deadline;
-        let ask = |history: &mut crate::history::History| {
+        let ask = |history: &mut History| {
             let welcomed = history.is_welcomed();
             if welcomed { Some(true) } else { history.ended.is_some().then_some(false) }
         };
-        if self.collector.wait(deadline, ask).await != Some(true) {
-            let matcher = frame("connection_established");
-            Unmet::missing(&self.name, &matcher, self.deadline, &self.collector.history()).fail(at);
+        if self.record().wait(deadline, ask).await == Some(true) {
+            return Ok(());
         }
+        let matcher = frame("connection_established");
+        Err(Unmet::missing(&self.name, &matcher, self.deadline, &self.history()))
     }
 
     /// What the latest welcome said; panics when none has come.
     pub fn welcome(&self) -> Welcome {
-        let history = self.collector.history();
+        self.try_welcome().unwrap_or_else(|unmet| panic!("{unmet}"))
+    }
+
+    /// The same with the failure as an error.
+    pub fn try_welcome(&self) -> Result<Welcome, Unmet> {
+        let history = self.history();
         let welcome = history.arrivals().rev().find_map(|arrival| Welcome::of(arrival.control()?.clone()));
-        match welcome {
-            Some(welcome) => welcome,
-            None => panic!("{}", Unmet::wrong(&self.name, "no welcome has come", &history)),
-        }
+        welcome.ok_or_else(|| Unmet::wrong(&self.name, "no welcome has come", &history))
     }
 
     /// The last event that the client has, or where it joined the log; nothing before a welcome.
     pub fn position(&self) -> Option<Position> {
-        self.collector.history().resume.position()
+        self.history().resume.position()
     }
 
     /// Cuts the connection without a word, as a lost network would; returns when it is cut.
     pub async fn drop_connection(&self) {
-        // Refused when the connection is over, which is what is wanted.
-        let _ = self.orders.send(Order::Cut).await;
+        self.connection.reset().await;
         self.expect_closed().await;
     }
 
     /// Cuts the connection the moment a frame comes that fits: it is the last one of the connection.
     pub fn cut_on(&self, matcher: impl Into<Matcher>) {
-        self.collector.history().cut_on = Some(matcher.into());
+        self.history().cut_on = Some(matcher.into());
     }
 
     /// Closes with a close frame and waits for the server's own.
     pub async fn close(&self, code: u16) -> Ended {
-        self.order(Order::Close(code, String::new())).await;
-        self.expect_closed().await
+        self.try_close(code).await.unwrap_or_else(|unmet| panic!("{unmet}"))
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_close(&self, code: u16) -> Result<Ended, Unmet> {
+        let begun = self.connection.close(code, "").await;
+        self.begun(begun)?;
+        self.try_expect_closed().await
     }
 
     /// How the latest connection was closed: the code, if a close frame has come.
     pub fn close_code(&self) -> Option<u16> {
-        self.collector.history().ended.as_ref().and_then(|ended| ended.code)
+        self.history().ended.as_ref().and_then(|ended| ended.code)
     }
 
     /// Connects anew from the last position, cutting a connection that stands; the history goes on. Waits for the
@@ -123,30 +123,37 @@ impl TestClient {
     #[track_caller]
     pub fn resume_at(&mut self, position: Option<Position>) -> impl Future<Output = ()> {
         let at = Location::caller();
-        async move {
-            self.drop_connection().await;
-            self.connect = self.connect.clone().resume(position);
-            match begin(&self.connect, &self.collector).await {
-                Ok(orders) => self.orders = orders,
-                Err(error) => panic!("at {at}: {} could not resume: {error}", self.name),
+        async move { self.try_resume_at(position).await.unwrap_or_else(|unmet| unmet.fail(at)) }
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_resume_at(&mut self, position: Option<Position>) -> Result<(), Unmet> {
+        self.connection.reset().await;
+        self.try_expect_closed().await?;
+        self.connect = self.connect.clone().resume(position);
+        match begin(&self.connect, self.record().clone()).await {
+            Ok(connection) => self.connection = connection,
+            Err(error) => {
+                let what = format!("could not resume: {error}");
+                return Err(Unmet::wrong(&self.name, what, &self.history()));
             }
-            self.wait_for_welcome(at).await;
         }
+        self.welcomed().await
     }
 
     /// Every frame so far in the order of arrival, over all connections.
     pub fn frames(&self) -> Vec<Arc<Arrival>> {
-        self.collector.history().arrivals().cloned().collect()
+        self.history().arrivals().cloned().collect()
     }
 
     /// Every event so far as it came; one that came twice is here twice.
     pub fn events(&self) -> Vec<Event> {
-        self.collector.history().events().cloned().collect()
+        self.history().events().cloned().collect()
     }
 
     /// The events of a run so far, each once.
     pub fn run(&self, run_id: RunId) -> Run {
-        let history = self.collector.history();
+        let history = self.history();
         let (mut seen, mut events) = (0, Vec::new());
         for event in history.events() {
             let ours = event.run.as_ref().is_some_and(|run| run.run_id == run_id);
@@ -160,25 +167,25 @@ impl TestClient {
 
     /// The state that the events tell so far, as every client folds it. Panics when one is missing.
     pub fn state(&self) -> UserState {
-        let history = self.collector.history();
-        match history.fold() {
-            Ok(state) => state,
-            Err(why) => panic!("{}", Unmet::wrong(&self.name, why, &history)),
-        }
+        self.try_state().unwrap_or_else(|unmet| panic!("{unmet}"))
+    }
+
+    /// The same with the failure as an error.
+    pub fn try_state(&self) -> Result<UserState, Unmet> {
+        let history = self.history();
+        history.fold().map_err(|why| Unmet::wrong(&self.name, why, &history))
     }
 
     /// Panics unless every number of the log came exactly once and in order, over all connections.
     #[track_caller]
     pub fn assert_exactly_once(&self) {
-        let history = self.collector.history();
-        if let Err(why) = history.exactly_once() {
-            panic!("{}", Unmet::wrong(&self.name, why, &history));
-        }
+        self.exactly_once().unwrap_or_else(|unmet| panic!("{unmet}"));
     }
 
-    /// What the client saw until now, run by run, with times and with what is missing or out of order.
-    pub fn event_report(&self) -> EventReport {
-        EventReport::of([self])
+    /// The same with the failure as an error.
+    pub fn exactly_once(&self) -> Result<(), Unmet> {
+        let history = self.history();
+        history.exactly_once().map_err(|why| Unmet::wrong(&self.name, why, &history))
     }
 
     /// Its name in the words of failures and reports.
@@ -186,27 +193,32 @@ impl TestClient {
         &self.name
     }
 
-    pub(crate) fn history(&self) -> std::sync::MutexGuard<'_, crate::history::History> {
-        self.collector.history()
+    fn record(&self) -> &Arc<Watched<History>> {
+        self.connection.record()
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.record().lock()
     }
 
     /// All that happened so far, in order, and when the first connection was begun.
     pub fn entries(&self) -> (Instant, Vec<Entry>) {
-        let history = self.collector.history();
+        let history = self.history();
         (history.began, history.entries.clone())
     }
 
     /// The whole history as a table, as failures show it.
     pub fn table(&self) -> String {
-        crate::table::table(&self.collector.history())
+        crate::table::table(&self.history())
     }
 }
 
-/// Opens a connection and starts the task behind it.
-async fn begin(connect: &Connect, collector: &Arc<Collector>) -> Result<mpsc::Sender<Order>, OpenError> {
+/// Opens a connection whose frames go on in the history.
+async fn begin(
+    connect: &Connect,
+    record: Arc<Watched<History>>,
+) -> Result<RecordedConnection<History>, OpenError> {
     let connection = connect.open().await?;
-    collector.note(|history| history.opened(connect.position()));
-    let (orders, given) = mpsc::channel(ORDERS);
-    tokio::spawn(line::serve(connection, collector.clone(), given));
-    Ok(orders)
+    record.change(|history| history.opened(connect.position()));
+    Ok(RecordedConnection::new(connection, record))
 }

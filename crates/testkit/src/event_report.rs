@@ -97,6 +97,13 @@ impl EventReport {
     }
 }
 
+impl TestClient {
+    /// What the client saw until now, run by run, with times and with what is missing or out of order.
+    pub fn event_report(&self) -> EventReport {
+        EventReport::of([self])
+    }
+}
+
 impl ClientReport {
     fn new(client: &str, history: &History) -> Self {
         let user = history.arrivals().rev().find(|arrival| arrival.kind() == "connection_established");

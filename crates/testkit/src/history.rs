@@ -5,9 +5,15 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 use wireproof_client::{Ended, Resume};
-use wireproof_protocol::{Control, ControlBody, Event, Incoming, Position, UserState, parse_incoming};
+use wireproof_protocol::{
+    Control, ControlBody, ErrorBody, Event, Incoming, Position, UserState, parse_incoming,
+};
 
-use crate::{arrival::Arrival, matcher::Matcher};
+use crate::{
+    arrival::Arrival,
+    matcher::Matcher,
+    recording::{Recording, ended_by},
+};
 
 /// One thing that happened to a client. `at` is the time since its first connection was begun.
 #[derive(Debug, Clone)]
@@ -72,25 +78,11 @@ impl Default for History {
     }
 }
 
-impl History {
-    pub(crate) fn opened(&mut self, asked: Option<Position>) {
-        self.connections += 1;
-        self.ended = None;
-        self.resume = asked.map_or_else(Resume::new, Resume::at);
-        self.entries.push(Entry::Opened { at: self.began.elapsed(), asked });
-    }
+impl Recording for History {
+    const RESET: &'static str = "cut by the test";
+    const RESET_WHEN_DROPPED: bool = false;
 
-    pub(crate) fn sent(&mut self, text: String) {
-        self.entries.push(Entry::Sent { at: self.began.elapsed(), text });
-    }
-
-    pub(crate) fn ended(&mut self, ended: Ended) {
-        self.ended = Some(ended.clone());
-        self.entries.push(Entry::Ended { at: self.began.elapsed(), ended });
-    }
-
-    /// Takes a frame; true when it is the one on which the connection shall be cut.
-    pub(crate) fn arrived(&mut self, at: Instant, text: &str) -> bool {
+    fn text(&mut self, at: Instant, text: &str) -> Option<Ended> {
         let arrival = Arrival {
             index: self.arrivals,
             connection: self.connections,
@@ -103,7 +95,39 @@ impl History {
         self.follow(&arrival);
         let cut = self.cut_on.as_ref().is_some_and(|matcher| matcher.matches(&arrival));
         self.entries.push(Entry::Arrived { arrival: Arc::new(arrival), taken: false });
-        cut
+        cut.then(|| ended_by(Self::RESET))
+    }
+
+    fn end(&mut self, mut ended: Ended) {
+        ended.error = self.refusal();
+        self.ended = Some(ended.clone());
+        self.entries.push(Entry::Ended { at: self.began.elapsed(), ended });
+    }
+
+    fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+}
+
+impl History {
+    pub(crate) fn opened(&mut self, asked: Option<Position>) {
+        self.connections += 1;
+        self.ended = None;
+        self.resume = asked.map_or_else(Resume::new, Resume::at);
+        self.entries.push(Entry::Opened { at: self.began.elapsed(), asked });
+    }
+
+    pub(crate) fn sent(&mut self, text: String) {
+        self.entries.push(Entry::Sent { at: self.began.elapsed(), text });
+    }
+
+    /// The error that the latest frame of this connection said, which is the reason of a close behind it.
+    fn refusal(&self) -> Option<ErrorBody> {
+        let latest = self.arrivals().next_back().filter(|arrival| arrival.connection == self.connections);
+        match &latest?.control()?.body {
+            ControlBody::Error(error) => Some(error.clone()),
+            _ => None,
+        }
     }
 
     /// Moves the position from which a next connection resumes, as every client does.

@@ -1,6 +1,6 @@
 //! What a test waits for: a type of frame, what its fields must be, and how far a frame is from it.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde_json::Value;
 use wireproof_protocol::RunId;
@@ -10,7 +10,7 @@ use crate::arrival::Arrival;
 /// A description of a frame; `"agent_started".into()` describes one by its type alone.
 #[derive(Clone)]
 pub struct Matcher {
-    kind: Option<&'static str>,
+    kind: Option<Cow<'static, str>>,
     stored: bool,
     conditions: Vec<Condition>,
 }
@@ -33,13 +33,13 @@ enum Test {
 }
 
 /// A stored event of a type.
-pub fn event(kind: &'static str) -> Matcher {
-    Matcher { kind: Some(kind), stored: true, conditions: Vec::new() }
+pub fn event(kind: impl Into<Cow<'static, str>>) -> Matcher {
+    Matcher { kind: Some(kind.into()), stored: true, conditions: Vec::new() }
 }
 
 /// Any frame of a type, stored or not.
-pub fn frame(kind: &'static str) -> Matcher {
-    Matcher { kind: Some(kind), stored: false, conditions: Vec::new() }
+pub fn frame(kind: impl Into<Cow<'static, str>>) -> Matcher {
+    Matcher { kind: Some(kind.into()), stored: false, conditions: Vec::new() }
 }
 
 /// An error frame with a code.
@@ -101,14 +101,15 @@ impl Matcher {
 
     /// True when the frame's type is the one asked for, whatever its fields.
     pub(crate) fn is_of_kind(&self, arrival: &Arrival) -> bool {
-        self.kind.is_none_or(|kind| kind == arrival.kind()) && (!self.stored || arrival.event().is_some())
+        self.kind.as_ref().is_none_or(|kind| kind == arrival.kind())
+            && (!self.stored || arrival.event().is_some())
     }
 
     /// How near a frame comes: what it fulfils, and what differs, in words. The type counts for most.
     pub(crate) fn distance(&self, arrival: &Arrival) -> (usize, Vec<String>) {
         let mut differences = Vec::new();
         let mut score = 0;
-        match self.kind {
+        match &self.kind {
             Some(_) if self.is_of_kind(arrival) => score += 1 + self.conditions.len(),
             Some(kind) if kind == arrival.kind() => differences.push("it is not a stored event".to_owned()),
             Some(kind) => differences.push(format!("its type is {:?} and not {kind:?}", arrival.kind())),
@@ -151,7 +152,7 @@ impl Condition {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.stored, self.kind) {
+        match (self.stored, &self.kind) {
             (true, Some(kind)) => write!(f, "event {kind}")?,
             (_, Some(kind)) => write!(f, "frame {kind}")?,
             (_, None) => f.write_str("a frame")?,
@@ -178,6 +179,12 @@ impl fmt::Debug for Matcher {
 
 impl From<&'static str> for Matcher {
     fn from(kind: &'static str) -> Self {
+        frame(kind)
+    }
+}
+
+impl From<String> for Matcher {
+    fn from(kind: String) -> Self {
         frame(kind)
     }
 }

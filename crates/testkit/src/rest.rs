@@ -10,7 +10,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::DEADLINE;
+use crate::deadline::DEADLINE;
+
+#[cfg(feature = "contract")]
+mod openapi_check;
 
 /// Speaks to a server's HTTP routes, with a bearer token or without.
 #[derive(Debug, Clone)]
@@ -19,6 +22,11 @@ pub struct Rest {
     token: Option<String>,
     headers: Vec<(String, String)>,
 }
+
+/// No answer over HTTP, or with the feature `contract` one that is not in the server's own document.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoReply(String);
 
 /// An answer over HTTP.
 #[derive(Debug, Clone)]
@@ -85,11 +93,21 @@ impl Rest {
 
     /// Any request with any body. Panics when the server gives no answer at all within the deadline.
     pub async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.try_send(method, path, body).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Reply, NoReply> {
         let words = format!("{method} {path}");
         match timeout(DEADLINE, self.exchange(method, path, body.into())).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => panic!("{words} got no answer: {error}"),
-            Err(_) => panic!("{words} got no answer within {DEADLINE:?}"),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(NoReply(format!("{words} got no answer: {error}"))),
+            Err(_) => Err(NoReply(format!("{words} got no answer within {DEADLINE:?}"))),
         }
     }
 
@@ -138,7 +156,7 @@ impl Rest {
             }
         };
         #[cfg(feature = "contract")]
-        crate::contract::check(&asked, &reply)?;
+        openapi_check::check(&asked, &reply)?;
         Ok(reply)
     }
 }

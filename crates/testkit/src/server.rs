@@ -5,35 +5,35 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     net::TcpSocket,
+    runtime::Handle,
     time::{Instant, sleep},
 };
 use wireproof_agents::Agent;
 use wireproof_client::Connect;
-use wireproof_protocol::UserId;
+use wireproof_protocol::{IdError, UserId};
 use wireproof_server::{
-    Config, ReloadError, Server,
+    Config, ConfigError, ReloadError, Server,
     auth::{Keys, keys::KeyReport},
 };
 
 mod launch;
-mod site;
 
-pub(crate) use site::Site;
+pub use launch::LaunchError;
 
-use crate::{DEADLINE, account::TestAccount, apart::Apart, rest::Rest, user::TestUser};
-use launch::{launch, launch_apart, reserve, try_launch_apart};
+use crate::{account::TestAccount, deadline::DEADLINE, rest::Rest, server_info::ServerInfo, user::TestUser};
+use launch::{Place, Running, reserve};
 
 /// Between two looks at a number of the server that has no event of its own.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// A running server that ends with its test.
 pub struct TestServer {
-    server: Server,
-    /// Where it runs, when that is not the test's own runtime.
-    apart: Option<Apart>,
+    /// The server, unless it was shut down or killed.
+    running: Option<Running>,
+    place: Place,
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
-    site: Arc<Site>,
+    info: Arc<ServerInfo>,
     folder: TempDir,
     /// Bound but not listening: keeps the port this server's own over a restart.
     _port: TcpSocket,
@@ -44,7 +44,7 @@ pub struct TestServer {
 pub struct Builder {
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
-    apart: bool,
+    place: Place,
 }
 
 impl Builder {
@@ -52,6 +52,18 @@ impl Builder {
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Changes settings by a text as the file of settings has them, such as `[limits]\nqueued_runs = 3`.
+    pub fn settings(mut self, toml: &str) -> Result<Self, ConfigError> {
+        self.config.merge(toml)?;
+        Ok(self)
+    }
+
+    /// Changes one setting by its key as in the file, such as `limits.queued_runs`.
+    pub fn setting(mut self, key: &str, value: impl Into<toml::Value>) -> Result<Self, ConfigError> {
+        self.config.set(key, value)?;
+        Ok(self)
     }
 
     /// Switches a bug on, by its name: `lost_event`, or `lost_event:50` for once in fifty times. Panics when there is no
@@ -78,27 +90,31 @@ impl Builder {
     /// Runs the server on a thread of its own, so that [`TestServer::kill_and_restart`] can end it, and so that a test
     /// that blocks its runtime does not hold it up.
     pub fn apart(mut self) -> Self {
-        self.apart = true;
+        self.place = Place::Apart;
+        self
+    }
+
+    /// Runs the server on this runtime, and not on the one that starts it.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.place = Place::On(runtime);
         self
     }
 
     /// Starts the server; it accepts connections when this returns. Panics with the reason when it does not start.
     pub async fn start(self) -> TestServer {
-        let folder =
-            TempDir::with_prefix("wireproof-").unwrap_or_else(|e| panic!("no folder for the server: {e}"));
-        let (port, address) = reserve().unwrap_or_else(|e| panic!("no port for the server: {e}"));
-        let mut config = self.config;
+        self.try_start().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_start(self) -> Result<TestServer, LaunchError> {
+        let folder = TempDir::with_prefix("wireproof-").map_err(LaunchError::machine("folder"))?;
+        let (port, address) = reserve().map_err(LaunchError::machine("port"))?;
+        let Self { mut config, agents, place } = self;
         config.listen = address;
         config.data_dir = folder.path().to_owned();
-        let (apart, server) = match self.apart {
-            false => (None, launch(&config, &self.agents).await),
-            true => {
-                let (apart, server) = launch_apart(&config, &self.agents).await;
-                (Some(apart), server)
-            }
-        };
-        let site = Arc::new(Site::open(&config));
-        TestServer { server, apart, config, agents: self.agents, site, folder, _port: port }
+        let running = Some(place.launch(&config, &agents).await?);
+        let info = Arc::new(ServerInfo::open(&config));
+        Ok(TestServer { running, place, config, agents, info, folder, _port: port })
     }
 }
 
@@ -120,12 +136,12 @@ impl TestServer {
 
     /// Where its WebSocket is.
     pub fn url(&self) -> String {
-        self.site.url()
+        self.info.url()
     }
 
     /// Where it listens; the same after a restart.
     pub fn address(&self) -> SocketAddr {
-        self.site.address
+        self.info.address
     }
 
     /// Where it keeps everything; gone when the server is dropped.
@@ -140,18 +156,22 @@ impl TestServer {
 
     /// What signs its tokens: for tokens that no `TestUser` would show.
     pub fn keys(&self) -> &Keys {
-        &self.site.keys
+        &self.info.keys
     }
 
     /// A user of this name. Panics when the name cannot be a user's.
     pub fn user(&self, name: &str) -> TestUser {
-        let user_id = UserId::new(name).unwrap_or_else(|e| panic!("{name:?} cannot be a user: {e}"));
-        TestUser::new(self.site.clone(), user_id)
+        self.try_user(name).unwrap_or_else(|e| panic!("{name:?} cannot be a user: {e}"))
+    }
+
+    /// The same with the failure as an error.
+    pub fn try_user(&self, name: &str) -> Result<TestUser, IdError> {
+        Ok(TestUser::new(self.info.clone(), UserId::new(name)?))
     }
 
     /// HTTP of an administrator with all permissions.
     pub fn admin(&self) -> Rest {
-        self.site.admin()
+        self.info.admin()
     }
 
     /// A user with an account, which is made if there is none, who has just logged in.
@@ -172,14 +192,21 @@ impl TestServer {
         Rest::to(self.address())
     }
 
-    /// Connections open now.
+    /// Connections open now; none of a server that was shut down or killed.
     pub fn connections(&self) -> usize {
-        self.server.connections()
+        self.running.as_ref().map_or(0, |running| running.server.connections())
     }
 
-    /// Runs going or waiting now.
+    /// Runs going or waiting now; none of a server that was shut down or killed.
     pub fn runs(&self) -> usize {
-        self.server.runs()
+        self.running.as_ref().map_or(0, |running| running.server.runs())
+    }
+
+    fn server(&self) -> &Server {
+        match &self.running {
+            Some(running) => &running.server,
+            None => panic!("the server was shut down or killed"),
+        }
     }
 
     /// Waits until no run is going or waiting, and returns; panics past the deadline.
@@ -205,55 +232,75 @@ impl TestServer {
     pub async fn reload(&mut self, change: impl FnOnce(&mut Config)) -> Result<(), ReloadError> {
         let mut config = self.config.clone();
         change(&mut config);
-        self.server.reload(&config).await?;
-        self.site.reload(&config).await?;
+        self.server().reload(&config).await?;
+        self.info.reload(&config).await?;
         self.config = config;
         Ok(())
     }
 
     /// Where its keys come from, and how they are.
     pub fn key_report(&self) -> KeyReport {
-        self.server.keys().report()
+        self.server().keys().report()
     }
 
-    /// Drains and starts again on the same folder and the same address; users and clients stay good.
-    pub async fn restart(self) -> Self {
-        let Self { server, apart, config, agents, site, folder, _port } = self;
-        server.shutdown().await;
-        let (apart, server) = match apart {
-            None => (None, launch(&config, &agents).await),
-            Some(before) => {
-                before.end().await;
-                let (apart, server) = launch_apart(&config, &agents).await;
-                (Some(apart), server)
-            }
-        };
-        Self { server, apart, config, agents, site, folder, _port }
+    /// Drains and starts again on the same folder and the same address; users and clients stay good. Starts one that was
+    /// shut down or killed.
+    pub async fn restart(&mut self) {
+        self.try_restart().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Ends in the middle of what it does, as a crash would, and starts again on the same folder and the same address:
-    /// no close, no drain; what its runs left is ended by the start. Only for a server with [`Builder::apart`]; panics
-    /// for others. A whole process, which takes its memory along, is `wireproof serve` to be killed.
-    pub async fn kill_and_restart(self) -> Self {
-        let Self { server, apart, config, agents, site, folder, _port } = self;
-        let Some(killed) = apart else { panic!("a server that is to be killed is started with `apart`") };
-        killed.end().await;
-        drop(server);
+    /// The same with the failure as an error.
+    pub async fn try_restart(&mut self) -> Result<(), LaunchError> {
+        self.shutdown().await;
+        self.running = Some(self.place.launch(&self.config, &self.agents).await?);
+        Ok(())
+    }
+
+    /// Ends in the middle of what it does, as a crash would: no close, no drain. Only for a server with
+    /// [`Builder::apart`]; panics for others. A whole process, which takes its memory along, is `wireproof serve` to be
+    /// killed.
+    pub async fn kill(&mut self) {
+        self.try_kill().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_kill(&mut self) -> Result<(), LaunchError> {
+        if !matches!(self.place, Place::Apart) {
+            return Err(LaunchError::NotApart);
+        }
+        if let Some(Running { server, apart: Some(apart) }) = self.running.take() {
+            apart.end().await;
+            drop(server);
+        }
+        Ok(())
+    }
+
+    /// Is killed, as [`TestServer::kill`] says, and starts again on the same folder and the same address; what its runs
+    /// left is ended by the start.
+    pub async fn kill_and_restart(&mut self) {
+        self.try_kill_and_restart().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_kill_and_restart(&mut self) -> Result<(), LaunchError> {
+        self.try_kill().await?;
         let deadline = Instant::now() + DEADLINE;
         // The store's own thread writes what it had in its hands, and holds the file until then.
-        let (apart, server) = loop {
-            match try_launch_apart(&config, &agents).await {
-                Ok(launched) => break launched,
-                Err(error) if Instant::now() >= deadline => panic!("the server did not start again: {error}"),
-                Err(_) => sleep(LOOK).await,
+        while let Err(error) = self.try_restart().await {
+            if Instant::now() >= deadline {
+                return Err(error);
             }
-        };
-        Self { server, apart: Some(apart), config, agents, site, folder, _port }
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
 
-    /// Drains: clients are told, runs end, everything is flushed. Gives back the folder for a look.
-    pub async fn shutdown(self) -> TempDir {
-        self.server.shutdown().await;
-        self.folder
+    /// Drains: clients are told, runs end, everything is flushed. The folder stays for a look.
+    pub async fn shutdown(&mut self) {
+        let Some(Running { server, apart }) = self.running.take() else { return };
+        server.shutdown().await;
+        if let Some(apart) = apart {
+            apart.end().await;
+        }
     }
 }

@@ -4,29 +4,41 @@ use std::{net::SocketAddr, panic::Location, sync::Arc, time::Duration};
 
 use http::Method;
 use serde_json::Value;
-use wireproof_client::Connect;
+use wireproof_client::{Connect, OpenError};
 use wireproof_protocol::{Position, UserId};
 
 use crate::{
     client::TestClient,
+    expect::Unmet,
     issuer::Issuer,
     rest::{Reply, Rest},
-    server::Site,
+    server_info::ServerInfo,
 };
 
 /// How long a user's token lives.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
+/// Why a user has no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// It was not opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No welcome came.
+    #[error(transparent)]
+    Welcome(#[from] Unmet),
+}
+
 /// One user of a test server; a clone is the same user.
 #[derive(Clone)]
 pub struct TestUser {
-    site: Arc<Site>,
+    info: Arc<ServerInfo>,
     user_id: UserId,
 }
 
 impl TestUser {
-    pub(crate) fn new(site: Arc<Site>, user_id: UserId) -> Self {
-        Self { site, user_id }
+    pub(crate) fn new(info: Arc<ServerInfo>, user_id: UserId) -> Self {
+        Self { info, user_id }
     }
 
     /// The user's id, as tokens carry it.
@@ -36,7 +48,7 @@ impl TestUser {
 
     /// Where the user's server listens.
     pub fn address(&self) -> SocketAddr {
-        self.site.address
+        self.info.address
     }
 
     /// A token that is good for an hour.
@@ -46,34 +58,34 @@ impl TestUser {
 
     /// A token that is good for so long from now.
     pub fn token_for(&self, ttl: Duration) -> String {
-        self.site.keys.sign(&self.user_id, ttl)
+        self.info.keys.sign(&self.user_id, ttl)
     }
 
     /// Who signs the server's own tokens: the same key under the same name, for tokens that no server would sign.
     pub fn issuer(&self) -> Issuer {
-        self.site.issuer()
+        self.info.issuer()
     }
 
     /// What a good token of the user says, for an hour; to be changed and signed by [`TestUser::issuer`].
     pub fn claims(&self) -> Value {
-        let claims = self.site.keys.claims(&self.user_id, TOKEN_LIFE);
+        let claims = self.info.keys.claims(&self.user_id, TOKEN_LIFE);
         serde_json::to_value(claims).unwrap_or_else(|e| panic!("claims are JSON: {e}"))
     }
 
     /// Another user of the same server.
     pub(crate) fn called(&self, name: &str) -> Self {
         let user_id = UserId::new(name).unwrap_or_else(|e| panic!("{name:?} cannot be a user: {e}"));
-        Self { site: self.site.clone(), user_id }
+        Self { info: self.info.clone(), user_id }
     }
 
     /// HTTP of an administrator of the same server.
     pub(crate) fn admin(&self) -> Rest {
-        self.site.admin()
+        self.info.admin()
     }
 
     /// A connection with a good token in its header, to be changed before it is opened with [`TestUser::open`].
     pub fn connection(&self) -> Connect {
-        Connect::to(self.site.url()).token(self.token())
+        Connect::to(self.info.url()).token(self.token())
     }
 
     /// Connects at the head of the log. Panics when there is no welcome.
@@ -91,7 +103,18 @@ impl TestUser {
     #[track_caller]
     pub(crate) fn welcomed(&self, connect: Connect) -> impl Future<Output = TestClient> + use<> {
         let (at, opening) = (Location::caller(), self.open(connect));
-        async move { opening.await.welcomed(at).await }
+        async move {
+            let client = opening.await;
+            client.welcomed().await.unwrap_or_else(|unmet| unmet.fail(at));
+            client
+        }
+    }
+
+    /// Connects with whatever is shown and waits for the welcome; the failure is an error.
+    pub async fn try_connect(&self, connect: Connect) -> Result<TestClient, ConnectError> {
+        let client = TestClient::open(connect).await?.named(self.user_id.as_str());
+        client.welcomed().await?;
+        Ok(client)
     }
 
     /// Opens a connection with whatever it shows, and waits for no welcome. Panics when the upgrade is refused.
@@ -108,7 +131,7 @@ impl TestUser {
 
     /// HTTP with the user's token.
     pub fn rest(&self) -> Rest {
-        Rest::to(self.site.address).token(self.token())
+        Rest::to(self.info.address).token(self.token())
     }
 
     /// `GET path`

@@ -80,7 +80,8 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn each_run_is_one_span_in_the_trace_of_who_asked() {
     let (address, received) = receiver().await;
-    let server = TestServer::start_with(|config| config.otel.endpoint = format!("http://{address}")).await;
+    let mut server =
+        TestServer::start_with(|config| config.otel.endpoint = format!("http://{address}")).await;
     let user = server.user("ada");
     let ada = user.open(user.connection().header("traceparent", SOCKET)).await;
     let first = ada.chat(&format!("What is 17*23? {MARKER}")).await;
@@ -142,7 +143,7 @@ async fn each_run_is_one_span_in_the_trace_of_who_asked() {
 #[tokio::test]
 async fn a_receiver_that_is_away_holds_nothing_up() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let server = TestServer::start_with(|config| config.otel.endpoint = format!("http://{gone}")).await;
+    let mut server = TestServer::start_with(|config| config.otel.endpoint = format!("http://{gone}")).await;
     let ada = server.user("ada").connect().await;
     let run = ada.chat("What is 2+3?").await;
     assert_eq!(ada.expect_run_completed(run.run_id).await.outcome(), Some(Outcome::Success));

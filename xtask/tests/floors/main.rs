@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "every line here is a test's")]
 
 mod crates;
+mod homonyms;
+mod kit;
 mod paths;
 mod pure;
 mod server;

@@ -47,7 +47,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
 /// The rooms that each room imports, outside of tests, and one line of source for each.
 type Imports = BTreeMap<String, BTreeMap<String, String>>;
 
-fn imports(sources: &[Source]) -> Imports {
+pub(crate) fn imports(sources: &[Source]) -> Imports {
     let mut imports = Imports::new();
     for source in sources {
         let Some(room) = source.module.first() else { continue };
@@ -61,7 +61,7 @@ fn imports(sources: &[Source]) -> Imports {
 }
 
 /// A circle of rooms that import each other, if there is one; no shorter one goes through its first room.
-fn circle(imports: &Imports) -> Option<String> {
+pub(crate) fn circle(imports: &Imports) -> Option<String> {
     let ways = imports.keys().filter_map(|first| way_back(imports, first));
     let way = ways.min_by_key(Vec::len)?;
     let arrows = way.iter().zip(way.iter().cycle().skip(1));

@@ -72,7 +72,7 @@ impl Whom {
     }
 
     pub(super) async fn close(self) {
-        if let Whom::Own(embedded) = self {
+        if let Whom::Own(mut embedded) = self {
             embedded.server.shutdown().await;
         }
     }

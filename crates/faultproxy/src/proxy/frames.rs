@@ -1,79 +1,12 @@
 //! Follows the bytes of one direction of a connection: first the head of the handshake, then the frames of RFC 6455,
 //! however the bytes are cut into pieces. Pure.
 
+use wireproof_protocol::{FrameHeader, TooLong};
+
 use super::toxic::Direction;
 
 /// Longest head of a handshake that is followed.
 const HEAD_BYTES: usize = 64 << 10;
-/// Longest header of a frame.
-const LONGEST_HEADER: usize = 14;
-
-/// The header of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameHead {
-    /// FIN, the reserved bits and the opcode.
-    pub(crate) first: u8,
-    pub(crate) mask: Option<[u8; 4]>,
-    /// Length of the payload.
-    pub(crate) length: u64,
-}
-
-impl FrameHead {
-    pub(crate) fn opcode(self) -> u8 {
-        self.first & 0x0f
-    }
-
-    pub(crate) fn is_control(self) -> bool {
-        self.opcode() >= 0x8
-    }
-
-    pub(crate) fn is_final(self) -> bool {
-        self.first & 0x80 != 0
-    }
-
-    /// The header as bytes.
-    pub(crate) fn write(self, to: &mut Vec<u8>) {
-        let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
-        to.push(self.first);
-        match self.length {
-            n @ 0..=125 => to.push(mask_bit | n as u8),
-            n @ 126..=0xffff => {
-                to.push(mask_bit | 126);
-                to.extend((n as u16).to_be_bytes());
-            }
-            n => {
-                to.push(mask_bit | 127);
-                to.extend(n.to_be_bytes());
-            }
-        }
-        to.extend(self.mask.iter().flatten());
-    }
-
-    /// A header from its bytes, with how many it took; nothing while some are missing. `Err` for what no frame begins
-    /// with.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Self, usize)>, ()> {
-        let (Some(&first), Some(&second)) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
-        let (length, at) = match second & 0x7f {
-            126 => match bytes.get(2..4).and_then(|bytes| bytes.try_into().ok()) {
-                Some(length) => (u64::from(u16::from_be_bytes(length)), 4),
-                None => return Ok(None),
-            },
-            127 => match bytes.get(2..10).and_then(|bytes| bytes.try_into().ok()) {
-                Some(length) => (u64::from_be_bytes(length), 10),
-                None => return Ok(None),
-            },
-            short => (u64::from(short), 2),
-        };
-        if length >> 63 != 0 {
-            return Err(());
-        }
-        if second & 0x80 == 0 {
-            return Ok(Some((Self { first, mask: None, length }, at)));
-        }
-        let mask = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        Ok(mask.map(|mask| (Self { first, mask: Some(mask), length }, at + 4)))
-    }
-}
 
 /// A stretch of bytes and what it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +14,7 @@ pub(crate) enum Segment<'a> {
     /// Of the handshake, or of a connection that is no WebSocket.
     Plain(&'a [u8]),
     /// Of a frame's header; with the header once it is whole.
-    Header(&'a [u8], Option<FrameHead>),
+    Header(&'a [u8], Option<FrameHeader>),
     /// Of a frame's payload; true at its end. A frame without a payload has none of these.
     Payload(&'a [u8], bool),
 }
@@ -108,13 +41,13 @@ pub(crate) struct Follower {
 enum State {
     Head(Vec<u8>),
     Plain,
-    Header { have: [u8; LONGEST_HEADER], length: usize },
-    Payload { head: FrameHead, left: u64 },
+    Header { have: [u8; FrameHeader::LONGEST], length: usize },
+    Payload { head: FrameHeader, left: u64 },
 }
 
 impl State {
     /// At the first byte of a frame.
-    const BETWEEN: Self = State::Header { have: [0; LONGEST_HEADER], length: 0 };
+    const BETWEEN: Self = State::Header { have: [0; FrameHeader::LONGEST], length: 0 };
 }
 
 impl Follower {
@@ -190,9 +123,9 @@ impl Follower {
             return Segment::Plain(std::mem::take(bytes));
         };
         let before = *length;
-        let more = bytes.len().min(LONGEST_HEADER - before);
+        let more = bytes.len().min(FrameHeader::LONGEST - before);
         have[before..before + more].copy_from_slice(&bytes[..more]);
-        match FrameHead::read(&have[..before + more]) {
+        match FrameHeader::read(&have[..before + more]) {
             Ok(Some((head, size))) => {
                 self.frame_began(head);
                 Segment::Header(split(bytes, size - before), Some(head))
@@ -201,14 +134,14 @@ impl Follower {
                 *length += more;
                 Segment::Header(std::mem::take(bytes), None)
             }
-            Err(()) => {
+            Err(TooLong) => {
                 self.state = State::Plain;
                 Segment::Plain(std::mem::take(bytes))
             }
         }
     }
 
-    fn frame_began(&mut self, head: FrameHead) {
+    fn frame_began(&mut self, head: FrameHeader) {
         if !head.is_control() {
             self.in_message = true;
         }
@@ -219,7 +152,7 @@ impl Follower {
         }
     }
 
-    fn frame_ended(&mut self, head: FrameHead) {
+    fn frame_ended(&mut self, head: FrameHeader) {
         if !head.is_control() && head.is_final() {
             self.in_message = false;
             self.messages += 1;
@@ -252,14 +185,6 @@ fn split<'a>(bytes: &mut &'a [u8], at: usize) -> &'a [u8] {
     let (taken, rest) = bytes.split_at(at.min(bytes.len()));
     *bytes = rest;
     taken
-}
-
-/// Takes the mask off, or puts it on.
-pub(crate) fn mask(bytes: &mut [u8], mask: Option<[u8; 4]>) {
-    let Some(mask) = mask else { return };
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte ^= mask[index % 4];
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use rand::{RngExt, rngs::SmallRng};
-
-use super::frames::{FrameHead, mask};
+use wireproof_protocol::{FrameHeader, apply_mask};
 
 /// A frame while it comes.
 #[derive(Debug)]
@@ -13,7 +12,7 @@ pub(crate) struct HeldFrame {
     /// It begins between two messages.
     pub(crate) begins: bool,
     pub(crate) raw: BytesMut,
-    pub(crate) head: Option<FrameHead>,
+    pub(crate) head: Option<FrameHeader>,
     /// Length of its header.
     pub(crate) header: usize,
 }
@@ -24,9 +23,9 @@ impl HeldFrame {
     }
 
     /// The payload without its mask.
-    pub(crate) fn payload(&self, head: FrameHead) -> Vec<u8> {
+    pub(crate) fn payload(&self, head: FrameHeader) -> Vec<u8> {
         let mut payload = self.raw[self.header..].to_vec();
-        mask(&mut payload, head.mask);
+        apply_mask(&mut payload, head.mask);
         payload
     }
 }
@@ -38,7 +37,7 @@ pub(crate) struct Held {
     pub(crate) raw: BytesMut,
     payload: Vec<u8>,
     /// Of each frame: its head, where its payload begins in `raw`, and where in `payload`.
-    frames: Vec<(FrameHead, usize, usize)>,
+    frames: Vec<(FrameHeader, usize, usize)>,
 }
 
 impl Held {
@@ -46,7 +45,7 @@ impl Held {
         Self { offset, raw: BytesMut::new(), payload: Vec::new(), frames: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, frame: HeldFrame, head: FrameHead) {
+    pub(crate) fn add(&mut self, frame: HeldFrame, head: FrameHeader) {
         self.frames.push((head, self.raw.len() + frame.header, self.payload.len()));
         self.payload.extend(frame.payload(head));
         self.raw.unsplit(frame.raw);
@@ -68,9 +67,9 @@ impl Held {
         let (head, ..) = self.frames.first()?;
         let mut payload = text.replace(find, with).into_bytes();
         let mut bytes = Vec::with_capacity(payload.len() + 14);
-        FrameHead { first: head.first | 0x80, mask: head.mask, length: payload.len() as u64 }
+        FrameHeader { first: head.first | 0x80, mask: head.mask, length: payload.len() as u64 }
             .write(&mut bytes);
-        mask(&mut payload, head.mask);
+        apply_mask(&mut payload, head.mask);
         bytes.extend(payload);
         Some(bytes.into())
     }
@@ -108,10 +107,11 @@ impl Held {
             // The opcode and the reserved bits stand in the first frame only.
             let kind = if index == 0 { head.first & 0x7f } else { 0 };
             let last = if index + 1 == cuts.len() { 0x80 } else { 0 };
-            FrameHead { first: last | kind, mask: head.mask, length: (cut - from) as u64 }.write(&mut bytes);
+            FrameHeader { first: last | kind, mask: head.mask, length: (cut - from) as u64 }
+                .write(&mut bytes);
             let begins = bytes.len();
             bytes.extend(&self.payload[from..*cut]);
-            mask(&mut bytes[begins..], head.mask);
+            apply_mask(&mut bytes[begins..], head.mask);
             from = *cut;
         }
         bytes.into()

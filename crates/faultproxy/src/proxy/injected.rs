@@ -6,17 +6,11 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use wireproof_protocol::{FrameHeader, apply_mask};
 
-use super::{
-    armed::mix,
-    frames::{FrameHead, mask},
-    toxic::Direction,
-};
+use super::{armed::mix, toxic::Direction};
+use crate::wire::{CLOSE, FIN, PING, PONG};
 
-const FIN: u8 = 0x80;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-pub(crate) const PONG: u8 = 0xa;
 /// Any mask will do.
 const MASK: [u8; 4] = [0x35, 0x9c, 0x62, 0xd1];
 
@@ -73,8 +67,8 @@ pub(crate) fn close(to: Direction) -> Bytes {
 
 fn write(bytes: &mut Vec<u8>, to: Direction, opcode: u8, payload: &[u8]) {
     let key = (to == Direction::ToServer).then_some(MASK);
-    FrameHead { first: FIN | opcode, mask: key, length: payload.len() as u64 }.write(bytes);
+    FrameHeader { first: FIN | opcode, mask: key, length: payload.len() as u64 }.write(bytes);
     let begins = bytes.len();
     bytes.extend(payload);
-    mask(&mut bytes[begins..], key);
+    apply_mask(&mut bytes[begins..], key);
 }

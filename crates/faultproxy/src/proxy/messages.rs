@@ -4,17 +4,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use wireproof_protocol::FrameHeader;
 
 use super::{
     armed::{Active, Armed, Stream, rearm},
     fault::{Cut, Fault},
     flow::Out,
-    frames::{Follower, FrameHead, Segment},
+    frames::{Follower, Segment},
     held::{Held, HeldFrame},
     injected::{self, Marks},
     journal::Note,
     toxic::{Direction, Trigger},
 };
+use crate::wire::PONG;
 
 /// Largest message that is held; a larger one passes untouched, and the journal says so.
 const MOST_HELD: usize = 16 << 20;
@@ -190,8 +192,8 @@ impl Messages {
         }
     }
 
-    fn control(&mut self, head: FrameHead, frame: HeldFrame) {
-        let ours = head.opcode() == injected::PONG && frame.payload(head).starts_with(&self.marks.pings);
+    fn control(&mut self, head: FrameHeader, frame: HeldFrame) {
+        let ours = head.opcode() == PONG && frame.payload(head).starts_with(&self.marks.pings);
         if !ours {
             self.emit(frame.raw.freeze());
         }

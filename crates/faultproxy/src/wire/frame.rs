@@ -1,5 +1,7 @@
 //! One frame of RFC 6455 as bytes: made as one likes, and parsed without a judgement on it (that is `strict`'s).
 
+use wireproof_protocol::{FrameHeader, TooLong, apply_mask};
+
 use super::{WireError, seen};
 
 /// The opcode of a fragment that goes on.
@@ -68,62 +70,49 @@ impl RawFrame {
 
     /// The frame at the beginning of these bytes and how long it is; nothing while it is not all there.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
-        let [first, second, rest @ ..] = bytes else { return Ok(None) };
-        let (announced, extended) = match second & 0x7f {
-            126 => (rest.first_chunk().map(|length| u64::from(u16::from_be_bytes(*length))), 2),
-            127 => (rest.first_chunk().map(|length| u64::from_be_bytes(*length)), 8),
-            short => (Some(u64::from(short)), 0),
-        };
-        let Some(announced) = announced else { return Ok(None) };
-        if announced > LARGEST {
+        let too_large = || {
             let why = "it announces more than 64 MiB";
-            return Err(WireError::Malformed { what: "frame", why, seen: seen(bytes) });
-        }
-        let masked = second & 0x80 != 0;
-        let start = 2 + extended + if masked { 4 } else { 0 };
-        let Some(payload) = bytes.get(start..start + announced as usize) else { return Ok(None) };
-        let header = &bytes[..start];
-        let mask = if masked { header.last_chunk().copied() } else { None };
-        let frame = Self {
-            fin: first & FIN != 0,
-            rsv: first >> 4 & 0x7,
-            opcode: first & 0x0f,
-            mask,
-            payload: payload
-                .iter()
-                .zip(mask.unwrap_or_default().iter().cycle())
-                .map(|(b, m)| b ^ m)
-                .collect(),
-            header: header.to_vec(),
+            WireError::Malformed { what: "frame", why, seen: seen(bytes) }
         };
-        Ok(Some((frame, start + payload.len())))
+        let Some((head, start)) = FrameHeader::read(bytes).map_err(|TooLong| too_large())? else {
+            return Ok(None);
+        };
+        if head.length > LARGEST {
+            return Err(too_large());
+        }
+        let Some(payload) = bytes.get(start..start + head.length as usize) else { return Ok(None) };
+        let mut payload = payload.to_vec();
+        apply_mask(&mut payload, head.mask);
+        let end = start + payload.len();
+        let frame = Self {
+            fin: head.is_final(),
+            rsv: head.reserved(),
+            opcode: head.opcode(),
+            mask: head.mask,
+            payload,
+            header: bytes[..start].to_vec(),
+        };
+        Ok(Some((frame, end)))
     }
 }
 
 /// A frame as a client sends it: masked. The first byte is the opcode with [`FIN`] and the reserved bits.
 pub fn masked(first_byte: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(first_byte, 0x80, payload.len());
-    bytes.extend(MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
+    written(first_byte, Some(MASK), payload)
 }
 
 /// A frame as only a server may send it: not masked.
 pub fn unmasked(first_byte: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(first_byte, 0, payload.len());
-    bytes.extend(payload);
-    bytes
+    written(first_byte, None, payload)
 }
 
-fn header(first_byte: u8, mask_bit: u8, length: usize) -> Vec<u8> {
-    match length {
-        0..=125 => vec![first_byte, mask_bit | length as u8],
-        126..=0xffff => {
-            let [a, b] = (length as u16).to_be_bytes();
-            vec![first_byte, mask_bit | 126, a, b]
-        }
-        _ => [vec![first_byte, mask_bit | 127], (length as u64).to_be_bytes().to_vec()].concat(),
-    }
+fn written(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FrameHeader::LONGEST + payload.len());
+    FrameHeader { first, mask, length: payload.len() as u64 }.write(&mut bytes);
+    let start = bytes.len();
+    bytes.extend(payload);
+    apply_mask(&mut bytes[start..], mask);
+    bytes
 }
 
 #[cfg(test)]

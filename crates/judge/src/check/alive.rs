@@ -101,14 +101,14 @@ impl<'a> Alive<'a> {
         }
         // Where users are given there is nobody new.
         let Ok(visitor) = trial.visitor("ada") else { return Ok(()) };
-        let connect = target.connect(target.url(), visitor.token.as_deref(), profile.auth.place);
-        let session = match trial.open(connect, &visitor.user).await {
+        let entrance = trial.entrance(&visitor);
+        let session = match trial.enter_as(&entrance, trial.new_name(&visitor.user)).await {
             Ok(session) => session,
             Err(OpenError::Refused { .. }) => return Ok(()),
             Err(OpenError::Ended { ended, .. }) if ended.code.is_some() => return Ok(()),
             Err(error) => return Err(error.to_string()),
         };
-        trial.show(&session, &visitor, profile.auth.place).await.map_err(|fault| fault.to_string())?;
+        trial.show(&session, &entrance).await.map_err(|fault| fault.to_string())?;
         let mut awaited = Vec::new();
         if !profile.events.welcome.is_empty() {
             awaited.push(("welcome", Kind::Welcome));

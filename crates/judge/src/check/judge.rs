@@ -3,17 +3,18 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::{
     CHECKS, Check, Fault, Pace, Target, TargetError, Trial, alive::Alive, foreign, later, look, unsaid,
 };
 use crate::{
     record::Recorder,
-    report::{CheckResult, Report, Verdict},
+    report::{CheckResult, Report, SCHEMA, Verdict},
 };
 
 /// Checks at once.
@@ -47,7 +48,36 @@ pub enum Progress<'a> {
     Ended(&'a CheckResult),
 }
 
+/// The same in values of its own, to be sent to another task or thread.
+#[derive(Debug, Clone)]
+pub enum ProgressEvent {
+    /// The check of this id begins.
+    Began(String),
+    /// A check is over.
+    Ended(Box<CheckResult>),
+}
+
+impl From<Progress<'_>> for ProgressEvent {
+    fn from(progress: Progress<'_>) -> Self {
+        match progress {
+            Progress::Began(check) => Self::Began(check.id.to_owned()),
+            Progress::Ended(result) => Self::Ended(Box::new(result.clone())),
+        }
+    }
+}
+
 impl Judge {
+    /// A channel for [`Judge::run_and_tell`] with room for all that one run of the chosen checks tells.
+    pub fn progress_channel(&self) -> (mpsc::Sender<ProgressEvent>, mpsc::Receiver<ProgressEvent>) {
+        mpsc::channel(2 * self.chosen().len().max(1))
+    }
+
+    /// Runs the chosen checks and sends what it is doing; an event for which there is no room is left out.
+    pub async fn run_and_tell(&self, target: &Target, events: mpsc::Sender<ProgressEvent>) -> Report {
+        // Nobody has to listen to the end.
+        self.run(target, |progress| drop(events.try_send(progress.into()))).await
+    }
+
     /// A judge with this seed and defaults.
     pub fn new(seed: u64) -> Self {
         Self { seed, users: 50, quick: false, only: Vec::new() }
@@ -120,7 +150,7 @@ impl Judge {
                 result.beside = beside;
             }
         }
-        Report::new(target, self.seed, began.elapsed(), results)
+        report(target, self.seed, began.elapsed(), results)
     }
 
     /// Judges one check. Where all checks have the same users, one may find what those before it used up: the server says
@@ -206,4 +236,22 @@ fn cannot(check: &Check, target: &Target) -> Option<String> {
         return Some(why.clone());
     }
     check.needs.iter().find_map(|need| need.missing(target))
+}
+
+/// The report of what these checks gave, as of now.
+fn report(target: &Target, seed: u64, took: Duration, checks: Vec<CheckResult>) -> Report {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let (url, profile) = (target.url(), &target.profile().name);
+    Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: url.to_owned(),
+        profile: profile.clone(),
+        insecure: target.is_insecure(),
+        seed,
+        command: format!("wireproof check {url} --profile {profile}"),
+        began: now.map_or(0.0, |now| now.saturating_sub(took).as_secs_f64()),
+        seconds: took.as_secs_f64(),
+        checks,
+    }
 }

@@ -11,7 +11,7 @@ use super::{
     session::{Asked, new_id},
 };
 use crate::{
-    profile::{Kind, Place, Transport},
+    profile::{Kind, Transport},
     record::Recorder,
 };
 
@@ -60,9 +60,9 @@ pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>
 
 /// Opens the connection and shows the token.
 async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetError> {
-    let (target, auth) = (trial.target, &trial.profile.auth);
-    let connect = target.connect(target.url(), visitor.token.as_deref(), auth.place);
-    let session = match trial.open(connect, &visitor.user).await {
+    let target = trial.target;
+    let entrance = trial.entrance(visitor);
+    let session = match trial.enter_as(&entrance, trial.new_name(&visitor.user)).await {
         Ok(session) => session,
         Err(error) if error.is_of_host() => return Err(TargetError::Misaddressed(error.to_string())),
         Err(error) if error.is_refusal() => return Err(TargetError::Refused(format!("{error} ({AUTH})"))),
@@ -75,12 +75,10 @@ async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetEr
         }
         Err(error) => return Err(TargetError::Unreachable(error.to_string())),
     };
-    if let (Some(Place::Frame), Some(token), Some(authenticate)) =
-        (auth.place, &visitor.token, &trial.profile.messages.authenticate)
-    {
-        let frame = authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]);
-        session.send(frame).await.map_err(|fault| TargetError::Refused(format!("{fault} ({AUTH})")))?;
-    }
+    trial
+        .show(&session, &entrance)
+        .await
+        .map_err(|fault| TargetError::Refused(format!("{fault} ({AUTH})")))?;
     Ok(session)
 }
 
@@ -93,10 +91,10 @@ async fn post(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetErr
         let why = "the profile does not say how to ask an agent (messages.ask, prompts.plain)".to_owned();
         return Err(TargetError::Url { url: trial.target.url().to_owned(), why });
     };
-    let (url, place) = (trial.target.url(), trial.profile.auth.place);
-    let post = trial.target.post(url, visitor.token.as_deref(), place);
-    post.reach(url, ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await?;
-    Ok(trial.posting(visitor, url, place))
+    let entrance = trial.entrance(visitor);
+    let post = trial.target.post(entrance.url, visitor.token.as_deref(), entrance.place);
+    post.reach(entrance.url, ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await?;
+    Ok(trial.posting(&entrance))
 }
 
 struct Look<'a> {

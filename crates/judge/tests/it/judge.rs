@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use wireproof_judge::{
-    check::{Credentials, Judge, Target, Trial},
+    check::{Credentials, Embedded, Judge, ProgressEvent, Target, Trial},
     profile::Profile,
     record::Recorder,
     report::{Report, Verdict, json},
@@ -231,4 +231,31 @@ fn a_question_that_is_always_the_same_is_not_waited_out() {
     assert_eq!(trial.sums(1).unwrap().len(), 1);
     let why = trial.sums(3).unwrap_err().to_string();
     assert!(why.contains("{a} and {b}"), "{why}");
+}
+
+/// Somebody on another task hears of each check as it begins and ends, in values that outlive the run.
+#[tokio::test]
+async fn progress_is_told_through_a_channel() {
+    let embedded = Embedded::start().await.unwrap();
+    let only = ["health.answers", "connect.welcome_first"].map(str::to_owned).to_vec();
+    let judge = Judge { only, ..Judge::new(3) };
+    let (events, mut heard) = judge.progress_channel();
+    let listener = tokio::spawn(async move {
+        let (mut began, mut ended) = (Vec::new(), Vec::new());
+        while let Some(event) = heard.recv().await {
+            match event {
+                ProgressEvent::Began(id) => began.push(id),
+                ProgressEvent::Ended(result) => ended.push((result.id, result.verdict)),
+            }
+        }
+        (began, ended)
+    });
+    let report = judge.run_and_tell(&embedded.target, events).await;
+    let (mut began, mut ended) = listener.await.unwrap();
+    let mut expected: Vec<_> = report.checks.iter().map(|check| (check.id.clone(), check.verdict)).collect();
+    began.sort();
+    ended.sort_by(|a, b| a.0.cmp(&b.0));
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!((ended, expected.len()), (expected.clone(), 2));
+    assert_eq!(began, expected.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
 }

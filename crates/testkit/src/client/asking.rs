@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use wireproof_protocol::{ControlBody, RunId, ThreadId};
 
 use super::TestClient;
-use crate::{arrival::Arrival, expect::Unmet, line::Order, matcher::answer_to};
+use crate::{arrival::Arrival, expect::Unmet, matcher::answer_to, recording::NotSent};
 
 /// What `accepted` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,37 +31,53 @@ impl TestClient {
 
     /// Sends any text. Panics when the connection is over; one that breaks meanwhile shows in what follows.
     pub async fn send_raw(&self, text: impl Into<String>) {
+        self.try_send_raw(text).await.unwrap_or_else(|unmet| panic!("{unmet}"));
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_send_raw(&self, text: impl Into<String>) -> Result<(), Unmet> {
         let text = text.into();
-        self.collector.note(|history| history.sent(text.clone()));
-        let (done, sent) = oneshot::channel();
-        self.order(Order::Text(text, done)).await;
-        // Dropped when the connection ended first: the history tells.
-        let _ = sent.await;
+        self.record().change(|history| history.sent(text.clone()));
+        let sent = self.connection.send_text(text).await;
+        self.begun(sent)
     }
 
-    /// Sends a binary frame.
+    /// Sends a binary frame. Panics when the connection is over.
     pub async fn send_binary(&self, bytes: impl Into<Vec<u8>>) {
-        let bytes = bytes.into();
-        self.collector.note(|history| history.sent(format!("{} binary bytes", bytes.len())));
-        let (done, sent) = oneshot::channel();
-        self.order(Order::Binary(bytes, done)).await;
-        let _ = sent.await;
+        self.try_send_binary(bytes).await.unwrap_or_else(|unmet| panic!("{unmet}"));
     }
 
-    pub(super) async fn order(&self, order: Order) {
-        if self.orders.send(order).await.is_err() {
-            let history = self.collector.history();
-            panic!("{}", Unmet::wrong(&self.name, "the connection is over, nothing can be sent", &history));
+    /// The same with the failure as an error.
+    pub async fn try_send_binary(&self, bytes: impl Into<Vec<u8>>) -> Result<(), Unmet> {
+        let bytes = bytes.into();
+        self.record().change(|history| history.sent(format!("{} binary bytes", bytes.len())));
+        let sent = self.connection.send_binary(bytes).await;
+        self.begun(sent)
+    }
+
+    /// An error when the connection was over before; one that was lost meanwhile shows in the history.
+    pub(super) fn begun(&self, sent: Result<(), NotSent>) -> Result<(), Unmet> {
+        match sent {
+            Err(NotSent::Over) => {
+                let why = "the connection is over, nothing can be sent";
+                Err(Unmet::wrong(&self.name, why, &self.history()))
+            }
+            Ok(()) | Err(NotSent::Lost) => Ok(()),
         }
     }
 
     /// Sends a frame under a new id and waits for its one answer, good or bad.
     pub async fn ask(&self, frame: impl Serialize) -> Arc<Arrival> {
+        self.try_ask(frame).await.unwrap_or_else(|unmet| panic!("{unmet}"))
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_ask(&self, frame: impl Serialize) -> Result<Arc<Arrival>, Unmet> {
         let mut frame = serde_json::to_value(&frame).unwrap_or(Value::Null);
         let id = format!("kit-{}", uuid::Uuid::now_v7());
         frame["id"] = Value::String(id.clone());
-        self.send(&frame).await;
-        self.expect(answer_to(&id)).await
+        self.try_send_raw(frame.to_string()).await?;
+        self.try_expect(answer_to(&id), self.deadline).await
     }
 
     /// Says something to the server's first agent in a new thread; panics unless it is accepted.
@@ -77,12 +92,20 @@ impl TestClient {
 
     /// Sends a request for a run; panics unless it is accepted.
     pub async fn request_run(&self, frame: Value) -> Accepted {
-        let answer = self.ask(frame).await;
+        self.try_request_run(frame).await.unwrap_or_else(|unmet| panic!("{unmet}"))
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_request_run(&self, frame: Value) -> Result<Accepted, Unmet> {
+        let answer = self.try_ask(frame).await?;
         match answer.control().map(|control| &control.body) {
             Some(ControlBody::Accepted { run_id, thread_id, seq }) => {
-                Accepted { run_id: *run_id, thread_id: thread_id.clone(), seq: *seq }
+                Ok(Accepted { run_id: *run_id, thread_id: thread_id.clone(), seq: *seq })
             }
-            _ => panic!("{}: no run was accepted: {}", self.name, answer.text),
+            _ => {
+                let what = format!("no run was accepted: {}", answer.text);
+                Err(Unmet::wrong(&self.name, what, &self.history()))
+            }
         }
     }
 }

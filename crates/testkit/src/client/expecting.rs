@@ -47,7 +47,7 @@ impl TestClient {
     ) -> Result<Arc<Arrival>, Unmet> {
         let matcher = matcher.into();
         let mut from = 0;
-        let found = self.collector.wait(Instant::now() + within, |history| {
+        let found = self.record().wait(Instant::now() + within, |history| {
             let found = history.find(&matcher, from);
             from = history.entries.len();
             match found {
@@ -59,7 +59,7 @@ impl TestClient {
             }
         });
         let found = found.await.flatten();
-        found.ok_or_else(|| Unmet::missing(&self.name, &matcher, within, &self.collector.history()))
+        found.ok_or_else(|| Unmet::missing(&self.name, &matcher, within, &self.history()))
     }
 
     /// Waits for frames that fit these one behind the other, in this order, and that no earlier expectation took; others
@@ -86,7 +86,7 @@ impl TestClient {
     ) -> Result<Vec<Arc<Arrival>>, Unmet> {
         let sequence: Vec<Matcher> = sequence.into_iter().map(Into::into).collect();
         let found =
-            self.collector.wait(Instant::now() + within, |history| match history.find_all(&sequence) {
+            self.record().wait(Instant::now() + within, |history| match history.find_all(&sequence) {
                 Some(found) => {
                     found.iter().for_each(|(index, _)| history.take(*index));
                     Some(Some(found.into_iter().map(|(_, arrival)| arrival).collect()))
@@ -94,18 +94,21 @@ impl TestClient {
                 None => history.ended.is_some().then_some(None),
             });
         let found = found.await.flatten();
-        found.ok_or_else(|| Unmet::sequence(&self.name, &sequence, within, &self.collector.history()))
+        found.ok_or_else(|| Unmet::sequence(&self.name, &sequence, within, &self.history()))
     }
 
     /// Waits until the server has delivered all that was stored before now: a ping's answer comes behind it.
     #[track_caller]
     pub fn barrier(&self) -> impl Future<Output = ()> {
         let at = Location::caller();
-        async move {
-            let id = format!("barrier-{}", uuid::Uuid::now_v7());
-            self.send(json!({ "type": "ping", "id": id })).await;
-            self.expect_at(frame("pong").field("id", id), self.deadline, at).await;
-        }
+        async move { self.try_barrier().await.unwrap_or_else(|unmet| unmet.fail(at)) }
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_barrier(&self) -> Result<(), Unmet> {
+        let id = format!("barrier-{}", uuid::Uuid::now_v7());
+        self.try_send_raw(json!({ "type": "ping", "id": id }).to_string()).await?;
+        self.try_expect(frame("pong").field("id", id), self.deadline).await.map(drop)
     }
 
     /// Fails when a frame came, or is on its way, that fits and that no expectation took. Behind a barrier, not a
@@ -113,13 +116,17 @@ impl TestClient {
     #[track_caller]
     pub fn expect_none(&self, matcher: impl Into<Matcher>) -> impl Future<Output = ()> {
         let (at, matcher) = (Location::caller(), matcher.into());
-        let barrier = self.barrier();
-        async move {
-            barrier.await;
-            let history = self.collector.history();
-            if let Some((_, arrival)) = history.find(&matcher, 0) {
-                Unmet::unwanted(&self.name, &matcher, &arrival.text, &history).fail(at);
-            }
+        async move { self.try_expect_none(matcher).await.unwrap_or_else(|unmet| unmet.fail(at)) }
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_expect_none(&self, matcher: impl Into<Matcher>) -> Result<(), Unmet> {
+        let matcher = matcher.into();
+        self.try_barrier().await?;
+        let history = self.history();
+        match history.find(&matcher, 0) {
+            Some((_, arrival)) => Err(Unmet::unwanted(&self.name, &matcher, &arrival.text, &history)),
+            None => Ok(()),
         }
     }
 
@@ -127,29 +134,30 @@ impl TestClient {
     #[track_caller]
     pub fn expect_run_completed(&self, run_id: RunId) -> impl Future<Output = Run> {
         let at = Location::caller();
-        async move {
-            self.expect_at(event("agent_completed").of_run(run_id), self.deadline, at).await;
-            let run = self.run(run_id);
-            if let Err(why) = run.check() {
-                Unmet::wrong(&self.name, why, &self.collector.history()).fail(at);
-            }
-            run
-        }
+        async move { self.try_expect_run_completed(run_id).await.unwrap_or_else(|unmet| unmet.fail(at)) }
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_expect_run_completed(&self, run_id: RunId) -> Result<Run, Unmet> {
+        self.try_expect(event("agent_completed").of_run(run_id), self.deadline).await?;
+        let run = self.run(run_id);
+        run.check().map_err(|why| Unmet::wrong(&self.name, why, &self.history()))?;
+        Ok(run)
     }
 
     /// Waits for the connection's end and tells how it ended.
     #[track_caller]
     pub fn expect_closed(&self) -> impl Future<Output = Ended> {
         let at = Location::caller();
-        async move {
-            let ended = self.collector.wait(Instant::now() + self.deadline, |history| history.ended.clone());
-            match ended.await {
-                Some(ended) => ended,
-                None => {
-                    let what = format!("the connection did not end within {:?}", self.deadline);
-                    Unmet::wrong(&self.name, what, &self.collector.history()).fail(at)
-                }
-            }
-        }
+        async move { self.try_expect_closed().await.unwrap_or_else(|unmet| unmet.fail(at)) }
+    }
+
+    /// The same with the failure as an error.
+    pub async fn try_expect_closed(&self) -> Result<Ended, Unmet> {
+        let ended = self.record().wait(Instant::now() + self.deadline, |history| history.ended.clone());
+        ended.await.ok_or_else(|| {
+            let what = format!("the connection did not end within {:?}", self.deadline);
+            Unmet::wrong(&self.name, what, &self.history())
+        })
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{ClientReport, EventReport, RunReport, contradictions};
-use crate::history::History;
+use crate::{history::History, recording::Recording};
 
 const RUN: &str = "0193a5a0-0000-7000-8000-000000000001";
 const CALL: &str = "0193a5a0-0000-7000-8000-0000000000c1";
@@ -43,7 +43,7 @@ fn history(frames: &[Value]) -> History {
     history.opened(None);
     let welcome = json!({ "type": "connection_established", "user_id": "ada" });
     for frame in std::iter::once(&welcome).chain(frames) {
-        history.arrived(Instant::now(), &frame.to_string());
+        let _ = history.text(Instant::now(), &frame.to_string());
     }
     history
 }

@@ -1,14 +1,58 @@
-//! How a server comes to life: with a port of its own, on the test's runtime or on a thread of its own.
+//! How a server comes to life: with a port of its own, on the test's runtime, on another, or on a thread of its own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpSocket;
+use tokio::{net::TcpSocket, runtime::Handle};
 use wireproof_agents::{Agent, Builtin};
 use wireproof_server::{Config, Server, StartError};
 
 use crate::apart::Apart;
 
-pub(super) fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
+/// Why a server of the kit does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// There is no folder, port or thread for it.
+    #[error("there is no {what} for the server: {cause}")]
+    Machine {
+        /// What is missing.
+        what: &'static str,
+        /// Why.
+        cause: io::Error,
+    },
+    /// It does not start.
+    #[error("the server did not start: {0}")]
+    Start(#[from] StartError),
+    /// It is to be killed, and has no thread of its own.
+    #[error("a server that is to be killed is started with `apart`")]
+    NotApart,
+}
+
+impl LaunchError {
+    pub(super) fn machine(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::Machine { what, cause }
+    }
+}
+
+/// Where a server runs.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Place {
+    /// On the runtime that starts it.
+    #[default]
+    Here,
+    /// On this runtime.
+    On(Handle),
+    /// On a thread of its own.
+    Apart,
+}
+
+/// A server that runs.
+pub(super) struct Running {
+    pub(super) server: Server,
+    /// Its thread, when it has one of its own.
+    pub(super) apart: Option<Apart>,
+}
+
+pub(super) fn reserve() -> io::Result<(TcpSocket, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -16,28 +60,31 @@ pub(super) fn reserve() -> std::io::Result<(TcpSocket, SocketAddr)> {
     Ok((socket, address))
 }
 
-pub(super) async fn launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Server {
-    try_launch(config, agents).await.unwrap_or_else(|error| panic!("the server did not start: {error}"))
+impl Place {
+    /// Starts a server; it accepts connections when this returns.
+    pub(super) async fn launch(
+        &self,
+        config: &Config,
+        agents: &[Arc<dyn Agent>],
+    ) -> Result<Running, LaunchError> {
+        let starting = start(config.clone(), agents.to_vec());
+        let (server, apart) = match self {
+            Place::Here => (starting.await?, None),
+            Place::On(runtime) => match runtime.spawn(starting).await {
+                Ok(server) => (server?, None),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            Place::Apart => {
+                let apart = Apart::begin().map_err(LaunchError::machine("thread"))?;
+                (apart.run(starting).await?, Some(apart))
+            }
+        };
+        Ok(Running { server, apart })
+    }
 }
 
-async fn try_launch(config: &Config, agents: &[Arc<dyn Agent>]) -> Result<Server, StartError> {
+async fn start(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Server, StartError> {
     let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
     let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    let agents = std::iter::once(builtin).chain(agents.iter().cloned()).collect();
-    Server::start_with(config.clone(), agents).await
-}
-
-pub(super) async fn launch_apart(config: &Config, agents: &[Arc<dyn Agent>]) -> (Apart, Server) {
-    let launched = try_launch_apart(config, agents).await;
-    launched.unwrap_or_else(|error| panic!("the server did not start: {error}"))
-}
-
-pub(super) async fn try_launch_apart(
-    config: &Config,
-    agents: &[Arc<dyn Agent>],
-) -> Result<(Apart, Server), StartError> {
-    let apart = Apart::begin().unwrap_or_else(|e| panic!("no thread for the server: {e}"));
-    let (config, agents) = (config.clone(), agents.to_vec());
-    let server = apart.run(async move { try_launch(&config, &agents).await }).await?;
-    Ok((apart, server))
+    Server::start_with(config, std::iter::once(builtin).chain(agents).collect()).await
 }

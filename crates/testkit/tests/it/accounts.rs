@@ -255,10 +255,10 @@ async fn leaving_ends_the_login_with_either_token() {
 
 #[tokio::test]
 async fn accounts_logins_and_what_was_ended_outlive_a_restart() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let (ada, left) = (server.account("ada", PASSWORD).await, server.account("ada", PASSWORD).await);
     assert_eq!(left.rest().post("/auth/logout", json!({})).await.status, 204);
-    let server = server.restart().await;
+    server.restart().await;
     assert_eq!(ada.rest().get("/auth/me").await.status, 200);
     assert_over(&left).await;
     let next = ada.with(&ada.try_refresh().await);
@@ -271,7 +271,7 @@ async fn accounts_logins_and_what_was_ended_outlive_a_restart() {
 /// Bug: a restart forgot a logout before the leeway of the login's access token was over, and the token counted again.
 #[tokio::test]
 async fn a_logout_outlives_a_restart_for_as_long_as_its_token_would_count() {
-    let server = TestServer::start_with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.accounts.access_seconds = 0.5;
         config.jwt.leeway_seconds = 60.0;
     })
@@ -280,7 +280,7 @@ async fn a_logout_outlives_a_restart_for_as_long_as_its_token_would_count() {
     let body = json!({ "refresh_token": ada.refresh_token() });
     assert_eq!(server.rest().post("/auth/logout", body).await.status, 204);
     tokio::time::sleep(Duration::from_millis(700)).await;
-    let server = server.restart().await;
+    server.restart().await;
     assert_over(&ada).await;
     drop(server);
 }

@@ -202,7 +202,7 @@ async fn deltas_of_several_kinds_keep_their_order() {
         completed(first, "t"),
     ];
     let script = said.iter().cloned().fold(Script::named("turns"), Script::emits).answers("abcde");
-    let server = TestServer::builder().agent(script).start().await;
+    let mut server = TestServer::builder().agent(script).start().await;
     let ada = server.user("ada").connect().await;
     let run = ada.chat_with("turns", "go").await;
     let run = ended(&server, &ada, run.run_id).await;
@@ -213,7 +213,7 @@ async fn deltas_of_several_kinds_keep_their_order() {
     let status = kinds.iter().position(|kind| *kind == "status_update").unwrap();
     assert_eq!((kinds[status - 1], kinds[status + 1]), ("message_delta", "message_delta"));
     // The same from the store, where neighbours of a kind are put together and their numbers have no gap.
-    let server = server.restart().await;
+    server.restart().await;
     let again = server
         .user("ada")
         .connect_at(wireproof_protocol::Position { seq: 0, ..ada.position().unwrap() })

@@ -105,7 +105,7 @@ async fn every_frame_on_the_wire_is_what_the_document_says() {
         }
         answer("done")
     });
-    let server = TestServer::builder().agents([busy, patient()]).start().await;
+    let mut server = TestServer::builder().agents([busy, patient()]).start().await;
     let document = server.rest().get("/asyncapi.json").await.json;
     let (messages, mut sent) = (Messages::of(&document), BTreeSet::new());
     let user = server.user("ada");

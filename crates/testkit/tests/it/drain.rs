@@ -16,7 +16,7 @@ const BIN: Duration = Duration::from_millis(500);
 /// Each tenth of the time sees its share of closes, and everybody is back on the next server without a loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_thousand_connections_are_closed_evenly_and_all_come_back() {
-    let server = TestServer::start_with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.drain.spread_seconds = SPREAD.as_secs_f64();
         // They come all at once, to be sent away one by one.
         (config.limits.handshakes_per_second, config.limits.handshakes_in_progress) = (0, 0);
@@ -29,7 +29,10 @@ async fn heavy_a_thousand_connections_are_closed_evenly_and_all_come_back() {
         client.expect_run_completed(run.run_id).await;
     }
     let begun = Instant::now();
-    let restarting = tokio::spawn(server.restart());
+    let restarting = tokio::spawn(async move {
+        server.restart().await;
+        server
+    });
     let closed = join_all(clients.iter().map(|client| async {
         let go_away = client.expect("go_away").await;
         assert!(go_away["reconnect_after_ms"].as_u64().unwrap() <= SPREAD.as_millis() as u64);
@@ -59,7 +62,7 @@ async fn heavy_a_thousand_connections_are_closed_evenly_and_all_come_back() {
 /// its stream, and the others need not wait for it.
 #[tokio::test]
 async fn health_answers_and_a_run_keeps_its_stream_while_others_are_sent_away() {
-    let server = TestServer::builder()
+    let mut server = TestServer::builder()
         .agents([patient()])
         .config(|config| (config.drain.seconds, config.drain.spread_seconds) = (4.0, 0.1))
         .start()
@@ -68,7 +71,7 @@ async fn health_answers_and_a_run_keeps_its_stream_while_others_are_sent_away() 
     let (busy, idle) = (user.connect().await, server.user("eve").connect().await);
     let run = busy.chat_with("patient", "go").await;
     let token = user.token();
-    let going = tokio::spawn(server.shutdown());
+    let going = tokio::spawn(async move { server.shutdown().await });
     busy.expect("go_away").await;
     assert_eq!(idle.expect_closed().await.code, Some(1012));
     assert_eq!(busy.close_code(), None, "a run's stream was cut");

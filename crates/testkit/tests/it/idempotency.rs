@@ -71,7 +71,7 @@ async fn the_same_id_with_another_body_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn an_id_is_remembered_over_a_restart() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let mut ada = server.user("ada").connect().await;
     let chat = json!({ "type": "chat", "content": "What is 2+3?", "id": "q-1" });
     let create = json!({ "type": "create_thread", "title": "plans", "id": "t-1" });
@@ -80,7 +80,7 @@ async fn an_id_is_remembered_over_a_restart() {
     let cancel = json!({ "type": "cancel_run", "run_id": chatted["run_id"], "id": "c-1" });
     let cancelled = answered(&ada, &cancel).await;
     assert_eq!((&cancelled["type"], &cancelled["outcome"]), (&json!("ack"), &json!("success")));
-    let server = server.restart().await;
+    server.restart().await;
     ada.resume().await;
     assert_eq!(answered(&ada, &chat).await, chatted);
     assert_eq!(answered(&ada, &create).await, created);

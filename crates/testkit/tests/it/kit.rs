@@ -83,13 +83,13 @@ async fn a_cut_is_at_the_frame_and_a_resume_goes_on_behind_it() {
 
 #[tokio::test]
 async fn users_and_clients_outlive_a_restart() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let user = server.user("ada");
     let (token, mut ada) = (user.token(), user.connect().await);
     let run = ada.chat("What is 17*23?").await;
     ada.expect_run_completed(run.run_id).await;
     let (address, epoch) = (server.address(), ada.welcome().epoch);
-    let server = server.restart().await;
+    server.restart().await;
     assert_eq!(server.address(), address);
     ada.resume().await;
     assert_eq!((ada.welcome().epoch, ada.welcome().resumed), (epoch, true));

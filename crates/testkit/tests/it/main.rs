@@ -24,6 +24,7 @@ mod idempotency;
 mod insecure;
 mod isolation;
 mod kit;
+mod kit_embedding;
 mod kit_leaks;
 mod kit_readme;
 mod kit_report;

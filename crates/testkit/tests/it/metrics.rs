@@ -232,13 +232,13 @@ async fn connections_are_counted_to_their_end() {
 /// Bug: the listening socket was closed as the drain began, so no probe ever saw that the server goes away.
 #[tokio::test]
 async fn a_server_that_goes_away_says_so_in_its_health_and_still_counts() {
-    let server =
+    let mut server =
         TestServer::builder().agents([patient()]).config(|config| config.drain.seconds = 5.0).start().await;
     let ada = server.user("ada").connect().await;
     ada.chat_with("patient", "go").await;
     ada.expect("agent_started").await;
     let (rest, token, url) = (server.rest(), server.user("ada").token(), server.url());
-    let going = tokio::spawn(server.shutdown());
+    let going = tokio::spawn(async move { server.shutdown().await });
     ada.expect("go_away").await;
     let health = rest.get("/ws/health").await;
     assert_eq!((health.status, health.json["status"].as_str()), (503, Some("unhealthy")), "{}", health.body);

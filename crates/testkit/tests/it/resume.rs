@@ -109,7 +109,7 @@ async fn cut_after_every_event_and_resumed_while_the_log_is_folded() {
 /// are inside a merged event.
 #[tokio::test]
 async fn cut_after_every_event_and_resumed_when_the_deltas_are_merged() {
-    let server = TestServer::start_with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.limits.connections_per_user = 0;
         config.limits.other_frames_per_minute = 0;
     })
@@ -117,7 +117,7 @@ async fn cut_after_every_event_and_resumed_when_the_deltas_are_merged() {
     let user = server.user("ada");
     let clients = clients_cut_everywhere(&user).await;
     let (witness, run) = witnessed_run(&user).await;
-    let server = server.restart().await;
+    server.restart().await;
     let start = Position { epoch: witness.welcome().epoch, seq: 0 };
     let whole = user.connect_at(start).await;
     whole.expect("caught_up").await;

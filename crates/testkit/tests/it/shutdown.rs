@@ -12,14 +12,14 @@ use crate::{
 
 #[tokio::test]
 async fn a_shutdown_says_go_away_lets_runs_end_and_closes_with_1012() {
-    let server = TestServer::start_with(|config| config.drain.spread_seconds = 3.0).await;
+    let mut server = TestServer::start_with(|config| config.drain.spread_seconds = 3.0).await;
     let user = server.user("ada");
     let mut ada = user.connect().await;
     let idle = server.user("eve").connect().await;
     let run = ada.chat("What is 17*23, and count from 1 to 10.").await;
     ada.expect(event("agent_thinking")).await;
     let epoch = ada.welcome().epoch;
-    let server = server.restart().await;
+    server.restart().await;
     for client in [&ada, &idle] {
         let go_away = client.expect("go_away").await;
         assert!(go_away["reconnect_after_ms"].as_u64().unwrap() <= 3000);
@@ -45,7 +45,7 @@ async fn a_shutdown_says_go_away_lets_runs_end_and_closes_with_1012() {
 /// the close.
 #[tokio::test]
 async fn runs_that_outlast_the_drain_end_as_failed_before_the_close() {
-    let server = TestServer::builder()
+    let mut server = TestServer::builder()
         .agents([
             patient(),
             acting("streams", |context| async move {
@@ -70,7 +70,7 @@ async fn runs_that_outlast_the_drain_end_as_failed_before_the_close() {
         runs.push(ada.chat_with(agent, "What is 2+3?").await);
     }
     ada.expect(event("message_delta").contains("delta", "20 ")).await;
-    let server = server.restart().await;
+    server.restart().await;
     assert_eq!(ada.expect_closed().await.code, Some(1012));
     for run in &runs {
         let run = ada.expect_run_completed(run.run_id).await;
@@ -87,7 +87,7 @@ async fn runs_that_outlast_the_drain_end_as_failed_before_the_close() {
 /// While it drains the server takes nothing new: no runs, and no connections.
 #[tokio::test]
 async fn a_draining_server_takes_no_new_work() {
-    let server =
+    let mut server =
         TestServer::builder().agents([patient()]).config(|config| config.drain.seconds = 3.0).start().await;
     let address = server.address();
     let user = server.user("ada");
@@ -100,7 +100,7 @@ async fn a_draining_server_takes_no_new_work() {
     let head = handshake("/ws", &[&format!("Authorization: Bearer {}", user.token())]);
     let (first, rest) = head.split_at(40);
     half.write(first.as_bytes()).await;
-    let going = tokio::spawn(server.shutdown());
+    let going = tokio::spawn(async move { server.shutdown().await });
     ada.expect("go_away").await;
     let refused = ada.ask(json!({ "type": "chat", "content": "What is 2+3?" })).await;
     assert_eq!((refused.text_of("error_code"), &refused["retryable"]), ("shutting_down", &json!(true)));
@@ -121,7 +121,7 @@ async fn a_draining_server_takes_no_new_work() {
 /// Many connections with much on its way: each is told, gets all of it, and then the close.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_one_of_many_connections_is_told_and_flushed() {
-    let server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
+    let mut server = TestServer::start_with(|config| config.limits.connections_per_user = 0).await;
     let users: Vec<_> = (0..50).map(|number| server.user(&format!("user-{number}"))).collect();
     let clients = join_all(users.iter().flat_map(|user| (0..6).map(|_| user.connect()))).await;
     for client in clients.iter().step_by(6) {
@@ -148,7 +148,7 @@ async fn ten_restarts_in_a_row_lose_nothing() {
     for round in 1..=10 {
         let run = ada.chat(&format!("What is {round}+1?")).await;
         ada.expect_run_completed(run.run_id).await;
-        server = server.restart().await;
+        server.restart().await;
         assert_eq!(ada.expect_closed().await.code, Some(1012));
         ada.resume().await;
         ada.expect("caught_up").await;
@@ -161,7 +161,7 @@ async fn ten_restarts_in_a_row_lose_nothing() {
 /// Bug: with nothing to wait for, the close followed the go_away at once and took its place unsaid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quick_shutdown_tells_everybody_too() {
-    let server = TestServer::start_with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.limits.connections_per_user = 0;
         config.limits.other_frames_per_minute = 0;
     })
@@ -178,7 +178,7 @@ async fn a_quick_shutdown_tells_everybody_too() {
 /// Bug: a connection that was served from the log was closed between two pages, short of the head.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_that_is_under_way_is_finished_before_the_close() {
-    let server = TestServer::builder()
+    let mut server = TestServer::builder()
         .agents([acting("says_much", |context| async move {
             for _ in 0..3_000 {
                 let call = wireproof_protocol::ToolCallId::new();

@@ -10,7 +10,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
 /// What a follower saw: each frame's head and payload, and all bytes in order.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
-    frames: Vec<(FrameHead, Vec<u8>)>,
+    frames: Vec<(FrameHeader, Vec<u8>)>,
     messages: u64,
     bytes: Vec<u8>,
 }
@@ -34,14 +34,14 @@ fn follow<'a>(direction: Direction, pieces: impl IntoIterator<Item = &'a [u8]>) 
     Seen { messages: follower.messages(), ..seen }
 }
 
-fn frame() -> impl Strategy<Value = (FrameHead, Vec<u8>)> {
+fn frame() -> impl Strategy<Value = (FrameHeader, Vec<u8>)> {
     let length = prop_oneof![4 => 0..130usize, 1 => 65_530..65_540usize];
     let kind =
         prop_oneof![Just(0x81u8), Just(0x01), Just(0x00), Just(0x80), Just(0x82), Just(0x89), Just(0x8a)];
     (kind, any::<Option<[u8; 4]>>(), length, any::<u8>()).prop_map(|(first, mask, length, fill)| {
         // A control frame is short.
         let length = if first & 0x08 != 0 { length.min(125) } else { length };
-        (FrameHead { first, mask, length: length as u64 }, vec![fill; length])
+        (FrameHeader { first, mask, length: length as u64 }, vec![fill; length])
     })
 }
 
@@ -88,7 +88,7 @@ proptest! {
 fn byte_by_byte_is_like_all_at_once() {
     let mut bytes = REQUEST.to_vec();
     for length in [0, 1, 125, 126, 65_535, 65_536] {
-        FrameHead { first: 0x81, mask: Some([1, 2, 3, 4]), length }.write(&mut bytes);
+        FrameHeader { first: 0x81, mask: Some([1, 2, 3, 4]), length }.write(&mut bytes);
         bytes.extend(vec![b'x'; length as usize]);
     }
     let whole = follow(Direction::ToServer, [&bytes[..]]);

@@ -1,18 +1,11 @@
 //! One frame of RFC 6455, taken from bytes and put into bytes.
 
 use bytes::{Buf, BytesMut};
+use wireproof_protocol::{FrameHeader, TooLong, apply_mask};
 
-use crate::proxy::{
-    frames::{FrameHead, mask},
-    toxic::Direction,
-};
+use crate::proxy::toxic::Direction;
+pub(crate) use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PONG, TEXT};
 
-pub(crate) const CONTINUATION: u8 = 0x0;
-pub(crate) const TEXT: u8 = 0x1;
-pub(crate) const BINARY: u8 = 0x2;
-pub(crate) const CLOSE: u8 = 0x8;
-pub(crate) const PONG: u8 = 0xa;
-pub(crate) const FIN: u8 = 0x80;
 /// The reserved bits.
 pub(crate) const RESERVED: u8 = 0x70;
 /// Any mask will do.
@@ -43,10 +36,10 @@ pub(crate) enum Taken {
 
 impl Frame {
     pub(crate) fn take(bytes: &mut BytesMut) -> Taken {
-        let (head, size) = match FrameHead::read(bytes) {
+        let (head, size) = match FrameHeader::read(bytes) {
             Ok(Some(read)) => read,
             Ok(None) => return Taken::Some,
-            Err(()) => return Taken::Broken,
+            Err(TooLong) => return Taken::Broken,
         };
         if head.length > MOST {
             return Taken::Large(head.length.saturating_add(size as u64));
@@ -57,7 +50,7 @@ impl Frame {
         }
         bytes.advance(size);
         let mut payload = bytes.split_to(length).to_vec();
-        mask(&mut payload, head.mask);
+        apply_mask(&mut payload, head.mask);
         Taken::Frame(Self { first: head.first, mask: head.mask, payload })
     }
 
@@ -87,9 +80,9 @@ impl Frame {
     }
 
     pub(crate) fn write(&self, to: &mut Vec<u8>) {
-        FrameHead { first: self.first, mask: self.mask, length: self.payload.len() as u64 }.write(to);
+        FrameHeader { first: self.first, mask: self.mask, length: self.payload.len() as u64 }.write(to);
         let begins = to.len();
         to.extend(&self.payload);
-        mask(&mut to[begins..], self.mask);
+        apply_mask(&mut to[begins..], self.mask);
     }
 }

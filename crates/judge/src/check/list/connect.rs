@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::shake::shake};
 use crate::{
-    check::{Check, Fault, Need, Outcome, Trial, Visitor, ensure, pass},
+    check::{Check, Entrance, Fault, Need, Outcome, Trial, Visitor, ensure, pass},
     profile::Kind,
 };
 
@@ -141,7 +141,8 @@ async fn paths(trial: &Trial<'_>) -> Outcome {
     for path in
         std::iter::once(trial.target.path()).chain(trial.profile.endpoint.aliases.iter().map(String::as_str))
     {
-        let session = trial.enter(&ada, &trial.target.url_at(path), trial.profile.auth.place).await;
+        let session =
+            trial.enter(&Entrance { url: &trial.target.url_at(path), ..trial.entrance(&ada) }).await;
         let at_path = |fault| match fault {
             Fault::Broken(why) => Fault::Broken(format!("at {path}: {why}")),
             // Another address of the same server was reached: this one is what is missing.

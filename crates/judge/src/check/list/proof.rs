@@ -3,7 +3,8 @@
 use super::check;
 use crate::{
     check::{Check, Evidence, Fault, Need, Outcome, Trial},
-    proof::{Size, judge, play},
+    play::play,
+    proof::{Size, judge},
 };
 
 /// The checks of this group.

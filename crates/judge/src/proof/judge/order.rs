@@ -3,10 +3,10 @@
 
 use super::{Findings, Frame, Map, Names, frame::Connection, runs::Runs, sequence::Numbered};
 use crate::{
-    check::rules::{RunEvent, RunOrder},
     profile::Kind,
     proof::witness::Invariant,
     record::{Op, Rules},
+    rules::{RunEvent, RunOrder},
 };
 
 /// Where the runs stand.

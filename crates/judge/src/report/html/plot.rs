@@ -1,7 +1,7 @@
 //! The picture of measured times: each as a dot in its order, the median and the bound as lines.
 
 use super::escape;
-use crate::check::Measure;
+use crate::report::Measure;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 180.0;

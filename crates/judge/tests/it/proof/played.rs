@@ -5,7 +5,8 @@ use std::io::Cursor;
 
 use wireproof_judge::{
     check::{Embedded, Trial},
-    proof::{Size, judge, play},
+    play::play,
+    proof::{Size, judge},
     record::{Action, Recorder, read, write},
 };
 

@@ -51,7 +51,7 @@ async fn an_administrator_makes_shows_and_lists_accounts() {
 
 #[tokio::test]
 async fn a_disabled_user_is_out_within_the_second_and_back_when_enabled() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let (ada, eve) = (server.account("ada", PASSWORD).await, server.account("eve", PASSWORD).await);
     let (phone, other, eves) = (ada.connect().await, server.user("ada").connect().await, eve.connect().await);
     let since = Instant::now();
@@ -63,7 +63,7 @@ async fn a_disabled_user_is_out_within_the_second_and_back_when_enabled() {
     assert_error(&login(&server, "ada", PASSWORD).await, 401, "unauthenticated", "disabled");
     // A token that the operator or another issuer makes meanwhile is no way around it.
     assert_eq!(server.user("ada").get("/api/threads").await.status, 401);
-    let server = server.restart().await;
+    server.restart().await;
     assert_error(&login(&server, "ada", PASSWORD).await, 401, "unauthenticated", "disabled, after a restart");
     assert_over(&ada).await;
     assert_eq!(server.user("ada").get("/api/threads").await.status, 401);

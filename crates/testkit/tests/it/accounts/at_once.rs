@@ -9,7 +9,7 @@ use super::PASSWORD;
 /// restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_store_says_of_an_account_is_what_holds() {
-    let server = TestServer::start_with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.limits.messages_per_minute = 0;
         config.limits.other_frames_per_minute = 0;
     })
@@ -40,7 +40,7 @@ async fn what_the_store_says_of_an_account_is_what_holds() {
     }
     println!("disabled after {disabled_rounds} of 300 rounds");
     let stored = admin.get("/api/admin/users/ada").await.json["disabled"].as_bool().unwrap();
-    let server = server.restart().await;
+    server.restart().await;
     assert_eq!(server.user("ada").get("/auth/me").await.status, if stored { 401 } else { 200 });
 }
 

@@ -14,7 +14,7 @@ async fn register(rest: &Rest, name: &str) -> Reply {
 /// Bug: whoever registered the name of a user whose token came from elsewhere was that user, unless the user had written.
 #[tokio::test]
 async fn a_name_in_use_by_the_user_of_a_token_is_taken() {
-    let server = TestServer::start_with(open).await;
+    let mut server = TestServer::start_with(open).await;
     let connected = server.user("connected").connect().await;
     let first =
         server.connect().credentials(wireproof_client::Credentials::FirstFrame(server.user("first").token()));
@@ -33,7 +33,7 @@ async fn a_name_in_use_by_the_user_of_a_token_is_taken() {
     connected.barrier().await;
     first.barrier().await;
     // What is kept keeps a name, also when nobody remembers.
-    let server = server.restart().await;
+    server.restart().await;
     for name in ["writes", "revoked"] {
         assert_error(&register(&server.rest(), name).await, 409, "name_taken", name);
     }

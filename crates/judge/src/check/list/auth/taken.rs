@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id, with_query},
+    check::{Entrance, Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id, with_query},
     profile::Kind,
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn places(trial: &Trial<'_>) -> Outcome {
     let ada = trial.visitor("ada")?;
     let mut opened = Vec::new();
     for place in trial.places() {
-        let session = trial.enter(&ada, trial.target.url(), Some(place)).await;
+        let session = trial.enter(&Entrance { place: Some(place), ..trial.entrance(&ada) }).await;
         let session = session.map_err(|fault| match fault {
             Fault::Broken(why) => Fault::Broken(format!("a good token in the place {place:?}: {why}")),
             other => other,
@@ -131,7 +131,7 @@ pub(super) async fn ticket_once(trial: &Trial<'_>) -> Outcome {
     };
     let url = with_query(trial.target.url(), &format!("ticket={ticket}"));
     let bearer = Visitor { user: ada.user.clone(), token: None };
-    let session = trial.enter(&bearer, &url, None).await?;
+    let session = trial.enter(&Entrance { url: &url, place: None, ..trial.entrance(&bearer) }).await?;
     session.barrier().await?;
     let named = session
         .seen()

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use wireproof_faultproxy::wire::{
     CLOSE, CONTINUATION, FIN, PING, PONG, RawFrame, TEXT, Wire, WireError, masked, strict::Strict,
 };
@@ -10,7 +9,7 @@ use wireproof_faultproxy::wire::{
 use super::{question::Question, shake::shake};
 use crate::{
     check::{Fault, Seen, Trial, Visitor, broken},
-    profile::{Kind, Place},
+    profile::Kind,
     record::{Action, Op, Outcome},
 };
 
@@ -83,11 +82,7 @@ impl<'a> Hand<'a> {
         if head.status != 101 {
             return broken(format!("a good handshake was answered with {}", head.status));
         }
-        let profile = &trial.profile;
-        if let (Some(Place::Frame), Some(token), Some(authenticate)) =
-            (profile.auth.place, &visitor.token, &profile.messages.authenticate)
-        {
-            let frame = authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]);
+        if let Some(frame) = trial.profile.first_frame(trial.profile.auth.place, visitor.token.as_deref()) {
             hand.send(&masked(FIN | TEXT, frame.as_bytes()), "authenticate").await?;
         }
         Ok(hand)

@@ -5,38 +5,12 @@ use std::time::Duration;
 use wireproof_faultproxy::wire::{Head, Wire, handshake_at};
 
 use super::hand::{Hand, fault};
-use crate::{
-    check::{Fault, Trial, Visitor},
-    profile::Place,
-};
+use crate::check::{Fault, Trial, Visitor};
 
 /// How often a server that says "later" is asked again.
 const TRIES: usize = 4;
 /// The longest wait that a server may ask for.
 const LATER: Duration = Duration::from_secs(5);
-
-/// The path and the headers that bring a visitor in.
-fn credentials(trial: &Trial<'_>, visitor: &Visitor) -> (String, Vec<String>) {
-    let endpoint = &trial.profile.endpoint;
-    let mut path = trial.target.path().to_owned();
-    let mut lines: Vec<String> =
-        endpoint.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let mut offered = Vec::new();
-    offered.extend((!endpoint.subprotocol.is_empty()).then(|| endpoint.subprotocol.clone()));
-    match (&visitor.token, trial.profile.auth.place) {
-        (Some(token), Some(Place::Header)) => lines.push(format!("Authorization: Bearer {token}")),
-        (Some(token), Some(Place::Subprotocol)) => offered.push(format!("jwt.{token}")),
-        (Some(token), Some(Place::Query)) => {
-            path.push_str(if path.contains('?') { "&token=" } else { "?token=" });
-            path.push_str(token);
-        }
-        _ => {}
-    }
-    if !offered.is_empty() {
-        lines.push(format!("Sec-WebSocket-Protocol: {}", offered.join(", ")));
-    }
-    (path, lines)
-}
 
 /// Dials the server and shakes hands, the text of the request changed by `change`. Gives what the server answered;
 /// one that says "later" is asked again.
@@ -46,7 +20,9 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     change: impl Fn(String) -> B,
 ) -> Result<(Hand<'a>, Head), Fault> {
     let authority = trial.target.authority();
-    let (path, lines) = credentials(trial, visitor);
+    let (target, place) = (trial.target, trial.profile.auth.place);
+    let (path, headers) = target.handshake(target.path(), visitor.token.as_deref(), place);
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let request: Vec<u8> = change(handshake_at(authority, &path, &lines)).into();
     let within = Duration::from_secs_f64(trial.profile.timing.answer_seconds);

@@ -1,19 +1,15 @@
 //! The first frame in the handshake's own segment: a server that reads ahead must not lose what it read.
 
-use serde_json::json;
 use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
-use crate::{
-    check::{
-        Fault, Outcome, Trial, broken, ensure,
-        list::protocol::{
-            hand::{Came, Hand},
-            question::Question,
-            shake::shake,
-        },
-        pass,
+use crate::check::{
+    Fault, Outcome, Trial, broken, ensure,
+    list::protocol::{
+        hand::{Came, Hand},
+        question::Question,
+        shake::shake,
     },
-    profile::Place,
+    pass,
 };
 
 pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
@@ -23,10 +19,7 @@ pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
     // So many frames, the last of them cut after so many bytes, if it is.
     for (frames, cut) in [(1, None), (3, None), (1, Some(1 + trial.chance(6) as usize)), (2, Some(9))] {
         let mut behind = Vec::new();
-        if let (Some(Place::Frame), Some(token), Some(authenticate)) =
-            (profile.auth.place, &ada.token, &profile.messages.authenticate)
-        {
-            let frame = authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]);
+        if let Some(frame) = profile.first_frame(profile.auth.place, ada.token.as_deref()) {
             behind.extend(masked(FIN | TEXT, frame.as_bytes()));
         }
         let mut questions = Vec::new();

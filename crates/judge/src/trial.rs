@@ -1,6 +1,7 @@
 //! What one check works with: users, connections and HTTP of its own, and a history of all that it did.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,16 +14,20 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use wireproof_client::{Connect, OpenError};
 
-use super::{Fault, HttpAnswer, Session, Target, allowance::Allowance, broken, target::is_unreachable};
 use crate::{
+    outcome::{Fault, broken},
     profile::{Kind, Place, Profile, Template, Transport},
     record::{Action, Op, Outcome, Recorder},
+    session::{Allowance, Book, Session},
+    target::{HttpAnswer, Target, is_unreachable, with_query},
 };
 
+mod door;
+
 /// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
-pub(super) const TRIES: usize = 4;
+const TRIES: usize = 4;
 /// The longest wait that a server may ask for.
-pub(super) const LATER: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(5);
 
 /// One check at work.
 pub struct Trial<'a> {
@@ -36,11 +41,11 @@ pub struct Trial<'a> {
     pub users: usize,
     /// What chance is made of: the same seed, the same choices.
     pub seed: u64,
-    id: &'static str,
+    id: Cow<'static, str>,
     rng: Mutex<SmallRng>,
     connections: AtomicUsize,
     let_in: OnceCell<()>,
-    pub(super) allowance: Arc<Allowance>,
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 /// A user of a check.
@@ -50,6 +55,19 @@ pub struct Visitor {
     pub user: String,
     /// A good token; none where nobody needs one.
     pub token: Option<String>,
+}
+
+/// How a visitor comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Entrance<'a> {
+    /// Who.
+    pub visitor: &'a Visitor,
+    /// At which address.
+    pub url: &'a str,
+    /// Where the token is shown.
+    pub place: Option<Place>,
+    /// The epoch and the number after which the log is wanted, where the profile can resume.
+    pub position: Option<(&'a str, u64)>,
 }
 
 /// What a tool is asked to work out.
@@ -63,7 +81,14 @@ pub struct Sum {
 
 impl<'a> Trial<'a> {
     /// A trial for the check of this id.
-    pub fn new(target: &'a Target, recorder: Recorder, id: &'static str, seed: u64, users: usize) -> Self {
+    pub fn new(
+        target: &'a Target,
+        recorder: Recorder,
+        id: impl Into<Cow<'static, str>>,
+        seed: u64,
+        users: usize,
+    ) -> Self {
+        let id = id.into();
         // Every check has its own chance: which others run changes nothing.
         let own = id.bytes().fold(seed, |sum, byte| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
         Self {
@@ -108,53 +133,44 @@ impl<'a> Trial<'a> {
         Some(Visitor { user, token: Some(token) })
     }
 
+    /// How a visitor comes in by the profile.
+    pub fn entrance<'e>(&'e self, visitor: &'e Visitor) -> Entrance<'e> {
+        Entrance { visitor, url: self.target.url(), place: self.profile.auth.place, position: None }
+    }
+
     /// Connects and waits for the welcome, if the profile has one. A server that says "later" is asked again.
     pub async fn connect(&self, visitor: &Visitor) -> Result<Session, Fault> {
-        let (url, place) = (self.target.url().to_owned(), self.profile.auth.place);
-        self.enter(visitor, &url, place).await
+        self.enter(&self.entrance(visitor)).await
     }
 
     /// Connects at a position, and waits for the welcome.
     pub async fn resume(&self, visitor: &Visitor, epoch: &str, after: u64) -> Result<Session, Fault> {
-        let Some(resume) = &self.profile.resume else {
+        if self.profile.resume.is_none() {
             return Err(Fault::NotDone("the profile does not say how a client resumes".to_owned()));
-        };
-        let query = Template::new(resume.query.clone())
-            .fill_plain(&[("epoch", json!(epoch)), ("after", json!(after))]);
-        let url = with_query(self.target.url(), &query);
-        self.enter_at(visitor, &url, self.profile.auth.place, Some((epoch, after))).await
-    }
-
-    /// Connects to an address, with the token in a place, and waits for the welcome.
-    pub async fn enter(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Result<Session, Fault> {
-        self.enter_at(visitor, url, place, None).await
-    }
-
-    async fn enter_at(
-        &self,
-        visitor: &Visitor,
-        url: &str,
-        place: Option<Place>,
-        asked: Option<(&str, u64)>,
-    ) -> Result<Session, Fault> {
-        if self.profile.endpoint.transport == Transport::Sse {
-            return Ok(self.posting(visitor, url, place));
         }
-        let connect = self.target.connect(url, visitor.token.as_deref(), place);
+        self.enter(&Entrance { position: Some((epoch, after)), ..self.entrance(visitor) }).await
+    }
+
+    /// Comes in like this and waits for the welcome, if the profile has one. A server that says "later" is asked again.
+    pub async fn enter(&self, entrance: &Entrance<'_>) -> Result<Session, Fault> {
+        let user = &entrance.visitor.user;
+        if self.profile.endpoint.transport == Transport::Sse {
+            return Ok(self.posting(entrance));
+        }
         let mut tries = 0;
         let session = loop {
             tries += 1;
-            match self.open_as(connect.clone(), &visitor.user, self.new_name(&visitor.user), asked).await {
+            match self.enter_as(entrance, self.new_name(user)).await {
                 Ok(session) => break session,
                 Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) if tries < TRIES => {
                     // What the server asks for, and it is bounded.
                     tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(LATER)).await;
                 }
                 Err(error) if is_unreachable(&error) => return Err(Fault::Gone(error.to_string())),
-                Err(error) => return broken(format!("{} with good credentials: {error}", visitor.user)),
+                Err(error) => return broken(format!("{user} with good credentials: {error}")),
             }
         };
-        self.show(&session, visitor, place).await?;
+        self.show(&session, entrance).await?;
         if !self.profile.events.welcome.is_empty() {
             let patience = session.patience();
             session.wait("welcome", 0, patience, |seen| seen.kind == Kind::Welcome).await?;
@@ -162,24 +178,34 @@ impl<'a> Trial<'a> {
         Ok(session)
     }
 
+    /// Opens the connection under a name in the history, tries once and waits for nothing. A token whose place is the
+    /// first frame is shown by [`Trial::show`].
+    pub(crate) async fn enter_as(&self, entrance: &Entrance<'_>, name: String) -> Result<Session, OpenError> {
+        let Entrance { visitor, place, position, .. } = *entrance;
+        let connect = self.target.connect(&self.address_of(entrance), visitor.token.as_deref(), place);
+        self.open_as(connect, &visitor.user, name, position.filter(|_| self.profile.resume.is_some())).await
+    }
+
     /// Shows the token in the first frame, where that is its place.
-    pub(super) async fn show(
-        &self,
-        session: &Session,
-        visitor: &Visitor,
-        place: Option<Place>,
-    ) -> Result<(), Fault> {
-        let (Some(Place::Frame), Some(token), Some(authenticate)) =
-            (place, &visitor.token, &self.profile.messages.authenticate)
-        else {
-            return Ok(());
+    pub(crate) async fn show(&self, session: &Session, entrance: &Entrance<'_>) -> Result<(), Fault> {
+        match self.profile.first_frame(entrance.place, entrance.visitor.token.as_deref()) {
+            Some(frame) => session.send(frame).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The address with the position that is asked for.
+    fn address_of(&self, entrance: &Entrance<'_>) -> String {
+        let (Some(resume), Some((epoch, after))) = (&self.profile.resume, entrance.position) else {
+            return entrance.url.to_owned();
         };
-        session.send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))])).await
+        let values = [("epoch", json!(epoch)), ("after", json!(after))];
+        with_query(entrance.url, &Template::new(resume.query.clone()).fill_plain(&values))
     }
 
     /// Holds, once in a check, that somebody with good credentials is let in and answered: what is refused besides is
     /// refused for what it is.
-    pub(super) async fn let_in(&self) -> Result<(), Fault> {
+    pub(crate) async fn let_in(&self) -> Result<(), Fault> {
         let good = async {
             // Another than the user of the check, whom it may have shut out.
             let visitor = self.visitor("good").or_else(|_| self.visitor("ada"))?;
@@ -195,13 +221,17 @@ impl<'a> Trial<'a> {
     }
 
     /// A session whose messages are posted: the first of them opens a connection.
-    pub(super) fn posting(&self, visitor: &Visitor, url: &str, place: Option<Place>) -> Session {
-        let post = self.target.post(url, visitor.token.as_deref(), place);
-        let name = self.new_name(&visitor.user);
-        Session::posting(post, self, &visitor.user, name)
+    pub(crate) fn posting(&self, entrance: &Entrance<'_>) -> Session {
+        let Entrance { visitor, place, .. } = *entrance;
+        let post = self.target.post(&self.address_of(entrance), visitor.token.as_deref(), place);
+        Session::posting(post, self.book(&visitor.user, self.new_name(&visitor.user)))
     }
 
-    fn new_name(&self, user: &str) -> String {
+    fn book(&self, user: &str, name: String) -> Book {
+        Book::new(self.profile.clone(), self.recorder.clone(), self.allowance.clone(), user, name)
+    }
+
+    pub(crate) fn new_name(&self, user: &str) -> String {
         format!("{user}#{}", self.connections.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -232,7 +262,7 @@ impl<'a> Trial<'a> {
         match connect.open().await {
             Ok(connection) => {
                 self.recorder.note(op(Outcome::Ok, String::new()));
-                Ok(Session::new(connection, self, user, name))
+                Ok(Session::new(connection, self.book(user, name)))
             }
             Err(error) => {
                 self.recorder.note(op(Outcome::Fail, error.to_string()));
@@ -334,9 +364,4 @@ impl<'a> Trial<'a> {
     pub fn prompt<'p>(&self, prompt: &'p Option<String>, name: &str) -> Result<&'p str, Fault> {
         prompt.as_deref().ok_or_else(|| Fault::NotDone(format!("the profile has no prompts.{name}")))
     }
-}
-
-/// An address with a query added.
-pub fn with_query(url: &str, query: &str) -> String {
-    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }

@@ -6,14 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-use wireproof_client::{Connect, OpenError};
+use wireproof_client::OpenError;
 
 use super::faults::Way;
 use crate::{
-    check::{Fault, Seen, Session, Trial, Visitor, is_unreachable, with_query},
-    profile::{Kind, Place, Template},
+    outcome::Fault,
+    profile::Kind,
     record::{Action, Op, note},
+    seen::Seen,
+    session::Session,
+    target::is_unreachable,
+    trial::{Entrance, Trial, Visitor},
 };
 
 /// Before another try to connect.
@@ -112,10 +115,7 @@ impl<'a> Device<'a> {
         while !self.is_open() {
             self.pack();
             match self.open().await {
-                Ok(session) => {
-                    self.session = Some(session);
-                    self.authenticate().await?;
-                }
+                Ok(session) => self.session = Some(session),
                 Err(error) => self.again(error, deadline).await?,
             }
         }
@@ -151,32 +151,14 @@ impl<'a> Device<'a> {
     async fn open(&mut self) -> Result<Session, OpenError> {
         self.tried += 1;
         let name = format!("{}#{}", self.name, self.tried);
-        let resume = self.trial.profile.resume.as_ref().zip(self.position.as_ref());
-        let asked = resume.map(|(_, (epoch, after))| (epoch.as_str(), *after));
-        let mut url = match &self.way {
-            Some(way) => way.url(self.trial.target.path()),
-            None => self.trial.target.url().to_owned(),
-        };
-        if let Some((resume, (epoch, after))) = resume {
-            let values = [("epoch", json!(epoch)), ("after", json!(after))];
-            url = with_query(&url, &Template::new(resume.query.clone()).fill_plain(&values));
-        }
-        let connect: Connect =
-            self.trial.target.connect(&url, self.visitor.token.as_deref(), self.trial.profile.auth.place);
-        self.trial.open_as(connect, &self.visitor.user, name, asked).await
-    }
-
-    async fn authenticate(&self) -> Result<(), Fault> {
-        let profile = &self.trial.profile;
-        if let (Some(Place::Frame), Some(token), Some(authenticate), Some(session)) =
-            (profile.auth.place, &self.visitor.token, &profile.messages.authenticate, &self.session)
-        {
-            // A connection that is lost already is opened again.
-            let _ = session
-                .send(authenticate.fill(&[("token", json!(token)), ("id", json!("judge-auth"))]))
-                .await;
-        }
-        Ok(())
+        let position = self.position.as_ref().map(|(epoch, after)| (epoch.as_str(), *after));
+        let proxied = self.way.as_ref().map(|way| way.url(self.trial.target.path()));
+        let direct = self.trial.entrance(&self.visitor);
+        let entrance = Entrance { url: proxied.as_deref().unwrap_or(direct.url), position, ..direct };
+        let session = self.trial.enter_as(&entrance, name).await?;
+        // A connection that is lost already is opened again.
+        let _ = self.trial.show(&session, &entrance).await;
+        Ok(session)
     }
 
     /// Keeps what came on a session that is over.

@@ -7,8 +7,11 @@ use wireproof_client::{Connect, OpenError, Trust};
 use wireproof_protocol::{Address, Scheme};
 use wireproof_testkit::Issuer;
 
-use super::session::sse::Post;
 use crate::profile::{Kind, Place, Profile, Transport};
+
+mod post;
+
+pub(crate) use post::{EVENT_STREAM, Post, content_type, root};
 
 /// How long a handshake or an HTTP answer may take, where nothing else was said.
 pub const REACH: Duration = Duration::from_secs(10);
@@ -37,6 +40,14 @@ pub struct Target {
     visit: String,
     /// Fields that the profile names and that no event had in the first look.
     absent: OnceLock<Vec<&'static str>>,
+}
+
+/// How a token is shown.
+struct Shown {
+    url: String,
+    headers: Vec<(String, String)>,
+    /// Subprotocols, in the order in which they are offered.
+    offered: Vec<String>,
 }
 
 /// Why a server cannot be judged at all.
@@ -162,7 +173,7 @@ impl Target {
     }
 
     /// How long a handshake or an answer over HTTP may take.
-    pub(super) fn deadline(&self) -> Duration {
+    pub(crate) fn deadline(&self) -> Duration {
         self.within
     }
 
@@ -247,7 +258,7 @@ impl Target {
     }
 
     /// What the names of users whom the judge makes up end with: nobody had them before, under no seed.
-    pub(super) fn visit(&self) -> &str {
+    pub(crate) fn visit(&self) -> &str {
         &self.visit
     }
 
@@ -260,12 +271,12 @@ impl Target {
     }
 
     /// Notes the fields that no event had; the first look counts.
-    pub(super) fn lacks(&self, absent: Vec<&'static str>) {
+    pub(crate) fn lacks(&self, absent: Vec<&'static str>) {
         self.absent.get_or_init(|| absent);
     }
 
     /// True when the first look found no event with this field.
-    pub(super) fn never_had(&self, field: &str) -> bool {
+    pub(crate) fn never_had(&self, field: &str) -> bool {
         self.absent.get().is_some_and(|absent| absent.contains(&field))
     }
 
@@ -286,19 +297,19 @@ impl Target {
         }
     }
 
-    pub(super) fn lacks_key(&self) -> Option<String> {
+    pub(crate) fn lacks_key(&self) -> Option<String> {
         self.issuer.is_none().then(|| {
             "the judge has no key to make tokens with (--data-dir DIR, or --secret-file FILE)".to_owned()
         })
     }
 
-    pub(super) fn lacks_admin(&self) -> Option<String> {
+    pub(crate) fn lacks_admin(&self) -> Option<String> {
         self.admin_token()
             .is_none()
             .then(|| "the judge cannot be an administrator (auth.jwt.admin and the key)".to_owned())
     }
 
-    pub(super) fn has_kind(&self, kind: Kind) -> bool {
+    pub(crate) fn has_kind(&self, kind: Kind) -> bool {
         let events = &self.profile.events;
         let list = match kind {
             Kind::Welcome => &events.welcome,
@@ -316,48 +327,50 @@ impl Target {
         !list.is_empty()
     }
 
-    /// A connection to an address with a token in a place; nothing is opened yet.
-    pub fn connect(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Connect {
-        let mut url = url.to_owned();
-        let mut headers: Vec<(String, String)> = self.profile.endpoint.headers.clone().into_iter().collect();
-        let mut offered: Vec<String> = Vec::new();
-        offered.extend(
-            (!self.profile.endpoint.subprotocol.is_empty())
-                .then(|| self.profile.endpoint.subprotocol.clone()),
-        );
+    /// What shows a token in a place: the address, the headers, and the subprotocols that are offered.
+    fn shown(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Shown {
+        let endpoint = &self.profile.endpoint;
+        let (mut url, mut headers): (_, Vec<_>) =
+            (url.to_owned(), endpoint.headers.clone().into_iter().collect());
+        let mut offered = Vec::new();
+        offered.extend((!endpoint.subprotocol.is_empty()).then(|| endpoint.subprotocol.clone()));
         match (token, place) {
             (Some(token), Some(Place::Header)) => {
-                headers.push(("authorization".into(), format!("Bearer {token}")))
+                headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
             }
             (Some(token), Some(Place::Subprotocol)) => offered.push(format!("jwt.{token}")),
-            (Some(token), Some(Place::Query)) => {
-                url.push_str(if url.contains('?') { "&token=" } else { "?token=" });
-                url.push_str(token);
-            }
+            (Some(token), Some(Place::Query)) => url = with_query(&url, &format!("token={token}")),
             (_, Some(Place::Frame) | None) | (None, _) => {}
         }
+        Shown { url, headers, offered }
+    }
+
+    /// The address and all headers of a handshake that shows a token in a place.
+    pub(crate) fn handshake(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        place: Option<Place>,
+    ) -> (String, Vec<(String, String)>) {
+        let Shown { url, mut headers, offered } = self.shown(url, token, place);
         if !offered.is_empty() {
-            headers.push(("sec-websocket-protocol".into(), offered.join(", ")));
+            headers.push(("Sec-WebSocket-Protocol".to_owned(), offered.join(", ")));
         }
+        (url, headers)
+    }
+
+    /// A connection to an address with a token in a place; nothing is opened yet.
+    pub fn connect(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Connect {
+        let (url, headers) = self.handshake(url, token, place);
         let connect = Connect::to(url).within(self.within).trust(self.trust.clone()).any_subprotocol();
         headers.into_iter().fold(connect, |connect, (name, value)| connect.header(name, value))
     }
 
     /// Where messages are posted to, with a token in its place.
-    pub(super) fn post(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Post {
-        let mut url = url.to_owned();
-        if let (Some(token), Some(Place::Query)) = (token, place) {
-            url.push_str(if url.contains('?') { "&token=" } else { "?token=" });
-            url.push_str(token);
-        }
-        let mut request = self.http.post(url);
-        for (name, value) in &self.profile.endpoint.headers {
-            request = request.header(name, value);
-        }
-        if let (Some(token), Some(Place::Header)) = (token, place) {
-            request = request.bearer_auth(token);
-        }
-        Post(request)
+    pub(crate) fn post(&self, url: &str, token: Option<&str>, place: Option<Place>) -> Post {
+        let Shown { url, headers, .. } = self.shown(url, token, place);
+        let request = self.http.post(url);
+        Post(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
     }
 
     /// Asks over HTTP.
@@ -398,7 +411,7 @@ fn client(within: Duration) -> reqwest::ClientBuilder {
 const BODY: usize = 4 << 20;
 
 /// The body as far as it came: one that breaks off, or has no end, has a beginning all the same.
-pub(super) async fn beginning(mut answer: reqwest::Response) -> String {
+pub(crate) async fn beginning(mut answer: reqwest::Response) -> String {
     let mut body = Vec::new();
     while let Ok(Some(bytes)) = answer.chunk().await {
         body.extend_from_slice(&bytes);
@@ -408,6 +421,11 @@ pub(super) async fn beginning(mut answer: reqwest::Response) -> String {
         }
     }
     String::from_utf8_lossy(&body).into_owned()
+}
+
+/// An address with a query added.
+pub fn with_query(url: &str, query: &str) -> String {
+    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }
 
 /// True when the failure says that nobody is there, rather than that somebody says no.

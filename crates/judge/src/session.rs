@@ -2,41 +2,33 @@
 //! for what it needs. Nothing is ever missed by looking late, and every wait has a deadline.
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use wireproof_client::{Connection, Ended, RecvError};
+use wireproof_client::{Connection, Ended};
+use wireproof_testkit::recording::{NotSent, RecordedConnection, Watched};
 
-use super::{Fault, Seen, Trial, broken};
 use crate::{
-    profile::{Kind, Profile},
+    outcome::{Fault, broken},
+    profile::{Kind, Profile, Template},
     record::{Action, Op, Outcome, Recorder},
+    seen::Seen,
+    target::Post,
 };
+
+mod allowance;
 mod book;
 mod run;
-pub(super) mod sse;
+mod sse;
 
-use book::{Book, Log};
+pub(crate) use allowance::Allowance;
+pub(crate) use book::Book;
 pub use run::{Asked, RunSeen};
-use sse::Post;
 
-/// Orders that may wait for the connection's task.
-const ORDERS: usize = 256;
-/// How the end of such a connection is told.
-pub(super) const TOO_MUCH: &str = "cut by the judge";
-
-/// What a check tells the connection.
-enum Order {
-    Text(String, oneshot::Sender<bool>),
-    Binary(Vec<u8>, oneshot::Sender<bool>),
-    /// Reads no more.
-    Hang(oneshot::Sender<bool>),
-    Close(u16),
-    Cut,
-}
+/// How the end of a connection is told on which too much came.
+pub(crate) const TOO_MUCH: &str = "cut by the judge";
 
 /// A connection of a visitor; dropped, it is cut.
 pub struct Session {
@@ -46,39 +38,28 @@ pub struct Session {
     pub user: String,
     profile: Arc<Profile>,
     recorder: Recorder,
-    log: Arc<Log>,
-    orders: mpsc::Sender<Order>,
+    connection: RecordedConnection<Book>,
 }
 
 impl Session {
     /// Takes an open connection over.
-    pub(super) fn new(connection: Connection, trial: &Trial<'_>, user: &str, name: String) -> Self {
-        let (session, book, orders) = Self::begin(trial, user, name);
-        tokio::spawn(serve(connection, book, orders));
-        session
+    pub(crate) fn new(connection: Connection, book: Book) -> Self {
+        Self::of(book, |book| RecordedConnection::new(connection, book))
     }
 
     /// A session whose messages are posted.
-    pub(super) fn posting(post: Post, trial: &Trial<'_>, user: &str, name: String) -> Self {
-        let (session, book, orders) = Self::begin(trial, user, name);
-        tokio::spawn(sse::serve(post, book, orders));
-        session
+    pub(crate) fn posting(post: Post, book: Book) -> Self {
+        Self::of(book, |book| {
+            let (connection, orders) = RecordedConnection::without_task(book.clone());
+            tokio::spawn(sse::serve(post, book, orders));
+            connection
+        })
     }
 
-    fn begin(trial: &Trial<'_>, user: &str, name: String) -> (Self, Book, mpsc::Receiver<Order>) {
-        let (orders, given) = mpsc::channel(ORDERS);
-        let (profile, recorder) = (trial.profile.clone(), trial.recorder.clone());
-        let log = Arc::new(Log::default());
-        let book = Book {
-            log: log.clone(),
-            profile: profile.clone(),
-            recorder: recorder.clone(),
-            user: user.to_owned(),
-            name: name.clone(),
-            bytes: AtomicUsize::new(0),
-            allowance: trial.allowance.clone(),
-        };
-        (Self { name, user: user.to_owned(), profile, recorder, log, orders }, book, given)
+    fn of(book: Book, begin: impl FnOnce(Arc<Watched<Book>>) -> RecordedConnection<Book>) -> Self {
+        let (name, user) = (book.name.clone(), book.user.clone());
+        let (profile, recorder) = (book.profile.clone(), book.recorder.clone());
+        Self { name, user, profile, recorder, connection: begin(Arc::new(Watched::new(book))) }
     }
 
     /// How long an answer may take.
@@ -97,63 +78,54 @@ impl Session {
         }
         let (f, outcome) = (Action::Send, Outcome::Invoke);
         self.recorder.note(Op { conn, user, outcome, f, request, text: text.clone(), ..Op::default() });
-        let (done, sent) = oneshot::channel();
-        self.order(Order::Text(text, done), sent).await
+        self.sent(self.connection.send_text(text)).await
     }
 
     /// Sends a binary frame.
     pub async fn send_binary(&self, bytes: Vec<u8>) -> Result<(), Fault> {
         self.note(Action::Send, Outcome::Invoke, &format!("{} binary bytes", bytes.len()));
-        let (done, sent) = oneshot::channel();
-        self.order(Order::Binary(bytes, done), sent).await
+        self.sent(self.connection.send_binary(bytes)).await
     }
 
-    async fn order(&self, order: Order, sent: oneshot::Receiver<bool>) -> Result<(), Fault> {
-        let over = || Fault::Broken(format!("{}: nothing can be sent, {}", self.name, self.state()));
-        self.orders.send(order).await.map_err(|_| over())?;
-        // An order that was given as the task ended may be heard by nobody, and is then never answered.
-        let ended = self.watch(self.patience(), |_, ended| ended.is_some().then_some(()));
-        let taken = tokio::select! {
-            biased;
-            taken = sent => taken.unwrap_or(false),
-            _ = ended => false,
-        };
-        if taken { Ok(()) } else { Err(over()) }
+    async fn sent(&self, sending: impl Future<Output = Result<(), NotSent>>) -> Result<(), Fault> {
+        match tokio::time::timeout(self.patience(), sending).await {
+            Ok(Ok(())) => Ok(()),
+            _ => broken(format!("{}: nothing can be sent, {}", self.name, self.state())),
+        }
     }
 
     /// Says goodbye; [`Session::ended`] tells how it is answered.
     pub async fn close(&self, code: u16) {
         self.note(Action::Close, Outcome::Invoke, &code.to_string());
         // Over already: what was to be done is done.
-        let _ = self.orders.send(Order::Close(code)).await;
+        let _ = self.connection.close(code, "").await;
     }
 
     /// Reads nothing any more, as a client that hangs: what comes stays where the kernel keeps it.
     pub async fn hang(&self) -> Result<(), Fault> {
         self.note(Action::Fault, Outcome::Ok, "the client reads no more");
-        let (done, sent) = oneshot::channel();
-        self.order(Order::Hang(done), sent).await
+        self.sent(self.connection.stop_reading()).await
     }
 
     /// Ends the connection with a reset, as a lost network would.
     pub async fn cut(&self) {
         self.note(Action::Fault, Outcome::Ok, "reset by the client");
-        let _ = self.orders.send(Order::Cut).await;
+        self.connection.reset().await;
     }
 
     /// All frames so far.
     pub fn seen(&self) -> Vec<Arc<Seen>> {
-        self.log.lock().0.clone()
+        self.connection.record().lock().seen.clone()
     }
 
     /// How many frames came so far.
     pub fn count(&self) -> usize {
-        self.log.lock().0.len()
+        self.connection.record().lock().seen.len()
     }
 
     /// How the connection ended, once it did.
     pub fn end(&self) -> Option<Ended> {
-        self.log.lock().1.clone()
+        self.connection.record().lock().ended.clone()
     }
 
     fn state(&self) -> String {
@@ -184,7 +156,7 @@ impl Session {
     }
 
     /// What was waited for in vain, and what came instead.
-    pub(super) fn missed(&self, what: &str, from: usize, within: Duration) -> String {
+    pub(crate) fn missed(&self, what: &str, from: usize, within: Duration) -> String {
         let seen = self.seen();
         // A frame without a type is told by its text.
         let name = |frame: &Arc<Seen>| if frame.name.is_empty() { frame.brief() } else { frame.name.clone() };
@@ -214,20 +186,7 @@ impl Session {
         mut look: impl FnMut(&[Arc<Seen>], &Option<Ended>) -> Option<T>,
     ) -> Option<T> {
         let deadline = tokio::time::Instant::now() + within;
-        // Subscribed before the first look: a change in between is not missed.
-        let mut changes = self.log.changes.subscribe();
-        loop {
-            {
-                let log = self.log.lock();
-                if let Some(found) = look(&log.0, &log.1) {
-                    return Some(found);
-                }
-            }
-            if !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
-                let log = self.log.lock();
-                return look(&log.0, &log.1);
-            }
-        }
+        self.connection.record().wait(deadline, |book| look(&book.seen, &book.ended)).await
     }
 
     /// Asks the agent something, under a new id.
@@ -248,11 +207,7 @@ impl Session {
     }
 
     /// Sends a message of the profile with values for its names and waits for the answer to it; needs `fields.request`.
-    pub async fn request(
-        &self,
-        message: &crate::profile::Template,
-        values: &[(&str, Value)],
-    ) -> Result<Arc<Seen>, Fault> {
+    pub async fn request(&self, message: &Template, values: &[(&str, Value)]) -> Result<Arc<Seen>, Fault> {
         let (id, from) = (new_id(), self.count());
         let mut values = values.to_vec();
         values.push(("id", json!(id)));
@@ -358,46 +313,4 @@ impl Session {
 /// An id that nobody used before.
 pub fn new_id() -> String {
     format!("judge-{}", uuid::Uuid::now_v7())
-}
-
-async fn serve(mut connection: Connection, book: Book, mut orders: mpsc::Receiver<Order>) {
-    let mut reads = true;
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.recv() => match order {
-                None => return connection.cut(),
-                Some(Order::Cut) => {
-                    connection.cut();
-                    return book.over(Ended { cause: Some("reset by the client".to_owned()), ..Ended::default() });
-                }
-                Some(Order::Close(code)) => {
-                    let ended = connection.close(code, "").await;
-                    let failed = |e: RecvError| Ended { cause: Some(e.to_string()), ..Ended::default() };
-                    return book.over(ended.unwrap_or_else(failed));
-                }
-                Some(Order::Hang(done)) => {
-                    reads = false;
-                    let _ = done.send(true);
-                }
-                // Whoever asked may have stopped waiting.
-                Some(Order::Text(text, done)) => drop(done.send(connection.send_text(text).await.is_ok())),
-                Some(Order::Binary(bytes, done)) => drop(done.send(connection.send_binary(bytes).await.is_ok())),
-            },
-            received = connection.recv_message(Duration::from_secs(3600)), if reads => match received {
-                Ok(message) => {
-                    let came = match message.is_text() {
-                        true => book.came(&String::from_utf8_lossy(&message.into_data())),
-                        false => book.came_as_bytes(&message.into_data()),
-                    };
-                    if let Err(ended) = came {
-                        connection.cut();
-                        return book.over(*ended);
-                    }
-                }
-                Err(RecvError::Ended(ended)) => return book.over(*ended),
-                Err(RecvError::Timeout(_) | RecvError::Unreadable { .. }) => {}
-            }
-        }
-    }
 }

@@ -8,8 +8,8 @@ use std::{
 use wireproof_faultproxy::{FaultProxy, Toxic};
 
 use crate::{
-    check::Target,
     record::{Action, Op, Recorder},
+    target::Target,
 };
 
 /// Where a proxy can stand in front of a server: not under TLS, whose frames it does not see, and not where the server

@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use wireproof_client::{Connect, OpenError};
 
-use super::{
-    Fault, Session, Trial, broken,
-    session::new_id,
-    trial::{LATER, TRIES},
+use super::{LATER, TRIES, Trial};
+use crate::{
+    outcome::{Fault, broken},
+    profile::{Kind, Place},
+    seen::Seen,
+    session::{Session, new_id},
 };
-use crate::profile::{Kind, Place};
 
 /// The close that says "later" (RFC 6455, registered as Try Again Later).
 const TRY_LATER: u16 = 1013;
@@ -98,7 +99,7 @@ impl Trial<'_> {
         };
         self.speak(&session, token).await;
         let others = &self.profile.events.other;
-        let let_in = |seen: &super::Seen| seen.kind != Kind::Error && !others.contains(&seen.name);
+        let let_in = |seen: &Seen| seen.kind != Kind::Error && !others.contains(&seen.name);
         let within = session.patience();
         if let Ok(told) = session.wait("refusal", 0, within, let_in).await {
             return broken(format!("{whom} got in: {}", told.brief()));

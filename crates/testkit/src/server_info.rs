@@ -17,15 +17,15 @@ use wireproof_server::{
 use crate::{issuer::Issuer, rest::Rest};
 
 /// What users and clients need of a server; outlives its restarts.
-pub(crate) struct Site {
+pub(crate) struct ServerInfo {
     pub(crate) address: SocketAddr,
     pub(crate) keys: Keys,
     secret: RwLock<Vec<u8>>,
 }
 
-impl Site {
-    /// The site of a server with these settings, whose key exists. Panics when it cannot be used.
-    pub(super) fn open(config: &Config) -> Self {
+impl ServerInfo {
+    /// What is needed of a server with these settings, whose key exists. Panics when it cannot be used.
+    pub(crate) fn open(config: &Config) -> Self {
         let keys = Keys::from_config(&signing(config), &config.data_dir)
             .unwrap_or_else(|e| panic!("no keys for the server: {e}"));
         let secret = RwLock::new(secret(&config.jwt, &config.data_dir));
@@ -33,7 +33,7 @@ impl Site {
     }
 
     /// Signs with the key of these settings from now on.
-    pub(super) async fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+    pub(crate) async fn reload(&self, config: &Config) -> Result<(), ReloadError> {
         self.keys.reload(&signing(config), &config.data_dir).await?;
         *self.secret.write().unwrap_or_else(PoisonError::into_inner) = secret(&config.jwt, &config.data_dir);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::session::TOO_MUCH;
+use super::TOO_MUCH;
 
 /// Frames in one check, and for each of the users that it may have.
 const FRAMES: (usize, usize) = (50_000, 1_000);
@@ -11,7 +11,7 @@ const BYTES: (usize, usize) = (32 << 20, 1 << 20);
 
 /// Counts what a server sent in one check, against the bounds.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     frames: AtomicUsize,
     bytes: AtomicUsize,
     most_frames: usize,
@@ -20,7 +20,7 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// For a check with so many users.
-    pub(super) fn of(users: usize) -> Self {
+    pub(crate) fn of(users: usize) -> Self {
         Self {
             frames: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -30,7 +30,7 @@ impl Allowance {
     }
 
     /// Counts a frame; an error says that it is one too many.
-    pub(super) fn take(&self, bytes: usize) -> Result<(), String> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), String> {
         let frames = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if frames <= self.most_frames && bytes <= self.most_bytes {

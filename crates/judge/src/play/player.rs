@@ -10,13 +10,16 @@ use serde_json::json;
 
 use super::{Stage, device::Device, mint, with_marker};
 use crate::{
-    check::{Fault, Seen, Session, Visitor},
+    outcome::Fault,
     profile::Kind,
     proof::{
         marker::Mint,
         plan::{Act, Id, Prompt, Trespass},
     },
     record::{Action, Op, note},
+    seen::Seen,
+    session::Session,
+    trial::Visitor,
 };
 
 /// How long a tail may be behind its head once the connection has answered.

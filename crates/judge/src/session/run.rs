@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::{check::Seen, profile::Kind};
+use crate::{profile::Kind, seen::Seen};
 
 /// A request for a run on its way.
 #[derive(Debug, Clone)]

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::Seen;
-use crate::profile::{Fields, Kind, Order, Profile};
+use crate::{
+    profile::{Fields, Kind, Order, Profile},
+    seen::Seen,
+};
 
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,10 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use wireproof_server::openapi_document;
 
-use crate::rest::Reply;
+use super::Reply;
 
 /// Says what of an answer the document does not have. Addresses and methods that it does not know are not its matter.
-pub(crate) fn check(asked: &(Method, String), reply: &Reply) -> Result<(), String> {
+pub(super) fn check(asked: &(Method, String), reply: &Reply) -> Result<(), String> {
     let (method, path) = asked;
     let Some((template, item)) = route(path) else { return Ok(()) };
     let Some(operation) = item.get(method.as_str().to_ascii_lowercase()) else { return Ok(()) };

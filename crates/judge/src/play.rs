@@ -9,13 +9,14 @@ use std::{
 use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
 
-use super::{
-    marker::Mint,
-    plan::{Abilities, Mode, Plan, Round, Size},
-};
 use crate::{
-    check::{Fault, Trial, Visitor},
+    outcome::Fault,
+    proof::{
+        marker::Mint,
+        plan::{Abilities, Mode, Plan, Round, Size},
+    },
     record::{Action, Header, Op, note},
+    trial::{Trial, Visitor},
 };
 
 mod device;
