@@ -23,10 +23,8 @@ impl Embedded {
             let (seq, old, active_runs) = self
                 .query(move |connection| {
                     let seq = known.map_or_else(|| log::head(connection, &user), Ok)?;
-                    let page = match missing.filter(|after| *after <= seq) {
-                        Some(after) => Some(log::read(connection, &user, after, max_bytes)),
-                        None => None,
-                    };
+                    let missing = missing.filter(|after| *after <= seq);
+                    let page = missing.map(|after| log::read(connection, &user, after, max_bytes));
                     Ok((seq, page, runs::active_runs(connection, Some(&user))?))
                 })
                 .await?;

@@ -65,7 +65,7 @@ impl Connection {
         let outbox = self.registration.outbox.clone();
         outbox.waker().register(cx.waker());
         if let Err(happened) = self.write(cx) {
-            return Poll::Ready(happened);
+            return Poll::Ready(*happened);
         }
         // A stall begins while writing, and nothing else may ever happen to this connection but its end.
         self.set_timer();

@@ -2,6 +2,8 @@
 
 use std::task::{Context as Wake, Poll};
 
+use tokio_tungstenite::tungstenite::Error;
+
 use super::{Connection, Happened};
 #[cfg(feature = "sabotage")]
 use crate::delivery::feed::Item;
@@ -9,11 +11,11 @@ use crate::delivery::subscription::{LogUnreadable, Progress};
 
 impl Connection {
     /// Puts on the wire what the client takes; tells the subscription how much that is.
-    pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Happened> {
+    pub(super) fn write(&mut self, cx: &mut Wake<'_>) -> Result<(), Box<Happened>> {
         let put = self.put(cx);
         self.subscription.count();
         let flushed = put.and_then(|()| match self.socket.poll_flush(cx) {
-            Poll::Ready(flushed) => flushed.map(|()| true).map_err(Happened::Broke),
+            Poll::Ready(flushed) => flushed.map(|()| true).map_err(broke),
             Poll::Pending => Ok(false),
         });
         let progress = match flushed {
@@ -26,15 +28,15 @@ impl Connection {
         flushed.map(drop)
     }
 
-    fn put(&mut self, cx: &mut Wake<'_>) -> Result<(), Happened> {
+    fn put(&mut self, cx: &mut Wake<'_>) -> Result<(), Box<Happened>> {
         while !self.socket.has_left() {
             match self.socket.poll_ready(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready.map_err(Happened::Broke)?,
+                Poll::Ready(ready) => ready.map_err(broke)?,
             }
             let item = match self.subscription.poll_next(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(item) => item.map_err(|LogUnreadable| Happened::Unreadable)?,
+                Poll::Ready(item) => item.map_err(|LogUnreadable| Box::new(Happened::Unreadable))?,
             };
             #[cfg(feature = "sabotage")]
             if let Item::Replayed(event) = &item
@@ -42,8 +44,12 @@ impl Connection {
             {
                 continue;
             }
-            self.socket.send(item.into_frame()).map_err(Happened::Broke)?;
+            self.socket.send(item.into_frame()).map_err(broke)?;
         }
         Ok(())
     }
+}
+
+fn broke(error: Error) -> Box<Happened> {
+    Box::new(Happened::Broke(error))
 }
