@@ -16,6 +16,9 @@ use crate::process;
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
 
+/// What the program for others has besides its defaults: every feature that takes no service to build.
+const FEATURES: &str = "otel";
+
 /// Builds both under `target/dist`, and tries them unless that is switched off.
 pub(crate) fn run(workspace: &Workspace, tries: bool) -> Result<()> {
     let program = build(workspace)?;
@@ -34,7 +37,17 @@ pub(crate) fn run(workspace: &Workspace, tries: bool) -> Result<()> {
 
 fn build(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = workspace.cargo();
-    process::run(command.args(["build", "--locked", "--profile", "dist", "--package", "wireproof"]))?;
+    command.args([
+        "build",
+        "--locked",
+        "--profile",
+        "dist",
+        "--package",
+        "wireproof",
+        "--features",
+        FEATURES,
+    ]);
+    process::run(&mut command)?;
     Ok(workspace.target.join("dist/wireproof"))
 }
 

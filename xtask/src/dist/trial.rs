@@ -19,7 +19,7 @@ $serve >/tmp/ready 2>/tmp/log &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
 for _ in $(seq 300); do
-    if grep -q '^ready ' /tmp/ready; then break; fi
+    if grep -qs '^ready ' /tmp/ready; then break; fi
     kill -0 "$server" || { cat /tmp/log; exit 1; }
     sleep 0.1
 done
