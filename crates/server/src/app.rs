@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
     config::{hosts::Hosts, origins::Origins},
-    delivery::LogReader,
+    delivery::{LogReader, Publisher},
     hub::Hub,
     limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
     metrics::Metrics,
@@ -33,6 +33,8 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     /// Whether the store answers.
     pub store_health: StoreHealth,
+    /// Tells the nodes of a user what was committed.
+    pub publisher: Arc<Publisher>,
     /// Reads the logs of users for their subscriptions.
     pub log: Arc<LogReader>,
     /// The connections of this node.

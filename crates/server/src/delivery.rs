@@ -1,15 +1,15 @@
 //! From the store to the connections: append makes durable, the commit is published, each connection's feed delivers.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wireproof_protocol::{Control, ControlBody, RequestId};
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, Notice},
     metrics::Metrics,
-    store::{CommitSink, Retention, Store},
+    store::{Retention, Store, StoreError, Written},
 };
 
 pub mod feed;
@@ -29,14 +29,53 @@ pub fn encode(body: ControlBody, id: Option<RequestId>) -> Bytes {
     serde_json::to_vec(&control).unwrap_or_default().into()
 }
 
-/// Publishes every commit, in the order of the commits.
-pub fn publisher(broker: Arc<dyn Broker>, metrics: Arc<Metrics>) -> CommitSink {
-    Box::new(move |committed| {
-        let events = committed.iter().map(|one| one.events.len() as u64).sum();
-        metrics.events_appended.inc_by(events);
-        broker.publish(committed);
-        metrics.events_published.inc_by(events);
-    })
+/// Tells the nodes of a user what was committed.
+pub struct Publisher {
+    broker: Arc<dyn Broker>,
+    metrics: Arc<Metrics>,
+    /// Writes whose callers may go away.
+    writes: TaskTracker,
+}
+
+impl Publisher {
+    /// Publishes through a broker.
+    pub fn new(broker: Arc<dyn Broker>, metrics: Arc<Metrics>) -> Self {
+        Self { broker, metrics, writes: TaskTracker::new() }
+    }
+
+    /// Publishes what a write committed, and returns what the write did.
+    pub fn publish<T>(&self, written: Written<T>) -> T {
+        if let Some(committed) = written.committed {
+            // One that stands for events of an earlier try has been counted.
+            let events = committed.events.as_ref().map_or(0, |events| events.len() as u64);
+            self.metrics.events_appended.inc_by(events);
+            self.broker.try_publish(Notice::Committed(committed));
+            self.metrics.events_published.inc_by(events);
+        }
+        written.value
+    }
+
+    /// Carries a write out and publishes it, also when the caller goes away meanwhile.
+    pub async fn carry_out<T: Send + 'static>(
+        self: &Arc<Self>,
+        write: impl Future<Output = Result<Written<T>, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let publisher = self.clone();
+        let carried_out =
+            self.writes.spawn(async move { write.await.map(|written| publisher.publish(written)) });
+        carried_out.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string())))
+    }
+
+    /// Tells a notice that is of no commit.
+    pub fn tell(&self, notice: Notice) {
+        self.broker.try_publish(notice);
+    }
+
+    /// Returns when no write is under way.
+    pub async fn settle(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
 }
 
 /// Keeps the logs short until `stop` is cancelled: finished deltas are put together, what is too old goes.

@@ -6,18 +6,20 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OnceCell;
 use wireproof_protocol::{CloseCode, ConnectionId, ErrorCode, UserId};
 
 use crate::{
     auth::Principal,
-    broker::Notice,
+    broker::Broker,
     clock::unix_now,
     delivery::{SharedFeed, feed::Feed},
     limits::Address,
     sabotage::{Bug, Bugs},
+    store::Committed,
 };
+
+mod heads;
 
 #[cfg(feature = "sabotage")]
 mod faulty;
@@ -98,26 +100,43 @@ pub struct Queues {
     pub behind: usize,
 }
 
-/// The node's connections.
+/// The connections of one user on this node.
 #[derive(Default)]
+struct Here {
+    outboxes: Vec<Arc<Outbox>>,
+    /// Set once the broker hears of the user.
+    joined: Arc<OnceCell<()>>,
+}
+
+type Users = HashMap<UserId, Here>;
+
+/// The node's connections.
 pub struct Hub {
-    users: Mutex<HashMap<UserId, Vec<Arc<Outbox>>>>,
+    users: Mutex<Users>,
+    broker: Arc<dyn Broker>,
     bugs: Bugs,
     #[cfg(feature = "sabotage")]
     faults: faulty::Faults,
 }
 
 impl Hub {
-    /// A node without connections.
-    pub fn new(bugs: Bugs) -> Self {
-        Self { bugs, ..Self::default() }
+    /// A node without connections, which joins its users at a broker.
+    pub fn new(broker: Arc<dyn Broker>, bugs: Bugs) -> Self {
+        Self {
+            users: Mutex::default(),
+            broker,
+            bugs,
+            #[cfg(feature = "sabotage")]
+            faults: faulty::Faults::default(),
+        }
     }
 
-    fn users(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Arc<Outbox>>>> {
+    fn users(&self) -> MutexGuard<'_, Users> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection of a user, unless the user has `most` already (0: no limit). Commits are noted from now on.
+    /// Adds a connection of a user, unless the user has `most` already (0: no limit). Commits are noted once it has
+    /// [joined](Registration::join).
     pub fn register(
         self: &Arc<Self>,
         principal: &Principal,
@@ -128,7 +147,7 @@ impl Hub {
     ) -> Option<Registration> {
         let user_id = &principal.user_id;
         let mut users = self.users();
-        let outboxes = users.entry(user_id.clone()).or_default();
+        let Here { outboxes, joined } = users.entry(user_id.clone()).or_default();
         if most > 0 && outboxes.len() >= most {
             return None;
         }
@@ -141,39 +160,33 @@ impl Hub {
             orders: Mutex::default(),
         });
         outboxes.push(outbox.clone());
-        Some(Registration { hub: self.clone(), user_id: user_id.clone(), outbox })
+        let joined = joined.clone();
+        Some(Registration { hub: self.clone(), user_id: user_id.clone(), joined, outbox })
     }
 
-    /// Hands each commit to the connections of its user.
-    pub fn deliver(&self, notices: &[Notice]) {
-        for notice in notices {
+    /// Hands a commit to the connections of its user.
+    pub fn deliver(&self, committed: &Committed) {
+        #[cfg(feature = "sabotage")]
+        self.deliver_to_others(committed);
+        let users = self.users();
+        for outbox in users.get(&committed.user_id).into_iter().flat_map(|here| &here.outboxes) {
             #[cfg(feature = "sabotage")]
-            self.deliver_to_others(notice);
-            // A short lock a notice: registering connections get in between.
-            let users = self.users();
-            for outbox in users.get(&notice.user_id).into_iter().flatten() {
-                #[cfg(feature = "sabotage")]
-                let notice = &self.told(&users, outbox, notice);
-                outbox.feed.notice(&notice.events, notice.stored_at);
-            }
+            let committed = &self.told(&users, outbox, committed);
+            outbox.feed.notice(committed);
         }
     }
 
-    /// Delivers until the broker closes or `stop` is cancelled.
-    pub async fn listen(self: Arc<Self>, mut notices: mpsc::Receiver<Vec<Notice>>, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                batch = notices.recv() => match batch {
-                    Some(batch) => {
-                        #[cfg(feature = "sabotage")]
-                        let _ = stop.run_until_cancelled(self.wait_for_the_slow()).await;
-                        self.deliver(&batch);
-                    }
-                    None => return,
-                }
-            }
+    /// Has every connection read the log on: notices may have been lost.
+    pub fn read_on(&self) {
+        for outbox in self.outboxes() {
+            outbox.feed().read_on();
+            outbox.waker().wake();
         }
+    }
+
+    /// The connections, to be looked at outside the lock: commits are handed on meanwhile.
+    fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.users().values().flat_map(|here| &here.outboxes).cloned().collect()
     }
 
     /// True when the user has a connection.
@@ -183,16 +196,14 @@ impl Hub {
 
     /// Connections now.
     pub fn connections(&self) -> usize {
-        self.users().values().map(Vec::len).sum()
+        self.users().values().map(|here| here.outboxes.len()).sum()
     }
 
     /// What waits for the connections.
     pub fn queues(&self) -> Queues {
-        let users = self.users();
-        let outboxes: Vec<_> = users.values().flatten().cloned().collect();
-        let mut queues = Queues { users: users.len(), connections: outboxes.len(), ..Queues::default() };
-        // Looked at outside the lock: commits are handed on meanwhile.
-        drop(users);
+        let users = self.users().len();
+        let outboxes = self.outboxes();
+        let mut queues = Queues { users, connections: outboxes.len(), ..Queues::default() };
         for outbox in outboxes {
             let feed = outbox.feed();
             queues.bytes += feed.queued_bytes();
@@ -203,7 +214,9 @@ impl Hub {
 
     /// The connections that a question picks.
     pub fn connections_where(&self, mut picked: impl FnMut(&Outbox) -> bool) -> Vec<Arc<Outbox>> {
-        self.users().values().flatten().filter(|outbox| picked(outbox)).cloned().collect()
+        let users = self.users();
+        let outboxes = users.values().flat_map(|here| &here.outboxes);
+        outboxes.filter(|outbox| picked(outbox)).cloned().collect()
     }
 
     /// Ends the connections whose principal a question picks; how many they are.
@@ -220,7 +233,7 @@ impl Hub {
 
     /// Tells every connection what to do; `order` is asked for each.
     pub fn order_all(&self, mut order: impl FnMut() -> Order) {
-        for outbox in self.users().values().flatten() {
+        for outbox in self.users().values().flat_map(|here| &here.outboxes) {
             outbox.order(order());
         }
     }
@@ -230,11 +243,17 @@ impl Hub {
 pub struct Registration {
     hub: Arc<Hub>,
     user_id: UserId,
+    joined: Arc<OnceCell<()>>,
     /// The connection's outbox.
     pub outbox: Arc<Outbox>,
 }
 
 impl Registration {
+    /// Returns when notices of the user reach this node; to be awaited before the head of the log is read.
+    pub async fn join(&self) {
+        self.joined.get_or_init(|| self.hub.broker.join(&self.user_id)).await;
+    }
+
     /// What is broken on purpose.
     pub fn bugs(&self) -> &Bugs {
         &self.hub.bugs
@@ -249,10 +268,12 @@ impl Drop for Registration {
         if self.hub.bugs.on(Bug::LateUnregister) {
             users.remove(&self.user_id);
         }
-        if let Some(outboxes) = users.get_mut(&self.user_id) {
-            outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));
-            if outboxes.is_empty() {
+        if let Some(here) = users.get_mut(&self.user_id) {
+            here.outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));
+            if here.outboxes.is_empty() {
                 users.remove(&self.user_id);
+                // Under the lock: a connection that comes now joins after this.
+                self.hub.broker.leave(&self.user_id);
             }
         }
     }

@@ -103,6 +103,8 @@ pub struct Limits {
     pub run_seconds: f64,
     /// Seconds that a tool may take.
     pub tool_seconds: f64,
+    /// Seconds that a run waits for a store that is away before it fails.
+    pub store_wait_seconds: f64,
     /// Bytes of a tool's arguments or result, as JSON; what is larger is cut, with a mark.
     pub tool_result_bytes: usize,
     /// Bytes that an agent may say in one event, as JSON.
@@ -163,6 +165,7 @@ impl Default for Limits {
             authenticate_seconds: 5.0,
             run_seconds: 300.0,
             tool_seconds: 60.0,
+            store_wait_seconds: 60.0,
             tool_result_bytes: 32 << 10,
             event_bytes: 256 << 10,
             answer_bytes: 256 << 10,

@@ -12,14 +12,17 @@ use wireproof_protocol::{
 };
 
 use crate::{
+    broker::Notice,
+    delivery::Publisher,
     error::Refusal,
     metrics::Metrics,
     sabotage::{Bug, Bugs},
-    store::{Answer, RequestKey, RunRecord, StartRun, Store, StoreError},
+    store::{Answer, Lease, NodeId, RequestKey, RunRecord, StartRun, Store, StoreError},
     traces::{RunFacts, TraceParent, Traces},
 };
 
 mod asked;
+mod away;
 mod bounds;
 mod counts;
 mod driver;
@@ -29,14 +32,18 @@ mod recorder;
 mod recovery;
 mod registry;
 
+use away::while_away;
 pub use bounds::RunBounds;
-pub use recovery::recover;
+pub use recovery::keep_leases;
 use registry::{Registry, Slot};
 
 /// Hits of a search that an agent may ask for at once.
 const MOST_HITS: usize = 50;
 /// Characters of what was searched for that an excerpt shows.
 const MOST_HIT_CHARS: usize = 200;
+/// How long a run on another node may take to end when it is cancelled, and between two looks whether it has.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+const CANCEL_LOOK: Duration = Duration::from_millis(50);
 /// Characters of a message that become the title of its new thread.
 const TITLE_CHARS: usize = 60;
 
@@ -51,6 +58,8 @@ pub struct RunLimits {
     pub run: Duration,
     /// How long a cancelled agent has to stop by itself.
     pub grace: Duration,
+    /// How long a run waits for a store that is away.
+    pub store_wait: Duration,
     /// How much a run may say.
     pub bounds: RunBounds,
 }
@@ -72,7 +81,10 @@ pub struct RunRequest {
 
 /// The runs of this node.
 pub struct Runs {
+    /// Who leases them.
+    node_id: NodeId,
     store: Arc<dyn Store>,
+    publisher: Arc<Publisher>,
     agents: Vec<Arc<dyn Agent>>,
     registry: Registry,
     asked: asked::Asked,
@@ -93,6 +105,7 @@ impl Runs {
     /// Runs for these agents, the first of them the one for messages that name none.
     pub fn new(
         store: Arc<dyn Store>,
+        publisher: Arc<Publisher>,
         agents: Vec<Arc<dyn Agent>>,
         limits: RunLimits,
         metrics: Arc<Metrics>,
@@ -100,7 +113,9 @@ impl Runs {
         bugs: Bugs,
     ) -> Arc<Self> {
         Arc::new(Self {
+            node_id: NodeId::new(),
             store,
+            publisher,
             agents,
             registry: match bugs.on(Bug::RunLimitIgnored) {
                 true => Registry::new(0, 0),
@@ -194,14 +209,18 @@ impl Runs {
             run_id,
             agent_name: agent.name().to_owned(),
             first: told,
+            node_id: self.node_id,
+            leased_until: crate::clock::unix_now() + recovery::LEASE.as_secs_f64(),
             now: crate::clock::unix_now(),
         };
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
-        let started = match self.store.start_run(start).await? {
+        let (wait, stop) = (self.limits.store_wait, &self.draining);
+        let started = while_away(wait, stop, || self.store.start_run(start.clone())).await?;
+        let started = match self.publisher.publish(started) {
             Answer::Repeated(answer) => return Ok(*answer),
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
-        let thread_id = started.thread_id;
+        let (thread_id, lease) = (started.thread_id, Lease { run_id, number: started.lease });
         #[cfg(feature = "sabotage")]
         self.wrote_in(user_id, &thread_id);
         tracing::info!(
@@ -220,6 +239,7 @@ impl Runs {
         let run = driver::Run {
             user_id: user_id.clone(),
             run_id,
+            lease,
             thread_id: thread_id.clone(),
             content: request.content,
             first,
@@ -263,13 +283,36 @@ impl Runs {
                 outcome: None,
             });
         }
-        let record = self.run(user_id, run_id).await?;
+        let mut record = self.run(user_id, run_id).await?;
+        if record.outcome.is_none() && self.registry.owner(run_id).is_none() {
+            record = self.cancel_elsewhere(user_id, run_id).await?;
+        }
         Ok(ControlBody::Ack {
             thread_id: Some(record.thread_id),
             run_id: Some(run_id),
             approval_id: None,
             outcome: record.outcome,
         })
+    }
+
+    /// Ends a run of the user that is alive on this node, if it is.
+    pub fn cancel_here(&self, user_id: &UserId, run_id: RunId) {
+        self.registry.cancel(user_id, run_id);
+    }
+
+    /// Has the node that leases a run end it, and waits until it has.
+    async fn cancel_elsewhere(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, Refusal> {
+        let deadline = Instant::now() + CANCEL_PATIENCE;
+        while Instant::now() < deadline {
+            // A notice may be lost.
+            self.publisher.tell(Notice::Cancel(user_id.clone(), run_id));
+            tokio::time::sleep(CANCEL_LOOK).await;
+            let record = self.run(user_id, run_id).await?;
+            if record.outcome.is_some() {
+                return Ok(record);
+            }
+        }
+        Err(Refusal::new(ErrorCode::Internal, "The run goes on elsewhere and did not end yet; try again."))
     }
 
     /// Ends all runs of a user.

@@ -9,16 +9,16 @@ use std::{
 
 use tokio::{net::TcpSocket, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
-use wireproof_agents::{Agent, Builtin};
+use wireproof_agents::Agent;
 use wireproof_protocol::CloseCode;
 
 use crate::{
     app::{Context, StoreHealth, withdrawn_keys},
     auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
-    broker::{Broker, local::Local},
+    broker::{Broker, Subscriber},
     clock::unix_now,
     config::{Config, ConfigError, Exposed, JwtConfig},
-    delivery::{self, LogReader},
+    delivery::{self, LogReader, Publisher},
     http,
     hub::{Hub, Order},
     limits::{admission::Admission, rates::Rates},
@@ -31,10 +31,15 @@ use crate::{
     traces::Traces,
 };
 
+mod builder;
 mod drain;
+mod node;
 pub mod operator;
 pub mod presence;
 
+use builder::Parts;
+pub use builder::{Builder, StoreLayer};
+use node::Node;
 use presence::Presence;
 
 /// Connections that may wait to be accepted.
@@ -138,8 +143,10 @@ pub struct Server {
     _operator: operator::Socket,
     context: Arc<Context>,
     broker: Arc<dyn Broker>,
-    /// Cancelled when the hub has handed on the last of what was published.
-    handed_on: CancellationToken,
+    /// False for a store that the caller gave.
+    closes_store: bool,
+    /// What hears the broker, which knows it weakly.
+    _node: Arc<dyn Subscriber>,
     traces: Arc<Traces>,
     patience: Duration,
     spread: Duration,
@@ -157,24 +164,23 @@ impl Server {
         faults
     }
 
+    /// A server with these settings, to be given parts of the caller's own.
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
+    }
+
     /// Starts a server with the builtin agent; returns when it accepts connections.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
-        let builtin = Builtin::new().with_tool_deadline(tool_time);
-        Self::start_with(config, vec![Arc::new(builtin)]).await
+        Self::builder(config).start().await
     }
 
     /// Starts a server with these agents, the first of them for messages that name none.
     pub async fn start_with(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Self, StartError> {
-        Self::start_over(config, agents, Arc::new(Local::default())).await
+        Self::builder(config).agents(agents).start().await
     }
 
-    /// The same with a broker of the caller's own.
-    pub async fn start_over(
-        config: Config,
-        agents: Vec<Arc<dyn Agent>>,
-        broker: Arc<dyn Broker>,
-    ) -> Result<Self, StartError> {
+    async fn start_from(config: Config, parts: Parts) -> Result<Self, StartError> {
+        let Parts { agents, store, broker, layers } = parts;
         let mut faults = Self::check(&config);
         match faults.len() {
             0 => {}
@@ -183,45 +189,43 @@ impl Server {
         }
         let metrics = Metrics::new(names(&agents));
         let traces = Arc::new(Traces::from_config(&config.otel)?);
-        let sink = delivery::publisher(broker.clone(), metrics.clone());
-        let (data_dir, commits, quota, bugs) =
-            (config.data_dir.clone(), metrics.commits.clone(), config.quota.clone(), config.bugs.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            Embedded::open_counted(&data_dir, sink, commits, quota, bugs)
-        })
-        .await;
-        let store: Arc<dyn Store> = Arc::new(opened.map_err(|e| StoreError::Backend(e.to_string()))??);
+        let closes_store = store.is_none();
+        let store = match store {
+            Some(store) => store,
+            None => embedded(&config, &metrics).await?,
+        };
+        let store = layers.into_iter().fold(store, |store, layer| layer(store));
+        let publisher = Arc::new(Publisher::new(broker.clone(), metrics.clone()));
         let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
         presence::forget(&config.data_dir).map_err(unannounced)?;
         // After the store: a folder that is refused gets no key.
         let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone(), config.bugs.clone())?;
         let tls = Tls::from_config(&config.tls)?;
         let auth = authority(&config, keys, &*store).await?;
-        let recovered = runs::recover(&*store).await?;
-        if recovered > 0 {
-            tracing::info!(runs = recovered, "ended the runs that the last process left");
-        }
         let listener =
             listen(config.listen).map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
-        let (context, upkeep) = build(&config, auth, tls, store, agents, metrics, traces.clone())?;
+        let (context, upkeep) =
+            build(&config, auth, tls, store, broker.clone(), publisher, agents, metrics, traces.clone())?;
+        context.runs.recover().await?;
         // All that can fail comes before the first task: a start that fails leaves nobody who accepts.
         let (local, operator) = operator::listen(&config.data_dir).map_err(|source| {
             StartError::Operator { path: config.data_dir.join(operator::SOCKET), source }
         })?;
         let scheme = if context.tls.is_some() { "https" } else { "http" };
         let presence = Some(Presence::at(scheme, address).announce(&config.data_dir).map_err(unannounced)?);
-        let (hub, stopped) = (context.hub.clone(), context.shutdown.stopped.clone());
-        let (listening, handed_on) = (hub.listen(broker.subscribe(), stopped), CancellationToken::new());
-        let hub_ended = handed_on.clone().drop_guard();
+        let node: Arc<dyn Subscriber> = Arc::new(Node(context.clone()));
+        broker.subscribe(Arc::downgrade(&node));
         let shutdown = &context.shutdown;
-        shutdown.spawn_vital("hub", async move {
-            let _on_end = hub_ended;
-            listening.await;
-        });
-        let store_ended = context.store.ended();
+        let (broker_ended, store_ended) = (broker.ended(), context.store.ended());
+        shutdown.spawn_vital("broker", async move { broker_ended.cancelled().await });
         shutdown.spawn_vital("store", async move { store_ended.cancelled().await });
+        let heartbeat = Duration::from_secs_f64(config.limits.heartbeat_seconds);
+        let (hub, stopped) = (context.hub.clone(), shutdown.stopped.clone());
+        shutdown.spawn_vital("heads", hub.compare_heads(context.store.clone(), heartbeat, stopped));
+        let (runs, stopped) = (context.runs.clone(), shutdown.stopped.clone());
+        shutdown.spawn_vital("leases", runs::keep_leases(runs, stopped));
         shutdown.spawn_vital("upkeep", upkeep);
         shutdown.spawn_vital("key follower", withdrawn_keys::follow(context.clone()));
         let (auth, stopped) = (context.auth.clone(), context.shutdown.stopped.clone());
@@ -247,7 +251,8 @@ impl Server {
             _operator,
             context,
             broker,
-            handed_on,
+            closes_store,
+            _node: node,
             traces,
             patience,
             spread,
@@ -306,14 +311,12 @@ impl Server {
         let (patience, spread) =
             (parting.patience.unwrap_or(self.patience), parting.spread.unwrap_or(self.spread));
         tokio::join!(drain::send_away(context, spread), context.runs.drain(patience));
-        // The hub hands on what was published, and only then ends: no connection is closed before it has it all.
+        context.publisher.settle().await;
         if let Err(e) = context.store.settle().await {
             tracing::warn!(error = %e, "the store did not settle");
         }
-        self.broker.close();
-        if tokio::time::timeout(GOODBYE, self.handed_on.cancelled()).await.is_err() {
-            tracing::warn!("the last events were not handed on in time");
-        }
+        // No connection is closed before it has it all, whatever became of the notices.
+        context.hub.read_on();
         context.hub.order_all(|| Order::Close(CloseCode::Restart, "the server restarts"));
         let quiet = tokio::time::timeout(GOODBYE, async {
             while context.hub.connections() > 0 {
@@ -326,8 +329,11 @@ impl Server {
                 "connections did not take their goodbye in time"
             );
         }
+        self.broker.close();
         context.shutdown.stopped.cancel();
-        context.store.close().await;
+        if self.closes_store {
+            context.store.close().await;
+        }
         let traces = self.traces.clone();
         // Sending waits for the receiver.
         let _ = tokio::task::spawn_blocking(move || traces.close()).await;
@@ -387,11 +393,23 @@ fn names(agents: &[Arc<dyn Agent>]) -> Names {
     }
 }
 
+/// Opens the store of the data directory.
+async fn embedded(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
+    let (data_dir, commits, quota, bugs) =
+        (config.data_dir.clone(), metrics.commits.clone(), config.quota.clone(), config.bugs.clone());
+    let open = move || Embedded::open_counted(&data_dir, commits, quota, bugs);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|e| StoreError::Backend(e.to_string()))?;
+    Ok(Arc::new(opened?))
+}
+
+#[allow(clippy::too_many_arguments)] // each part once
 fn build(
     config: &Config,
     auth: Auth,
     tls: Option<Arc<Tls>>,
     store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    publisher: Arc<Publisher>,
     agents: Vec<Arc<dyn Agent>>,
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
@@ -408,10 +426,19 @@ fn build(
         queued: config.limits.queued_runs,
         run: Duration::from_secs_f64(config.limits.run_seconds),
         grace: AGENT_GRACE,
+        store_wait: Duration::from_secs_f64(config.limits.store_wait_seconds),
         bounds: (&config.limits).into(),
     };
-    let runs = Runs::new(store.clone(), agents, limits, metrics.clone(), traces, config.bugs.clone());
-    let threads = Threads::new(store.clone());
+    let runs = Runs::new(
+        store.clone(),
+        publisher.clone(),
+        agents,
+        limits,
+        metrics.clone(),
+        traces,
+        config.bugs.clone(),
+    );
+    let threads = Threads::new(store.clone(), publisher.clone());
     let auth = Arc::new(auth);
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let rates = Rates::new(&config.limits, metrics.clone(), Instant::now());
@@ -420,8 +447,9 @@ fn build(
     let context = Context {
         store,
         log: Arc::new(log),
+        publisher,
         store_health: StoreHealth::default(),
-        hub: Arc::new(Hub::new(config.bugs.clone())),
+        hub: Arc::new(Hub::new(broker, config.bugs.clone())),
         runs,
         threads,
         auth,

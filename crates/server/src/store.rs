@@ -8,16 +8,19 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
-    ControlBody, ErrorBody, ErrorCode, Event, EventBody, Message, MessageId, Outcome, Position, RequestId,
-    RunError, RunId, Thread, ThreadId, Timestamp, UserId,
+    ControlBody, Epoch, ErrorBody, ErrorCode, Event, EventBody, Message, MessageId, Outcome, Position,
+    RequestId, RunError, RunId, Thread, ThreadId, Timestamp, UserId,
 };
 
 use crate::error::Refusal;
 
 mod accounts;
 pub mod embedded;
+pub mod layer;
+mod lease;
 
 pub use accounts::*;
+pub use lease::*;
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -37,6 +40,9 @@ pub enum StoreError {
         /// The last number that is gone.
         floor: u64,
     },
+    /// The run is leased by another node, or is over.
+    #[error("the run is no longer leased by this node")]
+    LeaseLost,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -51,6 +57,9 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The store cannot be reached and will be again; whether it did what it was asked is not known.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
     /// The store failed in another way.
     #[error("the store failed: {0}")]
     Backend(String),
@@ -72,7 +81,14 @@ impl From<StoreError> for Refusal {
             StoreError::Failed => {
                 Self::new(ErrorCode::ShuttingDown, "The store failed and the server ends; try again later.")
             }
-            StoreError::TooOld { .. } | StoreError::Database { .. } | StoreError::Backend(_) => {
+            StoreError::Unavailable(_) => {
+                tracing::warn!(error = %error, "a request was refused while the store is away");
+                Self::new(ErrorCode::Internal, "The store cannot be reached; try again.").after(1.0)
+            }
+            StoreError::LeaseLost
+            | StoreError::TooOld { .. }
+            | StoreError::Database { .. }
+            | StoreError::Backend(_) => {
                 tracing::error!(error = %error, "the store failed a request");
                 Self::new(ErrorCode::Internal, "Something went wrong inside; try again.")
             }
@@ -223,14 +239,37 @@ pub struct StoredEvent {
 pub struct Committed {
     /// Whose they are.
     pub user_id: UserId,
-    /// The events, in order.
-    pub events: Arc<[StoredEvent]>,
-    /// When they became durable.
-    pub stored_at: std::time::Instant,
+    /// The number line of the user's log.
+    pub epoch: Epoch,
+    /// The first number.
+    pub first_seq: u64,
+    /// The last number.
+    pub seq: u64,
+    /// How many bytes of JSON they are.
+    pub bytes: usize,
+    /// When they became durable, in Unix seconds.
+    pub stored_at: Timestamp,
+    /// The events, in order; none when the log is to be read for them.
+    pub events: Option<Arc<[StoredEvent]>>,
 }
 
-/// Called with what each commit made durable, in the order of the commits, before anybody hears of the commit.
-pub type CommitSink = Box<dyn Fn(Vec<Committed>) + Send>;
+impl Committed {
+    /// The same without the events: what is told over a network of more than a few.
+    pub fn without_events(self) -> Self {
+        Self { events: None, ..self }
+    }
+}
+
+/// What a write did, and what it committed to the user's log: `delivery` publishes that. Of several writes for a user that
+/// one commit made durable, one may have the events of all, and the others none.
+#[derive(Debug, Clone)]
+#[must_use = "what was committed has to be published"]
+pub struct Written<T> {
+    /// What the write did.
+    pub value: T,
+    /// What is to be published.
+    pub committed: Option<Committed>,
+}
 
 /// A piece of a log.
 #[derive(Debug, Clone, Default)]
@@ -292,7 +331,11 @@ pub struct StartRun {
     /// The agent.
     pub agent_name: String,
     /// The run's first event: queued or started.
-    pub first: wireproof_protocol::EventBody,
+    pub first: EventBody,
+    /// The node that leases the run.
+    pub node_id: NodeId,
+    /// Until when, in Unix seconds.
+    pub leased_until: Timestamp,
     /// Now, in Unix seconds.
     pub now: Timestamp,
 }
@@ -304,6 +347,8 @@ pub struct Started {
     pub thread_id: ThreadId,
     /// The number of the first event that the request caused.
     pub seq: u64,
+    /// The fencing number of the run's lease.
+    pub lease: u64,
 }
 
 /// The end of a run.
@@ -311,8 +356,8 @@ pub struct Started {
 pub struct FinishRun {
     /// Whose run.
     pub user_id: UserId,
-    /// The run.
-    pub run_id: RunId,
+    /// The run, and the right to write of it.
+    pub lease: Lease,
     /// What is still to append; the last is `agent_completed`.
     pub events: Vec<Event>,
     /// How it ended.
@@ -461,15 +506,31 @@ pub trait Store: AccountStore {
         let active_runs = self.active_runs(Some(user_id)).await?;
         Ok(OpenedLog { head, active_runs, page })
     }
+    /// Where the logs of several users end. A store across a network asks once for all.
+    async fn heads(&self, users: &[UserId]) -> Result<Vec<u64>, StoreError> {
+        let mut heads = Vec::with_capacity(users.len());
+        for user_id in users {
+            heads.push(self.head(user_id).await?.seq);
+        }
+        Ok(heads)
+    }
     /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError>;
-    /// Stores a message and its run, with the events of both and the answer to the request.
-    async fn start_run(&self, run: StartRun) -> Result<Answer<Started>, StoreError>;
-    /// Appends events; their `seq` is given here. Returns the last number.
-    async fn append_events(&self, user_id: &UserId, events: Arc<Vec<Event>>) -> Result<u64, StoreError>;
+    /// Stores a message and its run, with the events of both and the answer to the request. A run that was stored before gets
+    /// the same answer.
+    async fn start_run(&self, run: StartRun) -> Result<Written<Answer<Started>>, StoreError>;
+    /// Appends events; their `seq` is given here. Returns the last number. Of a run's events, those that are stored already
+    /// are passed over, by their `run_seq`.
+    async fn append_events(
+        &self,
+        user_id: &UserId,
+        lease: Option<Lease>,
+        events: Arc<Vec<Event>>,
+    ) -> Result<Written<u64>, StoreError>;
     /// Appends the last events of a run, its answer and its end. Returns the last number. Errs with `QuotaExceeded`, and
-    /// has stored nothing, when there is no room for the answer; without an answer it needs none.
-    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<u64, StoreError>;
+    /// has stored nothing, when there is no room for the answer; without an answer it needs none. An end that was stored
+    /// before gets the same answer; another end of a run that is over is not found.
+    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError>;
     /// Changes a user's threads, with the event that tells it.
     async fn change_thread(
         &self,
@@ -477,7 +538,7 @@ pub trait Store: AccountStore {
         request: Option<RequestKey>,
         change: ThreadChange,
         now: Timestamp,
-    ) -> Result<Answer<Thread>, StoreError>;
+    ) -> Result<Written<Answer<Thread>>, StoreError>;
     /// The answer that a request got before, if it was asked before.
     async fn answered(
         &self,
@@ -517,6 +578,15 @@ pub trait Store: AccountStore {
     async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError>;
     /// The runs that are not over: of one user, or of all.
     async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError>;
+    /// Leases to a node, until a time, the runs that are not over and that nobody leases at `now`.
+    async fn take_over_runs(
+        &self,
+        node_id: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(RunRecord, Lease)>, StoreError>;
+    /// Lets all leases of a node go on until a time.
+    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError>;
     /// A user's state, read at one moment: at most so many threads, each with at most so many messages, and so many
     /// bytes of their text in all.
     async fn records(
@@ -529,9 +599,7 @@ pub trait Store: AccountStore {
     /// Puts adjacent deltas together, and lets go what is older or more than the retention allows; events of active
     /// runs stay. Returns how many rows went.
     async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
-    /// Bytes that the store's files take on this machine.
-    fn file_bytes(&self) -> u64;
-    /// Returns when all that was asked for before is durable and was told to the sink.
+    /// Returns when all that this node asked for before is durable.
     async fn settle(&self) -> Result<(), StoreError>;
     /// Cancelled once the store can write no more: it was closed, or what writes has died.
     fn ended(&self) -> CancellationToken;

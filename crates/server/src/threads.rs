@@ -8,6 +8,7 @@ use wireproof_protocol::{
 };
 
 use crate::{
+    delivery::Publisher,
     error::Refusal,
     store::{Answer, RequestKey, Store, StoreError, ThreadChange, Window},
 };
@@ -22,6 +23,7 @@ const METADATA_BYTES: usize = 16 << 10;
 /// A user's threads.
 pub struct Threads {
     store: Arc<dyn Store>,
+    publisher: Arc<Publisher>,
 }
 
 /// Messages of a thread and where they stand in it.
@@ -58,12 +60,13 @@ pub fn new_thread_id(text: &str) -> Result<ThreadId, Refusal> {
 }
 
 impl Threads {
-    /// The threads in a store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    /// The threads in a store; the events of changes are published.
+    pub fn new(store: Arc<dyn Store>, publisher: Arc<Publisher>) -> Self {
+        Self { store, publisher }
     }
 
-    /// Creates, changes or deletes; `Repeated` is the answer that the same request got before.
+    /// Creates, changes or deletes; `Repeated` is the answer that the same request got before. Goes on when the caller goes
+    /// away.
     pub async fn change(
         &self,
         user_id: &UserId,
@@ -76,7 +79,10 @@ impl Threads {
             ThreadChange::Delete { .. } => (None, None),
         };
         check(title, metadata)?;
-        self.store.change_thread(user_id, request, change, crate::clock::unix_now()).await.map_err(not_found)
+        let (store, user_id) = (self.store.clone(), user_id.clone());
+        let write =
+            async move { store.change_thread(&user_id, request, change, crate::clock::unix_now()).await };
+        self.publisher.carry_out(write).await.map_err(not_found)
     }
 
     /// A new thread's change, with a title in any case.

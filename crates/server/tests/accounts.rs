@@ -12,8 +12,8 @@ use wireproof_server::{
         accounts::{AccountError, Accounts, Alteration},
     },
     store::{
-        Account, AccountChange, AccountStore, Committed, Login, Refresh, Refreshed, Retention, Revocation,
-        Revoked, Store, StoreError, ThreadChange, Window, embedded::Embedded,
+        Account, AccountChange, AccountStore, Login, Refresh, Refreshed, Retention, Revocation, Revoked,
+        Store, StoreError, ThreadChange, Window, embedded::Embedded,
     },
 };
 
@@ -22,7 +22,7 @@ const KEEP_ALL: Retention = Retention { seconds: 1e9, bytes_per_user: u64::MAX }
 const EVERYTHING: Window = Window { limit: 100, offset: 0 };
 
 fn open(folder: &Path) -> Embedded {
-    Embedded::open(folder, Box::new(|_: Vec<Committed>| {})).unwrap()
+    Embedded::open(folder).unwrap()
 }
 
 fn user(name: &str) -> UserId {
@@ -131,7 +131,7 @@ async fn a_fresh_account_takes_no_log_that_is_there() {
     let store = open(folder.path());
     let change =
         ThreadChange::Create { thread_id: None, title: "mine".into(), metadata: serde_json::Map::new() };
-    store.change_thread(&user("ada"), None, change, 1.0).await.unwrap();
+    drop(store.change_thread(&user("ada"), None, change, 1.0).await.unwrap());
     assert!(!store.create_account(account("ada"), true).await.unwrap());
     assert!(store.create_account(account("ada"), false).await.unwrap());
 }

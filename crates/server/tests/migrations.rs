@@ -41,7 +41,7 @@ async fn threads_of_an_old_store_keep_their_names() {
     let (threads, runs) = ([RunId::new(), RunId::new()], [RunId::new(), RunId::new(), RunId::new()]);
     let deleted = RunId::new();
     store_of_before(folder.path(), &threads, deleted, &runs);
-    let store = Embedded::open(folder.path(), Box::new(drop)).unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
     let ada = UserId::new("ada").unwrap();
     for (number, thread) in (5..).zip(threads) {
         let name = ThreadId::new(thread.to_string()).unwrap();
@@ -61,7 +61,9 @@ async fn threads_of_an_old_store_keep_their_names() {
     // A new thread gets a number that no thread had.
     let change =
         ThreadChange::Create { thread_id: None, title: "new".to_owned(), metadata: Default::default() };
-    let Answer::Done(new) = store.change_thread(&ada, None, change, 3.0).await.unwrap() else { panic!() };
+    let Answer::Done(new) = store.change_thread(&ada, None, change, 3.0).await.unwrap().value else {
+        panic!()
+    };
     assert_eq!(store.messages(&ada, &new.thread_id, 10, None).await.unwrap().1, 0);
     store.close().await;
     let connection = Connection::open(folder.path().join("wireproof.db")).unwrap();

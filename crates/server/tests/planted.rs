@@ -45,7 +45,7 @@ fn plant(path: &Path, sql: &str) {
 }
 
 async fn store_with_an_account(folder: &Path) {
-    let store = Embedded::open(folder, Box::new(drop)).unwrap();
+    let store = Embedded::open(folder).unwrap();
     let account = Account {
         user_id: UserId::new("ada").unwrap(),
         password_hash: "hash".to_owned(),
@@ -100,7 +100,7 @@ async fn a_backup_with_another_schema_is_refused() {
     let into = tempfile::tempdir().unwrap();
     restore::stage(&same, into.path(), false, &mut |_| {}).unwrap();
     restore::apply_now(into.path()).unwrap();
-    let store = Embedded::open(into.path(), Box::new(drop)).unwrap();
+    let store = Embedded::open(into.path()).unwrap();
     assert!(store.account(&UserId::new("ada").unwrap()).await.unwrap().is_some());
 }
 
@@ -113,7 +113,7 @@ async fn a_store_with_another_schema_is_refused_and_left() {
         let path = folder.path().join("wireproof.db");
         plant(&path, sql);
         let before = fs::read(&path).unwrap();
-        let opened = Embedded::open(folder.path(), Box::new(drop));
+        let opened = Embedded::open(folder.path());
         let refused = [
             opened.err().map(|e| e.to_string()),
             inspect(folder.path()).err().map(|e| e.to_string()),
@@ -138,6 +138,6 @@ async fn a_staged_restore_with_another_schema_is_refused() {
     backup::take(folder.path(), &file, false, &mut |_| {}).unwrap();
     restore::stage(&file, folder.path(), false, &mut |_| {}).unwrap();
     plant(&folder.path().join("wireproof.restore"), PLANTS[0].0);
-    let refused = Embedded::open(folder.path(), Box::new(drop)).err();
+    let refused = Embedded::open(folder.path()).err();
     assert!(matches!(refused, Some(OpenError::Altered { .. })), "{refused:?}");
 }

@@ -18,7 +18,7 @@ use wireproof_server::{
     metrics::CommitMetrics,
     sabotage::Bugs,
     store::{
-        Answer, Committed, FinishRun, QuotaUse, RequestKey, Retention, StartRun, Store, StoreError,
+        Answer, FinishRun, Lease, NodeId, QuotaUse, RequestKey, Retention, StartRun, Store, StoreError,
         ThreadChange, Window,
         embedded::{Embedded, compact::compact},
     },
@@ -34,8 +34,7 @@ const UNLIMITED: QuotaConfig = QuotaConfig {
 };
 
 fn open(folder: &Path, quota: QuotaConfig) -> Embedded {
-    let sink = Box::new(|_: Vec<Committed>| {});
-    Embedded::open_counted(folder, sink, CommitMetrics::default(), quota, Bugs::default()).unwrap()
+    Embedded::open_counted(folder, CommitMetrics::default(), quota, Bugs::default()).unwrap()
 }
 
 fn file_in(folder: &Path) -> PathBuf {
@@ -62,6 +61,8 @@ fn ask(user_id: &UserId, thread_id: Option<&ThreadId>, content: &str) -> StartRu
         run_id: RunId::new(),
         agent_name: "agent".to_owned(),
         first: EventBody::AgentStarted { message: "begins".to_owned() },
+        node_id: NodeId::new(),
+        leased_until: 1e12,
         now: 1.0,
     }
 }
@@ -76,21 +77,21 @@ async fn talk(
 ) -> Result<ThreadId, StoreError> {
     let run = ask(user_id, thread_id, content);
     let run_id = run.run_id;
-    let Answer::Done(started) = store.start_run(run).await? else { panic!("it has no id") };
+    let Answer::Done(started) = store.start_run(run).await?.value else { panic!("it has no id") };
     let finish = FinishRun {
         user_id: user_id.clone(),
-        run_id,
+        lease: Lease { run_id, number: 1 },
         events: Vec::new(),
         outcome: Outcome::Success,
         answer: answer.map(|text| (MessageId::new(), text.to_owned())),
         now: 2.0,
     };
-    store.finish_run(Arc::new(finish)).await?;
+    drop(store.finish_run(Arc::new(finish)).await?);
     Ok(started.thread_id)
 }
 
 async fn change(store: &Embedded, user_id: &UserId, change: ThreadChange) -> Result<ThreadId, StoreError> {
-    match store.change_thread(user_id, None, change, 3.0).await? {
+    match store.change_thread(user_id, None, change, 3.0).await?.value {
         Answer::Done(thread) => Ok(thread.thread_id),
         other => panic!("{other:?}"),
     }
@@ -182,10 +183,10 @@ async fn an_answer_without_room_is_refused_and_the_end_of_its_run_never_is() {
     let ada = user("ada");
     let run = ask(&ada, None, "hi");
     let run_id = run.run_id;
-    store.start_run(run).await.unwrap();
+    drop(store.start_run(run).await.unwrap());
     let finish = FinishRun {
         user_id: ada.clone(),
-        run_id,
+        lease: Lease { run_id, number: 1 },
         events: Vec::new(),
         outcome: Outcome::Success,
         answer: Some((MessageId::new(), "too much".to_owned())),
@@ -195,7 +196,7 @@ async fn an_answer_without_room_is_refused_and_the_end_of_its_run_never_is() {
     let full = refused(store.finish_run(Arc::new(finish.clone())).await);
     assert_eq!(store.head(&ada).await.unwrap(), head);
     assert_eq!(store.run(&ada, run_id).await.unwrap().outcome, None);
-    store.finish_run(Arc::new(finish.without_answer(full))).await.unwrap();
+    drop(store.finish_run(Arc::new(finish.without_answer(full))).await.unwrap());
     assert!(store.run(&ada, run_id).await.unwrap().outcome.is_some());
     assert_eq!(kept(&store, &ada).await, [4, 1, 1]);
 }
@@ -230,13 +231,13 @@ async fn records_of_runs_and_request_ids_are_bounded() {
     let store = open(folder.path(), QuotaConfig { runs_per_user: 3, request_ids_per_user: 2, ..UNLIMITED });
     let (ada, bob) = (user("ada"), user("bob"));
     let active = ask(&ada, None, "goes on");
-    store.start_run(active.clone()).await.unwrap();
+    drop(store.start_run(active.clone()).await.unwrap());
     talk(&store, &bob, None, "mine stays", None).await.unwrap();
     for number in 0..5 {
         let thread_id = talk(&store, &ada, None, "hi", None).await.unwrap();
         let key = RequestKey { id: RequestId::new(format!("r{number}")).unwrap(), digest: [number; 32] };
         let delete = ThreadChange::Delete { thread_id };
-        store.change_thread(&ada, Some(key), delete, f64::from(number)).await.unwrap();
+        drop(store.change_thread(&ada, Some(key), delete, f64::from(number)).await.unwrap());
     }
     let connection = by_hand(folder.path());
     assert_eq!(count(&connection, "SELECT count(*) FROM runs WHERE user = 1 AND outcome IS NOT NULL"), 3);
@@ -493,17 +494,17 @@ async fn keys_never_fall_into_the_range_of_another() {
     let store = open(folder.path(), UNLIMITED);
     let run = ask(&ada, None, "begun in time");
     let run_id = run.run_id;
-    store.start_run(run).await.unwrap();
+    drop(store.start_run(run).await.unwrap());
     assert_eq!(refused(talk(&store, &ada, None, "too late", None).await).quota, "events_per_user");
     let finish = FinishRun {
         user_id: ada.clone(),
-        run_id,
+        lease: Lease { run_id, number: 1 },
         events: Vec::new(),
         outcome: Outcome::Success,
         answer: None,
         now: 2.0,
     };
-    store.finish_run(Arc::new(finish)).await.unwrap();
+    drop(store.finish_run(Arc::new(finish)).await.unwrap());
     let stranger = talk(&store, &user("one too many"), None, "hi", None).await;
     assert!(matches!(stranger, Err(StoreError::Backend(_))), "{stranger:?}");
     talk(&store, &bob, Some(&next), "still here", None).await.unwrap();

@@ -9,13 +9,13 @@ use wireproof_protocol::{
     Event, EventBody, EventId, MessageId, RunId, RunPart, StatusUpdate, ThreadId, UserId, UserState,
     parse_incoming,
 };
-use wireproof_server::store::{Committed, Retention, Store, StoreError, embedded::Embedded};
+use wireproof_server::store::{Retention, Store, StoreError, embedded::Embedded};
 
 const FAR_FUTURE: f64 = 4e9;
 const KEEP_ALL: Retention = Retention { seconds: 1e9, bytes_per_user: u64::MAX };
 
 fn open(folder: &Path) -> Embedded {
-    Embedded::open(folder, Box::new(|_: Vec<Committed>| {})).unwrap()
+    Embedded::open(folder).unwrap()
 }
 
 fn user(index: u8) -> UserId {
@@ -133,7 +133,7 @@ proptest! {
                     Step::Append(who, deltas) => {
                         let stream = streams.entry(who).or_insert_with(Stream::new);
                         let events: Vec<_> = deltas.iter().map(|delta| stream.event(&user(who), *delta)).collect();
-                        let last = store.append_events(&user(who), Arc::new(events.clone())).await.unwrap();
+                        let last = store.append_events(&user(who), None, Arc::new(events.clone())).await.unwrap().value;
                         let log = model.entry(who).or_default();
                         for mut event in events {
                             event.seq = log.len() as u64 + 1;
@@ -173,7 +173,7 @@ async fn readers_never_notice_a_fold() {
             let mut stream = Stream::new();
             for round in 0..300 {
                 let events = (0..5).map(|_| stream.event(&user(0), true)).collect();
-                store.append_events(&user(0), Arc::new(events)).await.unwrap();
+                let _ = store.append_events(&user(0), None, Arc::new(events)).await.unwrap();
                 if round % 3 == 0 {
                     store.retain(KEEP_ALL, 2.0).await.unwrap();
                 }
@@ -200,7 +200,7 @@ async fn what_is_too_old_or_too_much_goes_and_the_head_stays() {
     let mut stream = Stream::new();
     for _ in 0..20 {
         let events = (0..10).map(|_| stream.event(&user(0), false)).collect();
-        store.append_events(&user(0), Arc::new(events)).await.unwrap();
+        let _ = store.append_events(&user(0), None, Arc::new(events)).await.unwrap();
         store.retain(KEEP_ALL, 0.0).await.unwrap();
     }
     let gone = store.retain(Retention { seconds: 1e9, bytes_per_user: 10_000 }, 0.0).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_tail_that_is_folded_in_part_is_taken_up_where_it_stood() {
             let who = user(who as u8);
             let events = (0..40).map(|_| stream.event(&who, false)).collect();
             let store = &store;
-            async move { store.append_events(&who, Arc::new(events)).await.unwrap() }
+            async move { store.append_events(&who, None, Arc::new(events)).await.unwrap().value }
         });
         last = futures_util::future::join_all(appends).await[0];
         if round % 2 == 1 {

@@ -54,7 +54,7 @@ impl Desk {
         let folder = &config.data_dir;
         let there = folder.join("wireproof.db").exists();
         ensure!(make || there, "there is no store in {}; give the server's --data-dir", folder.display());
-        let store = Embedded::open(folder, Box::new(drop)).context("opening the store")?;
+        let store = Embedded::open(folder).context("opening the store")?;
         // A script would take this process for the server that was killed.
         presence::forget(folder).context("taking away server.json")?;
         let store: Arc<dyn Store> = Arc::new(store);

@@ -1,16 +1,21 @@
 //! Revokes tokens, logins and users: a revocation is stored, holds at once, and ends the connections concerned.
 
-use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
+use wireproof_protocol::{ErrorBody, ErrorCode, Timestamp, UserId};
 
 use super::Context;
 use crate::{
+    broker::Notice,
     error::Refusal,
+    hub::{Order, Outbox},
     sabotage::Bug,
     store::{Revocation, Revoked, StoreError},
 };
 
 /// The error for a connection whose token was revoked.
 pub const REVOKED: (ErrorCode, &str) = (ErrorCode::Unauthenticated, "The token was revoked.");
+
+/// What a connection is told that an administrator ends.
+pub const ENDED: (ErrorCode, &str) = (ErrorCode::Forbidden, "An administrator ended this connection.");
 
 impl Context {
     /// Revokes from now on, durably. Returns how many connections end. `until` is when all it concerns has expired anyway.
@@ -19,13 +24,15 @@ impl Context {
         let now = || Revocation { what: what.clone(), at: crate::clock::unix_now(), until };
         let revocation = now();
         let ended = self.enforce(&revocation);
-        self.store.revoke(revocation).await?;
+        self.store.revoke(revocation.clone()).await?;
+        self.publisher.tell(Notice::Revoked(revocation));
         if matches!(what, Revoked::User(_)) {
             // A login may have been refreshed after that time and before the store ended it. By now no login is left,
             // and a second revocation covers the tokens of that refresh.
             let again = now();
             self.hold(&again);
-            self.store.revoke(again).await?;
+            self.store.revoke(again.clone()).await?;
+            self.publisher.tell(Notice::Revoked(again));
         }
         Ok(ended)
     }
@@ -53,6 +60,15 @@ impl Context {
         revocations.settle(user_id, turn, account.map_or(disabled, |account| account.disabled));
     }
 
+    /// Ends the connections of a user here that were open at a time, in Unix seconds; nothing keeps them from coming back.
+    /// Returns how many there were.
+    pub fn disconnect(&self, user_id: &UserId, at: Timestamp) -> usize {
+        let was_open = |outbox: &Outbox| outbox.since <= at && outbox.principal().user_id == *user_id;
+        let open = self.hub.connections_where(was_open);
+        open.iter().for_each(|outbox| outbox.order(Order::End(ENDED.0, ENDED.1)));
+        open.len()
+    }
+
     /// Applies a revocation here. Returns how many connections end.
     pub fn enforce(&self, revocation: &Revocation) -> usize {
         self.metrics.revocation(match revocation.what {
@@ -63,7 +79,8 @@ impl Context {
         self.hold(revocation)
     }
 
-    fn hold(&self, revocation: &Revocation) -> usize {
+    /// The same for a revocation that was counted where it was asked for.
+    pub fn hold(&self, revocation: &Revocation) -> usize {
         // In this order: a connection that is not in the hub yet checks the revocations once it is.
         self.auth.revocations.note(revocation, crate::clock::unix_now());
         if self.bugs.on(Bug::RevocationIgnored) {

@@ -36,6 +36,7 @@ impl Config {
         }
         let not_negative = [
             ("limits.token_grace_seconds", self.limits.token_grace_seconds),
+            ("limits.store_wait_seconds", self.limits.store_wait_seconds),
             ("drain.seconds", self.drain.seconds),
             ("drain.spread_seconds", self.drain.spread_seconds),
         ];

@@ -3,17 +3,24 @@
 //! A feed is live while it is handed every commit, and reads the log whenever it is not: at the start, after a
 //! position in the past, after a lost notice, and when its client is slow. One way back to live serves them all.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
+use wireproof_protocol::{Epoch, Timestamp};
 
-use crate::store::{Page, StoredEvent};
+use crate::store::{Committed, Page, StoredEvent};
+
+/// How long the notice of something that is stored may take to come before the log is read for it.
+pub const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the feed has for the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    /// An event as it happens, and since when it is durable.
-    Live(StoredEvent, Instant),
+    /// An event as it happens, and since when it is durable, in Unix seconds.
+    Live(StoredEvent, Timestamp),
     /// An event that was read from the log.
     Replayed(StoredEvent),
     /// A control frame, in its place between the events.
@@ -45,7 +52,7 @@ enum Source {
 #[derive(Debug)]
 struct Queued {
     event: StoredEvent,
-    stored: Option<Instant>,
+    stored: Option<Timestamp>,
 }
 
 /// A control frame that waits.
@@ -62,12 +69,16 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Feed {
     source: Source,
+    /// The number line of the log, once it is known; notices of another one are passed over.
+    epoch: Option<Epoch>,
     /// The last number queued, and so the place where the next page begins.
     queued_to: u64,
     /// The last number taken from the queue.
     taken_to: u64,
     /// The last number that a notice told of.
     noted: u64,
+    /// Since when a control frame waits for a number that no notice told of.
+    lost_since: Option<Instant>,
     events: VecDeque<Queued>,
     bytes: usize,
     soft_bytes: usize,
@@ -88,9 +99,11 @@ impl Feed {
     pub fn new(soft_bytes: usize) -> Self {
         Self {
             source: Source::Unplaced,
+            epoch: None,
             queued_to: 0,
             taken_to: 0,
             noted: 0,
+            lost_since: None,
             events: VecDeque::new(),
             bytes: 0,
             soft_bytes,
@@ -100,6 +113,11 @@ impl Feed {
             snapshot: None,
             control_bytes: 0,
         }
+    }
+
+    /// Says on which number line the log is.
+    pub fn on_line(&mut self, epoch: Epoch) {
+        self.epoch = Some(epoch);
     }
 
     /// Begins, or begins again, after a number; events queued before are dropped, control frames stay due.
@@ -147,46 +165,80 @@ impl Feed {
         self.source = Source::Log;
     }
 
-    /// Takes a commit's events, durable since `stored`, or notes that they are in the log. Returns true when the
-    /// connection has to be woken: not while something is queued already, for then it has been woken or waits for its
-    /// client, and waking a thousand that can do nothing costs those who could.
-    pub fn notice(&mut self, events: &[StoredEvent], stored: Instant) -> bool {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return false };
-        self.noted = self.noted.max(last.seq);
-        if self.source == Source::Unplaced || last.seq <= self.queued_to {
+    /// Takes a commit, or notes that its events are in the log. Returns true when the connection has to be woken: not while
+    /// something is queued already, for then it has been woken or waits for its client, and waking a thousand that can do
+    /// nothing costs those who could.
+    pub fn notice(&mut self, told: &Committed) -> bool {
+        if self.epoch.is_some_and(|epoch| epoch != told.epoch) {
+            return false;
+        }
+        self.noted = self.noted.max(told.seq);
+        if self.source == Source::Unplaced || told.seq <= self.queued_to {
             return false;
         }
         let (was_live, had_nothing) = (self.source == Source::Live, self.events.is_empty());
-        let missed_before = self.missed_bytes;
-        if self.source == Source::Live && first.first_seq > self.queued_to + 1 {
-            // A notice was lost: the log has what it told of.
-            self.source = Source::Log;
-            self.catch_ups += 1;
+        let (missed_before, known) = (self.missed_bytes, self.queued_to);
+        let events = told.events.as_deref().unwrap_or_default();
+        let news = || events.iter().filter(|event| event.seq > known);
+        if self.source == Source::Live && (told.first_seq > known + 1 || events.is_empty()) {
+            // A notice was lost or is late, or this one is without its events: the log has them.
+            self.fall_back();
         }
         if self.source == Source::Live {
-            let known = self.queued_to;
-            for event in events.iter().filter(|event| event.seq > known) {
+            for event in news() {
                 if self.bytes + event.json.len() > self.soft_bytes && !self.events.is_empty() {
-                    self.source = Source::Log;
-                    self.catch_ups += 1;
+                    self.fall_back();
                     break;
                 }
-                self.queue(event.clone(), Some(stored));
+                self.queue(event.clone(), Some(told.stored_at));
             }
         }
         if self.source == Source::Log {
-            self.missed_bytes += events
-                .iter()
-                .filter(|event| event.seq > self.queued_to)
-                .map(|event| event.json.len())
-                .sum::<usize>();
+            let queued_to = self.queued_to;
+            self.missed_bytes += match events.is_empty() {
+                true => told.bytes,
+                false => {
+                    news().filter(|event| event.seq > queued_to).map(|event| event.json.len()).sum::<usize>()
+                }
+            };
         }
         // Now and then it has to look at how far its client is behind.
         let step = self.soft_bytes.max(1);
         (was_live && had_nothing) || missed_before / step != self.missed_bytes / step
     }
 
-    fn queue(&mut self, event: StoredEvent, stored: Option<Instant>) {
+    fn fall_back(&mut self) {
+        self.source = Source::Log;
+        self.catch_ups += 1;
+    }
+
+    /// The log goes at least to a number, whatever notices told. Returns true when the connection has to be woken.
+    pub fn reached(&mut self, head: u64) -> bool {
+        self.noted = self.noted.max(head);
+        let lost = self.source == Source::Live && head > self.queued_to;
+        if lost {
+            self.fall_back();
+        }
+        lost
+    }
+
+    /// When to look again for the notice that a control frame waits for; one that does not come in time was lost, and
+    /// the log is read on.
+    pub fn look_for_lost(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.controls.front().map(|waiting| waiting.due);
+        let Some(due) = due.filter(|due| self.source == Source::Live && *due > self.queued_to) else {
+            self.lost_since = None;
+            return None;
+        };
+        let until = *self.lost_since.get_or_insert(now) + PATIENCE;
+        if until > now {
+            return Some(until);
+        }
+        self.reached(due);
+        None
+    }
+
+    fn queue(&mut self, event: StoredEvent, stored: Option<Timestamp>) {
         self.queued_to = event.seq;
         self.bytes += event.json.len();
         self.events.push_back(Queued { event, stored });
@@ -312,11 +364,24 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use wireproof_protocol::UserId;
 
     use super::*;
 
     fn event(seq: u64) -> StoredEvent {
         StoredEvent { first_seq: seq, seq, json: Bytes::from(format!("{{\"seq\":{seq}}}")) }
+    }
+
+    fn told(events: &[StoredEvent]) -> Committed {
+        Committed {
+            user_id: UserId::new("ada").unwrap(),
+            epoch: Epoch::new(1),
+            first_seq: events[0].first_seq,
+            seq: events[events.len() - 1].seq,
+            bytes: events.iter().map(|event| event.json.len()).sum(),
+            stored_at: 0.0,
+            events: Some(events.into()),
+        }
     }
 
     fn page(log: &[StoredEvent], after: u64, size: usize) -> Page {
@@ -328,6 +393,8 @@ mod tests {
     enum Step {
         Commit(u8),
         LoseNotice(u8),
+        /// A notice of some commit comes, for the first time or again, with its events or without.
+        Late(u8, bool),
         AskPage,
         AnswerPage,
         Take(u8),
@@ -339,6 +406,7 @@ mod tests {
         prop_oneof![
             4 => (1..5u8).prop_map(Step::Commit),
             1 => (1..3u8).prop_map(Step::LoseNotice),
+            2 => (any::<u8>(), any::<bool>()).prop_map(|(which, bare)| Step::Late(which, bare)),
             3 => Just(Step::AskPage),
             3 => Just(Step::AnswerPage),
             4 => (1..6u8).prop_map(Step::Take),
@@ -348,11 +416,12 @@ mod tests {
     }
 
     proptest! {
-        /// However commits, lost notices, slow pages, reads and new positions interleave, the wire sees every number
+        /// However commits, lost, late and doubled notices, slow pages, reads and new positions interleave, the wire sees every number
         /// after the last placement once and in order, the queue stays bounded, and in the end nothing is missing.
         #[test]
         fn a_feed_has_no_gap_and_no_double(steps in prop::collection::vec(step(), 1..120), soft in 20usize..200) {
             let mut log: Vec<StoredEvent> = Vec::new();
+            let mut commits: Vec<Committed> = Vec::new();
             let mut feed = Feed::new(soft);
             feed.place(0);
             let mut expected = 1;
@@ -379,8 +448,15 @@ mod tests {
                         let first = log.len() as u64 + 1;
                         let batch: Vec<_> = (first..first + u64::from(n)).map(event).collect();
                         log.extend(batch.clone());
+                        commits.push(told(&batch));
                         if matches!(step, Step::Commit(_)) {
-                            feed.notice(&batch, Instant::now());
+                            feed.notice(&told(&batch));
+                        }
+                    }
+                    Step::Late(which, bare) => {
+                        if !commits.is_empty() {
+                            let told = commits[usize::from(which) % commits.len()].clone();
+                            feed.notice(&if bare { told.without_events() } else { told });
                         }
                     }
                     Step::AskPage => {
@@ -413,7 +489,7 @@ mod tests {
             // A last commit whose notice arrives brings everything that was lost.
             let last = event(log.len() as u64 + 1);
             log.push(last.clone());
-            feed.notice(&[last], Instant::now());
+            feed.notice(&told(&[last]));
             loop {
                 if take(&mut feed, &mut expected, &mut controls)? {
                     continue;
@@ -435,9 +511,52 @@ mod tests {
         feed.place(0);
         feed.control_after(2, Bytes::from_static(b"pong"));
         assert_eq!(feed.take(), None);
-        feed.notice(&[event(1), event(2), event(3)], Instant::now());
+        feed.notice(&told(&[event(1), event(2), event(3)]));
         let items: Vec<_> = std::iter::from_fn(|| feed.take()).collect();
         assert_eq!(items[2], Item::Control(Bytes::from_static(b"pong")));
+    }
+
+    /// A notice that was the last one for long, and lost, is missed by the pong that waits for its number.
+    #[test]
+    fn a_control_frame_that_waits_for_a_lost_notice_has_the_log_read() {
+        let (mut feed, now) = (Feed::new(1000), Instant::now());
+        feed.place(0);
+        assert_eq!(feed.look_for_lost(now), None, "nothing waits");
+        feed.control_after(2, Bytes::from_static(b"pong"));
+        assert_eq!(feed.look_for_lost(now), Some(now + PATIENCE));
+        assert_eq!(feed.wants_page(), None, "it may be on its way");
+        assert_eq!(feed.look_for_lost(now + PATIENCE), None);
+        assert_eq!(feed.wants_page(), Some(0));
+        feed.page(0, Page { events: vec![event(1), event(2)], complete: true });
+        let items: Vec<_> = std::iter::from_fn(|| feed.take()).collect();
+        assert_eq!(items[2], Item::Control(Bytes::from_static(b"pong")));
+        assert!(feed.is_idle());
+        // One that comes in time is not looked for.
+        feed.control_after(3, Bytes::new());
+        assert!(feed.look_for_lost(now).is_some());
+        feed.notice(&told(&[event(3)]));
+        assert_eq!(feed.look_for_lost(now + PATIENCE), None);
+        assert!(!feed.is_behind());
+    }
+
+    #[test]
+    fn a_head_that_no_notice_told_of_has_the_log_read() {
+        let mut feed = Feed::new(1000);
+        assert!(!feed.reached(3), "it has no place yet");
+        feed.place(3);
+        assert!(!feed.reached(3) && feed.reached(4));
+        assert_eq!(feed.wants_page(), Some(3));
+    }
+
+    /// A store that was put back to an earlier time has another line: its numbers mean other events.
+    #[test]
+    fn a_notice_of_another_line_is_passed_over() {
+        let mut feed = Feed::new(1000);
+        feed.on_line(Epoch::new(2));
+        feed.place(0);
+        assert!(!feed.notice(&told(&[event(1)])));
+        feed.on_line(Epoch::new(1));
+        assert!(feed.notice(&told(&[event(1)])));
     }
 
     /// Bug: a `go_away` that waited behind later events pushed the snapshot behind them too, and the old replay's
@@ -447,7 +566,7 @@ mod tests {
         let mut feed = Feed::new(1000);
         feed.place(0);
         feed.owe_caught_up(2, Bytes::from_static(b"caught_up"));
-        feed.notice(&[event(1), event(2), event(3)], Instant::now());
+        feed.notice(&told(&[event(1), event(2), event(3)]));
         feed.control(Bytes::from_static(b"go_away"));
         feed.place_with_snapshot(2, Bytes::from_static(b"snapshot"));
         let said = |item: Option<Item>| match item {
@@ -468,7 +587,7 @@ mod tests {
         let mut feed = Feed::new(30);
         feed.place(0);
         for seq in 1..=100 {
-            feed.notice(&[event(seq)], Instant::now());
+            feed.notice(&told(&[event(seq)]));
         }
         assert!(feed.queued_bytes() <= 30);
         assert!(feed.missed_bytes() > 900);
@@ -479,7 +598,7 @@ mod tests {
     fn a_connection_that_waits_for_its_client_is_woken_now_and_then_only() {
         let mut feed = Feed::new(100);
         feed.place(0);
-        let woken: Vec<u64> = (1..=100).filter(|seq| feed.notice(&[event(*seq)], Instant::now())).collect();
+        let woken: Vec<u64> = (1..=100).filter(|seq| feed.notice(&told(&[event(*seq)]))).collect();
         assert_eq!(woken[0], 1, "the first event is news");
         assert!((5..=12).contains(&woken.len()), "once for each 100 bytes that it fell behind: {woken:?}");
         // Once all is taken the log is read on; at its end the next event is news again.
@@ -487,7 +606,7 @@ mod tests {
         let after = feed.wants_page().unwrap();
         feed.page(after, Page { events: (after + 1..=100).map(event).collect(), complete: true });
         while feed.take().is_some() {}
-        assert!(feed.notice(&[event(101)], Instant::now()));
-        assert!(!feed.notice(&[event(102)], Instant::now()), "it has been woken");
+        assert!(feed.notice(&told(&[event(101)])));
+        assert!(!feed.notice(&told(&[event(102)])), "it has been woken");
     }
 }

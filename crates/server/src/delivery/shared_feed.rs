@@ -1,14 +1,11 @@
 //! A feed that is filled by those who hear of commits and emptied by one subscription.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 
 use super::feed::Feed;
-use crate::store::StoredEvent;
+use crate::store::Committed;
 
 /// A feed, and the task that empties it.
 pub struct SharedFeed {
@@ -27,9 +24,9 @@ impl SharedFeed {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a commit's events, durable since `stored`, and wakes the task when it has something new to do.
-    pub fn notice(&self, events: &[StoredEvent], stored: Instant) {
-        if self.lock().notice(events, stored) {
+    /// Takes a commit, and wakes the task when it has something new to do.
+    pub fn notice(&self, committed: &Committed) {
+        if self.lock().notice(committed) {
             self.waker.wake();
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use wireproof_protocol::{ControlBody, RequestId, UserId};
+use wireproof_protocol::{ControlBody, RequestId, Timestamp, UserId};
 
 use super::{
     LogReader, SharedFeed, encode,
@@ -53,6 +53,8 @@ pub struct Subscription {
     failures: u32,
     /// Since when the client takes nothing of what waits for it.
     stalled_since: Option<Instant>,
+    /// When to look again for a notice that a control frame waits for.
+    look_again: Option<Instant>,
     pass: Pass,
     #[cfg(feature = "sabotage")]
     wrong: wrong::Wrong,
@@ -68,6 +70,7 @@ impl Subscription {
             reading: None,
             failures: 0,
             stalled_since: None,
+            look_again: None,
             pass: Pass::default(),
             #[cfg(feature = "sabotage")]
             wrong: wrong::Wrong::default(),
@@ -125,6 +128,7 @@ impl Subscription {
             if let Some(item) = self.take() {
                 return Poll::Ready(Ok(item));
             }
+            self.look_again = self.feed.lock().look_for_lost(Instant::now());
             let (after, read) = ready!(self.poll_log(cx));
             if let Err(unreadable) = self.take_read(after, read) {
                 return Poll::Ready(Err(unreadable));
@@ -186,8 +190,11 @@ impl Subscription {
             Err(error) => {
                 tracing::error!(user_id = %self.user_id, %error, "a user's log could not be read");
                 self.failures += 1;
-                if self.failures > LOG_TRIES {
-                    return Err(LogUnreadable);
+                match error {
+                    // It comes back: the reader keeps its place, and the pauses grow no more.
+                    StoreError::Unavailable(_) => self.failures = self.failures.min(LOG_TRIES),
+                    _ if self.failures > LOG_TRIES => return Err(LogUnreadable),
+                    _ => {}
                 }
             }
         }
@@ -212,6 +219,12 @@ impl Subscription {
         }
     }
 
+    /// When to poll again though nothing wakes the task: a notice may have been lost.
+    pub fn look_again(&self) -> Option<Instant> {
+        // Once it is due, whatever has the task polled has the feed looked at.
+        self.look_again.filter(|again| *again > Instant::now())
+    }
+
     /// True while something waits that the client does not take.
     pub fn is_stalled(&self) -> bool {
         self.stalled_since.is_some()
@@ -233,7 +246,7 @@ impl Subscription {
 /// The events of one pass over the feed: the clock is read once a pass, and shared counters are touched once.
 #[derive(Default)]
 struct Pass {
-    now: Option<Instant>,
+    now: Option<Timestamp>,
     live: u64,
     /// Events that were read from the log.
     replayed: u64,
@@ -241,9 +254,10 @@ struct Pass {
 
 impl Pass {
     /// An event that came as it happened, durable since `stored`.
-    fn live(&mut self, stored: Instant, metrics: &Metrics) {
-        let now = *self.now.get_or_insert_with(Instant::now);
-        metrics.delivery_seconds.observe(now.saturating_duration_since(stored).as_secs_f64());
+    fn live(&mut self, stored: Timestamp, metrics: &Metrics) {
+        let now = *self.now.get_or_insert_with(crate::clock::unix_now);
+        // The clock may have been set back, and that of another node may go ahead.
+        metrics.delivery_seconds.observe((now - stored).max(0.0));
         self.live += 1;
     }
 

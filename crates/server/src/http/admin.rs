@@ -10,7 +10,8 @@ use wireproof_protocol::{ConnectionId, ErrorBody, ErrorCode, UserId};
 
 use super::extract::{Id, Object, Parameters, User};
 use crate::{
-    app::Context,
+    app::{Context, revoke::ENDED},
+    broker::Notice,
     clock::unix_now,
     error::Refusal,
     hub::{Order, Outbox},
@@ -23,8 +24,6 @@ use crate::{
 const PAGE: (usize, usize) = (50, 1000);
 /// Longest id of a token or a login, in bytes.
 const LONGEST_ID: usize = 1024;
-/// The error for a connection that an administrator ends.
-const ENDED: (ErrorCode, &str) = (ErrorCode::Forbidden, "An administrator ended this connection.");
 
 type Shared = State<Arc<Context>>;
 
@@ -111,7 +110,9 @@ pub async fn disconnect(
     Id(id): Id,
 ) -> Result<Json<Value>, Refusal> {
     let user_id = user_id(&id)?;
-    let ended = context.hub.end_where(|principal| principal.user_id == user_id, ENDED.0, ENDED.1);
+    let now = unix_now();
+    let ended = context.disconnect(&user_id, now);
+    context.publisher.tell(Notice::Kick(user_id.clone(), now));
     tracing::warn!(%admin, %user_id, connections = ended, "an administrator disconnected a user");
     Ok(Json(json!({ "disconnected": ended })))
 }

@@ -24,6 +24,7 @@ use crate::{
         accounts::{AccountError, AccountView, Alteration},
         passwords::{LONGEST, SHORTEST},
     },
+    broker::Notice,
     error::Refusal,
     store::Window,
 };
@@ -149,6 +150,7 @@ pub async fn change(
     Ok(match context.logins.accounts.alter(&user_id, alteration, admin.permissions).await {
         Ok((account, revocation)) => {
             context.settle_account(&user_id, account.disabled).await;
+            context.publisher.tell(Notice::Disabled(user_id));
             if let Some(revocation) = revocation {
                 // Once more, now that no login is left: tokens that were refreshed while the change was stored end too.
                 context.revoke(revocation.what, revocation.until).await?;

@@ -32,7 +32,7 @@ pub async fn metrics(
     look(&context);
     // It reads files of the process.
     let text = tokio::task::spawn_blocking(move || {
-        context.metrics.store_file_bytes.set(context.store.file_bytes() as i64);
+        context.metrics.store_file_bytes.set(context.metrics.commits.file_bytes() as i64);
         context.metrics.text(format)
     });
     match text.await {

@@ -9,7 +9,7 @@ use std::{
 use wireproof_protocol::UserId;
 
 use super::{Hub, Outbox, Registration};
-use crate::{broker::Notice, sabotage::Bug};
+use crate::{sabotage::Bug, store::Committed};
 
 /// Users that left, as far as they are remembered.
 const LEFT: usize = 64;
@@ -51,7 +51,7 @@ impl Hub {
         if !self.bugs.on(Bug::RegistrationLost) {
             return None;
         }
-        let found = self.users().get(user_id).cloned().unwrap_or_default();
+        let found = self.users().get(user_id).map(|here| here.outboxes.clone()).unwrap_or_default();
         tokio::time::sleep(PAUSE).await;
         Some(found)
     }
@@ -60,24 +60,23 @@ impl Hub {
     pub fn put(&self, registration: &Registration, found: Option<Vec<Arc<Outbox>>>) {
         let Some(mut found) = found else { return };
         found.push(registration.outbox.clone());
-        self.users().insert(registration.user_id.clone(), found);
+        if let Some(here) = self.users().get_mut(&registration.user_id) {
+            here.outboxes = found;
+        }
     }
 }
 
 impl Hub {
     /// Hands a commit to connections of users whose it is not.
-    pub(super) fn deliver_to_others(&self, notice: &Notice) {
+    pub(super) fn deliver_to_others(&self, committed: &Committed) {
         let users = self.users();
-        let others = users.iter().filter(|(user_id, _)| **user_id != notice.user_id);
-        let others: Vec<_> = others.flat_map(|(_, outboxes)| outboxes).collect();
+        let others = users.iter().filter(|(user_id, _)| **user_id != committed.user_id);
+        let others: Vec<_> = others.flat_map(|(_, here)| &here.outboxes).collect();
         if self.bugs.on(Bug::OneSharedLog) {
             // Nobody's connections are left out of a log that is everybody's.
-            others
-                .iter()
-                .filter(|outbox| outbox.feed().notice(&notice.events, notice.stored_at))
-                .for_each(|o| o.waker().wake());
+            others.iter().filter(|outbox| outbox.feed().notice(committed)).for_each(|o| o.waker().wake());
         }
-        for event in notice.events.iter() {
+        for event in committed.events.iter().flat_map(|events| events.iter()) {
             let leaks = match () {
                 () if self.bugs.on(Bug::LeakToAnotherUser) => others.len(),
                 () if self.bugs.on(Bug::LeakRarely) => 1,

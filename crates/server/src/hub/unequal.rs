@@ -1,39 +1,42 @@
 //! What a hub with a bug does to some of its connections for the sake of others.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use wireproof_protocol::UserId;
-
-use super::{Hub, Outbox};
-use crate::{broker::Notice, sabotage::Bug, store::StoredEvent};
+use super::{Hub, Outbox, Users};
+use crate::{
+    sabotage::Bug,
+    store::{Committed, StoredEvent},
+};
 
 /// Between two looks at a connection that does not read.
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Hub {
     /// What one of the user's connections is told of a commit.
-    pub(super) fn told(
-        &self,
-        users: &HashMap<UserId, Vec<Arc<Outbox>>>,
-        outbox: &Arc<Outbox>,
-        notice: &Notice,
-    ) -> Notice {
-        let mut told = notice.clone();
-        let first = users.get(&notice.user_id).and_then(|outboxes| outboxes.first());
+    pub(super) fn told(&self, users: &Users, outbox: &Arc<Outbox>, committed: &Committed) -> Committed {
+        let mut told = committed.clone();
+        let first = users.get(&committed.user_id).and_then(|here| here.outboxes.first());
         if first.is_some_and(|first| !Arc::ptr_eq(first, outbox)) {
             if self.bugs.on(Bug::SecondDeviceForgotten) {
-                told.events = Arc::default();
+                // As if it had been sent: a notice that is only lost is found again.
+                outbox.feed().place(committed.seq);
+                told.seq = 0;
             }
             if self.bugs.on(Bug::DevicesDiverge) {
-                told.events = notice.events.iter().map(trimmed).collect();
+                told.events = told.events.map(|events| events.iter().map(trimmed).collect());
             }
         }
         told
     }
 
+    /// True when what is told has to wait for a connection that does not read.
+    pub fn has_a_slow_one_to_wait_for(&self) -> bool {
+        self.bugs.on(Bug::SlowReaderSlowsAll) && self.queues().behind > 0
+    }
+
     /// Waits for the connections that do not read.
-    pub(super) async fn wait_for_the_slow(&self) {
-        while self.bugs.on(Bug::SlowReaderSlowsAll) && self.queues().behind > 0 {
+    pub async fn wait_for_the_slow(&self) {
+        while self.has_a_slow_one_to_wait_for() {
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -1,8 +1,9 @@
 //! The parts of the metrics that are counted below the server's own rooms: the store's writer and the keys of tokens.
 
 use std::{
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -35,6 +36,7 @@ metrics! {
     }
     beside {
         last: Arc<LastCommits> = Arc::default();
+        files: Arc<OnceLock<Vec<PathBuf>>> = Arc::default();
     }
 }
 
@@ -56,6 +58,18 @@ impl CommitMetrics {
     pub fn failed(&self) {
         self.failed.inc();
         self.last.failed.store(crate::clock::unix_now().to_bits(), Relaxed);
+    }
+
+    /// Names the files that the store keeps on this machine.
+    pub fn measure_files(&self, files: Vec<PathBuf>) {
+        // One store has one set of metrics.
+        let _ = self.files.set(files);
+    }
+
+    /// Bytes that the store's files take on this machine. Asks the file system.
+    pub fn file_bytes(&self) -> u64 {
+        let bytes = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        self.files.get().into_iter().flatten().map(bytes).sum()
     }
 
     /// True when a commit failed within this time.

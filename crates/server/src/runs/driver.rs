@@ -1,9 +1,6 @@
 //! One run from its turn to its end: the agent works in a task of its own, this one writes down what it says.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::{
     task::JoinHandle,
@@ -15,21 +12,19 @@ use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId
 
 use super::{
     Runs, Slot,
+    away::{FIRST_PAUSE, LAST_PAUSE, while_away},
     counts::Counts,
     recorder::{NotTaken, Recorder},
 };
 use crate::{
     sabotage::Bug,
-    store::{FinishRun, StoreError},
+    store::{FinishRun, Lease, StoreError},
 };
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
 /// Bytes of them that may wait.
 const EMISSION_BYTES: u32 = 1 << 20;
-/// How long to wait before a store that failed is offered the end of a run again, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 type End = Result<Answer, AgentError>;
 
@@ -37,6 +32,7 @@ type End = Result<Answer, AgentError>;
 pub struct Run {
     pub user_id: UserId,
     pub run_id: RunId,
+    pub lease: Lease,
     pub thread_id: ThreadId,
     pub content: String,
     pub first: EventBody,
@@ -233,11 +229,18 @@ impl Run {
     /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
     async fn append(&self, runs: &Runs, recorder: &mut Recorder) -> Result<(), StoreError> {
         let events = Arc::new(recorder.drain());
-        let stored = runs.store.append_events(&self.user_id, events.clone()).await;
-        if stored.is_ok() {
-            self.counts.stored(events.iter().map(|event| &event.body));
+        let append = || runs.store.append_events(&self.user_id, Some(self.lease), events.clone());
+        match while_away(runs.limits.store_wait, &runs.draining, append).await {
+            Ok(written) => {
+                runs.publisher.publish(written);
+                self.counts.stored(events.iter().map(|event| &event.body));
+                Ok(())
+            }
+            Err(e) => {
+                recorder.put_back(events.to_vec());
+                Err(e)
+            }
         }
-        stored.map(drop).inspect_err(|_| recorder.put_back(events.to_vec()))
     }
 
     async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End) {
@@ -250,7 +253,7 @@ impl Run {
         self.slot.end_is_decided();
         let finish = FinishRun {
             user_id: self.user_id.clone(),
-            run_id: self.run_id,
+            lease: self.lease,
             events,
             outcome,
             answer: answer.filter(|_| !runs.bugs.on(Bug::AnswerNotKept)),
@@ -277,13 +280,16 @@ impl Run {
         let mut pause = FIRST_PAUSE;
         loop {
             match runs.store.finish_run(finish.clone()).await {
-                Ok(_) => return finish,
+                Ok(written) => {
+                    runs.publisher.publish(written);
+                    return finish;
+                }
                 Err(StoreError::QuotaExceeded(full)) if finish.answer.is_some() => {
                     finish = Arc::new(finish.without_answer(full));
                 }
-                Err(e @ (StoreError::Database { .. } | StoreError::Backend(_)))
-                    if !runs.draining.is_cancelled() =>
-                {
+                Err(
+                    e @ (StoreError::Unavailable(_) | StoreError::Database { .. } | StoreError::Backend(_)),
+                ) if !runs.draining.is_cancelled() => {
                     tracing::error!(run_id = %self.run_id, error = %e, "the end of a run could not be stored: trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}

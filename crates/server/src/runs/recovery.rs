@@ -1,43 +1,84 @@
-//! At the start of a server, the runs that a dead process left get their one end.
+//! The leases of this node's runs, and the one end of the runs that a dead node left.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
 use wireproof_agents::AgentError;
 use wireproof_protocol::{EventBody, Outcome};
 
-use super::recorder::Recorder;
+use super::{Runs, recorder::Recorder};
 use crate::{
-    delivery::snapshot::RunHistory,
-    store::{FinishRun, RunRecord, Store, StoreError},
+    delivery::{Publisher, snapshot::RunHistory},
+    store::{FinishRun, Lease, RunRecord, Store, StoreError},
 };
 
-/// Ends every run that is not over as failed. Returns how many there were.
-pub async fn recover(store: &dyn Store) -> Result<usize, StoreError> {
-    let left = store.active_runs(None).await?;
-    for run in &left {
-        if let Err(e) = end(store, run).await {
-            // One run whose log is broken must not keep everybody's server down.
-            tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
-            close(store, run).await?;
+/// How long a node may not be heard of before others end its runs.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// Lets the leases of this node's runs go on, and ends what dead nodes leave, until `stop`.
+pub async fn keep_leases(runs: Arc<Runs>, stop: CancellationToken) {
+    let mut renewal = tokio::time::interval(LEASE / 3);
+    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    renewal.tick().await;
+    while stop.run_until_cancelled(renewal.tick()).await.is_some() {
+        if let Err(e) = runs.keep_leases().await {
+            // There is time for two more tries.
+            tracing::warn!(error = %e, "the leases of runs could not be kept");
         }
     }
-    Ok(left.len())
+}
+
+impl Runs {
+    async fn keep_leases(&self) -> Result<(), StoreError> {
+        if self.alive() > 0 {
+            // First: after a pause of the whole process these are not ended by itself.
+            self.store.renew_leases(self.node_id, until()).await?;
+        }
+        self.recover().await.map(drop)
+    }
+
+    /// Ends every run as failed that is not over and that nobody leases. Returns how many there were.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let store = &*self.store;
+        let left = store.take_over_runs(self.node_id, crate::clock::unix_now(), until()).await?;
+        for (run, lease) in &left {
+            if let Err(e) = end(store, &self.publisher, run, *lease).await {
+                // One run whose log is broken must not keep everybody's server down.
+                tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
+                close(store, run, *lease).await?;
+            }
+        }
+        if !left.is_empty() {
+            tracing::info!(runs = left.len(), "ended the runs that a dead process left");
+        }
+        Ok(left.len())
+    }
+}
+
+fn until() -> f64 {
+    crate::clock::unix_now() + LEASE.as_secs_f64()
 }
 
 /// Closes a run whose log cannot be read: it is no longer active, though no event says so.
-async fn close(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
+async fn close(store: &dyn Store, run: &RunRecord, lease: Lease) -> Result<(), StoreError> {
     let finish = FinishRun {
         user_id: run.user_id.clone(),
-        run_id: run.run_id,
+        lease,
         events: Vec::new(),
         outcome: Outcome::Failed,
         answer: None,
         now: crate::clock::unix_now(),
     };
+    // There is no event to publish.
     store.finish_run(Arc::new(finish)).await.map(drop)
 }
 
-async fn end(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
+async fn end(
+    store: &dyn Store,
+    publisher: &Publisher,
+    run: &RunRecord,
+    lease: Lease,
+) -> Result<(), StoreError> {
     let head = store.head(&run.user_id).await?.seq;
     let history = RunHistory::read(store, run, head).await?;
     let now = crate::clock::unix_now();
@@ -57,11 +98,11 @@ async fn end(store: &dyn Store, run: &RunRecord) -> Result<(), StoreError> {
     let events = recorder.drain();
     debug_assert!(events.last().is_some_and(|event| matches!(event.body, EventBody::AgentCompleted { .. })));
     tracing::info!(run_id = %run.run_id, user_id = %run.user_id, "ended a run that a dead process left");
-    let run_id = run.run_id;
-    let finish = FinishRun { user_id, run_id, events, outcome, answer, now };
-    match store.finish_run(Arc::new(finish.clone())).await {
+    let finish = FinishRun { user_id, lease, events, outcome, answer, now };
+    let ended = match store.finish_run(Arc::new(finish.clone())).await {
         Err(StoreError::QuotaExceeded(full)) => store.finish_run(Arc::new(finish.without_answer(full))).await,
         ended => ended,
-    }
-    .map(drop)
+    };
+    publisher.publish(ended?);
+    Ok(())
 }

@@ -22,8 +22,8 @@ use crate::{
 };
 
 use super::{
-    Answer, CommitSink, FinishRun, FoundMessage, OpenError, OpenedLog, Page, QuotaUse, RequestKey, Retention,
-    RunRecord, StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window,
+    Answer, FinishRun, FoundMessage, Lease, NodeId, OpenError, OpenedLog, Page, QuotaUse, RequestKey,
+    Retention, RunRecord, StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window, Written,
 };
 
 mod accounts;
@@ -33,6 +33,7 @@ mod erase;
 mod file;
 mod fold;
 pub mod inspect;
+mod leases;
 mod log;
 mod open_log;
 mod quota;
@@ -65,7 +66,7 @@ const READERS: usize = 4;
 /// A store in one SQLite file.
 pub struct Embedded {
     path: PathBuf,
-    epoch_seed: String,
+    epochs: Arc<Epochs>,
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     recent: Arc<Recent>,
     readers: Arc<Readers>,
@@ -76,6 +77,20 @@ pub struct Embedded {
     _lock: std::fs::File,
 }
 
+/// The number lines of the users' logs: derived, so that connecting writes nothing.
+struct Epochs {
+    seed: String,
+}
+
+impl Epochs {
+    fn of(&self, user_id: &UserId) -> Epoch {
+        let digest = Sha256::new().chain_update(&self.seed).chain_update(user_id.as_str()).finalize();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        Epoch::new(u64::from_be_bytes(number))
+    }
+}
+
 struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
@@ -84,15 +99,14 @@ struct Readers {
 }
 
 impl Embedded {
-    /// Opens or makes the store in a folder; `sink` hears of every commit. Blocks for some file I/O.
-    pub fn open(data_dir: &Path, sink: CommitSink) -> Result<Self, OpenError> {
-        Self::open_counted(data_dir, sink, CommitMetrics::default(), QuotaConfig::default(), Bugs::default())
+    /// Opens or makes the store in a folder. Blocks for some file I/O.
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_counted(data_dir, CommitMetrics::default(), QuotaConfig::default(), Bugs::default())
     }
 
     /// The same, with what is counted of the commits and what users may keep.
     pub fn open_counted(
         data_dir: &Path,
-        sink: CommitSink,
         metrics: CommitMetrics,
         quota: QuotaConfig,
         bugs: Bugs,
@@ -100,14 +114,22 @@ impl Embedded {
         let path = data_dir.join(file::STORE);
         let lock = file::lock(data_dir)?;
         restore::apply(data_dir)?;
-        let (connection, epoch_seed) = file::open(&path)?;
+        let (connection, seed) = file::open(&path)?;
+        let epochs = Arc::new(Epochs { seed });
+        metrics.measure_files(vec![path.clone(), path.with_extension("db-wal")]);
         let recent = Arc::new(Recent::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         // What the last process left in the tail goes to its place before anybody reads.
         fold::left_over(&connection).map_err(|e| refusal::of_store(&path, e))?;
-        let writer =
-            writer::Writer::new(connection, recent.clone(), sink, metrics, quota.clone(), bugs.clone())
-                .map_err(|e| refusal::of_store(&path, e))?;
+        let writer = writer::Writer::new(
+            connection,
+            recent.clone(),
+            epochs.clone(),
+            metrics,
+            quota.clone(),
+            bugs.clone(),
+        )
+        .map_err(|e| refusal::of_store(&path, e))?;
         let ended = CancellationToken::new();
         let on_end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
@@ -119,7 +141,7 @@ impl Embedded {
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         Ok(Self {
             path,
-            epoch_seed,
+            epochs,
             jobs: Mutex::new(Some(jobs)),
             recent,
             readers: Arc::new(Readers {
@@ -145,15 +167,17 @@ impl Embedded {
         if self.bugs.on(Bug::OneSharedLog) { Cow::Owned(writer::everybody()) } else { Cow::Borrowed(user_id) }
     }
 
-    fn epoch(&self, user_id: &UserId) -> Epoch {
-        let digest = Sha256::new().chain_update(&self.epoch_seed).chain_update(user_id.as_str()).finalize();
-        let mut number = [0; 8];
-        number.copy_from_slice(&digest[..8]);
-        Epoch::new(u64::from_be_bytes(number))
-    }
-
     /// Runs a piece of work in the writer's next transaction and waits until it is durable.
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.append(work).await.map(|written| written.value)
+    }
+
+    /// The same for work that may append to a log.
+    async fn append<T, F>(&self, work: F) -> Result<Written<T>, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -224,7 +248,7 @@ impl From<rusqlite::Error> for StoreError {
 impl Store for Embedded {
     async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
         let user_id = &*self.log_of(user_id);
-        let epoch = self.epoch(user_id);
+        let epoch = self.epochs.of(user_id);
         if let Some(seq) = self.recent.head(user_id) {
             return Ok(Position { epoch, seq });
         }
@@ -260,22 +284,22 @@ impl Store for Embedded {
         Err(StoreError::Backend("the log did not hold still".to_owned()))
     }
 
-    async fn start_run(&self, run: StartRun) -> Result<Answer<Started>, StoreError> {
-        self.write(move |tx| runs::start_run(tx, &run)).await
+    async fn start_run(&self, run: StartRun) -> Result<Written<Answer<Started>>, StoreError> {
+        self.append(move |tx| runs::start_run(tx, &run)).await
     }
 
-    async fn append_events(&self, user_id: &UserId, events: Arc<Vec<Event>>) -> Result<u64, StoreError> {
+    async fn append_events(
+        &self,
+        user_id: &UserId,
+        lease: Option<Lease>,
+        events: Arc<Vec<Event>>,
+    ) -> Result<Written<u64>, StoreError> {
         let user = user_id.clone();
-        self.write(move |tx| {
-            let entry = tx.user(&user)?;
-            log::check_room(entry.seq)?;
-            Ok(tx.append(&entry, &user, &events)?.1)
-        })
-        .await
+        self.append(move |tx| runs::append(tx, &user, lease, &events)).await
     }
 
-    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<u64, StoreError> {
-        self.write(move |tx| runs::finish_run(tx, &finish)).await
+    async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError> {
+        self.append(move |tx| runs::finish_run(tx, &finish)).await
     }
 
     async fn change_thread(
@@ -284,9 +308,9 @@ impl Store for Embedded {
         request: Option<RequestKey>,
         change: ThreadChange,
         now: Timestamp,
-    ) -> Result<Answer<Thread>, StoreError> {
+    ) -> Result<Written<Answer<Thread>>, StoreError> {
         let user = user_id.clone();
-        self.write(move |tx| records::change_thread(tx, &user, request.as_ref(), &change, now)).await
+        self.append(move |tx| records::change_thread(tx, &user, request.as_ref(), &change, now)).await
     }
 
     async fn answered(
@@ -382,6 +406,23 @@ impl Store for Embedded {
         self.query(move |connection| runs::active_runs(connection, user.as_ref())).await
     }
 
+    async fn take_over_runs(
+        &self,
+        node_id: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
+        self.write(move |tx| runs::take_over(tx, node_id, now, until)).await
+    }
+
+    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            tx.leases.renew(node_id, until);
+            Ok(())
+        })
+        .await
+    }
+
     async fn records(
         &self,
         user_id: &UserId,
@@ -423,12 +464,6 @@ impl Store for Embedded {
         Ok(gone)
     }
 
-    fn file_bytes(&self) -> u64 {
-        let wal = self.path.with_extension("db-wal");
-        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        bytes(&self.path) + bytes(&wal)
-    }
-
     fn ended(&self) -> CancellationToken {
         self.ended.clone()
     }
@@ -458,7 +493,7 @@ mod tests {
     #[tokio::test]
     async fn a_search_whose_caller_is_gone_keeps_its_turn_until_it_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Embedded::open(folder.path(), Box::new(|_| {})).unwrap());
+        let store = Arc::new(Embedded::open(folder.path()).unwrap());
         let readers = store.readers.clone();
         let (locked, is_locked) = std::sync::mpsc::channel();
         let (unlock, may_unlock) = std::sync::mpsc::channel::<()>();
@@ -491,5 +526,32 @@ mod tests {
         drop(unlock);
         until(&|| readers.searches.available_permits() == 1).await;
         held.join().unwrap();
+    }
+
+    /// Whoever waits for a write when the writer dies gets an error, and so does everybody after; nobody waits for ever.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn all_who_wait_for_a_dead_writer_get_an_error() {
+        const WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
+        let within = async |end: CancellationToken| tokio::time::timeout(WITHIN, end.cancelled()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(folder.path()).unwrap());
+        assert!(!store.ended().is_cancelled());
+        let writes = (0..50).map(|number| {
+            let store = store.clone();
+            let work = move |_: &mut Tx<'_>| match number {
+                0 => panic!("the writer dies here"),
+                _ => Ok(()),
+            };
+            tokio::spawn(async move { store.write(work).await })
+        });
+        for (number, write) in writes.collect::<Vec<_>>().into_iter().enumerate() {
+            let answer = tokio::time::timeout(WITHIN, write).await.expect("a caller waits for ever").unwrap();
+            let may_be_before = number > 0 && answer.is_ok();
+            assert!(may_be_before || matches!(answer, Err(StoreError::Failed)), "{answer:?}");
+        }
+        within(store.ended()).await.expect("nobody is told");
+        assert!(matches!(store.settle().await, Err(StoreError::Failed)));
+        store.close().await;
+        assert!(matches!(store.settle().await, Err(StoreError::Closed)));
     }
 }

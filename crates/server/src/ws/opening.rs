@@ -220,8 +220,10 @@ pub async fn welcome(
     let reader = &owner_of(context, user_id, position.as_ref().and_then(|read| read.as_ref().ok())).await?;
     #[cfg(not(feature = "sabotage"))]
     let reader = user_id;
-    // The connection is registered, so what is committed after the head is read will be noted.
+    // The connection is registered and its user joined, so what is committed after the head is read will be noted.
+    registration.join().await;
     let Start { head, active_runs, at } = context.log.open(reader, position).await?;
+    registration.outbox.feed().on_line(head.epoch);
     let at = match at {
         StartAt::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
         at => at,

@@ -196,7 +196,7 @@ async fn a_revocation_is_kept_for_as_long_as_a_token_can_live() {
     assert_eq!(server.rest().token(&endless).post("/auth/logout", json!({})).await.status, 204);
     server.shutdown().await;
     let folder = server.data_dir();
-    let store = Embedded::open(folder, Box::new(drop)).unwrap();
+    let store = Embedded::open(folder).unwrap();
     let kept = store.revocations(0.0).await.unwrap();
     assert_eq!(kept.len(), 5, "{kept:?}");
     for revocation in &kept {
@@ -211,7 +211,7 @@ async fn a_revocation_is_kept_for_as_long_as_a_token_can_live() {
     let config = Config { data_dir: folder.to_owned(), ..Config::default() };
     let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..config };
     Server::start(config).await.unwrap().shutdown().await;
-    let store = Embedded::open(folder, Box::new(drop)).unwrap();
+    let store = Embedded::open(folder).unwrap();
     let kept = store.revocations(0.0).await.unwrap();
     let old = kept.iter().find(|revocation| revocation.what == Revoked::Token("old".into())).unwrap();
     assert!(old.until < before + 401.0 * 86_400.0, "{old:?}");

@@ -11,8 +11,21 @@ use super::*;
 use crate::{
     limits::{Limits, rates::Rates},
     sabotage::Bugs,
-    store::{Retention, Store, StoredEvent, ThreadChange, embedded::Embedded},
+    store::{Committed, Retention, Store, StoredEvent, ThreadChange, embedded::Embedded},
 };
+
+/// The notice of a commit of one event.
+fn told(event: StoredEvent) -> Committed {
+    Committed {
+        user_id: UserId::new("ada").unwrap(),
+        epoch: wireproof_protocol::Epoch::new(1),
+        first_seq: event.first_seq,
+        seq: event.seq,
+        bytes: event.json.len(),
+        stored_at: 0.0,
+        events: Some([event].into()),
+    }
+}
 
 /// A user with a store, a feed and a subscription.
 struct Reader {
@@ -27,7 +40,7 @@ struct Reader {
 impl Reader {
     fn new(limits: &Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path(), Box::new(|_| {})).unwrap());
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
         let metrics = Metrics::new(Default::default());
         let rates = Rates::new(limits, metrics.clone(), Instant::now());
         let log = Arc::new(LogReader::new(store.clone(), limits, rates, metrics, Bugs::default()));
@@ -42,14 +55,14 @@ impl Reader {
         let after = self.store.head(&self.user_id).await.unwrap().seq;
         let change =
             ThreadChange::Create { thread_id: None, title: "A thread".to_owned(), metadata: Map::new() };
-        self.store.change_thread(&self.user_id, None, change, 1.0).await.unwrap();
+        drop(self.store.change_thread(&self.user_id, None, change, 1.0).await.unwrap());
         self.store.read(&self.user_id, after, 1).await.unwrap().events.remove(0)
     }
 
     /// Stores an event and tells the feed.
     async fn commit(&self) {
         let event = self.append().await;
-        self.feed.notice(&[event], Instant::now());
+        self.feed.notice(&told(event));
     }
 
     async fn start(&mut self, requested: Option<Result<Position, ErrorBody>>) {
@@ -112,7 +125,7 @@ async fn a_subscription_that_waits_is_woken_by_a_commit() {
     let waiting = tokio::spawn(async move { reader.next().await });
     // The task waits by now, or finds the event when it begins to.
     tokio::task::yield_now().await;
-    feed.notice(&[event], Instant::now());
+    feed.notice(&told(event));
     assert_eq!(waiting.await.unwrap(), (1, "thread_created".to_owned()));
 }
 
@@ -160,7 +173,7 @@ async fn a_notice_that_is_ahead_of_the_log_is_waited_for() {
     reader.commit().await;
     assert_eq!(reader.next().await.0, 1);
     let ahead = StoredEvent { first_seq: 3, seq: 3, json: Bytes::from_static(b"{}") };
-    reader.feed.notice(&[ahead], Instant::now());
+    reader.feed.notice(&told(ahead));
     assert!(reader.is_done(), "nor does it turn round and round");
     reader.append().await;
     reader.append().await;

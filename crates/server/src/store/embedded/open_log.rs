@@ -13,7 +13,7 @@ impl Embedded {
         position: Option<Position>,
         max_bytes: usize,
     ) -> Result<OpenedLog, StoreError> {
-        let epoch = self.epoch(user_id);
+        let epoch = self.epochs.of(user_id);
         let after = position.filter(|position| position.epoch == epoch).map(|position| position.seq);
         for _ in 0..READ_TRIES {
             let (known, anew) = (self.recent.head(user_id), self.recent.anew());

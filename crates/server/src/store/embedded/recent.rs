@@ -77,19 +77,19 @@ impl Recent {
         }
     }
 
-    /// Takes what a commit made durable, and the row of the tail where it stands.
-    pub fn add(&self, committed: &[(i64, Committed)], row: i64, created_at: f64) {
+    /// Takes what a commit made durable, each with the user's number, and the row of the tail where it stands.
+    pub fn add<'a>(&self, committed: impl Iterator<Item = (i64, &'a Committed)>, row: i64, created_at: f64) {
         let mut state = self.state_mut();
         let State { heads, tail, order, bytes, .. } = &mut *state;
         for (user, committed) in committed {
-            let Some(last) = committed.events.last() else { continue };
-            *bytes += size(&committed.events);
+            let Some(events) = &committed.events else { continue };
+            *bytes += committed.bytes;
             let chunks = tail.entry(committed.user_id.clone()).or_default();
             if chunks.is_empty() {
                 order.push_back(committed.user_id.clone());
             }
-            chunks.push(Chunk { user: *user, row, created_at, events: committed.events.clone() });
-            heads.insert(committed.user_id.clone(), last.seq);
+            chunks.push(Chunk { user, row, created_at, events: events.clone() });
+            heads.insert(committed.user_id.clone(), committed.seq);
         }
         state.bound_heads();
     }

@@ -2,9 +2,12 @@
 
 use rusqlite::{Connection, Row};
 use serde_json::Map;
-use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, ThreadId, UserId};
+use wireproof_protocol::{
+    ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, ThreadId, Timestamp, UserId,
+};
 
 use super::{
+    leases::{self, Leased},
     log,
     quota::{self, Change},
     records::{
@@ -13,11 +16,15 @@ use super::{
     },
     writer::Tx,
 };
-use crate::store::{Answer, FinishRun, RunRecord, StartRun, Started, StoreError};
+use crate::store::{Answer, FinishRun, Lease, NodeId, RunRecord, StartRun, Started, StoreError};
 
 /// Stores a message and its run, with the events of both.
 pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     let entry = tx.user(&run.user_id)?;
+    if let Some(started) = tx.leases.get(run.run_id).and_then(|leased| leased.started.clone()) {
+        tx.again(&entry, &run.user_id);
+        return Ok(Answer::Done(started));
+    }
     let asker = tx.asker(&entry);
     if let Some(answer) = answered(tx.connection, asker, run.request.as_ref())? {
         return Ok(Answer::Repeated(Box::new(answer)));
@@ -65,19 +72,81 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
         ))?;
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
     remember(tx, asker, run.request.as_ref(), &answer, run.now)?;
-    Ok(Answer::Done(Started { thread_id, seq }))
+    let started = Started { thread_id, seq, lease: 1 };
+    let leased = Leased {
+        node_id: run.node_id,
+        number: started.lease,
+        until: run.leased_until,
+        last: None,
+        started: Some(started.clone()),
+    };
+    tx.leases.set(run.run_id, Some(leased));
+    Ok(Answer::Done(started))
+}
+
+/// Appends events; those of a leased run that are stored already are passed over.
+pub fn append(tx: &mut Tx<'_>, user_id: &UserId, lease: Option<Lease>, events: &[Event]) -> Result<u64> {
+    let entry = tx.user(user_id)?;
+    let events = match lease {
+        Some(lease) => leases::news(events, tx.leases.check(lease)?.last),
+        None => events,
+    };
+    if events.is_empty() {
+        tx.again(&entry, user_id);
+        return Ok(entry.seq);
+    }
+    log::check_room(entry.seq)?;
+    let (_, last) = tx.append(&entry, user_id, events)?;
+    if let Some(lease) = lease {
+        tx.leases.written(lease, events);
+    }
+    Ok(last)
+}
+
+/// Leases the runs that nobody leases to a node.
+pub fn take_over(
+    tx: &mut Tx<'_>,
+    node_id: NodeId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(RunRecord, Lease)>> {
+    let mut taken = Vec::new();
+    let over = tx.leases.over(now);
+    let all_are_leased = std::mem::replace(&mut tx.leases.complete, true);
+    if all_are_leased && over.is_empty() {
+        return Ok(taken);
+    }
+    for record in active_runs(tx.connection, None)? {
+        let (run_id, before) = (record.run_id, tx.leases.get(record.run_id));
+        if before.is_some() && !over.contains(&run_id) {
+            continue;
+        }
+        let number = before.map_or(0, |leased| leased.number) + 1;
+        tx.leases.set(run_id, Some(Leased { node_id, number, until, last: None, started: None }));
+        taken.push((record, Lease { run_id, number }));
+    }
+    Ok(taken)
 }
 
 /// Appends a run's last events, its answer and its end. A run that is over stays as it is.
 pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
-    let entry = tx.user(&finish.user_id)?;
-    let (ended, thread): (bool, i64) = tx
+    let (entry, run_id) = (tx.user(&finish.user_id)?, finish.lease.run_id);
+    let (ended, thread): (Option<(f64, i64)>, i64) = tx
         .connection
-        .prepare_cached("SELECT outcome IS NOT NULL, thread FROM runs WHERE run_id = ?1 AND user = ?2")?
-        .query_row((finish.run_id.as_bytes(), entry.number), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if ended {
-        return Err(StoreError::NotFound);
+        .prepare_cached("SELECT ended_at, last_seq, thread FROM runs WHERE run_id = ?1 AND user = ?2")?
+        .query_row((run_id.as_bytes(), entry.number), |row| {
+            let ended: Option<f64> = row.get(0)?;
+            Ok((ended.zip(row.get(1)?), row.get(2)?))
+        })?;
+    if let Some((ended_at, last)) = ended {
+        // The same end, which was stored and not answered.
+        if ended_at != finish.now {
+            return Err(StoreError::NotFound);
+        }
+        tx.again(&entry, &finish.user_id);
+        return Ok(last as u64);
     }
+    tx.leases.check(finish.lease)?;
     let answer = match &finish.answer {
         None => None,
         Some(answer) => match quota::check_thread(tx, thread) {
@@ -92,13 +161,14 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     let (_, last) = tx.append(&entry, &finish.user_id, &finish.events)?;
     tx.connection
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
-        .execute((finish.run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
+        .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
     quota::add_run(tx, entry.number)?;
     if let Some((message_id, text)) = answer {
         let incomplete = finish.outcome != Outcome::Success;
-        let run_id = Some(finish.run_id);
+        let run_id = Some(run_id);
         insert_message(tx, thread, *message_id, Role::Assistant, text, finish.now, run_id, incomplete)?;
     }
+    tx.leases.set(run_id, None);
     Ok(last)
 }
 

@@ -1,4 +1,4 @@
-//! The one thread that writes: it drains its queue into one transaction, commits once, and tells everybody.
+//! The one thread that writes: it drains its queue into one transaction, commits once, and answers everybody.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -8,10 +8,12 @@ use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot,
 };
-use wireproof_protocol::{Event, ThreadId, UserId};
+use wireproof_protocol::{Epoch, Event, ThreadId, Timestamp, UserId};
 
 use super::{
-    erase, fold, log,
+    Epochs, erase, fold,
+    leases::Leases,
+    log,
     quota::{self, Change},
     recent::Recent,
     records,
@@ -20,7 +22,7 @@ use crate::{
     config::QuotaConfig,
     metrics::CommitMetrics,
     sabotage::{Bug, Bugs},
-    store::{CommitSink, Committed, StoreError, StoredEvent},
+    store::{Committed, StoreError, StoredEvent, Written},
 };
 
 /// Most jobs in one transaction: bounds how long the first waits for the last.
@@ -36,19 +38,19 @@ const USERS: usize = 200_000;
 pub trait Job: Send {
     /// Does the work inside a transaction. A refusal must have changed nothing; an error of the database rolls all back.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
-    /// Tells the caller: the work's own result, or why the commit failed.
-    fn reply(self: Box<Self>, committed: Result<(), StoreError>);
+    /// Tells the caller: the work's own result with what the caller is to publish, or why the commit failed.
+    fn reply(self: Box<Self>, committed: Result<Option<Committed>, StoreError>);
 }
 
 /// A job made of a closure and the caller's end of a channel.
 pub struct Call<F, T> {
     work: F,
     result: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<Written<T>, StoreError>>,
 }
 
 impl<F, T> Call<F, T> {
-    pub fn new(work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+    pub fn new(work: F, reply: oneshot::Sender<Result<Written<T>, StoreError>>) -> Self {
         Self { work, result: None, reply }
     }
 }
@@ -67,20 +69,21 @@ where
         failed
     }
 
-    fn reply(self: Box<Self>, committed: Result<(), StoreError>) {
-        let result = match committed {
-            Ok(()) => self.result.unwrap_or(Err(StoreError::Closed)),
-            Err(e) => Err(e),
-        };
+    fn reply(self: Box<Self>, committed: Result<Option<Committed>, StoreError>) {
+        let Self { result, reply, .. } = *self;
+        let result = committed.and_then(|committed| {
+            Ok(Written { value: result.unwrap_or(Err(StoreError::Closed))?, committed })
+        });
         // A caller that went away needs no answer.
-        let _ = self.reply.send(result);
+        let _ = reply.send(result);
     }
 }
 
-/// A user's number in this store and the head of the log, as the running transaction sees it.
+/// A user's number in this store, the log's number line and its head, as the running transaction sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct UserEntry {
     pub number: i64,
+    pub epoch: Epoch,
     pub seq: u64,
 }
 
@@ -88,6 +91,7 @@ pub struct UserEntry {
 struct Row {
     user_id: UserId,
     number: i64,
+    epoch: Epoch,
     text: Vec<u8>,
     ends: Vec<(u64, usize)>,
 }
@@ -97,6 +101,7 @@ pub struct Tx<'a> {
     pub connection: &'a Connection,
     users: &'a mut HashMap<UserId, UserEntry>,
     recent: &'a Recent,
+    epochs: &'a Epochs,
     rows: Vec<Row>,
     row_of: HashMap<i64, usize>,
     /// Users to be folded with this transaction.
@@ -107,6 +112,9 @@ pub struct Tx<'a> {
     pub metrics: &'a CommitMetrics,
     erase: bool,
     scratch: Vec<u8>,
+    pub leases: &'a mut Leases,
+    /// What the running job has committed already, when it is made again.
+    again: Option<Box<Committed>>,
     bugs: &'a Bugs,
 }
 
@@ -130,7 +138,7 @@ impl Tx<'_> {
             Some(seq) => seq,
             None => log::head_of(self.connection, number)?,
         };
-        let entry = UserEntry { number, seq };
+        let entry = UserEntry { number, epoch: self.epochs.of(user_id), seq };
         self.users.insert(user_id.clone(), entry);
         Ok(entry)
     }
@@ -148,6 +156,15 @@ impl Tx<'_> {
             return Ok(self.user(&owner)?.number);
         }
         Ok(entry.number)
+    }
+
+    /// Has the running job's caller publish that the user's log goes to its head: what the job appended when it was made
+    /// first may not have been published.
+    pub fn again(&mut self, entry: &UserEntry, user_id: &UserId) {
+        let UserEntry { epoch, seq, .. } = *entry;
+        let (user_id, stored_at) = (user_id.clone(), crate::clock::unix_now());
+        let again = Committed { user_id, epoch, first_seq: seq, seq, bytes: 0, stored_at, events: None };
+        self.again = Some(Box::new(again));
     }
 
     /// Gives the events their numbers and queues them for the log. Returns the first and last number.
@@ -180,7 +197,7 @@ impl Tx<'_> {
         });
         let mut scratch = std::mem::take(&mut self.scratch);
         for (seq, event) in (head + 1..).zip(events) {
-            let row = self.open_row(entry.number, user_id);
+            let row = self.open_row(entry, user_id);
             write_numbered(&mut row.text, seq, event, &mut scratch)?;
             row.ends.push((seq, row.text.len()));
             row.text.push(b'\n');
@@ -189,9 +206,11 @@ impl Tx<'_> {
         Ok((head + 1, head + events.len() as u64))
     }
 
-    fn open_row(&mut self, number: i64, user_id: &UserId) -> &mut Row {
+    fn open_row(&mut self, entry: &UserEntry, user_id: &UserId) -> &mut Row {
+        let UserEntry { number, epoch, .. } = *entry;
         let index = *self.row_of.entry(number).or_insert_with(|| {
-            self.rows.push(Row { user_id: user_id.clone(), number, text: Vec::new(), ends: Vec::new() });
+            let (text, ends) = (Vec::new(), Vec::new());
+            self.rows.push(Row { user_id: user_id.clone(), number, epoch, text, ends });
             self.rows.len() - 1
         });
         &mut self.rows[index]
@@ -254,8 +273,9 @@ fn write_numbered(
 pub struct Writer {
     connection: Connection,
     users: HashMap<UserId, UserEntry>,
+    leases: Leases,
     recent: Arc<Recent>,
-    sink: CommitSink,
+    epochs: Arc<Epochs>,
     metrics: CommitMetrics,
     quota: QuotaConfig,
     /// Something that was deleted may still be there.
@@ -269,7 +289,7 @@ impl Writer {
     pub fn new(
         connection: Connection,
         recent: Arc<Recent>,
-        sink: CommitSink,
+        epochs: Arc<Epochs>,
         metrics: CommitMetrics,
         quota: QuotaConfig,
         bugs: Bugs,
@@ -279,8 +299,9 @@ impl Writer {
         Ok(Self {
             connection,
             users: HashMap::new(),
+            leases: Leases::default(),
             recent,
-            sink,
+            epochs,
             metrics,
             quota,
             erasing: true,
@@ -346,7 +367,16 @@ impl Writer {
 
     fn write_batch(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         match self.commit(batch) {
-            Ok(()) => batch.drain(..).for_each(|job| job.reply(Ok(()))),
+            Ok(Durable { mut rows, owners }) => {
+                for (job, owned) in batch.drain(..).zip(owners) {
+                    let committed = match owned {
+                        Owned::Nothing => None,
+                        Owned::Row(row) => rows.get_mut(row).and_then(Option::take),
+                        Owned::Again(again) => Some(*again),
+                    };
+                    job.reply(Ok(committed));
+                }
+            }
             Err(e) if batch.len() == 1 => {
                 tracing::error!(error = %e, "a write to the store failed");
                 batch.drain(..).for_each(|job| job.reply(Err(e.clone())));
@@ -360,21 +390,21 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Durable, StoreError> {
         let result = self.transact(batch);
         if result.is_err() {
             self.metrics.failed();
             // The numbers given in memory were rolled back with the rows.
             self.users.clear();
+            self.leases.take_back();
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
         }
-        self.tell(result?);
-        Ok(())
+        result
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Written, StoreError> {
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Durable, StoreError> {
         if self.users.len() > USERS {
             self.users.clear();
         }
@@ -384,6 +414,7 @@ impl Writer {
             connection: &self.connection,
             users: &mut self.users,
             recent: &self.recent,
+            epochs: &self.epochs,
             rows: Vec::new(),
             row_of: HashMap::new(),
             fold: FOLDED * (self.recent.bytes() / TAIL_BYTES),
@@ -392,25 +423,42 @@ impl Writer {
             metrics: &self.metrics,
             erase: false,
             scratch: Vec::new(),
+            leases: &mut self.leases,
+            again: None,
             bugs: &self.bugs,
         };
+        let mut owners = Vec::with_capacity(jobs);
         for job in batch {
+            let rows = tx.rows.len();
             job.run(&mut tx)?;
+            // The first to append for a user answers for all that this commit appends for the user.
+            owners.push(match tx.again.take() {
+                Some(again) => Owned::Again(again),
+                None if tx.rows.len() > rows => Owned::Row(rows),
+                None => Owned::Nothing,
+            });
         }
         let now = crate::clock::unix_now();
         let newest = tx.write_tail(now)?;
         let (rows, fold, kept, erase) = (tx.rows, tx.fold, tx.kept, tx.erase);
         let folded = if fold > 0 && self.fold(fold, newest)? { fold } else { 0 };
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        let stored_at = Instant::now();
+        let stored_at = crate::clock::unix_now();
+        self.leases.keep();
         quota::measure(&self.metrics, kept);
         self.erasing |= erase;
-        self.metrics.seconds.observe((stored_at - began).as_secs_f64());
+        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
         self.metrics.jobs.observe(jobs as f64);
         if newest.is_some() {
             self.metrics.committed(rows.iter().map(|row| row.ends.len()).sum());
         }
-        Ok(Written { rows, newest, now, folded, stored_at })
+        self.recent.folded(folded);
+        let numbers: Vec<i64> = rows.iter().map(|row| row.number).collect();
+        let rows: Vec<_> = rows.into_iter().map(|row| Some(row.into_committed(stored_at))).collect();
+        if let Some(newest) = newest {
+            self.recent.add(numbers.into_iter().zip(rows.iter().flatten()), newest, now);
+        }
+        Ok(Durable { rows, owners })
     }
 
     /// Folds some users; false when they cannot be: they stay in the tail, durable and readable, and nobody's commit
@@ -425,33 +473,28 @@ impl Writer {
         self.connection.execute_batch("RELEASE fold")?;
         Ok(folded.is_ok())
     }
-
-    fn tell(&self, written: Written) {
-        self.recent.folded(written.folded);
-        let committed: Vec<(i64, Committed)> =
-            written.rows.into_iter().map(|row| (row.number, row.into_committed(written.stored_at))).collect();
-        let Some(newest) = written.newest else { return };
-        self.recent.add(&committed, newest, written.now);
-        (self.sink)(committed.into_iter().map(|(_, committed)| committed).collect());
-    }
 }
 
 /// What a transaction made durable.
-struct Written {
-    rows: Vec<Row>,
-    /// The row of the tail that it added.
-    newest: Option<i64>,
-    now: f64,
-    /// Users that it folded.
-    folded: usize,
-    stored_at: Instant,
+struct Durable {
+    /// For each user, until it is handed to who publishes it.
+    rows: Vec<Option<Committed>>,
+    /// For each job, the row that it publishes.
+    owners: Vec<Owned>,
+}
+
+/// What a job's caller publishes.
+enum Owned {
+    Nothing,
+    Row(usize),
+    Again(Box<Committed>),
 }
 
 impl Row {
-    fn into_committed(self, stored_at: Instant) -> Committed {
-        let text = Bytes::from(self.text);
+    fn into_committed(self, stored_at: Timestamp) -> Committed {
+        let (text, newlines) = (Bytes::from(self.text), self.ends.len());
         let mut start = 0;
-        let events = self
+        let events: Arc<[StoredEvent]> = self
             .ends
             .iter()
             .map(|(seq, end)| {
@@ -460,6 +503,14 @@ impl Row {
                 StoredEvent { first_seq: *seq, seq: *seq, json }
             })
             .collect();
-        Committed { user_id: self.user_id, events, stored_at }
+        Committed {
+            user_id: self.user_id,
+            epoch: self.epoch,
+            first_seq: events.first().map_or(0, |event| event.seq),
+            seq: events.last().map_or(0, |event| event.seq),
+            bytes: text.len() - newlines,
+            stored_at,
+            events: Some(events),
+        }
     }
 }

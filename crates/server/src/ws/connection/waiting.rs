@@ -42,6 +42,7 @@ impl Connection {
             Some((_, _, deadline)) => deadline,
             None => self.subscription.stall_deadline().map_or(tick, |stall| tick.min(stall)),
         };
+        let next = self.subscription.look_again().map_or(next, |again| next.min(again));
         if self.timer.due() != next.into() {
             self.timer.reset(next.into());
         }

@@ -1,0 +1,45 @@
+//! Comparing what was noted with the store, for notices that were lost and had nothing behind them to show it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use wireproof_protocol::UserId;
+
+use super::Hub;
+use crate::{delivery::feed::PATIENCE, store::Store};
+
+/// Users whose heads are asked for at once.
+const AT_ONCE: usize = 512;
+
+impl Hub {
+    /// Compares the heads of all users here with what their connections noted, at each heartbeat until `stop`.
+    pub async fn compare_heads(
+        self: Arc<Self>,
+        store: Arc<dyn Store>,
+        every: Duration,
+        stop: CancellationToken,
+    ) {
+        let mut heartbeat = tokio::time::interval(every);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        heartbeat.tick().await;
+        while stop.run_until_cancelled(heartbeat.tick()).await.is_some() {
+            let here: Vec<UserId> = self.users().keys().cloned().collect();
+            for users in here.chunks(AT_ONCE) {
+                // A store that is away is asked again at the next heartbeat.
+                let Ok(heads) = store.heads(users).await else { break };
+                // What was committed a moment ago may be on its way.
+                tokio::time::sleep(PATIENCE).await;
+                users.iter().zip(heads).for_each(|(user_id, head)| self.reached(user_id, head));
+            }
+        }
+    }
+
+    /// The user's log goes at least to a number.
+    fn reached(&self, user_id: &UserId, head: u64) {
+        for outbox in self.users().get(user_id).into_iter().flat_map(|here| &here.outboxes) {
+            if outbox.feed().reached(head) {
+                outbox.waker().wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Waiting for a store that is away, with growing pauses, up to a bound.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::StoreError;
+
+/// Between two tries, at first and at most.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Makes a call again while the store is away, for `longest` at most and not once `stop` is cancelled. A call that is made
+/// again must be one that the store carries out once.
+pub async fn while_away<T, F>(
+    longest: Duration,
+    stop: &CancellationToken,
+    mut call: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (until, mut pause) = (Instant::now() + longest, FIRST_PAUSE);
+    loop {
+        let away = match call().await {
+            Err(away @ StoreError::Unavailable(_)) => away,
+            answered => return answered,
+        };
+        if stop.is_cancelled() || Instant::now() + pause > until {
+            return Err(away);
+        }
+        tracing::warn!(error = %away, "the store is away: trying again");
+        let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        pause = (2 * pause).min(LAST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_waits_as_long_as_it_may_and_no_longer() {
+        let stop = CancellationToken::new();
+        let answer_at = |good: u32| {
+            let mut calls = 0;
+            move || {
+                calls += 1;
+                let answer = if calls == good { Ok(calls) } else { Err(StoreError::Unavailable("x".into())) };
+                async move { answer }
+            }
+        };
+        let longest = Duration::from_millis(350);
+        assert_eq!(while_away(longest, &stop, answer_at(3)).await.ok(), Some(3));
+        assert!(while_away(longest, &stop, answer_at(1000)).await.is_err());
+        stop.cancel();
+        assert!(while_away(longest, &stop, answer_at(2)).await.is_err(), "a drain does not wait");
+    }
+}

@@ -1,0 +1,100 @@
+//! The runs that are leased, and how far each was written: in memory, as no other process has the store open.
+
+use std::collections::HashMap;
+
+use wireproof_protocol::{Event, EventId, RunId, Timestamp};
+
+use crate::store::{Lease, NodeId, Started, StoreError};
+
+/// A run that is leased.
+#[derive(Clone)]
+pub struct Leased {
+    pub node_id: NodeId,
+    pub number: u64,
+    pub until: Timestamp,
+    /// The last of the run's events that was appended under the lease.
+    pub last: Option<EventId>,
+    /// What its start answered; none when it was taken over.
+    pub started: Option<Started>,
+}
+
+/// What stood somewhere before the running transaction.
+enum Before {
+    Lease(Option<Leased>),
+    Last(Option<EventId>),
+}
+
+/// The leases, as the running transaction sees them.
+#[derive(Default)]
+pub struct Leases {
+    runs: HashMap<RunId, Leased>,
+    /// What stood there before the running transaction, the latest change last.
+    before: Vec<(RunId, Before)>,
+    /// True once the runs that the last process left were taken over: all that are not over are here.
+    pub complete: bool,
+}
+
+impl Leases {
+    /// The lease of a run.
+    pub fn get(&self, run_id: RunId) -> Option<&Leased> {
+        self.runs.get(&run_id)
+    }
+
+    /// The lease of a run that a write shows. Errs when the run was leased anew, or is over.
+    pub fn check(&self, lease: Lease) -> Result<&Leased, StoreError> {
+        self.get(lease.run_id).filter(|leased| leased.number == lease.number).ok_or(StoreError::LeaseLost)
+    }
+
+    /// The runs whose leases are over at `now`.
+    pub fn over(&self, now: Timestamp) -> Vec<RunId> {
+        self.runs.iter().filter(|(_, leased)| leased.until <= now).map(|(run_id, _)| *run_id).collect()
+    }
+
+    /// Puts a lease in the place of what is there; none ends it.
+    pub fn set(&mut self, run_id: RunId, leased: Option<Leased>) {
+        let before = match leased {
+            Some(leased) => self.runs.insert(run_id, leased),
+            None => self.runs.remove(&run_id),
+        };
+        self.before.push((run_id, Before::Lease(before)));
+    }
+
+    /// Notes the events of a run that are appended.
+    pub fn written(&mut self, lease: Lease, events: &[Event]) {
+        if let (Some(last), Some(leased)) = (events.last(), self.runs.get_mut(&lease.run_id)) {
+            self.before.push((lease.run_id, Before::Last(leased.last.replace(last.event_id))));
+        }
+    }
+
+    /// Lets a node's leases go on until a time.
+    pub fn renew(&mut self, node_id: NodeId, until: Timestamp) {
+        // Nothing to take back: a lease that lives longer harms nobody.
+        self.runs.values_mut().filter(|leased| leased.node_id == node_id).for_each(|l| l.until = until);
+    }
+
+    /// The transaction is durable.
+    pub fn keep(&mut self) {
+        self.before.clear();
+    }
+
+    /// The transaction was rolled back.
+    pub fn take_back(&mut self) {
+        self.complete = false;
+        for (run_id, before) in std::mem::take(&mut self.before).into_iter().rev() {
+            match before {
+                Before::Lease(Some(leased)) => drop(self.runs.insert(run_id, leased)),
+                Before::Lease(None) => drop(self.runs.remove(&run_id)),
+                Before::Last(last) => {
+                    self.runs.entry(run_id).and_modify(|leased| leased.last = last);
+                }
+            }
+        }
+    }
+}
+
+/// The events behind the last one that is stored already. Each event of a run has a `run_seq` and an id of its own, so both
+/// tell the same; the id also tells an event from another with its number, which no run has.
+pub fn news(events: &[Event], last: Option<EventId>) -> &[Event] {
+    let stored = events.iter().rposition(|event| Some(event.event_id) == last);
+    &events[stored.map_or(0, |index| index + 1)..]
+}
