@@ -21,6 +21,7 @@ mod server;
 mod server_info;
 mod table;
 mod tokens;
+pub mod unreliable;
 mod user;
 
 pub use account::TestAccount;
@@ -35,6 +36,6 @@ pub use matcher::{Matcher, answer_to, error, event, frame, matching};
 pub use rest::{NoReply, Reply, Rest};
 pub use run::Run;
 pub use script::Script;
-pub use server::{Builder, LaunchError, TestServer};
+pub use server::{BrokerMaker, Builder, LaunchError, TestServer};
 pub use tokens::TokenKind;
 pub use user::{ConnectError, TestUser};

@@ -14,13 +14,18 @@ use wireproof_protocol::{IdError, UserId};
 use wireproof_server::{
     Config, ConfigError, ReloadError, Server,
     auth::{Keys, keys::KeyReport},
+    server::StoreLayer,
+    store::Store,
 };
 
 mod launch;
 
-pub use launch::LaunchError;
+pub(crate) use launch::Seams;
+pub use launch::{BrokerMaker, LaunchError};
 
-use crate::{account::TestAccount, deadline::DEADLINE, rest::Rest, server_info::ServerInfo, user::TestUser};
+use crate::{
+    account::TestAccount, deadline::DEADLINE, rest::Rest, server_info::ServerInfo, unreliable, user::TestUser,
+};
 use launch::{Place, Running, reserve};
 
 /// Between two looks at a number of the server that has no event of its own.
@@ -33,6 +38,7 @@ pub struct TestServer {
     place: Place,
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
+    seams: Seams,
     info: Arc<ServerInfo>,
     folder: TempDir,
     /// Bound but not listening: keeps the port this server's own over a restart.
@@ -44,6 +50,7 @@ pub struct TestServer {
 pub struct Builder {
     config: Config,
     agents: Vec<Arc<dyn Agent>>,
+    seams: Seams,
     place: Place,
 }
 
@@ -87,6 +94,25 @@ impl Builder {
         self
     }
 
+    /// Gives the server a store that the test opened, and closes: two servers with one are two nodes.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.seams.store = Some(store);
+        self
+    }
+
+    /// Puts a store of the test's own around the other one, at each start: one that counts, or fails now and then. The last
+    /// one added is the outermost.
+    pub fn layer_store(mut self, layer: StoreLayer) -> Self {
+        self.seams.layers.push(layer);
+        self
+    }
+
+    /// Gives the server a broker of the test's own, made at each start.
+    pub fn broker(mut self, broker: BrokerMaker) -> Self {
+        self.seams.broker = Some(broker);
+        self
+    }
+
     /// Runs the server on a thread of its own, so that [`TestServer::kill_and_restart`] can end it, and so that a test
     /// that blocks its runtime does not hold it up.
     pub fn apart(mut self) -> Self {
@@ -109,12 +135,13 @@ impl Builder {
     pub async fn try_start(self) -> Result<TestServer, LaunchError> {
         let folder = TempDir::with_prefix("wireproof-").map_err(LaunchError::machine("folder"))?;
         let (port, address) = reserve().map_err(LaunchError::machine("port"))?;
-        let Self { mut config, agents, place } = self;
+        let Self { mut config, agents, mut seams, place } = self;
         config.listen = address;
         config.data_dir = folder.path().to_owned();
-        let running = Some(place.launch(&config, &agents).await?);
+        unreliable::from_environment(&mut config, &mut seams);
+        let running = Some(place.launch(&config, &agents, &seams).await?);
         let info = Arc::new(ServerInfo::open(&config));
-        Ok(TestServer { running, place, config, agents, info, folder, _port: port })
+        Ok(TestServer { running, place, config, agents, seams, info, folder, _port: port })
     }
 }
 
@@ -252,7 +279,7 @@ impl TestServer {
     /// The same with the failure as an error.
     pub async fn try_restart(&mut self) -> Result<(), LaunchError> {
         self.shutdown().await;
-        self.running = Some(self.place.launch(&self.config, &self.agents).await?);
+        self.running = Some(self.place.launch(&self.config, &self.agents, &self.seams).await?);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpSocket, runtime::Handle};
 use wireproof_agents::{Agent, Builtin};
-use wireproof_server::{Config, Server, StartError};
+use wireproof_server::{Config, Server, StartError, broker::Broker, server::StoreLayer, store::Store};
 
 use crate::apart::Apart;
 
@@ -66,8 +66,9 @@ impl Place {
         &self,
         config: &Config,
         agents: &[Arc<dyn Agent>],
+        seams: &Seams,
     ) -> Result<Running, LaunchError> {
-        let starting = start(config.clone(), agents.to_vec());
+        let starting = start(config.clone(), agents.to_vec(), seams.clone());
         let (server, apart) = match self {
             Place::Here => (starting.await?, None),
             Place::On(runtime) => match runtime.spawn(starting).await {
@@ -83,8 +84,26 @@ impl Place {
     }
 }
 
-async fn start(config: Config, agents: Vec<Arc<dyn Agent>>) -> Result<Server, StartError> {
+/// Makes the broker of a server; called at each start.
+pub type BrokerMaker = Arc<dyn Fn() -> Arc<dyn Broker> + Send + Sync>;
+
+/// What a test gives a server in the place of its store and its broker.
+#[derive(Clone, Default)]
+pub(crate) struct Seams {
+    pub store: Option<Arc<dyn Store>>,
+    pub layers: Vec<StoreLayer>,
+    pub broker: Option<BrokerMaker>,
+}
+
+async fn start(config: Config, agents: Vec<Arc<dyn Agent>>, seams: Seams) -> Result<Server, StartError> {
     let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
     let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    Server::start_with(config, std::iter::once(builtin).chain(agents).collect()).await
+    let mut server = Server::builder(config).agents(std::iter::once(builtin).chain(agents).collect());
+    if let Some(store) = seams.store {
+        server = server.store(store);
+    }
+    if let Some(broker) = seams.broker {
+        server = server.broker(broker());
+    }
+    seams.layers.into_iter().fold(server, wireproof_server::server::Builder::layer_store).start().await
 }

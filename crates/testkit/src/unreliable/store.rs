@@ -1,0 +1,56 @@
+//! A store that is away now and then: before it did anything, or after it did all and before it could say so.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use wireproof_server::store::{StoreError, layer::Layer};
+
+/// The calls that are made again by the server itself.
+const CALLS: [&str; 4] = ["start_run", "append_events", "finish_run", "read"];
+
+/// A layer that answers `Unavailable` now and then; clones share their state.
+#[derive(Clone)]
+pub struct UnreliableStore(Arc<Mutex<State>>);
+
+struct State {
+    random: SmallRng,
+    refusals: u64,
+}
+
+impl UnreliableStore {
+    /// Of eight calls that can be repeated one is not carried out, and of the others one in eight is not answered.
+    pub fn new(seed: u64) -> Self {
+        let state = State { random: SmallRng::seed_from_u64(seed), refusals: 0 };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Calls answered with `Unavailable` so far.
+    pub fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn away(&self, call: &'static str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if !CALLS.contains(&call) || !state.random.random_ratio(1, 8) {
+            return Ok(());
+        }
+        state.refusals += 1;
+        Err(StoreError::Unavailable(format!("the network went away in {call}")))
+    }
+}
+
+#[async_trait]
+impl Layer for UnreliableStore {
+    async fn before(&self, call: &'static str) -> Result<(), StoreError> {
+        self.away(call)
+    }
+
+    async fn after(&self, call: &'static str) -> Result<(), StoreError> {
+        self.away(call)
+    }
+}
