@@ -30,7 +30,7 @@ struct Step {
 /// Steps that run only when they are named: another build of half the tree, which takes minutes.
 const NAMED_ONLY: [&str; 1] = ["otel"];
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", needs: &[Need::Rustfmt], cargo: "fmt --all + --check", counts: Counts::Nothing },
     Step {
         name: "clippy",
@@ -64,6 +64,19 @@ const STEPS: [Step; 9] = [
             Need::Caddy,
         ],
         cargo: "nextest run --workspace --profile ci +",
+        counts: Counts::Nextest,
+    },
+    // The same tests over seams that do what a network does.
+    Step {
+        name: "unreliable-broker",
+        needs: &[Need::Nextest],
+        cargo: "nextest run -p wireproof-testkit --test it --profile ci -E test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event/) +",
+        counts: Counts::Nextest,
+    },
+    Step {
+        name: "unreliable-store",
+        needs: &[Need::Nextest],
+        cargo: "nextest run -p wireproof-testkit --test it --profile ci -E test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/) +",
         counts: Counts::Nextest,
     },
     // A build of its own: the tests before it are of the server that ships, without bugs to switch on.
@@ -144,6 +157,9 @@ impl Step {
         }
         if self.name == "doc" {
             command.env("RUSTDOCFLAGS", "-D warnings");
+        }
+        if let Some(seam) = self.name.strip_prefix("unreliable-") {
+            command.env("WIREPROOF_UNRELIABLE", seam);
         }
         command.env("WIREPROOF_PYTHON", workspace.python());
         command.env("WIREPROOF_NODE_MODULES", workspace.node_modules());

@@ -16,7 +16,7 @@ use wireproof_server::{Config, broker::local::Local, store::layer::Layered};
 use crate::server::Seams;
 
 /// Seconds between two comparisons of heads: a test does not wait long for what a lost notice told of.
-const HEARTBEAT_SECONDS: f64 = 0.25;
+const HEARTBEAT_SECONDS: f64 = 0.5;
 
 /// Puts in what the environment asks for. Panics on a word that is none of ours.
 pub(crate) fn from_environment(config: &mut Config, seams: &mut Seams) {

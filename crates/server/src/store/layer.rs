@@ -76,6 +76,7 @@ through! {
     Store {
         head(user_id: &UserId) -> Position;
         heads(users: &[UserId]) -> Vec<u64>;
+        open(user_id: &UserId, position: Option<Position>, max_bytes: usize) -> OpenedLog;
         read(user_id: &UserId, after: u64, max_bytes: usize) -> Page;
         start_run(run: StartRun) -> Written<Answer<Started>>;
         append_events(user_id: &UserId, lease: Option<Lease>, events: Arc<Vec<Event>>) -> Written<u64>;
