@@ -87,7 +87,7 @@ pub async fn authenticate(
         say_now(socket, encode(ControlBody::Error(*error), id)).await;
     }
     context.metrics.handshake(result);
-    tracing::debug!(address = %opening.address, result, code = code.number(), "handshake refused");
+    tracing::debug!(address = %opening.address, why = result, code = code.number(), "handshake refused");
     Err(Some((code, reason)))
 }
 
