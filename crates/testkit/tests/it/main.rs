@@ -54,4 +54,5 @@ mod tickets;
 mod tls;
 mod tokens;
 mod unreliable;
+mod welcome_calls;
 mod wire;
