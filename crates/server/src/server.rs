@@ -1,4 +1,4 @@
-//! The roof: builds everything from the settings, runs it, and takes it down again. Only here backends are named.
+//! Builds a server from its settings, runs it, and stops it. Backends are named only here.
 
 use std::{
     net::SocketAddr,
@@ -14,10 +14,10 @@ use wireproof_protocol::CloseCode;
 
 use crate::{
     app::{Context, StoreHealth, withdrawn_keys},
-    auth::{Auth, KeyError, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
+    auth::{Auth, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
     broker::{Broker, Subscriber},
     clock::unix_now,
-    config::{Config, ConfigError, Exposed, JwtConfig},
+    config::{Config, ConfigError, JwtConfig},
     delivery::{self, LogReader, Publisher},
     http,
     hub::{Hub, Order},
@@ -25,20 +25,22 @@ use crate::{
     metrics::{Metrics, Names},
     runs::{self, RunLimits, Runs},
     shutdown::{Ending, Shutdown},
-    store::{OpenError, Retention, Store, StoreError, embedded::Embedded},
+    store::{Retention, Store, StoreError, embedded::Embedded},
     threads::Threads,
-    tls::{Tls, TlsError},
+    tls::Tls,
     traces::Traces,
 };
 
 mod builder;
 mod drain;
+mod error;
 mod node;
 pub mod operator;
 pub mod presence;
 
 use builder::Parts;
 pub use builder::{Builder, StoreLayer};
+pub use error::{ReloadError, StartError};
 use node::Node;
 use presence::Presence;
 
@@ -51,85 +53,10 @@ const LARGE_BODIES: usize = 2;
 const SEND_BUFFER: u32 = 64 << 10;
 /// How long a cancelled agent has to stop by itself.
 const AGENT_GRACE: Duration = Duration::from_secs(2);
-/// How often the limits forget who is idle.
+/// How often the limits drop idle users and addresses.
 const FORGETTING: Duration = Duration::from_secs(20);
-/// How long connections have to take their goodbye.
+/// How long connections have to take their close.
 const GOODBYE: Duration = Duration::from_secs(8);
-
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting makes no sense.
-    #[error(transparent)]
-    Settings(#[from] ConfigError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The store cannot be read or written.
-    #[error("the store cannot be used: {0}")]
-    Recovery(#[from] StoreError),
-    /// There is no key for tokens.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// TLS cannot be spoken.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Several settings cannot be used.
-    #[error("{} settings cannot be used:{}", .0.len(), .0.iter().map(|fault| format!("\n  - {fault}")).collect::<String>())]
-    Several(Vec<StartError>),
-    /// The file that says where the server is cannot be written.
-    #[error("cannot write the server's address to {data_dir}/server.json: {source}")]
-    Presence {
-        /// The data folder.
-        data_dir: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The operator's socket cannot be made.
-    #[error("cannot make the operator's socket {path}: {source}")]
-    Operator {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Without authentication others would get in.
-    #[error(transparent)]
-    Exposed(#[from] Exposed),
-    /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: {source}. Give another --listen address, or stop what has this one."
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-impl StartError {
-    /// True when a setting or a flag has to be changed before a start can succeed.
-    pub fn is_of_settings(&self) -> bool {
-        match self {
-            Self::Settings(_) | Self::Tls(_) | Self::Exposed(_) | Self::Several(_) => true,
-            Self::Key(key) => key.is_of_settings(),
-            Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::AddrNotAvailable,
-            Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } | Self::Operator { .. } => false,
-        }
-    }
-}
-
-/// Why settings were not taken in by a running server.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The keys cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The certificate or its key cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
 
 /// A running server. [`Server::shutdown`] drains and stops it; when dropped it takes no new connections, and closes
 /// those that are open without waiting for runs.
@@ -153,8 +80,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// What keeps a server from starting with these settings, as far as that can be known without the store, the port and
-    /// an issuer. It changes nothing; [`Server::start`] asks the same.
+    /// The errors in these settings that would stop a start, as far as they show without the store, the port and an
+    /// issuer. It changes nothing; [`Server::start`] checks the same.
     pub fn check(config: &Config) -> Vec<StartError> {
         let mut faults: Vec<StartError> = Vec::new();
         faults.extend(Traces::from_config(&config.otel).err().map(StartError::from));
@@ -209,7 +136,7 @@ impl Server {
         let (context, upkeep) =
             build(&config, auth, tls, store, broker.clone(), publisher, agents, metrics, traces.clone())?;
         context.runs.recover().await?;
-        // All that can fail comes before the first task: a start that fails leaves nobody who accepts.
+        // All that can fail comes before the first task: a start that fails leaves no listener.
         let (local, operator) = operator::listen(&config.data_dir).map_err(|source| {
             StartError::Operator { path: config.data_dir.join(operator::SOCKET), source }
         })?;
@@ -264,17 +191,17 @@ impl Server {
         self.address
     }
 
-    /// True when it speaks TLS.
+    /// True when TLS is on.
     pub fn is_encrypted(&self) -> bool {
         self.context.tls.is_some()
     }
 
-    /// What checks and makes its tokens.
+    /// The keys that check and sign its tokens.
     pub fn keys(&self) -> &Keys {
         &self.context.auth.keys
     }
 
-    /// Takes in what may change while it runs, of these settings: the keys of tokens and what is asked of claims. After
+    /// Takes the settings that may change while it runs: the keys of tokens and the rules for claims. After
     /// an error everything is as it was. Connections whose key is gone end within a second.
     pub async fn reload(&self, config: &Config) -> Result<(), ReloadError> {
         self.context.auth.keys.reload(&config.jwt, &self.data_dir).await?;
@@ -296,7 +223,7 @@ impl Server {
         self.context.runs.alive()
     }
 
-    /// Waits until somebody with the permission asks that the server goes away.
+    /// Waits for an authorised request to shut down.
     pub async fn requested(&self) -> Ending {
         self.context.shutdown.requested().await
     }
@@ -471,7 +398,7 @@ fn build(
     Ok((Arc::new(context), upkeep))
 }
 
-/// Keeps what is remembered of users and addresses to those who were here lately.
+/// Drops the limits' state of users and addresses that are idle.
 async fn forget_the_idle(rates: Arc<Rates>, stop: CancellationToken) {
     let mut sweep = tokio::time::interval(FORGETTING);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
