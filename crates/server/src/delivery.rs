@@ -1,4 +1,4 @@
-//! From the store to the connections: append makes durable, the commit is published, each connection's feed delivers.
+//! From the store to the connections: a commit is published, and each connection's feed delivers its events.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ impl Publisher {
     }
 }
 
-/// Keeps the logs short until `stop` is cancelled: finished deltas are put together, what is too old goes.
+/// Applies the retention to the logs until `stop` is cancelled: merges finished deltas and drops old events.
 pub async fn keep_short(
     store: Arc<dyn Store>,
     retention: Retention,

@@ -1,4 +1,4 @@
-//! Which connections each user has on this node, and handing them what the broker brings.
+//! The connections of each user on this node, and the delivery of commits to them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,27 +30,27 @@ mod unequal;
 pub struct Outbox {
     /// The connection.
     pub connection_id: ConnectionId,
-    /// Where it comes from.
+    /// The address of the client.
     pub address: Address,
     /// Since when it is open, in Unix seconds.
     pub since: f64,
     principal: Mutex<Principal>,
     feed: Arc<SharedFeed>,
-    /// What was asked and not yet done, in order: a close must not take the place of the go_away before it.
+    /// Commands that are not carried out yet, in order: a close must not replace the go_away before it.
     orders: Mutex<VecDeque<Order>>,
 }
 
-/// What the server asks of a connection.
+/// A command of the server to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Say `go_away`, then go on until told to close.
+    /// Send `go_away`, then go on until a close.
     GoAway {
-        /// When the client shall come back, in milliseconds.
+        /// Milliseconds after which the client should come back.
         reconnect_after_ms: u64,
     },
     /// Send what is queued, then close.
     Close(CloseCode, &'static str),
-    /// Send nothing any more but this error, then close with 1008.
+    /// Send only this error, then close with 1008.
     End(ErrorCode, &'static str),
 }
 
@@ -65,23 +65,23 @@ impl Outbox {
         self.feed.clone()
     }
 
-    /// Whose connection it is, by the latest credentials.
+    /// The principal, by the latest credentials.
     pub fn principal(&self) -> MutexGuard<'_, Principal> {
         self.principal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the connection's task waits for its feed and orders.
+    /// Wakes the connection's task for its feed and its commands.
     pub fn waker(&self) -> &AtomicWaker {
         self.feed.waker()
     }
 
-    /// Tells the connection what to do.
+    /// Gives the connection a command.
     pub fn order(&self, order: Order) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
         self.waker().wake();
     }
 
-    /// What the connection was told to do next, once.
+    /// Takes the next command.
     pub fn take_order(&self) -> Option<Order> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
@@ -212,14 +212,14 @@ impl Hub {
         queues
     }
 
-    /// The connections that a question picks.
+    /// The connections for which `picked` is true.
     pub fn connections_where(&self, mut picked: impl FnMut(&Outbox) -> bool) -> Vec<Arc<Outbox>> {
         let users = self.users();
         let outboxes = users.values().flat_map(|here| &here.outboxes);
         outboxes.filter(|outbox| picked(outbox)).cloned().collect()
     }
 
-    /// Ends the connections whose principal a question picks; how many they are.
+    /// Ends the connections whose principal is picked. Returns how many they are.
     pub fn end_where(
         &self,
         picked: impl Fn(&Principal) -> bool,
@@ -231,7 +231,7 @@ impl Hub {
         outboxes.len()
     }
 
-    /// Tells every connection what to do; `order` is asked for each.
+    /// Gives every connection a command; `order` is called for each.
     pub fn order_all(&self, mut order: impl FnMut() -> Order) {
         for outbox in self.users().values().flat_map(|here| &here.outboxes) {
             outbox.order(order());

@@ -23,7 +23,7 @@ pub const PAGE_BYTES: usize = 64 << 10;
 /// Reads of the user that a snapshot counts as, besides the frame or the handshake that asked for it.
 const SNAPSHOT_READS: u64 = 4;
 
-/// The logs of users, and the limits of those who read them.
+/// The logs of users, with the limits of their readers.
 pub struct LogReader {
     store: Arc<dyn Store>,
     rates: Arc<Rates>,
@@ -48,8 +48,8 @@ impl LogReader {
         Self { store, rates, metrics, stall, hard_bytes: limits.queue_hard_bytes, bugs }
     }
 
-    /// Finds where the events of a user start: at the head, or after a position that was requested. Whoever is to
-    /// miss nothing gets commits from before this call on.
+    /// Finds where the events of a user start: at the head, or after a position that was requested. To miss
+    /// nothing, a feed has to get commits before this call.
     pub async fn open(
         &self,
         user_id: &UserId,

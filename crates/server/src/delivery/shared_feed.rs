@@ -1,4 +1,4 @@
-//! A feed that is filled by those who hear of commits and emptied by one subscription.
+//! A feed between the hub, which fills it, and one subscription, which empties it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +31,7 @@ impl SharedFeed {
         }
     }
 
-    /// Where the task waits.
+    /// Wakes the task.
     pub fn waker(&self) -> &AtomicWaker {
         &self.waker
     }

@@ -1,5 +1,5 @@
 //! One reader of a user's events: what the feed hands over, the log page by page behind it, and the rules for a reader
-//! that does not keep up. Whoever writes to a client polls it; the kind of connection does not matter here.
+//! that does not keep up. The writer of a connection polls it, of whatever kind the connection is.
 
 use std::{
     sync::Arc,
@@ -109,7 +109,7 @@ impl Subscription {
         let Snapshot { reason, seq, frame } = snapshot;
         self.log.metrics.snapshot(reason.as_str());
         let mut feed = self.feed.lock();
-        // A snapshot that steps in for a replay completes what the replay owes.
+        // A snapshot in place of a replay completes the replay's `caught_up`.
         let stands_in = id.is_none() && feed.owes_caught_up();
         feed.place_with_snapshot(seq, frame);
         if !stands_in {
@@ -124,7 +124,7 @@ impl Subscription {
                 return Poll::Ready(Ok(item));
             }
             self.feed.waker().register(cx.waker());
-            // What came before the waker stood there woke nobody.
+            // An event that came before the waker was registered woke no task.
             if let Some(item) = self.take() {
                 return Poll::Ready(Ok(item));
             }

@@ -87,7 +87,7 @@ impl Greeting {
             return Err(Refused::by(too_large(self.message_bytes), None));
         }
         let request = parse_frame(text).map_err(|error| {
-            // The client is told that a token is missing; an error of the frame helps only in a frame that shows a token.
+            // The error is that a token is missing; an error of the frame helps only in a frame that shows a token.
             if is_authenticate(text) {
                 Refused::by(error.body, error.id)
             } else {
@@ -119,7 +119,7 @@ impl Greeting {
         allowed.map_err(|refusal| Refused::by(*refusal.body, id))
     }
 
-    /// The end that the clock brings.
+    /// The refusal that is due now.
     pub fn tick(&self, now: Instant) -> Option<Refused> {
         if now >= self.silent_until {
             return Some(Refused::silently(CloseCode::GoingAway, "nothing was heard for too long"));

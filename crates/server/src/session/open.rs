@@ -17,7 +17,7 @@ use crate::{
     sabotage::{Bug, Bugs},
 };
 
-/// How long before its token expires a connection is told.
+/// How long before the expiry of its token a connection is warned.
 const EXPIRY_WARNING: Duration = Duration::from_secs(60);
 
 /// Bytes that may come over the limit beside twice the largest message.
@@ -111,7 +111,7 @@ impl Session {
         Self { bugs, ..self }
     }
 
-    /// Anything was heard of the client: it is alive.
+    /// Something came from the client: it is alive.
     pub fn heard(&mut self, now: Instant) {
         self.last_heard = now;
     }
@@ -130,7 +130,7 @@ impl Session {
         self.kind
     }
 
-    /// Bytes came, of whatever they are. Over the limit the next frame is refused; who sends on without one is sent away.
+    /// Bytes came, of whatever they are. Over the limit the next frame is refused; a client that sends on without one is disconnected.
     pub fn bytes(&mut self, count: u64, now: Instant) -> Vec<Step> {
         if count == 0 || self.allowance.bytes_came(count, now) {
             return Vec::new();
@@ -142,7 +142,7 @@ impl Session {
         Vec::new()
     }
 
-    /// Takes a text frame, whose [`bytes`](Self::bytes) are counted: over the limit it has no effect, and its id is as good as new.
+    /// Takes a text frame, whose [`bytes`](Self::bytes) are counted: over the limit it has no effect, and its id stays unused.
     pub fn text(&mut self, text: &str, now: Instant) -> Vec<Step> {
         self.heard(now);
         let was_bad = self.kind.is_none();
@@ -217,7 +217,7 @@ impl Session {
         }
     }
 
-    /// Says that a limit was reached; who goes on all the same is sent away, so that refusals stay cheap.
+    /// The refusal for a limit; a client that goes on is disconnected, so that refusals stay cheap.
     fn too_fast(&self, mut exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
         if self.bugs.on(Bug::RetryAfterLies) {
             exceeded.wait /= 100;
@@ -238,7 +238,7 @@ impl Session {
         vec![Step::Close(CloseCode::Unsupported, "binary frames are not understood")]
     }
 
-    /// Takes what came of a token; `unix_now` tells how long it lives.
+    /// Takes the result of checking a token; `unix_now` gives its remaining life.
     pub fn verified(
         &mut self,
         result: Result<Principal, AuthError>,
@@ -267,7 +267,7 @@ impl Session {
         vec![Step::Renewed(principal), Step::Say(ack(), id)]
     }
 
-    /// What the clock brings about.
+    /// The steps that are due now.
     pub fn tick(&mut self, now: Instant, unix_now: f64) -> Vec<Step> {
         if now >= self.last_heard + self.dead_after {
             return vec![Step::Close(CloseCode::GoingAway, "nothing was heard for too long")];

@@ -1,4 +1,4 @@
-//! One connection's task: it reads, carries out, and writes, and no part of it waits for another.
+//! One connection's task: it reads requests, carries them out, and writes. No part of it waits for another.
 
 use std::{
     future::poll_fn,
@@ -40,7 +40,7 @@ use waiting::Happened;
 const WAITING_CONTROLS: usize = 64;
 /// How long what is queued may take to go out before a close.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection that is ended at once may take to hear why.
+/// How long the error may take to go out on a connection that is ended at once.
 const ENDING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Serves a connection to its end.
@@ -93,7 +93,7 @@ struct Connection {
     subscription: Subscription,
     busy: Busy,
     timer: Deadline,
-    /// Bytes that the kernel had taken when that was last looked at.
+    /// Bytes that the kernel had taken after the last pass.
     written: u64,
     closing: Option<(CloseCode, &'static str, Instant)>,
 }
@@ -105,7 +105,7 @@ fn named_user(text: &str) -> Option<UserId> {
 }
 
 impl Connection {
-    /// Lives until somebody ends it; returns how to say goodbye.
+    /// Serves the connection until it ends; returns how to close it.
     async fn run(&mut self) -> Close {
         loop {
             let happened = poll_fn(|cx| self.poll(cx)).await;
@@ -139,7 +139,7 @@ impl Connection {
                     self.tally.refused(None);
                     steps
                 }
-                // A goodbye is no frame too many.
+                // A close is not counted as a frame.
                 Happened::Received(Received::Control) if self.socket.has_left() => Vec::new(),
                 Happened::Received(Received::Control) => self.session.control(now),
                 Happened::Done(outcome, id) => {
@@ -155,7 +155,7 @@ impl Connection {
                     self.tally.verified(error_of(&steps));
                     steps
                 }
-                // What waits for the log is never said.
+                // Frames that wait for the log are not sent.
                 Happened::Unreadable => return Some((CloseCode::Internal, "the log could not be read")),
                 Happened::Ordered(Order::GoAway { reconnect_after_ms }) => {
                     vec![Step::Say(ControlBody::GoAway { reconnect_after_ms }, None)]
@@ -217,7 +217,7 @@ impl Connection {
                         return close_for(&e).or(Some((CloseCode::Internal, "a ping could not be sent")));
                     }
                 }
-                // What waits for a log that cannot be read is never said, nor what waits for a client that does not read.
+                // Frames that wait for an unreadable log, or for a client that does not read, are not sent.
                 Step::Close(code @ (CloseCode::SlowConsumer | CloseCode::Internal), reason) => {
                     return Some((code, reason));
                 }
@@ -229,7 +229,7 @@ impl Connection {
                         self.user_id = principal.user_id.clone();
                     }
                     *self.registration.outbox.principal() = principal.clone();
-                    // As at the opening: first seen by those who revoke, then looked at.
+                    // As for a new connection: first visible to revocations, then checked.
                     if self.context.auth.checked(principal).is_err() {
                         let (code, sentence) = revoke::REVOKED;
                         self.registration.outbox.order(Order::End(code, sentence));
@@ -261,10 +261,10 @@ impl Connection {
         serde_json::to_vec(&without).unwrap_or_default().into()
     }
 
-    /// Ends at once: what is queued stays unsaid, and who does not take the reason in time is cut off.
+    /// Ends at once: queued frames are not sent, and a client that does not take the error in time is cut off.
     async fn end(&mut self, code: ErrorCode, sentence: &'static str) -> Close {
         let error = encode(ControlBody::Error(ErrorBody::new(code, sentence)), None);
-        // Boxed: a connection does not carry its end through its life.
+        // Boxed: an open connection does not carry the size of this future.
         let told = Box::pin(tokio::time::timeout(ENDING_PATIENCE, say_now(&mut self.socket, error))).await;
         told.ok().map(|()| (CloseCode::Policy, sentence))
     }
@@ -294,7 +294,7 @@ impl Connection {
 
     fn tick(&mut self, now: Instant) -> Vec<Step> {
         if self.closing.is_some() {
-            // The end is near and said: the clock has nothing to add.
+            // The connection closes anyway.
             return Vec::new();
         }
         if self.subscription.is_too_slow(now) {
@@ -305,7 +305,7 @@ impl Connection {
             )];
         }
         if !self.busy.is_idle() {
-            // Nothing is read of it meanwhile, so its silence is ours.
+            // The server does not read meanwhile, so the client is not silent.
             self.session.heard(now);
         }
         self.session.tick(now, crate::clock::unix_now())

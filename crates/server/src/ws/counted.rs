@@ -1,5 +1,5 @@
-//! A stream that counts: where in its frames the bytes that came end tells when a codec has nothing left in its buffer,
-//! what was written tells whether a client takes anything.
+//! A stream that counts its bytes: the position in the frames shows when the codec's buffer is empty, and the written
+//! bytes show whether the client reads.
 
 use std::{
     io,

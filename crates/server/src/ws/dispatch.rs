@@ -1,4 +1,4 @@
-//! What a client asks for, carried out: every request has exactly one outcome.
+//! Carries out the requests of a client: every request has exactly one outcome.
 
 use wireproof_protocol::{ClientFrame, ControlBody, ErrorCode, RequestId, UserId};
 
@@ -14,11 +14,11 @@ use crate::{
 
 /// What the connection does with an outcome.
 pub enum Outcome {
-    /// Says it, in its place behind the events so far.
+    /// Sends it, behind the events so far.
     Say(ControlBody),
-    /// Says it once the events up to a number are delivered.
+    /// Sends it once the events up to a number are delivered.
     SayAfter(u64, ControlBody),
-    /// Says nothing: the events are the outcome.
+    /// Sends nothing: the events are the outcome.
     Events,
     /// Starts the events again at another place of the log.
     Start(Box<Start>),
@@ -50,7 +50,7 @@ async fn try_carry_out(
     parent: Option<TraceParent>,
 ) -> Result<Outcome, Refusal> {
     let key = id.map(|id| request_key(id, &frame));
-    // Without an id the events say it all; with one, the answer comes too.
+    // Without an id the events are the answer; with one, an answer is sent as well.
     let answered = |body: ControlBody| if id.is_some() { Outcome::Say(body) } else { Outcome::Events };
     match frame {
         ClientFrame::Ping => {

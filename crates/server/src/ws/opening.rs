@@ -29,35 +29,35 @@ use crate::{
     traces::TraceParent,
 };
 
-/// How long a connection that is refused has to take the reason.
+/// How long a refused client has to take the error.
 const TELLING_PATIENCE: Duration = Duration::from_secs(5);
 /// Pings and pongs that may come before the first frame.
 const CONTROLS: usize = 16;
 
-/// How to say goodbye, when there is somebody to say it to.
+/// How to close a connection; `None` when the client is gone.
 pub type Close = Option<(CloseCode, &'static str)>;
 
-/// What a handshake brought.
+/// The contents of a handshake.
 pub struct Opening {
     /// The credentials that came with it.
     pub shown: Option<Shown>,
     /// Where it came from.
     pub address: Address,
-    /// Where in a trace it came from, if it says so.
+    /// Its place in a trace, if it names one.
     pub parent: Option<TraceParent>,
     /// The position to resume from, if one was given.
     pub requested: Option<RequestedPosition>,
     /// Its place among the handshakes in progress.
     pub admitted: Option<Place>,
-    /// Its place among those of its address that owe their first frame.
+    /// Its place among those of its address that wait for their first frame.
     pub unauthenticated: Option<Place>,
 }
 
 /// How a handshake ends that brings no user.
 enum Ended {
-    /// For a reason that the client is told.
+    /// Refused, with an error for the client.
     Refused(Refused),
-    /// In another way, and how that is counted.
+    /// In another way: how it is counted, and how to close.
     Otherwise(&'static str, Close),
 }
 
@@ -108,7 +108,7 @@ async fn principal(
             if let Ok(nobody) = context.auth.unauthenticated() {
                 return Ok((greeting.verified(Ok(nobody), None)?, None));
             }
-            // From here on it waits for its client, and in nobody's way but its address's.
+            // From here on it waits for its client, and counts only for its address.
             opening.admitted = None;
             first_frame(context, socket, tally, &mut greeting).await?
         }
@@ -116,7 +116,7 @@ async fn principal(
     let result = match context.authenticate_now(&token, opening.address) {
         Some(result) => result,
         None => {
-            // It waits for its issuer now, in nobody's way but its address's.
+            // It waits for its issuer now, and counts only for its address.
             opening.admitted = None;
             context.authenticate_asking(&token, opening.address).await
         }
@@ -194,19 +194,19 @@ fn result_of(code: ErrorCode) -> &'static str {
     }
 }
 
-/// Says one thing to a connection that is being refused.
+/// Sends one frame to a client that is being refused.
 pub async fn say_now(socket: &mut Socket, frame: Bytes) {
     let sent = async {
         poll_fn(|cx| socket.poll_ready(cx)).await?;
         socket.send(frame)?;
         poll_fn(|cx| socket.poll_flush(cx)).await
     };
-    // A client that cannot be told is closed all the same.
+    // A client that does not take it is closed as well.
     let _ = tokio::time::timeout(TELLING_PATIENCE, sent).await;
 }
 
 /// Queues the first frame of a connection, and starts its events. A connection that requests more than its user may
-/// read now is not opened: without what it missed it would be no good to its client.
+/// read now is not opened: without the missed events it would be useless to its client.
 pub async fn welcome(
     context: &Context,
     user_id: &UserId,

@@ -1,4 +1,4 @@
-//! A WebSocket with small buffers: what a large message took is given back once the connection is idle again.
+//! A WebSocket with small buffers: memory for a large message is freed once the connection is idle again.
 
 use std::{
     pin::Pin,
@@ -56,7 +56,7 @@ pub enum Received {
     Text(Message),
     /// A binary frame.
     Binary(Message),
-    /// A ping, pong or close, answered where RFC 6455 wants it.
+    /// A ping, pong or close, answered where RFC 6455 requires it.
     Control,
 }
 
@@ -67,13 +67,13 @@ pub struct Socket {
     hard_limit: usize,
     /// Bytes of the messages handed out, with the least that their frames can have taken.
     accounted: u64,
-    /// Bytes that were counted against the user's limit, and those of them that it was not told of.
+    /// Bytes that were counted, and those of them that are not yet charged to the user's limit.
     counted: u64,
     due: u64,
     /// True when a large message made a buffer grow.
     grown: bool,
     unflushed: bool,
-    /// True once the client has said goodbye.
+    /// True once the client has sent a close.
     left: bool,
     bugs: Bugs,
 }
@@ -112,7 +112,7 @@ impl Socket {
             .max_message_size(Some(self.hard_limit).filter(|limit| *limit > 0))
             .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0))
             .accept_unmasked_frames(self.bugs.on(Bug::UnmaskedAccepted));
-        // There is no handshake to wait for: it was ours.
+        // Ready at once: the handshake is done.
         WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).now_or_never()
     }
 
@@ -224,7 +224,7 @@ impl Socket {
         Pin::new(self.ws()?).poll_ready(cx)
     }
 
-    /// True once the client has said goodbye: nothing may be put in any more but the codec's own answer to that.
+    /// True once the client has sent a close: only the codec's own answer may be sent after it.
     pub fn has_left(&self) -> bool {
         self.left
     }
@@ -255,7 +255,7 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye and waits, within bounds, for the client's own.
+    /// Sends a close and waits, within bounds, for the client's own.
     pub async fn close(mut self, code: CloseCode, reason: &'static str) {
         let closed = timeout(CLOSE_PATIENCE, async {
             let frame = CloseFrame { code: Number::from(code.number()), reason: reason.into() };
@@ -292,7 +292,7 @@ async fn drain(stream: &mut Counted) {
     }
 }
 
-/// How a connection is closed after an error of the codec; `None` when there is nobody left to tell.
+/// How a connection is closed after an error of the codec; `None` when the client is gone.
 pub fn close_for(error: &Error) -> Option<(CloseCode, &'static str)> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {

@@ -1,4 +1,4 @@
-//! Counts the frames of one connection: each once, by its type and by what became of it.
+//! Counts the frames of one connection: each once, by its type and its outcome.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The handshake: what RFC 6455 asks of it, whose token it carries, and the task that serves the connection.
+//! The handshake: checks it by RFC 6455, reads its token, and starts the task that serves the connection.
 
 use std::{
     sync::Arc,
@@ -126,14 +126,14 @@ pub fn switching(key: &str) -> Response {
     response
 }
 
-/// What a handshake that is let in holds.
+/// The places that an admitted handshake holds.
 struct Places {
     admitted: Place,
     unauthenticated: Option<Place>,
     of_address: Option<Place>,
 }
 
-/// Lets a handshake in, or says when to come back: before anything is spent on its credentials.
+/// Admits a handshake, or refuses it with a time to come back, before its credentials are checked.
 fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places, Box<Response>> {
     let (limits, rates, now) = (&context.limits, &context.rates, Instant::now());
     let admitted = context.admission.handshake(now).map_err(|busy| {
@@ -141,7 +141,7 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
         context.metrics.limit_hit("admission");
         let mut response = Refusal::from(busy.body()).into_response();
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        // A connection that is kept would be one more that waits.
+        // A connection that is kept open would take a place.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     })?;
@@ -177,7 +177,7 @@ async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
     connection::serve(context, socket, opening).await;
 }
 
-/// The socket that the connection of a good handshake becomes; nothing when the client is gone.
+/// The socket that the connection of a good handshake becomes; `None` when the client is gone.
 pub async fn upgraded(
     on_upgrade: OnUpgrade,
     hard_limit: usize,
@@ -217,7 +217,7 @@ pub fn handshake_key(request: &Request, bugs: &Bugs) -> Result<String, Box<Respo
     }
     let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     if length || headers.contains_key(header::TRANSFER_ENCODING) {
-        // What follows the head would be read as frames here, and as a body by whoever is in between.
+        // The bytes after the head would be read as frames here, and as a body by a proxy.
         let mut response = refused(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body.");
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Err(Box::new(response));

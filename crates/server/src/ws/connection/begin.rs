@@ -65,7 +65,7 @@ pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Op
 struct TurnedAway {
     /// How the handshake is counted.
     result: &'static str,
-    /// What the client is told.
+    /// The error for the client.
     error: Box<ErrorBody>,
     close: (CloseCode, &'static str),
 }
@@ -91,12 +91,12 @@ async fn open(
     })?;
     #[cfg(feature = "sabotage")]
     context.hub.put(&registration, found);
-    // What is revoked from here on finds the connection in the hub; what was revoked before is seen here.
+    // A later revocation finds the connection in the hub; an earlier one is seen here.
     context.auth.checked(principal.clone()).map_err(|revoked| {
         let close = (CloseCode::Policy, "authentication is needed");
         TurnedAway { result: "unauthenticated", error: Refusal::from(revoked).body, close }
     })?;
-    // A handshake is a frame of its user, a position in it one that reads.
+    // A handshake counts as a frame of its user that reads.
     let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
     let allowance = context.rates.allowance(sharer.as_ref().unwrap_or(user_id), address);
     let feed = registration.outbox.shared_feed();
@@ -116,7 +116,7 @@ async fn open(
         TurnedAway { result, error: refusal.body, close }
     })?;
     if context.shutdown.draining.is_cancelled() {
-        // It came in while the others were told to go: it is told by its close.
+        // It came after the others were told to go: it is closed without a `go_away`.
         registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
     }
     let (now, unix_now) = (Instant::now(), crate::clock::unix_now());

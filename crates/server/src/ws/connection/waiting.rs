@@ -28,7 +28,7 @@ pub enum Happened {
     /// The log cannot be read.
     Unreadable,
     Ordered(Order),
-    /// What was due before a close is out.
+    /// All frames that were due before a close are out.
     SaidAll,
     Tick,
     Broke(Error),
@@ -50,7 +50,7 @@ impl Connection {
 
     pub(super) fn has_said_all(&self) -> bool {
         let feed = self.registration.outbox.feed();
-        // Who shall come back to a restarted server gets the log to its head, who is sent away what is queued.
+        // Before a restart the client gets the log to its head; otherwise it gets the frames that are queued.
         let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
         let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
         said && !self.subscription.is_stalled() && self.busy.is_idle()
@@ -68,7 +68,7 @@ impl Connection {
         if let Err(happened) = self.write(cx) {
             return Poll::Ready(*happened);
         }
-        // A stall begins while writing, and nothing else may ever happen to this connection but its end.
+        // A stall begins while writing, and this timer may be the only thing that ends it.
         self.set_timer();
         if self.closing.is_some() && self.has_said_all() {
             return Poll::Ready(Happened::SaidAll);
@@ -86,7 +86,7 @@ impl Connection {
             return Poll::Ready(happened);
         }
         if self.socket.has_left() {
-            // Its goodbye has been answered, or will be once the client takes it; reading on would end that.
+            // Its close has been answered, or will be once the client takes the answer; reading on would stop that.
             if !self.subscription.is_stalled() {
                 return Poll::Ready(Happened::Gone);
             }
