@@ -68,7 +68,8 @@ impl Place {
         agents: &[Arc<dyn Agent>],
         seams: &Seams,
     ) -> Result<Running, LaunchError> {
-        let starting = start(config.clone(), agents.to_vec(), seams.clone());
+        // On the heap: it is most of what a test holds while its server starts.
+        let starting = Box::pin(start(config.clone(), agents.to_vec(), seams.clone()));
         let (server, apart) = match self {
             Place::Here => (starting.await?, None),
             Place::On(runtime) => match runtime.spawn(starting).await {
