@@ -20,11 +20,16 @@ use wireproof_server::{
 
 mod launch;
 
-pub(crate) use launch::Seams;
-pub use launch::{BrokerMaker, LaunchError};
+pub use launch::LaunchError;
 
 use crate::{
-    account::TestAccount, deadline::DEADLINE, rest::Rest, server_info::ServerInfo, unreliable, user::TestUser,
+    account::TestAccount,
+    deadline::DEADLINE,
+    rest::Rest,
+    seams::{BrokerMaker, Seams},
+    server_info::ServerInfo,
+    unreliable,
+    user::TestUser,
 };
 use launch::{Place, Running, reserve};
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wireproof_server::{Config, broker::local::Local, store::layer::Layered};
 
-use crate::server::Seams;
+use crate::seams::Seams;
 
 /// Seconds between two comparisons of heads: a test does not wait long for what a lost notice told of.
 const HEARTBEAT_SECONDS: f64 = 0.5;

@@ -11,7 +11,18 @@ const CRATES: [(&str, Floors); 3] = [
     (
         "testkit",
         &[
-            &["apart", "arrival", "deadline", "diff", "issuer", "recording", "rest", "script"],
+            &[
+                "apart",
+                "arrival",
+                "deadline",
+                "diff",
+                "issuer",
+                "recording",
+                "rest",
+                "script",
+                "seams",
+                "unreliable",
+            ],
             &["history", "matcher", "run", "table"],
             &["client", "expect"],
             &["account", "event_report", "server_info", "tokens", "user"],

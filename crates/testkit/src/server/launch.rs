@@ -4,9 +4,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpSocket, runtime::Handle};
 use wireproof_agents::{Agent, Builtin};
-use wireproof_server::{Config, Server, StartError, broker::Broker, server::StoreLayer, store::Store};
+use wireproof_server::{Config, Server, StartError};
 
-use crate::apart::Apart;
+use crate::{apart::Apart, seams::Seams};
 
 /// Why a server of the kit does not run.
 #[derive(Debug, thiserror::Error)]
@@ -83,17 +83,6 @@ impl Place {
         };
         Ok(Running { server, apart })
     }
-}
-
-/// Makes the broker of a server; called at each start.
-pub type BrokerMaker = Arc<dyn Fn() -> Arc<dyn Broker> + Send + Sync>;
-
-/// What a test gives a server in the place of its store and its broker.
-#[derive(Clone, Default)]
-pub(crate) struct Seams {
-    pub store: Option<Arc<dyn Store>>,
-    pub layers: Vec<StoreLayer>,
-    pub broker: Option<BrokerMaker>,
 }
 
 async fn start(config: Config, agents: Vec<Arc<dyn Agent>>, seams: Seams) -> Result<Server, StartError> {
