@@ -8,11 +8,13 @@ use wireproof_protocol::UserId;
 
 use super::{Broker, Notice, Subscriber};
 
+/// A node, with what is cancelled when it hears no more.
+type Ear = (CancellationToken, Weak<dyn Subscriber>);
+
 /// The end of one node; nodes that share a process share the rest.
 #[derive(Default)]
 pub struct Local {
-    /// Each with what is cancelled when it hears no more.
-    nodes: Arc<RwLock<Vec<(CancellationToken, Weak<dyn Subscriber>)>>>,
+    nodes: Arc<RwLock<Vec<Ear>>>,
     ended: CancellationToken,
 }
 
@@ -60,9 +62,9 @@ mod tests {
     use crate::store::Committed;
 
     #[derive(Default)]
-    struct Ear(AtomicUsize);
+    struct Listener(AtomicUsize);
 
-    impl Subscriber for Ear {
+    impl Subscriber for Listener {
         fn hear(&self, _: &Notice) {
             self.0.fetch_add(1, SeqCst);
         }
@@ -71,9 +73,9 @@ mod tests {
 
     #[test]
     fn every_node_hears_until_it_closes() {
-        let (one, ears) = (Local::default(), [Arc::new(Ear::default()), Arc::new(Ear::default())]);
+        let (one, ears) = (Local::default(), [Arc::new(Listener::default()), Arc::new(Listener::default())]);
         let other = one.another();
-        let weak = |ear: &Arc<Ear>| Arc::downgrade(ear) as Weak<dyn Subscriber>;
+        let weak = |ear: &Arc<Listener>| Arc::downgrade(ear) as Weak<dyn Subscriber>;
         one.subscribe(weak(&ears[0]));
         other.subscribe(weak(&ears[1]));
         let committed = Committed {
