@@ -266,7 +266,9 @@ impl Drop for Registration {
         self.leave();
         let mut users = self.hub.users();
         if self.hub.bugs.on(Bug::LateUnregister) {
-            users.remove(&self.user_id);
+            let _lost = users.remove(&self.user_id);
+            #[cfg(feature = "sabotage")]
+            _lost.iter().flat_map(|here| &here.outboxes).for_each(|outbox| outbox.feed().deaf = true);
         }
         if let Some(here) = users.get_mut(&self.user_id) {
             here.outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));

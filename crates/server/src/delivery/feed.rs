@@ -82,6 +82,9 @@ pub struct Feed {
     noted: u64,
     /// Since when a control frame waits for a number that no notice told of.
     lost_since: Option<Instant>,
+    /// Bugs: nothing shows that notices are lost.
+    #[cfg(feature = "sabotage")]
+    pub deaf: bool,
     events: VecDeque<Queued>,
     bytes: usize,
     soft_bytes: usize,
@@ -107,6 +110,8 @@ impl Feed {
             taken_to: 0,
             noted: 0,
             lost_since: None,
+            #[cfg(feature = "sabotage")]
+            deaf: false,
             events: VecDeque::new(),
             bytes: 0,
             soft_bytes,
@@ -217,6 +222,10 @@ impl Feed {
 
     /// The log goes at least to a number, whatever notices told. Returns true when the connection has to be woken.
     pub fn reached(&mut self, head: u64) -> bool {
+        #[cfg(feature = "sabotage")]
+        if self.deaf {
+            return false;
+        }
         self.noted = self.noted.max(head);
         let lost = self.source == Source::Live && head > self.queued_to;
         if lost {

@@ -61,6 +61,8 @@ impl Hub {
         let Some(mut found) = found else { return };
         found.push(registration.outbox.clone());
         if let Some(here) = self.users().get_mut(&registration.user_id) {
+            let lost = here.outboxes.iter().filter(|here| !found.iter().any(|kept| Arc::ptr_eq(kept, here)));
+            lost.for_each(|outbox| outbox.feed().deaf = true);
             here.outboxes = found;
         }
     }
