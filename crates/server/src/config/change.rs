@@ -52,8 +52,7 @@ mod tests {
 
     #[test]
     fn a_text_and_a_key_change_what_they_name_and_nothing_else() {
-        let mut config = Config::default();
-        config.insecure_no_auth = true;
+        let mut config = Config { insecure_no_auth: true, ..Config::default() };
         config.merge("[limits]\nqueued_runs = 3\n[drain]\nseconds = 1.5").unwrap();
         config.set("limits.concurrent_runs", 2).unwrap();
         let expected = Config { insecure_no_auth: true, ..Config::default() };
