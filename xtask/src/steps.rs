@@ -70,13 +70,13 @@ const STEPS: [Step; 11] = [
     Step {
         name: "unreliable-broker",
         needs: &[Need::Nextest],
-        cargo: "nextest run -p wireproof-testkit --test it --profile ci -E test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event|in_the_middle_of_a_run/) +",
+        cargo: "nextest run --workspace --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event|in_the_middle_of_a_run/)) +",
         counts: Counts::Nextest,
     },
     Step {
         name: "unreliable-store",
         needs: &[Need::Nextest],
-        cargo: "nextest run -p wireproof-testkit --test it --profile ci -E test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/) +",
+        cargo: "nextest run --workspace --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/)) +",
         counts: Counts::Nextest,
     },
     // A build of its own: the tests before it are of the server that ships, without bugs to switch on.

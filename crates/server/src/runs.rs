@@ -210,12 +210,15 @@ impl Runs {
             agent_name: agent.name().to_owned(),
             first: told,
             node_id: self.node_id,
-            leased_until: crate::clock::unix_now() + recovery::LEASE.as_secs_f64(),
+            leased_until: 0.0,
             now: crate::clock::unix_now(),
         };
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
         let (wait, stop) = (self.limits.store_wait, &self.draining);
-        let started = while_away(wait, stop, || self.store.start_run(start.clone())).await?;
+        // A lease counts from the try that takes it.
+        let lease_until = || crate::clock::unix_now() + recovery::LEASE.as_secs_f64();
+        let start_run = || self.store.start_run(StartRun { leased_until: lease_until(), ..start.clone() });
+        let started = while_away(wait, stop, start_run).await?;
         let started = match self.publisher.publish(started) {
             Answer::Repeated(answer) => return Ok(*answer),
             Answer::Done(started) | Answer::Unchanged(started) => started,

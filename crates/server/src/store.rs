@@ -527,9 +527,9 @@ pub trait Store: AccountStore {
         lease: Option<Lease>,
         events: Arc<Vec<Event>>,
     ) -> Result<Written<u64>, StoreError>;
-    /// Appends the last events of a run, its answer and its end. Returns the last number. Errs with `QuotaExceeded`, and
-    /// has stored nothing, when there is no room for the answer; without an answer it needs none. An end that was stored
-    /// before gets the same answer; another end of a run that is over is not found.
+    /// Appends the last events of a run but those that are stored already, its answer and its end. Returns the last number.
+    /// Errs with `QuotaExceeded`, and has stored nothing, when there is no room for the answer; without an answer it needs
+    /// none. An end that was stored before gets the same answer; another end of a run that is over is not found.
     async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError>;
     /// Changes a user's threads, with the event that tells it.
     async fn change_thread(

@@ -74,12 +74,13 @@ async fn what_is_asked_again_is_stored_once_and_published_again() {
     assert_eq!((again.value, again.committed.unwrap().seq), (6, 6));
     // Some that were stored with some that were not.
     let more = vec![events[2].clone(), said(run_id, &first.thread_id, 5)];
-    assert_eq!(store.append_events(&ada(), Some(lease), Arc::new(more)).await.unwrap().value, 7);
+    assert_eq!(store.append_events(&ada(), Some(lease), Arc::new(more.clone())).await.unwrap().value, 7);
 
+    // The last append was not answered, so the end brings its events once more.
     let finish = FinishRun {
         user_id: ada(),
         lease,
-        events: vec![said(run_id, &first.thread_id, 6)],
+        events: vec![more[1].clone(), said(run_id, &first.thread_id, 6)],
         outcome: Outcome::Success,
         answer: Some((MessageId::new(), "an answer".to_owned())),
         now: 9.5,

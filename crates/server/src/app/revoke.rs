@@ -60,10 +60,12 @@ impl Context {
         revocations.settle(user_id, turn, account.map_or(disabled, |account| account.disabled));
     }
 
-    /// Ends the connections of a user here that were open at a time, in Unix seconds; nothing keeps them from coming back.
-    /// Returns how many there were.
-    pub fn disconnect(&self, user_id: &UserId, at: Timestamp) -> usize {
-        let was_open = |outbox: &Outbox| outbox.since <= at && outbox.principal().user_id == *user_id;
+    /// Ends the connections of a user here, all or those that were open at a time, in Unix seconds; nothing keeps them from
+    /// coming back. Returns how many there were.
+    pub fn disconnect(&self, user_id: &UserId, at: Option<Timestamp>) -> usize {
+        let was_open = |outbox: &Outbox| {
+            at.is_none_or(|at| outbox.since <= at) && outbox.principal().user_id == *user_id
+        };
         let open = self.hub.connections_where(was_open);
         open.iter().for_each(|outbox| outbox.order(Order::End(ENDED.0, ENDED.1)));
         open.len()

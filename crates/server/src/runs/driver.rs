@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::{
-    task::JoinHandle,
-    time::{sleep_until, timeout},
-};
+use tokio::{task::JoinHandle, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, EmissionReceiver, RunContext, emissions};
 use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId};
@@ -102,10 +99,7 @@ impl Run {
         let end = match ended {
             Ended::ByItself(end) => end,
             Ended::ByUs(why) => {
-                // What the agent says while it stops is still heard, so that it never waits for us.
-                let stopped =
-                    timeout(runs.limits.grace, self.hear_out(runs, recorder, &mut agent, &mut said)).await;
-                if stopped.is_err() {
+                if !self.hear_out(runs, recorder, &mut agent, &mut said).await {
                     agent.abort();
                 }
                 Err(why)
@@ -163,15 +157,20 @@ impl Run {
         }
     }
 
+    /// Hears what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.
     async fn hear_out(
         &self,
         runs: &Runs,
         recorder: &mut Recorder,
         agent: &mut JoinHandle<End>,
         said: &mut EmissionReceiver,
-    ) {
+    ) -> bool {
+        let deadline = tokio::time::Instant::now() + runs.limits.grace;
         loop {
             tokio::select! {
+                biased;
+                // The grace cuts the waiting short, never an append: what is stored has to be published.
+                () = sleep_until(deadline) => return false,
                 Some(emission) = said.recv() => {
                     // The run is ending: what breaks a rule or a bound now is left out, without a line of the log each.
                     let _ = recorder.take(emission, Instant::now(), crate::clock::unix_now());
@@ -180,10 +179,10 @@ impl Run {
                         said.close();
                     }
                     if recorder.has_events() && self.append(runs, recorder).await.is_err() {
-                        return;
+                        return false;
                     }
                 }
-                _ = &mut *agent => return,
+                _ = &mut *agent => return true,
             }
         }
     }

@@ -42,10 +42,19 @@ impl Runs {
         let store = &*self.store;
         let left = store.take_over_runs(self.node_id, crate::clock::unix_now(), until()).await?;
         for (run, lease) in &left {
-            if let Err(e) = end(store, &self.publisher, run, *lease).await {
+            match end(store, &self.publisher, run, *lease).await {
+                Ok(()) => {}
+                // It was ended meanwhile, here or elsewhere.
+                Err(StoreError::LeaseLost | StoreError::NotFound) => {}
+                // Its end must be an event that users see: it is ended when its lease is over once more.
+                Err(e @ StoreError::Unavailable(_)) => {
+                    tracing::warn!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run is ended later");
+                }
                 // One run whose log is broken must not keep everybody's server down.
-                tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
-                close(store, run, *lease).await?;
+                Err(e) => {
+                    tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
+                    close(store, run, *lease).await?;
+                }
             }
         }
         if !left.is_empty() {

@@ -33,7 +33,7 @@ impl Subscriber for Node {
                 context.shutdown.clone().spawn(async move { context.settle_account(&user_id, true).await });
             }
             Notice::Kick(user_id, at) => {
-                context.disconnect(user_id, *at);
+                context.disconnect(user_id, Some(*at));
             }
         }
     }

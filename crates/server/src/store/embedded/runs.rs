@@ -146,7 +146,8 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
         tx.again(&entry, &finish.user_id);
         return Ok(last as u64);
     }
-    tx.leases.check(finish.lease)?;
+    // Of an append that committed and was not answered, the finish brings the events again.
+    let last = tx.leases.check(finish.lease)?.last;
     let answer = match &finish.answer {
         None => None,
         Some(answer) => match quota::check_thread(tx, thread) {
@@ -158,7 +159,7 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     if let Some((_, text)) = answer {
         quota::check(tx, entry.number, Change::message(text))?;
     }
-    let (_, last) = tx.append(&entry, &finish.user_id, &finish.events)?;
+    let (_, last) = tx.append(&entry, &finish.user_id, leases::news(&finish.events, last))?;
     tx.connection
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
         .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
