@@ -39,9 +39,9 @@ const STEPS: [Step; 11] = [
         counts: Counts::Nothing,
     },
     Step {
-        name: "clippy-bugs",
+        name: "clippy-failpoints",
         needs: &[Need::Clippy],
-        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof-judge -p wireproof --all-targets --features wireproof/sabotage + -- -D warnings",
+        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof-judge -p wireproof --all-targets --features wireproof/failpoints + -- -D warnings",
         counts: Counts::Nothing,
     },
     Step { name: "doc", needs: &[], cargo: "doc --workspace --no-deps +", counts: Counts::Nothing },
@@ -79,11 +79,11 @@ const STEPS: [Step; 11] = [
         cargo: "nextest run --workspace --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/)) +",
         counts: Counts::Nextest,
     },
-    // A build of its own: the tests before it are of the server that ships, without bugs to switch on.
+    // A build of its own: the tests before it are of the server that ships, without failpoints.
     Step {
         name: "self-test",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --features wireproof-judge/sabotage --test self_test --profile ci +",
+        cargo: "nextest run --workspace --features wireproof-judge/failpoints --test self_test --profile ci +",
         counts: Counts::Nextest,
     },
     Step {

@@ -8,11 +8,11 @@ use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
     config::{hosts::Hosts, origins::Origins},
     delivery::{LogReader, Publisher},
+    failpoints::Failpoints,
     hub::Hub,
     limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
     metrics::Metrics,
     runs::Runs,
-    sabotage::Bugs,
     shutdown::Shutdown,
     store::Store,
     threads::Threads,
@@ -71,8 +71,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Whether the server drains or stops.
     pub shutdown: Shutdown,
-    /// What is broken on purpose.
-    pub bugs: Bugs,
+    /// The fault that a test switched on.
+    pub failpoints: Failpoints,
 }
 
 impl Context {

@@ -4,11 +4,7 @@ use std::time::{Duration, Instant};
 
 use wireproof_protocol::{ErrorCode, UserId};
 
-use crate::{
-    error::Refusal,
-    limits::rates::Exceeded,
-    sabotage::{Bug, Bugs},
-};
+use crate::{error::Refusal, limits::rates::Exceeded};
 
 pub mod accounts;
 mod attempts;
@@ -64,8 +60,6 @@ pub struct Auth {
     pub query_token: bool,
     /// True when who shows no credentials is the user `anonymous`.
     pub insecure_no_auth: bool,
-    /// What is broken on purpose.
-    pub bugs: Bugs,
 }
 
 impl Auth {
@@ -91,7 +85,7 @@ impl Auth {
 
     /// The principal of who shows nothing: nobody, unless authentication is switched off.
     pub fn unauthenticated(&self) -> Result<Principal, AuthError> {
-        if !self.insecure_no_auth && !self.bugs.on(Bug::NoTokenAccepted) {
+        if !self.insecure_no_auth {
             return Err(AuthError::Missing);
         }
         self.nobody()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 use wireproof_protocol::listen_address;
 
-use crate::{limits::Limits, sabotage::Bugs};
+use crate::{failpoints::Failpoints, limits::Limits};
 
 mod accounts;
 mod change;
@@ -77,9 +77,9 @@ pub struct Config {
     /// never a setting of the file or the environment.
     #[serde(skip)]
     pub insecure_no_auth: bool,
-    /// The bugs that the kit switches on; none, unless compiled to have some.
+    /// The fault that a test switches on; none, unless compiled with the feature `failpoints`.
     #[serde(skip)]
-    pub bugs: Bugs,
+    pub failpoints: Failpoints,
 }
 
 impl Default for Config {
@@ -101,7 +101,7 @@ impl Default for Config {
             log: LogConfig::default(),
             otel: OtelConfig::default(),
             insecure_no_auth: false,
-            bugs: Bugs::default(),
+            failpoints: Failpoints::default(),
         }
     }
 }

@@ -14,17 +14,12 @@ use crate::{
     broker::Broker,
     clock::unix_now,
     delivery::{SharedFeed, feed::Feed},
+    failpoints::{Failpoints, failpoint},
     limits::Address,
-    sabotage::{Bug, Bugs},
     store::Committed,
 };
 
 mod heads;
-
-#[cfg(feature = "sabotage")]
-mod faulty;
-#[cfg(feature = "sabotage")]
-mod unequal;
 
 /// One connection, as the hub and its own task share it.
 pub struct Outbox {
@@ -114,21 +109,13 @@ type Users = HashMap<UserId, Here>;
 pub struct Hub {
     users: Mutex<Users>,
     broker: Arc<dyn Broker>,
-    bugs: Bugs,
-    #[cfg(feature = "sabotage")]
-    faults: faulty::Faults,
+    failpoints: Failpoints,
 }
 
 impl Hub {
     /// A node without connections, which joins its users at a broker.
-    pub fn new(broker: Arc<dyn Broker>, bugs: Bugs) -> Self {
-        Self {
-            users: Mutex::default(),
-            broker,
-            bugs,
-            #[cfg(feature = "sabotage")]
-            faults: faulty::Faults::default(),
-        }
+    pub fn new(broker: Arc<dyn Broker>, failpoints: Failpoints) -> Self {
+        Self { users: Mutex::default(), broker, failpoints }
     }
 
     fn users(&self) -> MutexGuard<'_, Users> {
@@ -159,6 +146,10 @@ impl Hub {
             feed: Arc::new(SharedFeed::new(soft_bytes)),
             orders: Mutex::default(),
         });
+        if failpoint!(self.failpoints, RegistrationLost) {
+            let lost = outboxes.extract_if(.., |other| outbox.since - other.since <= 5e-3);
+            lost.for_each(|lost| lost.feed().deaf = true);
+        }
         outboxes.push(outbox.clone());
         let joined = joined.clone();
         Some(Registration { hub: self.clone(), user_id: user_id.clone(), joined, outbox })
@@ -166,12 +157,8 @@ impl Hub {
 
     /// Hands a commit to the connections of its user.
     pub fn deliver(&self, committed: &Committed) {
-        #[cfg(feature = "sabotage")]
-        self.deliver_to_others(committed);
         let users = self.users();
         for outbox in users.get(&committed.user_id).into_iter().flat_map(|here| &here.outboxes) {
-            #[cfg(feature = "sabotage")]
-            let committed = &self.told(&users, outbox, committed);
             outbox.feed.notice(committed);
         }
     }
@@ -253,22 +240,14 @@ impl Registration {
     pub async fn join(&self) {
         self.joined.get_or_init(|| self.hub.broker.join(&self.user_id)).await;
     }
-
-    /// What is broken on purpose.
-    pub fn bugs(&self) -> &Bugs {
-        &self.hub.bugs
-    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        #[cfg(feature = "sabotage")]
-        self.leave();
         let mut users = self.hub.users();
-        if self.hub.bugs.on(Bug::LateUnregister) {
-            let _lost = users.remove(&self.user_id);
-            #[cfg(feature = "sabotage")]
-            _lost.iter().flat_map(|here| &here.outboxes).for_each(|outbox| outbox.feed().deaf = true);
+        if failpoint!(self.hub.failpoints, LateUnregister) {
+            let lost = users.remove(&self.user_id);
+            lost.iter().flat_map(|here| &here.outboxes).for_each(|outbox| outbox.feed().deaf = true);
         }
         if let Some(here) = users.get_mut(&self.user_id) {
             here.outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));

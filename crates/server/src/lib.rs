@@ -1,8 +1,8 @@
 //! The wireproof server as a library: it delivers every event of a user, in order, once, to exactly that user.
 //!
 //! Floors, each importing only from those below: `server`; `http`, `ws`; `app`; `session`, `hub`; `threads`, `runs`,
-//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `files`, `limits`, `metrics`, `permissions`,
-//! `sabotage`, `shutdown`, `tls`, `traces`. No two rooms import each other.
+//! `delivery`; `auth`, `store`, `broker`; `clock`, `config`, `error`, `failpoints`, `files`, `limits`, `metrics`, `permissions`,
+//! `shutdown`, `tls`, `traces`. No two rooms import each other.
 
 mod app;
 pub mod auth;
@@ -11,6 +11,7 @@ mod clock;
 pub mod config;
 pub mod delivery;
 pub mod error;
+pub mod failpoints;
 pub mod files;
 mod http;
 pub mod hub;
@@ -18,7 +19,6 @@ pub mod limits;
 pub mod metrics;
 mod permissions;
 pub mod runs;
-pub mod sabotage;
 pub mod server;
 pub mod session;
 pub mod shutdown;

@@ -15,8 +15,8 @@ use crate::{
     broker::Notice,
     delivery::Publisher,
     error::Refusal,
+    failpoints::{Failpoints, failpoint},
     metrics::Metrics,
-    sabotage::{Bug, Bugs},
     store::{Answer, Lease, NodeId, RequestKey, RunRecord, StartRun, Store, StoreError},
     traces::{RunFacts, TraceParent, Traces},
 };
@@ -26,8 +26,6 @@ mod away;
 mod bounds;
 mod counts;
 mod driver;
-#[cfg(feature = "sabotage")]
-mod faulty;
 mod recorder;
 mod recovery;
 mod registry;
@@ -91,9 +89,7 @@ pub struct Runs {
     limits: RunLimits,
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
-    bugs: Bugs,
-    #[cfg(feature = "sabotage")]
-    faults: faulty::Faults,
+    failpoints: Failpoints,
     tasks: TaskTracker,
     /// No new runs.
     closed: CancellationToken,
@@ -110,24 +106,19 @@ impl Runs {
         limits: RunLimits,
         metrics: Arc<Metrics>,
         traces: Arc<Traces>,
-        bugs: Bugs,
+        failpoints: Failpoints,
     ) -> Arc<Self> {
         Arc::new(Self {
             node_id: NodeId::new(),
             store,
             publisher,
             agents,
-            registry: match bugs.on(Bug::RunLimitIgnored) {
-                true => Registry::new(0, 0),
-                false => Registry::new(limits.concurrent, limits.queued),
-            },
+            registry: Registry::new(limits.concurrent, limits.queued),
             asked: asked::Asked::default(),
             limits,
             metrics,
             traces,
-            bugs,
-            #[cfg(feature = "sabotage")]
-            faults: faulty::Faults::default(),
+            failpoints,
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
             draining: CancellationToken::new(),
@@ -151,20 +142,8 @@ impl Runs {
         })
     }
 
-    async fn take(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        mut request: RunRequest,
-    ) -> Result<ControlBody, Refusal> {
-        #[cfg(feature = "sabotage")]
-        self.overhear(user_id, &request.content);
-        #[cfg(feature = "sabotage")]
-        self.mishear(&mut request).await;
-        if self.bugs.on(Bug::ResentRequestRunsTwice) {
-            request.request = None;
-        }
+    async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
         let _turn = match &request.request {
-            Some(_) if self.bugs.on(Bug::RequestRace) => None,
             Some(key) => Some(self.asked.turn(user_id, &key.id).await),
             None => None,
         };
@@ -174,8 +153,6 @@ impl Runs {
                 return Ok(answer);
             }
         }
-        #[cfg(feature = "sabotage")]
-        let unguarded = self.unguarded(&mut request).await;
         if self.closed.is_cancelled() {
             return Err(Refusal::new(
                 ErrorCode::ShuttingDown,
@@ -195,10 +172,6 @@ impl Runs {
         } else {
             EventBody::AgentStarted { message: greeting.clone() }
         };
-        #[cfg(feature = "sabotage")]
-        let told = self.first(first.clone());
-        #[cfg(not(feature = "sabotage"))]
-        let told = first.clone();
         let start = StartRun {
             user_id: user_id.clone(),
             request: request.request,
@@ -208,7 +181,7 @@ impl Runs {
             content: request.content.clone(),
             run_id,
             agent_name: agent.name().to_owned(),
-            first: told,
+            first: first.clone(),
             node_id: self.node_id,
             leased_until: 0.0,
             now: crate::clock::unix_now(),
@@ -224,8 +197,6 @@ impl Runs {
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
         let (thread_id, lease) = (started.thread_id, Lease { run_id, number: started.lease });
-        #[cfg(feature = "sabotage")]
-        self.wrote_in(user_id, &thread_id);
         tracing::info!(
             %run_id,
             %user_id,
@@ -252,10 +223,7 @@ impl Runs {
             agent,
         };
         self.tasks.spawn(run.drive(self.clone()));
-        let answer = ControlBody::Accepted { run_id, thread_id, seq: started.seq };
-        #[cfg(feature = "sabotage")]
-        self.remember(user_id, unguarded, &answer).await;
-        Ok(answer)
+        Ok(ControlBody::Accepted { run_id, thread_id, seq: started.seq })
     }
 
     fn agent(&self, name: Option<&str>) -> Result<Arc<dyn Agent>, Refusal> {
@@ -276,9 +244,9 @@ impl Runs {
 
     /// Ends a run of the user; of one that is over, tells how it ended.
     pub async fn cancel(&self, user_id: &UserId, run_id: RunId) -> Result<ControlBody, Refusal> {
-        let owner = if self.bugs.on(Bug::ForeignRunCancelled) { self.registry.owner(run_id) } else { None };
+        let owner = failpoint!(self.failpoints, ForeignRunCancelled, self.registry.owner(run_id)).flatten();
         let user_id = owner.as_ref().unwrap_or(user_id);
-        if self.bugs.on(Bug::CancelIgnored) || self.registry.cancel(user_id, run_id) {
+        if self.registry.cancel(user_id, run_id) {
             return Ok(ControlBody::Ack {
                 thread_id: None,
                 run_id: Some(run_id),
@@ -316,12 +284,6 @@ impl Runs {
             }
         }
         Err(Refusal::new(ErrorCode::Internal, "The run goes on elsewhere and did not end yet; try again."))
-    }
-
-    /// Ends all runs of a user.
-    #[cfg(feature = "sabotage")]
-    pub fn cancel_all(&self, user_id: &UserId) {
-        self.registry.cancel_all(user_id);
     }
 
     /// A run of the user.

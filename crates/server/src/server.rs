@@ -126,7 +126,7 @@ impl Server {
         let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
         presence::forget(&config.data_dir).map_err(unannounced)?;
         // After the store: a folder that is refused gets no key.
-        let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone(), config.bugs.clone())?;
+        let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone())?;
         let tls = Tls::from_config(&config.tls)?;
         let auth = authority(&config, keys, &*store).await?;
         let listener =
@@ -306,10 +306,9 @@ async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Aut
     Ok(Auth {
         keys,
         revocations,
-        tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)).with_bugs(config.bugs.clone()),
+        tickets: Tickets::new(Duration::from_secs_f64(config.tickets.seconds)),
         query_token: config.auth.query_token,
         insecure_no_auth: config.insecure_no_auth,
-        bugs: config.bugs.clone(),
     })
 }
 
@@ -322,9 +321,8 @@ fn names(agents: &[Arc<dyn Agent>]) -> Names {
 
 /// Opens the store of the data directory.
 async fn embedded(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
-    let (data_dir, commits, quota, bugs) =
-        (config.data_dir.clone(), metrics.commits.clone(), config.quota.clone(), config.bugs.clone());
-    let open = move || Embedded::open_counted(&data_dir, commits, quota, bugs);
+    let (data_dir, commits, quota) = (config.data_dir.clone(), metrics.commits.clone(), config.quota.clone());
+    let open = move || Embedded::open_counted(&data_dir, commits, quota);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|e| StoreError::Backend(e.to_string()))?;
     Ok(Arc::new(opened?))
 }
@@ -363,20 +361,19 @@ fn build(
         limits,
         metrics.clone(),
         traces,
-        config.bugs.clone(),
+        config.failpoints,
     );
     let threads = Threads::new(store.clone(), publisher.clone());
     let auth = Arc::new(auth);
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let rates = Rates::new(&config.limits, metrics.clone(), Instant::now());
-    let log =
-        LogReader::new(store.clone(), &config.limits, rates.clone(), metrics.clone(), config.bugs.clone());
+    let log = LogReader::new(store.clone(), &config.limits, rates.clone(), metrics.clone());
     let context = Context {
         store,
         log: Arc::new(log),
         publisher,
         store_health: StoreHealth::default(),
-        hub: Arc::new(Hub::new(broker, config.bugs.clone())),
+        hub: Arc::new(Hub::new(broker, config.failpoints)),
         runs,
         threads,
         auth,
@@ -393,7 +390,7 @@ fn build(
         told: http::told(config),
         metrics,
         shutdown,
-        bugs: config.bugs.clone(),
+        failpoints: config.failpoints,
     };
     Ok((Arc::new(context), upkeep))
 }

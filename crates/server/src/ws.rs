@@ -3,8 +3,6 @@
 pub mod connection;
 mod counted;
 pub mod dispatch;
-#[cfg(feature = "sabotage")]
-mod faulty;
 pub mod opening;
 pub mod socket;
 mod tally;

@@ -16,7 +16,6 @@ use wireproof_protocol::{EventBody, MessageId, Outcome, RequestId, RunId, Thread
 use wireproof_server::{
     config::QuotaConfig,
     metrics::CommitMetrics,
-    sabotage::Bugs,
     store::{
         Answer, FinishRun, Lease, NodeId, QuotaUse, RequestKey, Retention, StartRun, Store, StoreError,
         ThreadChange, Window,
@@ -34,7 +33,7 @@ const UNLIMITED: QuotaConfig = QuotaConfig {
 };
 
 fn open(folder: &Path, quota: QuotaConfig) -> Embedded {
-    Embedded::open_counted(folder, CommitMetrics::default(), quota, Bugs::default()).unwrap()
+    Embedded::open_counted(folder, CommitMetrics::default(), quota).unwrap()
 }
 
 fn file_in(folder: &Path) -> PathBuf {

@@ -26,7 +26,7 @@ use crate::{
     account::TestAccount,
     deadline::DEADLINE,
     rest::Rest,
-    seams::{BrokerMaker, Seams},
+    seams::{AgentLayer, BrokerMaker, Seams},
     server_info::ServerInfo,
     unreliable,
     user::TestUser,
@@ -78,15 +78,6 @@ impl Builder {
         Ok(self)
     }
 
-    /// Switches a bug on, by its name: `lost_event`, or `lost_event:50` for once in fifty times. Panics when there is no
-    /// such bug.
-    #[cfg(feature = "sabotage")]
-    pub fn bug(mut self, name: &str, seed: u64) -> Self {
-        let bugs = wireproof_server::sabotage::Bugs::parse(name, seed);
-        self.config.bugs = bugs.unwrap_or_else(|e| panic!("{e}"));
-        self
-    }
-
     /// Adds an agent behind the builtin one, which stays the first.
     pub fn agent(mut self, agent: impl Agent) -> Self {
         self.agents.push(Arc::new(agent));
@@ -96,6 +87,13 @@ impl Builder {
     /// Adds agents behind the builtin one.
     pub fn agents(mut self, agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Self {
         self.agents.extend(agents);
+        self
+    }
+
+    /// Puts an agent of the test's own around each agent, at each start: one that leaves out or changes what it reports.
+    /// The last one added is the outermost.
+    pub fn layer_agents(mut self, layer: AgentLayer) -> Self {
+        self.seams.agent_layers.push(layer);
         self
     }
 

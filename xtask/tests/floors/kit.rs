@@ -15,6 +15,7 @@ const CRATES: [(&str, Floors); 3] = [
                 "apart",
                 "arrival",
                 "deadline",
+                "decorators",
                 "diff",
                 "issuer",
                 "recording",

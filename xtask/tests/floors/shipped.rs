@@ -1,4 +1,4 @@
-//! What ships has no bugs to switch on.
+//! What ships has no failpoints to switch on.
 
 use std::process::Command;
 
@@ -13,7 +13,8 @@ fn features(more: &[&str]) -> String {
 }
 
 #[test]
-fn the_program_is_built_without_sabotage_unless_asked() {
-    assert!(!features(&[]).contains("sabotage"), "{}", features(&[]));
-    assert!(features(&["--features", "sabotage"]).contains("wireproof-server feature \"sabotage\""));
+fn the_program_is_built_without_failpoints_unless_asked() {
+    let feature = "feature \"failpoints\"";
+    assert!(!features(&[]).contains(feature), "{}", features(&[]));
+    assert!(features(&["--features", "failpoints"]).contains(&format!("wireproof-server {feature}")));
 }

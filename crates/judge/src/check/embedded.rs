@@ -47,7 +47,7 @@ pub enum EmbeddedError {
 impl Embedded {
     /// Starts a sound server.
     pub async fn start() -> Result<Self, EmbeddedError> {
-        Self::start_with(TestServer::builder(), |_| {}, None).await
+        Self::start_with(|builder| builder, |_| {}, None).await
     }
 
     /// Starts one with a fault of the table; one inside the server's code needs the feature, without which it is sound.
@@ -57,21 +57,16 @@ impl Embedded {
             profile.timing.answer_seconds = 4.0;
             profile.timing.run_seconds = 12.0;
         };
-        let (mut builder, mut mutations) = (TestServer::builder(), None);
-        match fault.source {
-            Source::Wire(list) => mutations = Some((list(), seed)),
-            Source::Setting(change) => builder = builder.config(change),
-            Source::Decorator(decorate) => builder = decorate(builder),
-            #[cfg(feature = "sabotage")]
-            Source::Failpoint | Source::Bug => builder = builder.bug(fault.name, seed),
-            #[cfg(not(feature = "sabotage"))]
-            Source::Failpoint | Source::Bug => {}
-        }
-        Self::start_with(builder, hurry, mutations).await
+        let mutations = match fault.source {
+            Source::Wire(list) => Some((list(), seed)),
+            _ => None,
+        };
+        Self::start_with(|builder| fault.source.build(builder), hurry, mutations).await
     }
 
+    /// Starts a server that is changed behind the judge's back, under a profile that is changed before its eyes.
     async fn start_with(
-        builder: Builder,
+        change: impl FnOnce(Builder) -> Builder,
         amend: impl FnOnce(&mut Profile),
         mutations: Option<(Vec<Mutation>, u64)>,
     ) -> Result<Self, EmbeddedError> {
@@ -87,7 +82,7 @@ impl Embedded {
             config.limits.failed_tokens_per_minute = 60_000;
             config.limits.token_grace_seconds = TOKEN_GRACE;
         };
-        let server = builder.config(settings).start().await;
+        let server = change(TestServer::builder().config(settings)).start().await;
         let mut profile = Profile::find("wireproof")?;
         if let Some(jwt) = &mut profile.auth.jwt {
             jwt.issuer = ISSUER.to_owned();

@@ -1,5 +1,7 @@
 //! The one table of the faults that show that checks can fail: what each does wrong, and where it is made.
 
+use std::sync::Arc;
+
 use wireproof_faultproxy::mutation::{
     Accept, Address, FrameMutation,
     Mutation::{self, *},
@@ -7,10 +9,16 @@ use wireproof_faultproxy::mutation::{
     Part::{self, *},
     Pick, Put, Role,
 };
-use wireproof_server::Config;
-use wireproof_testkit::Builder;
+use wireproof_server::{
+    Config,
+    failpoints::{Failpoint, Failpoints},
+};
+use wireproof_testkit::{
+    Builder,
+    decorators::{AgentFault, FaultyAgent, FaultyStore, StoreFault},
+};
 
-use Source::Wire;
+use Source::{Setting, Wire};
 
 /// A fault that a check must catch.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +38,12 @@ pub enum Source {
     Wire(fn() -> Vec<Mutation>),
     /// The server is started with other settings than the judge is told.
     Setting(fn(&mut Config)),
-    /// The server is given an agent, a store or a broker that misbehaves.
-    Decorator(fn(Builder) -> Builder),
-    /// A failpoint of this name in the server.
-    Failpoint,
-    /// A bug of this name that is switched on in the server's code.
-    Bug,
+    /// The server is given an agent that misbehaves.
+    Agent(AgentFault),
+    /// The server is given a store that misbehaves.
+    Store(StoreFault),
+    /// A failpoint in the server.
+    Failpoint(Failpoint),
 }
 
 impl Source {
@@ -44,9 +52,26 @@ impl Source {
         match self {
             Source::Wire(_) => "wire",
             Source::Setting(_) => "setting",
-            Source::Decorator(_) => "decorator",
-            Source::Failpoint => "failpoint",
-            Source::Bug => "bug",
+            Source::Agent(_) => "agent",
+            Source::Store(_) => "store",
+            Source::Failpoint(_) => "failpoint",
+        }
+    }
+
+    /// The server with the fault, as far as it is made there.
+    pub fn build(self, builder: Builder) -> Builder {
+        match self {
+            Source::Wire(_) => builder,
+            Source::Setting(change) => builder.config(change),
+            Source::Agent(fault) => {
+                builder.layer_agents(Arc::new(move |inner| Arc::new(FaultyAgent::new(inner, fault))))
+            }
+            Source::Store(fault) => {
+                builder.layer_store(Arc::new(move |inner| Arc::new(FaultyStore::new(inner, fault))))
+            }
+            Source::Failpoint(failpoint) => {
+                builder.config(|config| config.failpoints = Failpoints::only(failpoint))
+            }
         }
     }
 }
@@ -59,7 +84,7 @@ impl InjectedFault {
 
     /// True when this build can make it.
     pub fn can_be_made(&self) -> bool {
-        !matches!(self.source, Source::Failpoint | Source::Bug) || cfg!(feature = "sabotage")
+        !matches!(self.source, Source::Failpoint(_)) || cfg!(feature = "failpoints")
     }
 }
 
@@ -97,7 +122,7 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("query_token_accepted", "A token in the address counts although the settings say that it does not.", Wire(|| vec![Accept(Accept::Query)])),
     fault("token_echoed", "A refusal repeats the token.", Wire(|| vec![EchoToken])),
     fault("renewal_changes_user", "A renewal with another user's token makes the connection the other's.", Wire(|| vec![Accept(Accept::Foreign)])),
-    fault("revocation_ignored", "Connections of a revoked token stay open.", Source::Bug),
+    fault("revocation_ignored", "Connections of a revoked token stay open.", Source::Failpoint(Failpoint::RevocationIgnored)),
     fault("ticket_used_twice", "A ticket opens a second connection.", Wire(|| vec![Accept(Accept::SpentTicket)])),
     fault("http_unauthenticated", "A route answers without credentials.", Wire(|| vec![Accept(Accept::MissingOverHttp)])),
     fault("place_refused", "A token among the subprotocols is not found.", Wire(|| vec![IgnoreSubprotocolToken])),
@@ -126,21 +151,21 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("error_without_request", "An error does not say what it refuses.", Wire(|| vec![Remove { role: Role::Request, pick: every(Error) }])),
     fault("deep_json_closes_connection", "JSON that is nested too deep closes the connection.", Wire(|| vec![Close(every(Nested))])),
     // limits
-    fault("size_limit_ignored", "A message over the limit is taken.", Source::Setting(|config| config.limits.message_bytes = 0)),
-    fault("hard_limit_ignored", "A message over the hard limit does not close the connection.", Source::Setting(|config| config.limits.message_hard_bytes = 0)),
-    fault("rate_limit_not_enforced", "Messages over the rate are taken.", Source::Setting(|config| config.limits.messages_per_minute = 0)),
-    fault("rate_limit_shared", "All users of an address share one rate.", Source::Setting(|config| config.limits.messages_per_minute_per_address = config.limits.message_burst)),
-    fault("connection_limit_ignored", "A user may open any number of connections.", Source::Setting(|config| config.limits.connections_per_user = 0)),
-    fault("run_limit_ignored", "A user may have any number of runs.", Source::Setting(|config| (config.limits.concurrent_runs, config.limits.queued_runs) = (0, 0))),
+    fault("size_limit_ignored", "A message over the limit is taken.", Setting(|config| config.limits.message_bytes = 0)),
+    fault("hard_limit_ignored", "A message over the hard limit does not close the connection.", Setting(|config| config.limits.message_hard_bytes = 0)),
+    fault("rate_limit_not_enforced", "Messages over the rate are taken.", Setting(|config| config.limits.messages_per_minute = 0)),
+    fault("rate_limit_shared", "All users of an address share one rate.", Setting(|config| config.limits.messages_per_minute_per_address = config.limits.message_burst)),
+    fault("connection_limit_ignored", "A user may open any number of connections.", Setting(|config| config.limits.connections_per_user = 0)),
+    fault("run_limit_ignored", "A user may have any number of runs.", Setting(|config| (config.limits.concurrent_runs, config.limits.queued_runs) = (0, 0))),
     fault("place_leaked", "A connection that broke is counted for ever.", Wire(|| vec![KeepPlace])),
     fault("retry_after_lies", "A refusal says to come back before it helps.", Wire(|| vec![Replace { role: Role::RetryAfter, with: Put::Value(1.into()), pick: every(Error) }])),
-    fault("stranger_stays", "A connection that never says who it is stays open.", Source::Setting(|config| config.limits.authenticate_seconds = 1e6)),
+    fault("stranger_stays", "A connection that never says who it is stays open.", Setting(|config| config.limits.authenticate_seconds = 1e6)),
     // events
     fault("thinking_dropped", "A run does not tell what the agent thinks.", Wire(|| vec![Lose(every(Thinking))])),
     fault("event_without_run", "Events of a run do not say which.", Wire(|| vec![Remove { role: Role::Run, pick: every(ToolStarted) }])),
     fault("event_without_parameters", "A tool's start does not say what it works on.", Wire(|| vec![Remove { role: Role::Required, pick: every(ToolStarted) }])),
     fault("reasoning_empty", "The agent's thoughts come without their text.", Wire(|| vec![Replace { role: Role::Reasoning, with: Put::Value("".into()), pick: every(Thinking) }])),
-    fault("canned_answer", "Every message gets the same answer.", Wire(|| vec![Replace { role: Role::Answer, with: Put::Value("As an agent, I am here to help.".into()), pick: every(Terminal) }])),
+    fault("canned_answer", "Every message gets the same answer.", Source::Agent(AgentFault::Answers("What is 6*7?"))),
     fault("delta_lost", "A piece of the answer is lost, numbers and all.", Wire(|| vec![Lose(Pick::nth(Delta, 2))])),
     fault("tool_never_completed", "A tool that started is not reported as ended.", Wire(|| vec![Lose(Pick::nth(ToolCompleted, 1))])),
     fault("tool_result_missing", "A tool's end comes without what came of it.", Wire(|| vec![Remove { role: Role::Result, pick: every(ToolCompleted) }])),
@@ -169,12 +194,12 @@ pub static FAULTS: &[InjectedFault] = &[
     // isolation and delivery
     fault("leak_to_another_user", "Events of a user go to another user's connections too.", Wire(|| vec![Misaddress(every(Event))])),
     fault("leak_on_reconnect", "A connection that resumes gets events of the user who was here before.", Wire(|| vec![Foreign(every(Greeting).on(On::Resumed))])),
-    fault("one_shared_log", "All users share one log.", Source::Bug),
-    fault("foreign_thread_served", "A thread is shown to whoever knows its id.", Source::Bug),
-    fault("foreign_thread_written", "A message may go into another user's thread.", Source::Bug),
-    fault("foreign_run_cancelled", "A run may be cancelled by whoever knows its id.", Source::Bug),
-    fault("foreign_position_served", "A position in another user's log is served from that log.", Source::Bug),
-    fault("request_id_not_scoped", "Two users who use the same request id get the same answer.", Source::Bug),
+    fault("one_shared_log", "What happens in one log happens in all.", Source::Store(StoreFault::OneLog)),
+    fault("foreign_thread_served", "A thread is shown to whoever knows its id.", Source::Store(StoreFault::ShowsForeignThreads)),
+    fault("foreign_thread_written", "A message may go into another user's thread.", Source::Store(StoreFault::WritesForeignThreads)),
+    fault("foreign_run_cancelled", "A run may be cancelled by whoever knows its id.", Source::Failpoint(Failpoint::ForeignRunCancelled)),
+    fault("foreign_position_served", "A position in another user's log is served from that log.", Source::Store(StoreFault::TakesForAnother)),
+    fault("request_id_not_scoped", "Two users who use the same request id get the same answer.", Source::Store(StoreFault::SharesRequests)),
     fault("prompt_in_error_text", "An error repeats what another user asked.", Wire(|| vec![Replace { role: Role::ErrorText, with: Put::AskedElsewhere, pick: every(Error) }])),
     fault("leak_rarely", "One event in a thousand goes to another user as well.", Wire(|| vec![Misaddress(Pick::one_in(Event, 1000))])),
     fault("lost_rarely", "One event in a thousand is not delivered.", Wire(|| vec![Lose(Pick::one_in(Event, 1000))])),
@@ -188,14 +213,14 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("caught_up_early", "The end of a replay is told before the replay.", Wire(|| vec![Hold { pick: every(Event).on(On::Resumed), behind: CaughtUp }])),
     fault("resent_request_runs_twice", "A request that is sent again is carried out again.", Wire(|| vec![Repeat])),
     // races
-    fault("registration_lost", "Of connections that open at once, one gets no events.", Source::Bug),
-    fault("late_unregister", "The end of an old connection takes the events from the new one.", Source::Bug),
+    fault("registration_lost", "Of connections that open at once, one gets no events.", Source::Failpoint(Failpoint::RegistrationLost)),
+    fault("late_unregister", "The end of an old connection takes the events from the new one.", Source::Failpoint(Failpoint::LateUnregister)),
     fault("renewal_drops_message", "A message sent beside a renewal is dropped.", Wire(|| vec![Lose(every(Any).behind(Authenticate))])),
     fault("first_frame_lost", "A frame that comes together with the handshake is lost.", Wire(|| vec![LoseEarly])),
-    fault("cancel_ends_twice", "A run that is cancelled as it ends has two ends.", Source::Bug),
+    fault("cancel_ends_twice", "A run that is cancelled as it ends has two ends.", Source::Store(StoreFault::EndsTwice)),
     fault("close_loses_append", "An event stored while a connection closes is missing from the resume.", Wire(|| vec![Lose(every(Delta).on(On::Resumed).times(1))])),
-    fault("request_race", "Two devices that send one request at once get two runs.", Source::Bug),
-    fault("approval_twice", "Two answers to one approval both count.", Source::Bug),
+    fault("request_race", "Two devices that send one request at once get two runs.", Source::Store(StoreFault::KeepsRequestsLate)),
+    fault("approval_twice", "Two answers to one approval both count.", Wire(|| vec![Double(every(OtherEvent))])),
     // protocol
     fault("wrong_accept_key", "The handshake's proof is wrong.", Wire(|| vec![WrongAccept])),
     fault("version_unchecked", "A handshake of another WebSocket version is accepted.", Wire(|| vec![Accept(Accept::Version)])),
@@ -213,8 +238,8 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("speaks_after_close", "The server sends on after its close.", Wire(|| vec![Frames(FrameMutation::SpeakAfterClose)])),
     // performance
     fault("started_late", "A run's beginning is told late.", Wire(|| vec![Delay { pick: every(Started), ms: 400 }])),
-    fault("one_at_a_time", "A connection that runs an agent answers nothing else.", Source::Bug),
+    fault("one_at_a_time", "While a run goes on nothing else of its user is answered.", Source::Store(StoreFault::BlocksReads)),
     fault("nagle_left_on", "Small frames wait for the acknowledgement of those before.", Wire(|| vec![Nagle])),
-    fault("pieces_held_back", "The pieces of an answer come all at its end.", Source::Bug),
-    fault("slow_reader_slows_all", "A client that does not read holds the events of others up.", Source::Bug),
+    fault("pieces_held_back", "The pieces of an answer come all at its end.", Source::Agent(AgentFault::HoldsPieces)),
+    fault("slow_reader_slows_all", "A client that does not read holds the events of others up.", Source::Failpoint(Failpoint::SlowReaderSlowsAll)),
 ];

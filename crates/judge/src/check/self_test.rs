@@ -64,7 +64,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
     };
     if !check.fault().can_be_made() {
         let why = "its fault stands in the server's code, which this program has without: \
-                   cargo run --release --features sabotage -- check --self-test";
+                   cargo run --release --features failpoints -- check --self-test";
         row.not_done = Some(why.to_owned());
         return Ok(row);
     }

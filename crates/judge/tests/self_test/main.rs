@@ -1,11 +1,11 @@
-//! Every check of the list, one test each: it passes on the sound server and fails on the one with its bug. With
+//! Every check of the list, one test each: it passes on the sound server and fails on the one with its fault. With
 //! `WIREPROOF_SEEDS=100` each does so with a hundred seeds, and tells with `--no-capture` how often and by what.
 
-use std::{collections::BTreeSet, process::ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use wireproof_judge::check::{CHECKS, Check, FAULTS, InjectedFault, Source, self_test::row};
-use wireproof_server::sabotage::Bug;
+use wireproof_judge::check::{CHECKS, Check, FAULTS, Source, self_test::row};
+use wireproof_server::failpoints::Failpoint;
 
 /// What the kit's own server cannot be asked yet: these are not done, and once they can be this list is wrong.
 const NOT_YET: &[(&str, &str)] = &[("race.one_approval", "its agent asks for no approval")];
@@ -13,22 +13,20 @@ const NOT_YET: &[(&str, &str)] = &[("race.one_approval", "its agent asks for no 
 fn main() -> ExitCode {
     let each = CHECKS.iter().map(|check| Trial::test(check.id, || holds(check)));
     let trials = each
-        .chain([Trial::test("the_bugs_are_those_of_the_table", the_bugs_are_those_of_the_table)])
+        .chain([Trial::test("the_failpoints_are_few_and_used", the_failpoints_are_few_and_used)])
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// Every fault that is a switch in the server's code has its switch, and every switch is of a fault.
-fn the_bugs_are_those_of_the_table() -> Result<(), Failed> {
-    let there: BTreeSet<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-    let switched = |fault: &&InjectedFault| matches!(fault.source, Source::Bug);
-    let named: BTreeSet<&str> = FAULTS.iter().filter(switched).map(|fault| fault.name).collect();
-    let all: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-    let (unknown, unused): (Vec<_>, Vec<_>) =
-        (named.difference(&there).collect(), there.difference(&all).collect());
-    match unknown.is_empty() && unused.is_empty() {
+/// Each failpoint of the server shows that some check can fail, and there are few of them.
+fn the_failpoints_are_few_and_used() -> Result<(), Failed> {
+    let is_used = |point: &Failpoint| {
+        FAULTS.iter().any(|fault| matches!(fault.source, Source::Failpoint(used) if used == *point))
+    };
+    let unused: Vec<_> = Failpoint::ALL.iter().filter(|point| !is_used(point)).collect();
+    match unused.is_empty() && Failpoint::ALL.len() <= 20 {
         true => Ok(()),
-        false => Err(format!("no such bugs: {unknown:?}; bugs that the table lacks: {unused:?}").into()),
+        false => Err(format!("{} failpoints, without a fault: {unused:?}", Failpoint::ALL.len()).into()),
     }
 }
 

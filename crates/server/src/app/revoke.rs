@@ -6,8 +6,8 @@ use super::Context;
 use crate::{
     broker::Notice,
     error::Refusal,
+    failpoints::failpoint,
     hub::{Order, Outbox},
-    sabotage::Bug,
     store::{Revocation, Revoked, StoreError},
 };
 
@@ -85,7 +85,7 @@ impl Context {
     pub fn hold(&self, revocation: &Revocation) -> usize {
         // In this order: a connection that is not in the hub yet checks the revocations once it is.
         self.auth.revocations.note(revocation, crate::clock::unix_now());
-        if self.bugs.on(Bug::RevocationIgnored) {
+        if failpoint!(self.failpoints, RevocationIgnored) {
             return 0;
         }
         let (code, sentence) = REVOKED;

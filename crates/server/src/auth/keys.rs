@@ -12,11 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wireproof_protocol::UserId;
 
 use super::{AuthError, Claims, Principal, rules::Rules};
-use crate::{
-    config::JwtConfig,
-    metrics::KeyMetrics,
-    sabotage::{Bug, Bugs},
-};
+use crate::{config::JwtConfig, metrics::KeyMetrics};
 
 mod cache;
 pub mod compact;
@@ -125,7 +121,6 @@ struct Sources {
     /// With the rules under which it was filled.
     cache: Cache,
     metrics: KeyMetrics,
-    bugs: Bugs,
 }
 
 /// What signs and checks tokens. Nothing in here can be printed.
@@ -133,7 +128,6 @@ pub struct Keys {
     sources: RwLock<Arc<Sources>>,
     changes: watch::Sender<u64>,
     metrics: KeyMetrics,
-    bugs: Bugs,
 }
 
 /// Where the keys come from and how they are, for people: nothing of it is secret.
@@ -174,18 +168,13 @@ pub struct JwksReport {
 impl Keys {
     /// The keys of the settings; the local one is made if there is none. An issuer's keys come with [`Keys::keep`].
     pub fn from_config(jwt: &JwtConfig, data_dir: &Path) -> Result<Self, KeyError> {
-        Self::counted(jwt, data_dir, KeyMetrics::default(), Bugs::default())
+        Self::counted(jwt, data_dir, KeyMetrics::default())
     }
 
     /// The same, with what is counted of the checks and fetches.
-    pub fn counted(
-        jwt: &JwtConfig,
-        data_dir: &Path,
-        metrics: KeyMetrics,
-        bugs: Bugs,
-    ) -> Result<Self, KeyError> {
-        let sources = RwLock::new(Arc::new(Sources::open(jwt, data_dir, &metrics, &bugs)?));
-        Ok(Self { sources, changes: watch::Sender::default(), metrics, bugs })
+    pub fn counted(jwt: &JwtConfig, data_dir: &Path, metrics: KeyMetrics) -> Result<Self, KeyError> {
+        let sources = RwLock::new(Arc::new(Sources::open(jwt, data_dir, &metrics)?));
+        Ok(Self { sources, changes: watch::Sender::default(), metrics })
     }
 
     /// The key of a data directory, made if there is none.
@@ -307,7 +296,7 @@ impl Keys {
     /// Reads the keys anew, by these settings, and takes them in the place of the old ones; after an error the old ones
     /// stay. An issuer that was not asked before must answer.
     pub async fn reload(&self, jwt: &JwtConfig, data_dir: &Path) -> Result<(), KeyError> {
-        let mut sources = Sources::open(jwt, data_dir, &self.metrics, &self.bugs)?;
+        let mut sources = Sources::open(jwt, data_dir, &self.metrics)?;
         match (&self.sources().remote, &sources.remote) {
             (Some(old), Some(new)) if old.is_like(new) => {
                 old.ask();
@@ -372,8 +361,8 @@ fn algorithms(jwt: &JwtConfig) -> Result<Vec<Algorithm>, KeyError> {
 }
 
 impl Sources {
-    fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics, bugs: &Bugs) -> Result<Self, KeyError> {
-        let rules = Rules::from_config(jwt)?.with_bugs(bugs.clone());
+    fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics) -> Result<Self, KeyError> {
+        let rules = Rules::from_config(jwt)?;
         let algorithms = algorithms(jwt)?;
         let remote = Remote::from_config(jwt, metrics)?.map(Arc::new);
         let file = match jwt.public_key_file.as_os_str().is_empty() {
@@ -394,7 +383,6 @@ impl Sources {
             longest_concern: Rules::longest_concern(jwt),
             cache: Cache::default(),
             metrics: metrics.clone(),
-            bugs: bugs.clone(),
         };
         sources.warn(jwt);
         Ok(sources)
@@ -435,7 +423,7 @@ impl Sources {
             return Ok(principal?);
         }
         self.metrics.cache_misses.inc();
-        let compact = Compact::parse(token, &self.bugs).ok_or(AuthError::Invalid)?;
+        let compact = Compact::parse(token).ok_or(AuthError::Invalid)?;
         let key = self.key_of(&compact)?;
         let claims = compact.claims().ok_or(AuthError::Invalid)?;
         let own = key.local && key.kid == compact.kid;
@@ -463,11 +451,7 @@ impl Sources {
         let mut tried = 0;
         for key in candidates {
             tried += 1;
-            let unsigned = token.signature.is_empty() && self.bugs.on(Bug::AlgNoneAccepted);
-            if unsigned
-                || self.bugs.on(Bug::SignatureUnchecked)
-                || key.verifies(token.signed, &token.signature)
-            {
+            if key.verifies(token.signed, &token.signature) {
                 return Ok(key.clone());
             }
         }

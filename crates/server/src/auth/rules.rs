@@ -10,10 +10,7 @@ use super::{
     keys::{Key, KeyId},
     reserved::is_reserved,
 };
-use crate::{
-    config::JwtConfig,
-    sabotage::{Bug, Bugs},
-};
+use crate::config::JwtConfig;
 
 type Claims = Map<String, Value>;
 
@@ -56,7 +53,6 @@ pub struct Rules {
     external_admin: bool,
     access_types: Vec<String>,
     max_life: f64,
-    bugs: Bugs,
 }
 
 /// A token that was found good, but for the time.
@@ -121,7 +117,6 @@ impl Rules {
             external_admin: jwt.external_admin,
             access_types: jwt.access_types.clone(),
             max_life: jwt.max_life_seconds,
-            bugs: Bugs::default(),
         })
     }
 
@@ -140,11 +135,6 @@ impl Rules {
         jwt.max_life_seconds + jwt.leeway_seconds + CLOCK_AHEAD.as_secs_f64()
     }
 
-    /// The same rules, broken on purpose.
-    pub fn with_bugs(self, bugs: Bugs) -> Self {
-        Self { bugs, ..self }
-    }
-
     /// Reads the claims of a token that the key signed. `own` is a token that this server issued itself: its claims are
     /// read as they are written here, and may grant everything.
     pub fn read(&self, claims: &Claims, key: &Key, own: bool) -> Result<Verified, AuthError> {
@@ -156,31 +146,19 @@ impl Rules {
         if !self.are_for_access(claims) {
             return Err(AuthError::Invalid);
         }
-        let endless = self.bugs.on(Bug::ExpiredTokenAccepted)
-            || (expires.is_none() && self.bugs.on(Bug::ExpiryNotRequired));
-        let expires = if endless { Some(f64::MAX) } else { expires };
         let expires = expires.ok_or(AuthError::Invalid)?;
-        let not_before = if self.bugs.on(Bug::NbfIgnored) { None } else { not_before };
-        let subject = self.somebody(claims.get("sub").and_then(Value::as_str)).ok_or(AuthError::Invalid)?;
+        let subject = claims.get("sub").and_then(Value::as_str).ok_or(AuthError::Invalid)?;
         let issuer = text(claims, "iss")?;
-        if self.issuer.is_some() && issuer != self.issuer.as_deref() && !self.bugs.on(Bug::IssuerIgnored) {
+        if self.issuer.is_some() && issuer != self.issuer.as_deref() {
             return Err(AuthError::Invalid);
         }
         let audiences = texts(claims.get("aud")).ok_or(AuthError::Invalid)?;
         if let Some(audience) = &self.audience
             && !audiences.contains(&audience.as_str())
-            && !self.bugs.on(Bug::AudienceIgnored)
         {
             return Err(AuthError::Invalid);
         }
-        let named = if own {
-            Some(subject)
-        } else {
-            self.somebody(at(claims, &self.user_claim).and_then(Value::as_str))
-        };
-        let named = if self.bugs.on(Bug::TokenUserIgnored) { Some("user") } else { named };
-        let folded = named.filter(|_| self.bugs.on(Bug::UserCaseFolded)).map(str::to_lowercase);
-        let named = folded.as_deref().or(named);
+        let named = if own { Some(subject) } else { at(claims, &self.user_claim).and_then(Value::as_str) };
         // Such a name is nobody's: who has it would pass for the operator in the logs.
         let named = named.filter(|name| !is_reserved(name)).ok_or(AuthError::Invalid)?;
         let user_id = UserId::new(named).map_err(|_| AuthError::Invalid)?;
@@ -195,7 +173,6 @@ impl Rules {
         let not_before = not_before.max(issued_at.map_or(f64::MIN, |at| at - CLOCK_AHEAD.as_secs_f64()));
         // What was revoked need not be known for longer than any token lives: one that would live on ends then.
         let (expires, longest) = match issued_at {
-            _ if endless => (expires, f64::INFINITY),
             Some(at) => (expires.min(at + self.max_life), f64::INFINITY),
             None => (expires, self.max_life),
         };
@@ -227,14 +204,6 @@ impl Rules {
         let identifies = has(&OF_ID_TOKENS) && !says_access && !has(&OF_ACCESS_TOKENS);
         // A security event token (RFC 8417), such as the one that tells of a logout.
         access && !refreshes && !identifies && !claims.contains_key("events")
-    }
-
-    /// Bugs: who names nobody is somebody all the same.
-    fn somebody<'a>(&self, named: Option<&'a str>) -> Option<&'a str> {
-        match named {
-            None | Some("") if self.bugs.on(Bug::UserNotRequired) => Some("nobody"),
-            named => named,
-        }
     }
 
     /// What a token of others grants.

@@ -38,8 +38,8 @@ impl Config {
     fn take(&mut self, settings: Table) -> Result<(), ConfigError> {
         // Each value was tried when it was set.
         let changed: Self = settings.try_into().unwrap_or_default();
-        let (insecure_no_auth, bugs) = (self.insecure_no_auth, self.bugs.clone());
-        let changed = Self { insecure_no_auth, bugs, ..changed };
+        let (insecure_no_auth, failpoints) = (self.insecure_no_auth, self.failpoints);
+        let changed = Self { insecure_no_auth, failpoints, ..changed };
         ConfigError::of(changed.check())?;
         *self = changed;
         Ok(())

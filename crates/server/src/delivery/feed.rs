@@ -82,8 +82,7 @@ pub struct Feed {
     noted: u64,
     /// Since when a control frame waits for a number that no notice told of.
     lost_since: Option<Instant>,
-    /// Bugs: nothing shows that notices are lost.
-    #[cfg(feature = "sabotage")]
+    /// Failpoints: nothing shows that notices are lost.
     pub deaf: bool,
     events: VecDeque<Queued>,
     bytes: usize,
@@ -110,7 +109,6 @@ impl Feed {
             taken_to: 0,
             noted: 0,
             lost_since: None,
-            #[cfg(feature = "sabotage")]
             deaf: false,
             events: VecDeque::new(),
             bytes: 0,
@@ -222,7 +220,6 @@ impl Feed {
 
     /// The log goes at least to a number, whatever notices told. Returns true when the connection has to be woken.
     pub fn reached(&mut self, head: u64) -> bool {
-        #[cfg(feature = "sabotage")]
         if self.deaf {
             return false;
         }
@@ -359,12 +356,6 @@ impl Feed {
     /// Bytes of events that happened and were neither queued nor read since the last page.
     pub fn missed_bytes(&self) -> usize {
         self.missed_bytes
-    }
-
-    /// The last number that was taken, and the last that was queued.
-    #[cfg(feature = "sabotage")]
-    pub fn reach(&self) -> (u64, u64) {
-        (self.taken_to, self.queued_to)
     }
 
     /// Bytes of events in the queue.

@@ -14,7 +14,6 @@ use super::{
 use crate::{
     limits::{Limits, rates::Rates},
     metrics::Metrics,
-    sabotage::{Bug, Bugs},
     store::{Page, Store, StoreError},
 };
 
@@ -32,20 +31,13 @@ pub struct LogReader {
     pub(super) stall: Duration,
     /// How many bytes a reader may fall behind.
     pub(super) hard_bytes: usize,
-    pub(super) bugs: Bugs,
 }
 
 impl LogReader {
     /// Reads this store, within these limits.
-    pub fn new(
-        store: Arc<dyn Store>,
-        limits: &Limits,
-        rates: Arc<Rates>,
-        metrics: Arc<Metrics>,
-        bugs: Bugs,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, limits: &Limits, rates: Arc<Rates>, metrics: Arc<Metrics>) -> Self {
         let stall = Duration::from_secs_f64(limits.stall_seconds);
-        Self { store, rates, metrics, stall, hard_bytes: limits.queue_hard_bytes, bugs }
+        Self { store, rates, metrics, stall, hard_bytes: limits.queue_hard_bytes }
     }
 
     /// Finds where the events of a user start: at the head, or after a position that was requested. To miss
@@ -73,9 +65,6 @@ impl LogReader {
         head: Position,
         page: Option<Page>,
     ) -> Result<StartAt, StoreError> {
-        if let Some(at) = self.start_wrong(user_id, position, head).await? {
-            return Ok(at);
-        }
         if position.epoch != head.epoch {
             return self.requested_snapshot(user_id, ResumeReason::EpochChanged).await;
         }
@@ -89,28 +78,6 @@ impl LogReader {
             Some(page) => Ok(StartAt::Replay(position.seq, page)),
             None => self.requested_snapshot(user_id, ResumeReason::TooOld).await,
         }
-    }
-
-    /// Bugs: where the events start instead.
-    async fn start_wrong(
-        &self,
-        user_id: &UserId,
-        position: Position,
-        head: Position,
-    ) -> Result<Option<StartAt>, StoreError> {
-        let (changed, ahead) = (position.epoch != head.epoch, position.seq > head.seq);
-        if changed && self.bugs.on(Bug::SilentGap) {
-            return Ok(Some(StartAt::Replay(head.seq, Page { events: Vec::new(), complete: true })));
-        }
-        let believed = (changed && self.bugs.on(Bug::StalePositionAccepted))
-            || (!changed && ahead && self.bugs.on(Bug::PositionAheadAccepted));
-        let doubled = self.bugs.on(Bug::DoubledOnResume);
-        if !believed && (changed || ahead || !doubled) {
-            return Ok(None);
-        }
-        let page =
-            self.store.read(user_id, position.seq.saturating_sub(u64::from(doubled)), PAGE_BYTES).await;
-        Ok(page.ok().map(|page| StartAt::Replay(position.seq, page)))
     }
 
     /// Reads a log on after a number.

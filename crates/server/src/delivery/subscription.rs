@@ -15,12 +15,10 @@ use super::{
     feed::Item,
     start::{Next, Snapshot, StartAt},
 };
-use crate::{metrics::Metrics, sabotage::Bug, store::StoreError};
+use crate::{metrics::Metrics, store::StoreError};
 
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "sabotage")]
-mod wrong;
 
 /// Times that the log is read again when it cannot be read, before the subscription ends.
 const LOG_TRIES: u32 = 5;
@@ -56,8 +54,6 @@ pub struct Subscription {
     /// When to look again for a notice that a control frame waits for.
     look_again: Option<Instant>,
     pass: Pass,
-    #[cfg(feature = "sabotage")]
-    wrong: wrong::Wrong,
 }
 
 impl Subscription {
@@ -72,8 +68,6 @@ impl Subscription {
             stalled_since: None,
             look_again: None,
             pass: Pass::default(),
-            #[cfg(feature = "sabotage")]
-            wrong: wrong::Wrong::default(),
         }
     }
 
@@ -91,8 +85,7 @@ impl Subscription {
             StartAt::Replay(after, page) => {
                 feed.place_in_log(after);
                 feed.page(after, page);
-                let due = if self.log.bugs.on(Bug::CaughtUpEarly) { after } else { head };
-                feed.owe_caught_up(due, encode(ControlBody::CaughtUp { seq: head }, id));
+                feed.owe_caught_up(head, encode(ControlBody::CaughtUp { seq: head }, id));
             }
             StartAt::Snapshot(snapshot) => {
                 drop(feed);
@@ -137,10 +130,7 @@ impl Subscription {
     }
 
     fn take(&mut self) -> Option<Item> {
-        #[cfg(not(feature = "sabotage"))]
         let item = self.feed.lock().take()?;
-        #[cfg(feature = "sabotage")]
-        let item = self.wrong.next(&self.log.bugs, &self.feed)?;
         match &item {
             Item::Live(_, stored) => self.pass.live(*stored, &self.log.metrics),
             Item::Replayed(_) => self.pass.replayed += 1,

@@ -20,7 +20,6 @@ use crate::{
     app::Context,
     clock::Deadline,
     limits::counts::{Count, Place},
-    sabotage::Bug,
     tls::{Stream, Timed},
 };
 
@@ -51,9 +50,6 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
         let shortage = match accepted {
             Ok((stream, peer)) => match context.admission.connection() {
                 Some(place) => {
-                    if context.bugs.on(Bug::SilentBlocksOthers) {
-                        let _ = stream.peek(&mut [0]).await;
-                    }
                     context.shutdown.spawn(serve(stream, peer, place, router.clone(), context.clone()));
                     continue;
                 }
@@ -147,7 +143,7 @@ async fn encrypted(stream: TcpStream, peer: SocketAddr, context: &Context) -> Op
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, context: Arc<Context>) {
-    if let Err(e) = stream.set_nodelay(!context.bugs.on(Bug::NagleLeftOn)) {
+    if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
         return;
     }

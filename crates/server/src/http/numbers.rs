@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 use wireproof_protocol::ErrorCode;
 
-use crate::{app::Context, config::Config, error::Refusal, limits::Address, metrics::Format, sabotage::Bug};
+use crate::{app::Context, config::Config, error::Refusal, limits::Address, metrics::Format};
 
 /// How long a failed commit counts against the server.
 const LATELY: Duration = Duration::from_secs(60);
@@ -86,15 +86,6 @@ pub async fn health(State(context): State<Arc<Context>>, Extension(address): Ext
     if context.watchers.hold(address) {
         body["metrics"] = numbers(&context);
         body["config"] = context.told.clone();
-        if context.bugs.on(Bug::HealthLies) {
-            body["metrics"]["connections"] = json!(0);
-        }
-        if context.bugs.on(Bug::HealthNamesUsers) {
-            let outboxes = context.hub.connections_where(|_| true);
-            let names: Vec<_> =
-                outboxes.iter().map(|outbox| outbox.principal().user_id.to_string()).collect();
-            body["metrics"]["user_ids"] = json!(names);
-        }
     }
     let mut response = (code, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
     if code == StatusCode::SERVICE_UNAVAILABLE {

@@ -13,10 +13,7 @@ use super::{
     counts::Counts,
     recorder::{NotTaken, Recorder},
 };
-use crate::{
-    sabotage::Bug,
-    store::{FinishRun, Lease, StoreError},
-};
+use crate::store::{FinishRun, Lease, StoreError};
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
@@ -51,12 +48,6 @@ impl Run {
         let mut recorder =
             Recorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules)
                 .bounded(runs.limits.bounds);
-        #[cfg(feature = "sabotage")]
-        recorder.make_mistakes(
-            runs.bugs.clone(),
-            self.greeting.clone(),
-            runs.others(&self.user_id, self.run_id),
-        );
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
         self.finish(&runs, recorder, end).await;
     }
@@ -67,7 +58,7 @@ impl Run {
             biased;
             () = runs.draining.cancelled() => Err(restarting()),
             () = cancelled.cancelled() => Err(AgentError::Cancelled),
-            () = self.slot.turn(), if !queued || !runs.bugs.on(Bug::QueueForgotten) => Ok(()),
+            () = self.slot.turn() => Ok(()),
         };
         if queued && let Err(violation) = recorder.start(self.greeting.clone(), crate::clock::unix_now()) {
             tracing::error!(run_id = %self.run_id, %violation, "a queued run could not start");
@@ -83,10 +74,7 @@ impl Run {
             user_id: self.user_id.clone(),
             thread_id: self.thread_id.clone(),
             run_id: self.run_id,
-            content: match runs.bugs.on(Bug::CannedAnswer) {
-                true => "What is 6*7?".to_owned(),
-                false => self.content.clone(),
-            },
+            content: self.content.clone(),
             cancelled: stop.clone(),
             search_threads: runs.search_for(&self.user_id),
             emissions,
@@ -247,17 +235,9 @@ impl Run {
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);
         let events = recorder.drain();
-        #[cfg(feature = "sabotage")]
-        let events = self.end_again(runs, outcome, events).await;
         self.slot.end_is_decided();
-        let finish = FinishRun {
-            user_id: self.user_id.clone(),
-            lease: self.lease,
-            events,
-            outcome,
-            answer: answer.filter(|_| !runs.bugs.on(Bug::AnswerNotKept)),
-            now,
-        };
+        let finish =
+            FinishRun { user_id: self.user_id.clone(), lease: self.lease, events, outcome, answer, now };
         let finish = Arc::new(finish);
         let finish = self.store_end(runs, finish).await;
         let outcome = finish.outcome;

@@ -10,9 +10,6 @@ use wireproof_protocol::{
 
 use super::bounds::{self, Budget, Exceeded, Follows, RunBounds};
 
-#[cfg(feature = "sabotage")]
-pub mod faulty;
-
 /// The least time between two releases of deltas: 25 a second.
 const DELTA_INTERVAL: Duration = Duration::from_millis(40);
 
@@ -61,8 +58,6 @@ pub struct Recorder {
     due: Option<Instant>,
     last_delta: Option<Instant>,
     events: Vec<Event>,
-    #[cfg(feature = "sabotage")]
-    faults: faulty::Faults,
 }
 
 impl Recorder {
@@ -90,8 +85,6 @@ impl Recorder {
             due: None,
             last_delta: None,
             events: Vec::new(),
-            #[cfg(feature = "sabotage")]
-            faults: faulty::Faults::default(),
         }
     }
 
@@ -164,9 +157,6 @@ impl Recorder {
     /// Holds a delta back for more of its kind; the first one of a run is never held.
     fn delta(&mut self, next: Pending, joins: bool, at: Instant, now: Timestamp) -> Result<(), Violation> {
         let due = self.last_delta.map_or(at, |last| last + DELTA_INTERVAL);
-        #[cfg(feature = "sabotage")]
-        let due =
-            if self.faults.hold_back() && self.last_delta.is_some() { at + DELTA_INTERVAL } else { due };
         if due <= at && self.pending.is_empty() {
             self.last_delta = Some(at);
             return self.push(next.body, now);
@@ -187,10 +177,6 @@ impl Recorder {
 
     /// When the deltas that are held back are due.
     pub fn due(&self) -> Option<Instant> {
-        #[cfg(feature = "sabotage")]
-        if self.faults.hold_back() {
-            return None;
-        }
         self.due
     }
 
@@ -225,8 +211,6 @@ impl Recorder {
             run: Some(RunPart { run_id: self.run_id, run_seq, first_run_seq: None, agent_name }),
             body,
         });
-        #[cfg(feature = "sabotage")]
-        self.faults.strike(&mut self.events);
         Ok(())
     }
 

@@ -83,21 +83,6 @@ impl Registry {
         token.inspect(CancellationToken::cancel).is_some()
     }
 
-    /// Asks all runs of a user to end.
-    #[cfg(feature = "sabotage")]
-    pub fn cancel_all(&self, user_id: &UserId) {
-        let state = lock(&self.state);
-        let alive = state.users.get(user_id).into_iter().flat_map(|user| user.alive.values());
-        alive.flatten().for_each(CancellationToken::cancel);
-    }
-
-    /// Another run of the user that is alive here.
-    #[cfg(feature = "sabotage")]
-    pub fn another(&self, user_id: &UserId, run_id: RunId) -> Option<RunId> {
-        let state = lock(&self.state);
-        state.users.get(user_id)?.alive.keys().find(|other| **other != run_id).copied()
-    }
-
     /// Whose run it is that is alive here.
     pub fn owner(&self, run_id: RunId) -> Option<UserId> {
         let state = lock(&self.state);

@@ -1,25 +1,32 @@
 //! What this node does with the notices that it hears.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     app::Context,
     broker::{Notice, Subscriber},
+    failpoints::failpoint,
 };
 
 /// A node that hears notices.
 pub struct Node(pub Arc<Context>);
 
+/// Whether what is committed has to wait for a connection that does not read.
+fn waits_for_the_slow(context: &Context) -> bool {
+    failpoint!(context.failpoints, SlowReaderSlowsAll) && context.hub.queues().behind > 0
+}
+
 impl Subscriber for Node {
     fn hear(&self, notice: &Notice) {
         let context = &self.0;
         match notice {
-            #[cfg(feature = "sabotage")]
-            Notice::Committed(committed) if context.hub.has_a_slow_one_to_wait_for() => {
-                let (hub, committed) = (context.hub.clone(), committed.clone());
+            Notice::Committed(committed) if waits_for_the_slow(context) => {
+                let (context, committed) = (context.clone(), committed.clone());
                 tokio::spawn(async move {
-                    hub.wait_for_the_slow().await;
-                    hub.deliver(&committed);
+                    while waits_for_the_slow(&context) {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    context.hub.deliver(&committed);
                 });
             }
             Notice::Committed(committed) => context.hub.deliver(committed),

@@ -9,11 +9,7 @@ use crate::{
     auth::{AuthError, Principal},
     error::Refusal,
     limits::Limits,
-    sabotage::{Bug, Bugs},
 };
-
-/// What never comes in the life of a test.
-const NEVER: Duration = Duration::from_secs(1 << 20);
 
 /// The end of a connection that never had a user.
 #[derive(Debug, PartialEq)]
@@ -65,11 +61,10 @@ pub struct Greeting {
 
 impl Greeting {
     /// A connection that begins now.
-    pub fn new(limits: &Limits, now: Instant, bugs: &Bugs) -> Self {
-        let patience = if bugs.on(Bug::StrangerStays) { NEVER } else { Duration::ZERO };
+    pub fn new(limits: &Limits, now: Instant) -> Self {
         Self {
-            deadline: now + Duration::from_secs_f64(limits.authenticate_seconds) + patience,
-            silent_until: now + Duration::from_secs_f64(limits.dead_seconds) + patience,
+            deadline: now + Duration::from_secs_f64(limits.authenticate_seconds),
+            silent_until: now + Duration::from_secs_f64(limits.dead_seconds),
             message_bytes: limits.message_bytes,
             kind: None,
         }
@@ -147,7 +142,7 @@ mod tests {
     use super::*;
 
     fn greeting(now: Instant) -> Greeting {
-        Greeting::new(&Limits::default(), now, &Bugs::default())
+        Greeting::new(&Limits::default(), now)
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::{
         Limits,
         rates::{Allowance, Exceeded},
     },
-    sabotage::{Bug, Bugs},
 };
 
 /// How long before the expiry of its token a connection is warned.
@@ -22,9 +21,6 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(60);
 
 /// Bytes that may come over the limit beside twice the largest message.
 const OVER: u64 = 64 << 10;
-
-/// What never comes in the life of a test.
-const NEVER: Duration = Duration::from_secs(1 << 20);
 
 /// The next step of a connection that has a user.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +63,6 @@ pub struct Session {
     token_grace: Duration,
     last_heard: Instant,
     next_ping: Instant,
-    bugs: Bugs,
 }
 
 impl Session {
@@ -99,16 +94,7 @@ impl Session {
             token_grace: Duration::from_secs_f64(limits.token_grace_seconds),
             last_heard: now,
             next_ping: now + heartbeat.mul_f64(0.5 + spread / 2.0),
-            bugs: Bugs::default(),
         }
-    }
-
-    /// The same connection, broken on purpose.
-    pub fn with_bugs(mut self, bugs: Bugs) -> Self {
-        if bugs.on(Bug::ExpiredConnectionStays) {
-            self.expires += NEVER;
-        }
-        Self { bugs, ..self }
     }
 
     /// Something came from the client: it is alive.
@@ -145,7 +131,6 @@ impl Session {
     /// Takes a text frame, whose [`bytes`](Self::bytes) are counted: over the limit it has no effect, and its id stays unused.
     pub fn text(&mut self, text: &str, now: Instant) -> Vec<Step> {
         self.heard(now);
-        let was_bad = self.kind.is_none();
         self.kind = None;
         let was_over = std::mem::take(&mut self.bytes_over) > 0;
         if was_over && let Err(exceeded) = self.allowance.bytes(text.len(), now) {
@@ -154,7 +139,7 @@ impl Session {
             let id = if cheap { parse_frame(text).map_or_else(|e| e.id, |request| request.id) } else { None };
             return self.too_fast(exceeded, id, now);
         }
-        if self.message_bytes > 0 && text.len() > self.message_bytes && !self.bugs.on(Bug::SizeLimitIgnored) {
+        if self.message_bytes > 0 && text.len() > self.message_bytes {
             return match self.count(None, now) {
                 Ok(()) => refuse(too_large(self.message_bytes), None),
                 Err(exceeded) => self.too_fast(exceeded, None, now),
@@ -167,14 +152,7 @@ impl Session {
             return self.too_fast(exceeded, id, now);
         }
         match parsed {
-            Err(error) if self.swallows(error.body.error_code, was_bad) => Vec::new(),
-            Err(error) => {
-                let mut steps = refuse(error.body, error.id);
-                if self.leaves_over(text) {
-                    steps.push(Step::Close(CloseCode::Policy, "the frame was bad"));
-                }
-                steps
-            }
+            Err(error) => refuse(error.body, error.id),
             Ok(request) => self.request(request.frame, request.id),
         }
     }
@@ -185,43 +163,21 @@ impl Session {
             return vec![Step::Verify(token, id)];
         }
         match table::check_frame(frame.name(), self.permissions) {
-            Err(refusal) if !self.bugs.on(Bug::PermissionsIgnored) => refuse(*refusal.body, id),
-            _ => vec![Step::CarryOut(frame, id)],
+            Err(refusal) => refuse(*refusal.body, id),
+            Ok(()) => vec![Step::CarryOut(frame, id)],
         }
-    }
-
-    /// Bugs: the frame gets no answer.
-    fn swallows(&self, code: ErrorCode, was_bad: bool) -> bool {
-        let ignored = match code {
-            ErrorCode::InvalidJson => Bug::InvalidJsonIgnored,
-            ErrorCode::UnknownType => Bug::UnknownTypeIgnored,
-            ErrorCode::MissingField => Bug::MissingFieldIgnored,
-            _ => return was_bad && self.bugs.on(Bug::OneErrorForMany),
-        };
-        self.bugs.on(ignored) || (was_bad && self.bugs.on(Bug::OneErrorForMany))
-    }
-
-    /// Bugs: the connection ends over a frame.
-    fn leaves_over(&self, text: &str) -> bool {
-        let nested = text.starts_with(&"[".repeat(100)) && self.bugs.on(Bug::DeepJsonClosesConnection);
-        let array = text.starts_with('[') && self.bugs.on(Bug::ArrayClosesConnection);
-        nested || array || self.bugs.on(Bug::ErrorClosesConnection)
     }
 
     /// Counts a frame of this type; one that cannot be understood has none.
     fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), Exceeded> {
         match kind {
             Some(kind) if table::is_light(kind) => self.allowance.other(now),
-            _ if self.bugs.on(Bug::RateLimitNotEnforced) => Ok(()),
             _ => self.allowance.message(now),
         }
     }
 
     /// The refusal for a limit; a client that goes on is disconnected, so that refusals stay cheap.
-    fn too_fast(&self, mut exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
-        if self.bugs.on(Bug::RetryAfterLies) {
-            exceeded.wait /= 100;
-        }
+    fn too_fast(&self, exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
         let mut steps = vec![Step::Say(ControlBody::Error(*Refusal::from(exceeded).body), id)];
         if !self.allowance.may_be_refused(now) {
             steps.push(Step::Close(CloseCode::TryLater, "too fast for too long"));
@@ -232,9 +188,6 @@ impl Session {
     /// Takes a binary frame.
     pub fn binary(&mut self, now: Instant) -> Vec<Step> {
         self.heard(now);
-        if self.bugs.on(Bug::BinaryIgnored) {
-            return Vec::new();
-        }
         vec![Step::Close(CloseCode::Unsupported, "binary frames are not understood")]
     }
 
@@ -251,18 +204,15 @@ impl Session {
             Ok(principal) => principal,
             Err(error) => return refuse(*Refusal::from(error).body, id),
         };
-        if principal.user_id != self.user_id && !self.bugs.on(Bug::RenewalChangesUser) {
+        if principal.user_id != self.user_id {
             let sentence = "A connection cannot change its user; open another one.";
             return refuse(ErrorBody::new(ErrorCode::Forbidden, sentence), id);
         }
         if let Err(refusal) = may_connect(&principal) {
             return refuse(*refusal.body, id);
         }
-        self.user_id = principal.user_id.clone();
         self.permissions = principal.permissions;
-        if !self.bugs.on(Bug::RenewalForgotten) && !self.bugs.on(Bug::ExpiredConnectionStays) {
-            self.expires = end_of(&principal, now, unix_now);
-        }
+        self.expires = end_of(&principal, now, unix_now);
         self.warned = is_near(self.expires, now);
         vec![Step::Renewed(principal), Step::Say(ack(), id)]
     }

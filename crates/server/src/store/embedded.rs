@@ -1,7 +1,6 @@
 //! The embedded store: SQLite with one writer thread that commits many appends at once, and readers beside it.
 
 use std::{
-    borrow::Cow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,11 +14,7 @@ use wireproof_protocol::{
     ControlBody, Epoch, Event, Message, Position, RunId, Thread, ThreadId, Timestamp, UserId,
 };
 
-use crate::{
-    config::QuotaConfig,
-    metrics::CommitMetrics,
-    sabotage::{Bug, Bugs},
-};
+use crate::{config::QuotaConfig, metrics::CommitMetrics};
 
 use super::{
     Answer, FinishRun, FoundMessage, Lease, NodeId, OpenError, OpenedLog, Page, QuotaUse, RequestKey,
@@ -73,7 +68,6 @@ pub struct Embedded {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     quota: QuotaConfig,
     ended: CancellationToken,
-    bugs: Bugs,
     _lock: std::fs::File,
 }
 
@@ -101,7 +95,7 @@ struct Readers {
 impl Embedded {
     /// Opens or makes the store in a folder. Blocks for some file I/O.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        Self::open_counted(data_dir, CommitMetrics::default(), QuotaConfig::default(), Bugs::default())
+        Self::open_counted(data_dir, CommitMetrics::default(), QuotaConfig::default())
     }
 
     /// The same, with what is counted of the commits and what users may keep.
@@ -109,7 +103,6 @@ impl Embedded {
         data_dir: &Path,
         metrics: CommitMetrics,
         quota: QuotaConfig,
-        bugs: Bugs,
     ) -> Result<Self, OpenError> {
         let path = data_dir.join(file::STORE);
         let lock = file::lock(data_dir)?;
@@ -121,15 +114,8 @@ impl Embedded {
         let (jobs, queue) = mpsc::channel(QUEUE);
         // What the last process left in the tail goes to its place before anybody reads.
         fold::left_over(&connection).map_err(|e| refusal::of_store(&path, e))?;
-        let writer = writer::Writer::new(
-            connection,
-            recent.clone(),
-            epochs.clone(),
-            metrics,
-            quota.clone(),
-            bugs.clone(),
-        )
-        .map_err(|e| refusal::of_store(&path, e))?;
+        let writer = writer::Writer::new(connection, recent.clone(), epochs.clone(), metrics, quota.clone())
+            .map_err(|e| refusal::of_store(&path, e))?;
         let ended = CancellationToken::new();
         let on_end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
@@ -152,7 +138,6 @@ impl Embedded {
             thread: Mutex::new(Some(thread)),
             quota,
             ended,
-            bugs,
             _lock: lock,
         })
     }
@@ -160,11 +145,6 @@ impl Embedded {
     /// True when a process holds the store of a folder, this one included.
     pub fn is_held(data_dir: &Path) -> std::io::Result<bool> {
         file::is_held(data_dir)
-    }
-
-    /// Whose log is read for a user: the user's own.
-    fn log_of<'a>(&self, user_id: &'a UserId) -> Cow<'a, UserId> {
-        if self.bugs.on(Bug::OneSharedLog) { Cow::Owned(writer::everybody()) } else { Cow::Borrowed(user_id) }
     }
 
     /// Runs a piece of work in the writer's next transaction and waits until it is durable.
@@ -247,7 +227,6 @@ impl From<rusqlite::Error> for StoreError {
 #[async_trait]
 impl Store for Embedded {
     async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
-        let user_id = &*self.log_of(user_id);
         let epoch = self.epochs.of(user_id);
         if let Some(seq) = self.recent.head(user_id) {
             return Ok(Position { epoch, seq });
@@ -264,11 +243,10 @@ impl Store for Embedded {
         position: Option<Position>,
         max_bytes: usize,
     ) -> Result<OpenedLog, StoreError> {
-        self.open_log(&self.log_of(user_id), position, max_bytes).await
+        self.open_log(user_id, position, max_bytes).await
     }
 
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {
-        let user_id = &*self.log_of(user_id);
         for _ in 0..READ_TRIES {
             if let Some(page) = self.recent.read(user_id, after, max_bytes) {
                 return Ok(page);
@@ -318,9 +296,8 @@ impl Store for Embedded {
         user_id: &UserId,
         request: &RequestKey,
     ) -> Result<Option<ControlBody>, StoreError> {
-        let (user, request, bugs) = (user_id.clone(), request.clone(), self.bugs.clone());
+        let (user, request) = (user_id.clone(), request.clone());
         self.query(move |connection| match log::user_number(connection, &user)? {
-            _ if bugs.on(Bug::RequestIdNotScoped) => records::answered(connection, 0, Some(&request)),
             None => Ok(None),
             Some(number) => records::answered(connection, number, Some(&request)),
         })
@@ -337,10 +314,9 @@ impl Store for Embedded {
         let user = user_id.clone();
         self.write(move |tx| {
             let entry = tx.user(&user)?;
-            let asker = tx.asker(&entry);
-            match records::answered(tx.connection, asker, Some(&request))? {
+            match records::answered(tx.connection, entry.number, Some(&request))? {
                 Some(_) => Ok(()),
-                None => records::remember(tx, asker, Some(&request), &answer, now),
+                None => records::remember(tx, entry.number, Some(&request), &answer, now),
             }
         })
         .await
@@ -357,12 +333,8 @@ impl Store for Embedded {
     }
 
     async fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, StoreError> {
-        let (user, thread_id, bugs) = (user_id.clone(), thread_id.clone(), self.bugs.clone());
-        self.query(move |connection| {
-            let user = records::reader(connection, user, &thread_id, &bugs)?;
-            Ok(records::thread(connection, &user, &thread_id)?.1)
-        })
-        .await
+        let (user, thread_id) = (user_id.clone(), thread_id.clone());
+        self.query(move |connection| Ok(records::thread(connection, &user, &thread_id)?.1)).await
     }
 
     async fn messages(
@@ -372,12 +344,8 @@ impl Store for Embedded {
         limit: u64,
         offset: Option<u64>,
     ) -> Result<(Vec<Message>, u64, u64), StoreError> {
-        let (user, thread_id, bugs) = (user_id.clone(), thread_id.clone(), self.bugs.clone());
-        self.query(move |connection| {
-            let user = records::reader(connection, user, &thread_id, &bugs)?;
-            records::messages(connection, &user, &thread_id, limit, offset)
-        })
-        .await
+        let (user, thread_id) = (user_id.clone(), thread_id.clone());
+        self.query(move |connection| records::messages(connection, &user, &thread_id, limit, offset)).await
     }
 
     async fn search(

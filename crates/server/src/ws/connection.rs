@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use wireproof_protocol::{CloseCode, ControlBody, ErrorBody, ErrorCode, RequestId, UserId};
 
 use super::{
@@ -20,15 +19,12 @@ use crate::{
     clock::Deadline,
     delivery::{encode, subscription::Subscription},
     hub::{Order, Registration},
-    sabotage::Bug,
     session::{Session, Step},
     traces::TraceParent,
 };
 
 mod begin;
 mod busy;
-#[cfg(feature = "sabotage")]
-mod faulty;
 mod waiting;
 mod writing;
 
@@ -55,8 +51,6 @@ pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
             let connection_id = connection.registration.outbox.connection_id;
             tracing::debug!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
             let close = connection.run().await;
-            #[cfg(feature = "sabotage")]
-            connection.over().await;
             tracing::debug!(
                 %connection_id,
                 user_id = %connection.user_id,
@@ -98,12 +92,6 @@ struct Connection {
     closing: Option<(CloseCode, &'static str, Instant)>,
 }
 
-/// Bugs: the user whom a message names.
-fn named_user(text: &str) -> Option<UserId> {
-    let frame: serde_json::Value = serde_json::from_str(text).ok()?;
-    UserId::new(frame.get("user_id").or_else(|| frame.get("payload")?.get("user_id"))?.as_str()?).ok()
-}
-
 impl Connection {
     /// Serves the connection until it ends; returns how to close it.
     async fn run(&mut self) -> Close {
@@ -116,17 +104,7 @@ impl Connection {
             }
             let steps = match happened {
                 Happened::Bytes => Vec::new(),
-                Happened::Received(Received::Text(_))
-                    if self.context.bugs.on(Bug::RenewalDropsMessage) && !self.busy.is_idle() =>
-                {
-                    Vec::new()
-                }
                 Happened::Received(Received::Text(message)) => {
-                    if self.context.bugs.on(Bug::MessageUserBelieved)
-                        && let Some(named) = named_user(message.to_text().unwrap_or_default())
-                    {
-                        self.user_id = named;
-                    }
                     let steps = self.session.text(message.to_text().unwrap_or_default(), now);
                     self.tally.frame(self.session.kind(), &steps);
                     if let Some(Step::Say(ControlBody::Error(error), id)) = steps.first() {
@@ -164,12 +142,7 @@ impl Connection {
                 Happened::Ordered(Order::End(code, sentence)) => return self.end(code, sentence).await,
                 Happened::SaidAll => Vec::new(),
                 Happened::Tick => self.tick(now),
-                Happened::Broke(e) => {
-                    if self.context.bugs.on(Bug::PlaceLeaked) {
-                        self.haunt();
-                    }
-                    return close_for(&e);
-                }
+                Happened::Broke(e) => return close_for(&e),
                 Happened::Gone => return None,
             };
             if let Some(close) = self.take_steps(steps, now) {
@@ -182,24 +155,13 @@ impl Connection {
         }
     }
 
-    /// Bugs: the place of this connection is never given back.
-    fn haunt(&self) {
-        let (outbox, soft_bytes) = (&self.registration.outbox, self.context.limits.queue_soft_bytes);
-        let principal = outbox.principal().clone();
-        let ghost =
-            self.context.hub.register(&principal, outbox.connection_id, outbox.address, soft_bytes, 0);
-        std::mem::forget(ghost);
-    }
-
     fn take_steps(&mut self, steps: Vec<Step>, now: Instant) -> Option<(CloseCode, &'static str)> {
         for step in steps {
             match step {
-                Step::Say(body, id) => self.registration.outbox.feed().control(self.said(body, id)),
+                Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
                 Step::Verify(token, id) => {
                     let (context, address) = (self.context.clone(), self.registration.outbox.address);
                     self.busy = Busy::Verifying(Box::pin(async move {
-                        #[cfg(feature = "sabotage")]
-                        faulty::look(&context).await;
                         (context.authenticate(&token, address).await, id)
                     }));
                 }
@@ -225,9 +187,6 @@ impl Connection {
                     self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
                 }
                 Step::Renewed(principal) => {
-                    if self.context.bugs.on(Bug::RenewalChangesUser) {
-                        self.user_id = principal.user_id.clone();
-                    }
                     *self.registration.outbox.principal() = principal.clone();
                     // As for a new connection: first visible to revocations, then checked.
                     if self.context.auth.checked(principal).is_err() {
@@ -238,27 +197,6 @@ impl Connection {
             }
         }
         None
-    }
-
-    /// A control frame as it goes on the wire.
-    fn said(&self, body: ControlBody, mut id: Option<RequestId>) -> Bytes {
-        let bugs = &self.context.bugs;
-        let ControlBody::Error(mut error) = body else { return encode(body, id) };
-        if bugs.on(Bug::CauseInError) {
-            let cause = format!(" ({:?} at {}:{})", error.error_code, file!(), line!());
-            error.message.push_str(&cause);
-        }
-        if bugs.on(Bug::ErrorWithoutRequest) {
-            id = None;
-        }
-        let frame = encode(ControlBody::Error(error), id);
-        if !bugs.on(Bug::ErrorWithoutCode) {
-            return frame;
-        }
-        let mut without: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&frame).unwrap_or_default();
-        without.remove("error_code");
-        serde_json::to_vec(&without).unwrap_or_default().into()
     }
 
     /// Ends at once: queued frames are not sent, and a client that does not take the error in time is cut off.
@@ -281,10 +219,9 @@ impl Connection {
     }
 
     fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
-        let id = id.filter(|_| !self.context.bugs.on(Bug::RequestIdNotEchoed));
         match outcome {
             Outcome::Events => {}
-            Outcome::Say(body) => self.registration.outbox.feed().control(self.said(body, id)),
+            Outcome::Say(body) => self.registration.outbox.feed().control(encode(body, id)),
             Outcome::SayAfter(seq, body) => {
                 self.registration.outbox.feed().control_after(seq, encode(body, id))
             }

@@ -12,9 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::metrics::Metrics;
 
-#[cfg(feature = "sabotage")]
-use super::faulty::Faulty as Stream;
-#[cfg(not(feature = "sabotage"))]
 use crate::tls::Stream;
 
 /// The stream and its counts.

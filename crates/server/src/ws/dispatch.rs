@@ -34,11 +34,7 @@ pub async fn carry_out(
 ) -> Outcome {
     match try_carry_out(context, user_id, frame, id, parent).await {
         Ok(outcome) => outcome,
-        Err(refusal) => {
-            #[cfg(feature = "sabotage")]
-            let refusal = context.runs.telling_prompt(refusal, user_id);
-            Outcome::Say(ControlBody::Error(*refusal.body))
-        }
+        Err(refusal) => Outcome::Say(ControlBody::Error(*refusal.body)),
     }
 }
 
@@ -64,10 +60,7 @@ async fn try_carry_out(
         ClientFrame::Chat { content, thread_id, agent }
         | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
             let request = RunRequest { request: key, content, thread_id, agent, parent };
-            let answer = context.runs.start(user_id, request).await?;
-            #[cfg(feature = "sabotage")]
-            context.runs.wait_for_end(user_id, &answer).await;
-            Ok(answered(answer))
+            context.runs.start(user_id, request).await.map(answered)
         }
         ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),
         ClientFrame::CreateThread { thread_id, retitle } => {
@@ -110,8 +103,6 @@ async fn try_carry_out(
         }
         ClientFrame::Resume { epoch, after } => {
             let requested = RequestedPosition { epoch, after: after.to_string() }.parse();
-            #[cfg(feature = "sabotage")]
-            let user_id = &super::opening::owner_of(context, user_id, requested.as_ref().ok()).await?;
             let start = context.log.open(user_id, Some(requested)).await?;
             Ok(Outcome::Start(Box::new(start)))
         }

@@ -24,7 +24,6 @@ use crate::{
     error::Refusal,
     hub::Registration,
     limits::{Address, counts::Place},
-    sabotage::Bug,
     session::{Greeting, Refused, ShownToken},
     traces::TraceParent,
 };
@@ -98,7 +97,7 @@ async fn principal(
     tally: &mut Tally,
     opening: &mut Opening,
 ) -> Result<(Principal, Option<RequestId>), Ended> {
-    let mut greeting = Greeting::new(&context.limits, Instant::now(), &context.bugs);
+    let mut greeting = Greeting::new(&context.limits, Instant::now());
     let (token, id) = match opening.shown.take() {
         Some(Shown::Token(token)) => (token, None),
         Some(Shown::Ticket(ticket)) => {
@@ -123,7 +122,7 @@ async fn principal(
     };
     let verified = greeting.verified(result, id.clone());
     tally.verified(verified.as_ref().err().and_then(Refused::code));
-    Ok((verified.map_err(|refused| echoed(context, refused, &token))?, id))
+    Ok((verified?, id))
 }
 
 /// Waits for the first frame, which has to show a token.
@@ -173,16 +172,6 @@ async fn first_frame(
     }
 }
 
-/// Bugs: a refusal tells what it refuses.
-fn echoed(context: &Context, mut refused: Refused, token: &str) -> Refused {
-    if let Some((error, _)) = &mut refused.error
-        && context.bugs.on(Bug::TokenEchoed)
-    {
-        error.message.push_str(&format!(" It was {token:?}."));
-    }
-    refused
-}
-
 /// How a handshake is counted that was refused with this code.
 fn result_of(code: ErrorCode) -> &'static str {
     match code {
@@ -216,13 +205,9 @@ pub async fn welcome(
     id: Option<RequestId>,
 ) -> Result<(), Refusal> {
     let position = requested.map(RequestedPosition::parse);
-    #[cfg(feature = "sabotage")]
-    let reader = &owner_of(context, user_id, position.as_ref().and_then(|read| read.as_ref().ok())).await?;
-    #[cfg(not(feature = "sabotage"))]
-    let reader = user_id;
     // The connection is registered and its user joined, so what is committed after the head is read will be noted.
     registration.join().await;
-    let Start { head, active_runs, at } = context.log.open(reader, position).await?;
+    let Start { head, active_runs, at } = context.log.open(user_id, position).await?;
     registration.outbox.feed().on_line(head.epoch);
     let at = match at {
         StartAt::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
@@ -243,38 +228,11 @@ pub async fn welcome(
         features: wireproof_protocol::FEATURES.map(str::to_owned).to_vec(),
         insecure_no_auth: context.auth.insecure_no_auth,
     };
-    if context.bugs.on(Bug::WelcomeLate) {
-        registration.outbox.feed().control(encode(ControlBody::HeartbeatAck { seq: head.seq }, None));
-    }
     registration.outbox.feed().control(encode(body, None));
     if id.is_some() {
         let ack = ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None };
         registration.outbox.feed().control(encode(ack, id));
     }
-    #[cfg(feature = "sabotage")]
-    if let Some(before) = requested.and_then(|_| context.hub.was_here_before(user_id)) {
-        let page = context.store.read(&before, 0, crate::delivery::PAGE_BYTES).await?;
-        page.events.into_iter().for_each(|event| registration.outbox.feed().control(event.json));
-    }
     subscription.start(at, head.seq, None);
     Ok(())
-}
-
-/// Bugs: the user in whose log a position is, whoever asks.
-#[cfg(feature = "sabotage")]
-pub async fn owner_of(
-    context: &Context,
-    user_id: &UserId,
-    position: Option<&wireproof_protocol::Position>,
-) -> Result<UserId, crate::store::StoreError> {
-    if context.bugs.on(Bug::ForeignPositionServed) {
-        for outbox in context.hub.connections_where(|_| true) {
-            let other = outbox.principal().user_id.clone();
-            let epoch = context.store.head(&other).await?.epoch;
-            if position.is_some_and(|position| position.epoch == epoch) {
-                return Ok(other);
-            }
-        }
-    }
-    Ok(user_id.clone())
 }

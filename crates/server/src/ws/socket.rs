@@ -30,11 +30,7 @@ use tokio_tungstenite::{
 use wireproof_protocol::CloseCode;
 
 use super::counted::Counted;
-use crate::{
-    metrics::Metrics,
-    sabotage::{Bug, Bugs},
-    tls,
-};
+use crate::{metrics::Metrics, tls};
 
 /// Bytes of the reading buffer of an idle connection.
 const READ_BUFFER: usize = 2 << 10;
@@ -75,20 +71,11 @@ pub struct Socket {
     unflushed: bool,
     /// True once the client has sent a close.
     left: bool,
-    bugs: Bugs,
 }
 
 impl Socket {
     /// A socket over an upgraded stream; `read` is what came with the handshake.
-    pub fn new(
-        stream: tls::Stream,
-        read: Bytes,
-        hard_limit: usize,
-        metrics: Arc<Metrics>,
-        bugs: Bugs,
-    ) -> Self {
-        #[cfg(feature = "sabotage")]
-        let (stream, read) = super::faulty::Faulty::new(stream, read, bugs.clone());
+    pub fn new(stream: tls::Stream, read: Bytes, hard_limit: usize, metrics: Arc<Metrics>) -> Self {
         let stream = Counted::new(stream, &read, metrics);
         let mut socket = Self {
             ws: None,
@@ -99,7 +86,6 @@ impl Socket {
             grown: false,
             unflushed: false,
             left: false,
-            bugs,
         };
         socket.ws = socket.codec(stream, read.to_vec());
         socket
@@ -110,8 +96,7 @@ impl Socket {
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(Some(self.hard_limit).filter(|limit| *limit > 0))
-            .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0))
-            .accept_unmasked_frames(self.bugs.on(Bug::UnmaskedAccepted));
+            .max_frame_size(Some(self.hard_limit).filter(|limit| *limit > 0));
         // Ready at once: the handshake is done.
         WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).now_or_never()
     }

@@ -1,9 +1,6 @@
 //! The handshake: checks it by RFC 6455, reads its token, and starts the task that serves the connection.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -15,17 +12,16 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode, SUBPROTOCOL, UserId};
+use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
 use super::{connection, opening::Opening, socket::Socket};
 use crate::{
     app::Context,
-    auth::token::{self, Shown},
+    auth::token,
     delivery::start::RequestedPosition,
     error::Refusal,
     limits::{Address, counts::Place},
     metrics::Metrics,
-    sabotage::{Bug, Bugs},
     tls::Timed,
     traces::TraceParent,
 };
@@ -46,23 +42,13 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         let wait = [(header::RETRY_AFTER, wait.as_secs().to_string())];
         return (StatusCode::SERVICE_UNAVAILABLE, wait, axum::Json(ControlBody::Error(body))).into_response();
     }
-    let upgrades = has_word(request.headers(), header::UPGRADE, "websocket");
-    if !upgrades && context.bugs.on(Bug::PlainGetAccepted) {
-        return StatusCode::OK.into_response();
-    }
-    if request.uri().path() == "/websocket" && context.bugs.on(Bug::AliasMissing) {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    let mut key = match handshake_key(&request, &context.bugs) {
+    let key = match handshake_key(&request) {
         Ok(key) => key,
         Err(response) => {
             context.metrics.handshake("bad_request");
             return *response;
         }
     };
-    if context.bugs.on(Bug::WrongAcceptKey) {
-        key.push('=');
-    }
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return refused(StatusCode::UPGRADE_REQUIRED, "This connection cannot become a WebSocket.");
     };
@@ -70,9 +56,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "The connection has no address.");
     };
     let query = request.uri().query().unwrap_or_default();
-    let query_token = context.auth.query_token || context.bugs.on(Bug::QueryTokenAccepted);
-    let mut offer = token::offer(request.headers(), query, query_token);
-    mistake(&context, request.headers(), &mut offer);
+    let offer = token::offer(request.headers(), query, context.auth.query_token);
     let places = match admit(&context, address, offer.shown.is_none()) {
         Ok(places) => places,
         Err(response) => return *response,
@@ -96,21 +80,6 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, selected);
     }
     response
-}
-
-/// Bugs: what a handshake offers, misread.
-fn mistake(context: &Context, headers: &HeaderMap, offer: &mut token::Offer) {
-    if context.bugs.on(Bug::SubprotocolNotOffered) {
-        offer.selected.get_or_insert_with(|| SUBPROTOCOL.to_owned());
-    }
-    if token::bearer(headers).is_none() && context.bugs.on(Bug::PlaceRefused) {
-        offer.shown = None;
-    }
-    let of_a_test = headers.keys().any(|name| name.as_str().contains("test"));
-    if of_a_test && context.bugs.on(Bug::TestHeaderOpens) {
-        let tester = UserId::new("tester").ok();
-        offer.shown = tester.map(|user| Shown::Token(context.auth.keys.sign(&user, Duration::from_secs(60))));
-    }
 }
 
 /// The answer to a good handshake with this key.
@@ -169,8 +138,7 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
     let (hard_limit, metrics) = (context.limits.message_hard_bytes, context.metrics.clone());
-    let hard_limit = if context.bugs.on(Bug::HardLimitIgnored) { 0 } else { hard_limit };
-    let Some(socket) = upgraded(on_upgrade, hard_limit, metrics, context.bugs.clone()).await else {
+    let Some(socket) = upgraded(on_upgrade, hard_limit, metrics).await else {
         context.metrics.handshake("gone");
         return;
     };
@@ -178,17 +146,11 @@ async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
 }
 
 /// The socket that the connection of a good handshake becomes; `None` when the client is gone.
-pub async fn upgraded(
-    on_upgrade: OnUpgrade,
-    hard_limit: usize,
-    metrics: Arc<Metrics>,
-    bugs: Bugs,
-) -> Option<Socket> {
+pub async fn upgraded(on_upgrade: OnUpgrade, hard_limit: usize, metrics: Arc<Metrics>) -> Option<Socket> {
     // The bare stream is smaller than the wrapped one, for as long as the connection lives.
     match on_upgrade.await.ok()?.downcast::<TokioIo<Timed>>() {
         Ok(parts) => {
-            let read = if bugs.on(Bug::FirstFrameLost) { bytes::Bytes::new() } else { parts.read_buf };
-            Some(Socket::new(parts.io.into_inner().into_inner(), read, hard_limit, metrics, bugs))
+            Some(Socket::new(parts.io.into_inner().into_inner(), parts.read_buf, hard_limit, metrics))
         }
         Err(_) => {
             tracing::error!("an upgraded connection is not the stream that was accepted");
@@ -198,7 +160,7 @@ pub async fn upgraded(
 }
 
 /// The client's key, if the request is a handshake of version 13.
-pub fn handshake_key(request: &Request, bugs: &Bugs) -> Result<String, Box<Response>> {
+pub fn handshake_key(request: &Request) -> Result<String, Box<Response>> {
     let headers = request.headers();
     let refuse = |status, sentence| Err(Box::new(refused(status, sentence)));
     if request.method() != Method::GET {
@@ -223,7 +185,7 @@ pub fn handshake_key(request: &Request, bugs: &Bugs) -> Result<String, Box<Respo
         return Err(Box::new(response));
     }
     let is_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-    if !is_13 && !bugs.on(Bug::VersionUnchecked) {
+    if !is_13 {
         let mut response = refused(StatusCode::BAD_REQUEST, "The WebSocket version must be 13.");
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return Err(Box::new(response));

@@ -88,7 +88,9 @@ impl Place {
 async fn start(config: Config, agents: Vec<Arc<dyn Agent>>, seams: Seams) -> Result<Server, StartError> {
     let tool_time = Duration::from_secs_f64(config.limits.tool_seconds);
     let builtin: Arc<dyn Agent> = Arc::new(Builtin::new().with_tool_deadline(tool_time));
-    let mut server = Server::builder(config).agents(std::iter::once(builtin).chain(agents).collect());
+    let layered = |agent| seams.agent_layers.iter().fold(agent, |agent, layer| layer(agent));
+    let agents = std::iter::once(builtin).chain(agents).map(layered).collect();
+    let mut server = Server::builder(config).agents(agents);
     if let Some(store) = seams.store {
         server = server.store(store);
     }

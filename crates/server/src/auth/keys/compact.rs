@@ -4,7 +4,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{key::Algorithm, object};
-use crate::sabotage::{Bug, Bugs};
 
 /// Largest token in bytes; a larger one is refused unread.
 pub const TOKEN_BYTES: usize = 8 << 10;
@@ -30,7 +29,7 @@ pub struct Compact<'a> {
 
 impl<'a> Compact<'a> {
     /// Takes a token apart; nothing when it is none, or asks for what is never done.
-    pub fn parse(token: &'a str, bugs: &Bugs) -> Option<Self> {
+    pub fn parse(token: &'a str) -> Option<Self> {
         if token.len() > TOKEN_BYTES {
             return None;
         }
@@ -40,10 +39,7 @@ impl<'a> Compact<'a> {
             return None;
         }
         let head = object::parse(&URL_SAFE_NO_PAD.decode(head).ok()?)?;
-        let algorithm = match head.get("alg")?.as_str()? {
-            "none" if bugs.on(Bug::AlgNoneAccepted) => Algorithm::Hs256,
-            name => Algorithm::named(name)?,
-        };
+        let algorithm = Algorithm::named(head.get("alg")?.as_str()?)?;
         if REFUSED.iter().any(|name| head.contains_key(*name)) {
             return None;
         }
@@ -73,7 +69,7 @@ mod tests {
     use super::*;
 
     fn parse(token: &str) -> Option<Compact<'_>> {
-        Compact::parse(token, &Bugs::default())
+        Compact::parse(token)
     }
 
     fn token(head: &str) -> String {

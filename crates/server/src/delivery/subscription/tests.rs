@@ -10,7 +10,6 @@ use wireproof_protocol::{ErrorBody, Position};
 use super::*;
 use crate::{
     limits::{Limits, rates::Rates},
-    sabotage::Bugs,
     store::{Committed, Retention, Store, StoredEvent, ThreadChange, embedded::Embedded},
 };
 
@@ -43,7 +42,7 @@ impl Reader {
         let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
         let metrics = Metrics::new(Default::default());
         let rates = Rates::new(limits, metrics.clone(), Instant::now());
-        let log = Arc::new(LogReader::new(store.clone(), limits, rates, metrics, Bugs::default()));
+        let log = Arc::new(LogReader::new(store.clone(), limits, rates, metrics));
         let feed = Arc::new(SharedFeed::new(limits.queue_soft_bytes));
         let user_id = UserId::new("ada").unwrap();
         let subscription = Subscription::new(log.clone(), user_id.clone(), feed.clone());

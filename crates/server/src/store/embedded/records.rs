@@ -13,7 +13,6 @@ use super::{
     runs,
     writer::{Tx, UserEntry},
 };
-use crate::sabotage::{Bug, Bugs};
 use crate::store::{Answer, FoundMessage, RequestKey, StoreError, ThreadChange, UserRecords, Window};
 
 /// Bits of a message's position that hold its number in the thread: 16 million messages a thread.
@@ -172,21 +171,6 @@ pub fn find_thread(
     Ok(None)
 }
 
-/// Who a thread is read as: the user who asks.
-pub fn reader(connection: &Connection, user_id: UserId, thread_id: &ThreadId, bugs: &Bugs) -> Result<UserId> {
-    if bugs.on(Bug::ForeignThreadServed) { owner(connection, thread_id) } else { Ok(user_id) }
-}
-
-/// Whose thread it is; of several users with a thread of that name, whose is the oldest.
-pub fn owner(connection: &Connection, thread_id: &ThreadId) -> Result<UserId> {
-    let user_id: String = connection
-        .prepare_cached(
-            "SELECT user_id FROM threads JOIN users USING (user) WHERE thread_id = ?1 ORDER BY thread LIMIT 1",
-        )?
-        .query_row([thread_id.as_str()], |row| row.get(0))?;
-    UserId::new(user_id).map_err(|e| StoreError::Backend(e.to_string()))
-}
-
 /// Changes a user's threads, with the event that tells it.
 pub fn change_thread(
     tx: &mut Tx<'_>,
@@ -196,8 +180,7 @@ pub fn change_thread(
     now: Timestamp,
 ) -> Result<Answer<Thread>> {
     let entry = tx.user(user_id)?;
-    let asker = tx.asker(&entry);
-    if let Some(answer) = answered(tx.connection, asker, request)? {
+    if let Some(answer) = answered(tx.connection, entry.number, request)? {
         return Ok(Answer::Repeated(Box::new(answer)));
     }
     let (thread, event) = match change {
@@ -251,7 +234,7 @@ pub fn change_thread(
         approval_id: None,
         outcome: None,
     };
-    remember(tx, asker, request, &answer, now)?;
+    remember(tx, entry.number, request, &answer, now)?;
     Ok(if changed { Answer::Done(thread) } else { Answer::Unchanged(thread) })
 }
 

@@ -25,19 +25,17 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
         tx.again(&entry, &run.user_id);
         return Ok(Answer::Done(started));
     }
-    let asker = tx.asker(&entry);
-    if let Some(answer) = answered(tx.connection, asker, run.request.as_ref())? {
+    if let Some(answer) = answered(tx.connection, entry.number, run.request.as_ref())? {
         return Ok(Answer::Repeated(Box::new(answer)));
     }
     log::check_room(entry.seq)?;
     let message = Change::message(&run.content);
     let mut events = Vec::with_capacity(3);
     let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
-    let owner = tx.writer(&entry, &thread_id)?;
-    let (thread, thread_id) = match find_thread(tx.connection, owner, &thread_id)? {
+    let (thread, thread_id) = match find_thread(tx.connection, entry.number, &thread_id)? {
         Some((thread, thread_id)) => {
             quota::check_thread(tx, thread)?;
-            quota::check(tx, owner, message)?;
+            quota::check(tx, entry.number, message)?;
             (thread, thread_id)
         }
         None => {
@@ -71,7 +69,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
             run.now,
         ))?;
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
-    remember(tx, asker, run.request.as_ref(), &answer, run.now)?;
+    remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
     let started = Started { thread_id, seq, lease: 1 };
     let leased = Leased {
         node_id: run.node_id,

@@ -8,7 +8,7 @@ use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot,
 };
-use wireproof_protocol::{Epoch, Event, ThreadId, Timestamp, UserId};
+use wireproof_protocol::{Epoch, Event, Timestamp, UserId};
 
 use super::{
     Epochs, erase, fold,
@@ -16,12 +16,10 @@ use super::{
     log,
     quota::{self, Change},
     recent::Recent,
-    records,
 };
 use crate::{
     config::QuotaConfig,
     metrics::CommitMetrics,
-    sabotage::{Bug, Bugs},
     store::{Committed, StoreError, StoredEvent, Written},
 };
 
@@ -115,7 +113,6 @@ pub struct Tx<'a> {
     pub leases: &'a mut Leases,
     /// What the running job has committed already, when it is made again.
     again: Option<Box<Committed>>,
-    bugs: &'a Bugs,
 }
 
 impl Tx<'_> {
@@ -143,21 +140,6 @@ impl Tx<'_> {
         Ok(entry)
     }
 
-    /// Under whose number the answers to a user's requests are kept: the user's own.
-    pub fn asker(&self, entry: &UserEntry) -> i64 {
-        if self.bugs.on(Bug::RequestIdNotScoped) { 0 } else { entry.number }
-    }
-
-    /// Whose threads a user's messages go into: the user's own.
-    pub fn writer(&mut self, entry: &UserEntry, thread_id: &ThreadId) -> Result<i64, StoreError> {
-        if self.bugs.on(Bug::ForeignThreadWritten)
-            && let Ok(owner) = records::owner(self.connection, thread_id)
-        {
-            return Ok(self.user(&owner)?.number);
-        }
-        Ok(entry.number)
-    }
-
     /// Has the running job's caller publish that the user's log goes to its head: what the job appended when it was made
     /// first may not have been published.
     pub fn again(&mut self, entry: &UserEntry, user_id: &UserId) {
@@ -169,20 +151,6 @@ impl Tx<'_> {
 
     /// Gives the events their numbers and queues them for the log. Returns the first and last number.
     pub fn append(
-        &mut self,
-        entry: &UserEntry,
-        user_id: &UserId,
-        events: &[Event],
-    ) -> Result<(u64, u64), StoreError> {
-        if self.bugs.on(Bug::OneSharedLog) {
-            let user_id = everybody();
-            let entry = self.user(&user_id)?;
-            return self.append_to(&entry, &user_id, events);
-        }
-        self.append_to(entry, user_id, events)
-    }
-
-    fn append_to(
         &mut self,
         entry: &UserEntry,
         user_id: &UserId,
@@ -243,11 +211,6 @@ impl Tx<'_> {
     }
 }
 
-/// Whose log it is when all users share one.
-pub fn everybody() -> UserId {
-    UserId::new("everybody").unwrap_or_else(|_| unreachable!("it is a good name"))
-}
-
 /// How a new event's text begins; the number takes the place of the 0.
 const UNNUMBERED: &[u8] = br#"{"seq":0"#;
 
@@ -282,7 +245,6 @@ pub struct Writer {
     erasing: bool,
     /// The last step of that removed something.
     erased: bool,
-    bugs: Bugs,
 }
 
 impl Writer {
@@ -292,7 +254,6 @@ impl Writer {
         epochs: Arc<Epochs>,
         metrics: CommitMetrics,
         quota: QuotaConfig,
-        bugs: Bugs,
     ) -> Result<Self, StoreError> {
         quota::measure(&metrics, quota::total(&connection)?);
         // The last process may have left something that was deleted.
@@ -306,7 +267,6 @@ impl Writer {
             quota,
             erasing: true,
             erased: false,
-            bugs,
         })
     }
 
@@ -425,7 +385,6 @@ impl Writer {
             scratch: Vec::new(),
             leases: &mut self.leases,
             again: None,
-            bugs: &self.bugs,
         };
         let mut owners = Vec::with_capacity(jobs);
         for job in batch {

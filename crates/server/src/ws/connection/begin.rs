@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wireproof_protocol::{CloseCode, ConnectionId, ControlBody, ErrorBody, ErrorCode, RequestId, UserId};
+use wireproof_protocol::{CloseCode, ConnectionId, ControlBody, ErrorBody, ErrorCode, RequestId};
 
 use super::{Busy, Connection};
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     delivery::{encode, subscription::Subscription},
     error::Refusal,
     hub::{Order, Registration},
-    sabotage::Bug,
     session::Session,
     ws::{
         opening::{self, Close, Opening, say_now},
@@ -79,26 +78,20 @@ async fn open(
 ) -> Result<(Registration, Subscription, Session), TurnedAway> {
     let (user_id, address, limits) = (&principal.user_id, handshake.address, &context.limits);
     let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
-    let most = if context.bugs.on(Bug::ConnectionLimitIgnored) { 0 } else { most };
-    #[cfg(feature = "sabotage")]
-    let found = context.hub.look(user_id).await;
-    let registered = context.hub.register(principal, connection_id(context), address, soft_bytes, most);
+    let registered = context.hub.register(principal, ConnectionId::new(), address, soft_bytes, most);
     let registration = registered.ok_or_else(|| {
         let sentence =
             format!("You have {} connections open, which is the most.", limits.connections_per_user);
         let error = Box::new(ErrorBody::new(ErrorCode::TooManyConnections, sentence));
         TurnedAway { result: "too_many", error, close: (CloseCode::TryLater, "too many connections") }
     })?;
-    #[cfg(feature = "sabotage")]
-    context.hub.put(&registration, found);
     // A later revocation finds the connection in the hub; an earlier one is seen here.
     context.auth.checked(principal.clone()).map_err(|revoked| {
         let close = (CloseCode::Policy, "authentication is needed");
         TurnedAway { result: "unauthenticated", error: Refusal::from(revoked).body, close }
     })?;
     // A handshake counts as a frame of its user that reads.
-    let sharer = context.bugs.on(Bug::RateLimitShared).then(|| UserId::new("everybody").ok()).flatten();
-    let allowance = context.rates.allowance(sharer.as_ref().unwrap_or(user_id), address);
+    let allowance = context.rates.allowance(user_id, address);
     let feed = registration.outbox.shared_feed();
     let mut subscription = Subscription::new(context.log.clone(), user_id.clone(), feed);
     let welcomed = match allowance.other(Instant::now()) {
@@ -121,12 +114,5 @@ async fn open(
     }
     let (now, unix_now) = (Instant::now(), crate::clock::unix_now());
     let session = Session::new(limits, principal, allowance, now, unix_now, rand::random());
-    Ok((registration, subscription, session.with_bugs(context.bugs.clone())))
-}
-
-fn connection_id(context: &Context) -> ConnectionId {
-    if context.bugs.on(Bug::ConnectionIdRepeated) {
-        return ConnectionId::from_bytes((crate::clock::unix_now() as u128).to_be_bytes());
-    }
-    ConnectionId::new()
+    Ok((registration, subscription, session))
 }

@@ -10,11 +10,10 @@ use std::{
 use tokio_tungstenite::tungstenite::Error;
 use wireproof_protocol::{CloseCode, RequestId};
 
-use super::{Busy, Connection, WAITING_CONTROLS};
+use super::{Connection, WAITING_CONTROLS};
 use crate::{
     auth::{AuthError, Principal},
     hub::Order,
-    sabotage::Bug,
     ws::{dispatch::Outcome, socket::Received},
 };
 
@@ -58,8 +57,7 @@ impl Connection {
 
     /// True when the next request may be read.
     fn may_read(&self) -> bool {
-        let drops = self.context.bugs.on(Bug::RenewalDropsMessage) && matches!(self.busy, Busy::Verifying(_));
-        (self.busy.is_idle() || drops) && self.registration.outbox.feed().takes_controls(WAITING_CONTROLS)
+        self.busy.is_idle() && self.registration.outbox.feed().takes_controls(WAITING_CONTROLS)
     }
 
     pub(super) fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {

@@ -5,8 +5,6 @@ use std::task::{Context as Wake, Poll};
 use tokio_tungstenite::tungstenite::Error;
 
 use super::{Connection, Happened};
-#[cfg(feature = "sabotage")]
-use crate::delivery::feed::Item;
 use crate::delivery::subscription::{LogUnreadable, Progress};
 
 impl Connection {
@@ -38,12 +36,6 @@ impl Connection {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(item) => item.map_err(|LogUnreadable| Box::new(Happened::Unreadable))?,
             };
-            #[cfg(feature = "sabotage")]
-            if let Item::Replayed(event) = &item
-                && self.registration.counts_as_delivered(event.seq)
-            {
-                continue;
-            }
             self.socket.send(item.into_frame()).map_err(broke)?;
         }
         Ok(())

@@ -8,7 +8,6 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wireproof_server::{
     metrics::{Metrics, Names},
-    sabotage::Bugs,
     tls::{Stream, Timed},
     ws::{
         socket::{Received, Socket, close_for},
@@ -54,12 +53,11 @@ fn respond(
     answer: Answer,
 ) -> axum::response::Response {
     let mut request = request.map(axum::body::Body::new);
-    let bugs = Bugs::default();
-    match handshake_key(&request, &bugs) {
+    match handshake_key(&request) {
         Ok(key) => {
             let on_upgrade: OnUpgrade = request.extensions_mut().remove().unwrap();
             tokio::spawn(async move {
-                if let Some(socket) = upgraded(on_upgrade, LARGEST, metrics, bugs).await {
+                if let Some(socket) = upgraded(on_upgrade, LARGEST, metrics).await {
                     echo(socket, answer).await;
                 }
             });

@@ -1,0 +1,337 @@
+//! A store that keeps or gives back something wrong, as a decorator of a good one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use wireproof_protocol::{
+    ControlBody, Event, EventBody, EventId, Message, MessageId, Outcome, Position, RunId, Thread, ThreadId,
+    Timestamp, Usage, UserId,
+};
+use wireproof_server::store::{
+    Answer, FinishRun, FoundMessage, Lease, NodeId, Page, QuotaUse, RequestKey, Retention, RunRecord,
+    StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window, Written,
+};
+
+mod accounts;
+mod known;
+
+use known::Known;
+
+/// Between a look at something and what is done after it.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How much later the answer to a request is kept.
+const KEPT_LATE: Duration = Duration::from_millis(50);
+
+/// What a store does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The head of a log is not read while a run of its user goes on.
+    BlocksReads,
+    /// Who looks at a run while its end is stored has it end once more, as cancelled.
+    EndsTwice,
+    /// The answer to a request is kept 50 ms after its run.
+    KeepsRequestsLate,
+    /// The answers to requests are found by their id alone, whoever asks.
+    SharesRequests,
+    /// A thread is shown to whoever knows its name.
+    ShowsForeignThreads,
+    /// A message goes into the thread of its name also when that is another user's.
+    WritesForeignThreads,
+    /// Who has no log is taken for the user who wrote last.
+    TakesForAnother,
+    /// What is appended to one log is appended to all.
+    OneLog,
+}
+
+/// A good store with a fault.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    fault: StoreFault,
+    known: Known,
+}
+
+impl FaultyStore {
+    /// The store with the fault.
+    pub fn new(inner: Arc<dyn Store>, fault: StoreFault) -> Self {
+        Self { inner, fault, known: Known::default() }
+    }
+
+    /// The user in whose place a user without a log is served: the one who wrote last.
+    async fn another(&self, user_id: &UserId) -> Result<UserId, StoreError> {
+        let is_new = self.inner.head(user_id).await?.seq == 0;
+        let last = self.known.lock().last_writer.clone().filter(|_| is_new);
+        Ok(last.unwrap_or_else(|| user_id.clone()))
+    }
+
+    /// The owner of a thread that is not the user's.
+    fn owner(&self, user_id: &UserId, thread_id: &ThreadId) -> Option<UserId> {
+        self.known.lock().owners.get(thread_id).filter(|owner| *owner != user_id).cloned()
+    }
+
+    /// The answer that the id of a request got before, whoever asked.
+    fn shared_answer(&self, request: &RequestKey) -> Result<Option<ControlBody>, StoreError> {
+        match self.known.lock().answers.get(&request.id) {
+            Some((digest, _)) if *digest != request.digest => Err(StoreError::IdReused),
+            found => Ok(found.map(|(_, answer)| answer.clone())),
+        }
+    }
+
+    /// Appends the events to the logs of all other users.
+    async fn append_to_others(&self, user_id: &UserId, events: &[Event]) -> Result<(), StoreError> {
+        if self.fault != StoreFault::OneLog {
+            return Ok(());
+        }
+        let others: Vec<UserId> =
+            self.known.lock().users.iter().filter(|other| *other != user_id).cloned().collect();
+        for other in &others {
+            // Nobody is told: what others read next shows it.
+            let _ = self.inner.append_events(other, None, Arc::new(events.to_vec())).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a message in the thread of another user, in a run of that user that nobody drives.
+    async fn write_to(&self, owner: UserId, run: &StartRun) -> Result<(), StoreError> {
+        let (message_id, run_id) = (MessageId::new(), RunId::new());
+        self.inner
+            .start_run(StartRun { user_id: owner, request: None, message_id, run_id, ..run.clone() })
+            .await
+            .map(drop)
+    }
+
+    /// Keeps the answer to a request in the way of the fault.
+    fn remember_run(&self, run: &StartRun, request: Option<RequestKey>, started: &Started) {
+        let Some(request) = request else { return };
+        let (run_id, user_id, now) = (run.run_id, run.user_id.clone(), run.now);
+        let answer = ControlBody::Accepted { run_id, thread_id: started.thread_id.clone(), seq: started.seq };
+        match self.fault {
+            StoreFault::SharesRequests => {
+                self.known.lock().answers.insert(request.id, (request.digest, answer));
+            }
+            StoreFault::KeepsRequestsLate => {
+                let inner = self.inner.clone();
+                tokio::spawn(async move {
+                    sleep(KEPT_LATE).await;
+                    inner.remember(&user_id, request, answer, now).await
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The end of a run with one more behind it, which says that the run was cancelled.
+fn ended_twice(finish: &FinishRun) -> FinishRun {
+    let mut finish = finish.clone();
+    let Some(mut again) = finish.events.last().cloned() else { return finish };
+    again.event_id = EventId::new();
+    if let Some(run) = &mut again.run {
+        run.run_seq += 1;
+    }
+    again.body = EventBody::AgentCompleted {
+        outcome: Outcome::Cancelled,
+        message_id: None,
+        final_response: None,
+        error: None,
+        usage: Usage::default(),
+        duration_ms: 0.0,
+    };
+    finish.events.push(again);
+    finish
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
+        self.known.lock().users.insert(user_id.clone());
+        match self.fault {
+            StoreFault::TakesForAnother => self.inner.head(&self.another(user_id).await?).await,
+            StoreFault::BlocksReads => {
+                while !self.inner.active_runs(Some(user_id)).await?.is_empty() {
+                    sleep(PAUSE).await;
+                }
+                self.inner.head(user_id).await
+            }
+            _ => self.inner.head(user_id).await,
+        }
+    }
+
+    async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {
+        match self.fault {
+            StoreFault::TakesForAnother => {
+                self.inner.read(&self.another(user_id).await?, after, max_bytes).await
+            }
+            _ => self.inner.read(user_id, after, max_bytes).await,
+        }
+    }
+
+    async fn heads(&self, users: &[UserId]) -> Result<Vec<u64>, StoreError> {
+        self.inner.heads(users).await
+    }
+
+    async fn start_run(&self, mut run: StartRun) -> Result<Written<Answer<Started>>, StoreError> {
+        let asked = run.request.clone();
+        match self.fault {
+            StoreFault::KeepsRequestsLate => run.request = None,
+            StoreFault::SharesRequests => {
+                let before = asked.as_ref().map(|request| self.shared_answer(request)).transpose()?.flatten();
+                if let Some(answer) = before {
+                    return Ok(Written { value: Answer::Repeated(Box::new(answer)), committed: None });
+                }
+                run.request = None;
+            }
+            StoreFault::WritesForeignThreads => {
+                let owner = run.thread_id.as_ref().and_then(|thread_id| self.owner(&run.user_id, thread_id));
+                if let Some(owner) = owner {
+                    self.write_to(owner, &run).await?;
+                }
+            }
+            _ => {}
+        }
+        let written = self.inner.start_run(run.clone()).await?;
+        if let Answer::Done(started) | Answer::Unchanged(started) = &written.value {
+            self.known.lock().started(&run.user_id, &started.thread_id);
+            self.remember_run(&run, asked, started);
+        }
+        Ok(written)
+    }
+
+    async fn append_events(
+        &self,
+        user_id: &UserId,
+        lease: Option<Lease>,
+        events: Arc<Vec<Event>>,
+    ) -> Result<Written<u64>, StoreError> {
+        let written = self.inner.append_events(user_id, lease, events.clone()).await?;
+        self.append_to_others(user_id, &events).await?;
+        Ok(written)
+    }
+
+    async fn finish_run(&self, mut finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError> {
+        let run_id = finish.lease.run_id;
+        if self.fault == StoreFault::EndsTwice && finish.outcome != Outcome::Cancelled {
+            self.known.lock().ending.insert(run_id, false);
+            sleep(PAUSE).await;
+            if self.known.lock().ending.remove(&run_id) == Some(true) {
+                finish = Arc::new(ended_twice(&finish));
+            }
+        }
+        let written = self.inner.finish_run(finish.clone()).await?;
+        self.append_to_others(&finish.user_id, &finish.events).await?;
+        Ok(written)
+    }
+
+    async fn change_thread(
+        &self,
+        user_id: &UserId,
+        request: Option<RequestKey>,
+        change: ThreadChange,
+        now: Timestamp,
+    ) -> Result<Written<Answer<Thread>>, StoreError> {
+        self.inner.change_thread(user_id, request, change, now).await
+    }
+
+    async fn answered(
+        &self,
+        user_id: &UserId,
+        request: &RequestKey,
+    ) -> Result<Option<ControlBody>, StoreError> {
+        match self.fault {
+            StoreFault::SharesRequests => self.shared_answer(request),
+            _ => self.inner.answered(user_id, request).await,
+        }
+    }
+
+    async fn remember(
+        &self,
+        user_id: &UserId,
+        request: RequestKey,
+        answer: ControlBody,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.remember(user_id, request, answer, now).await
+    }
+
+    async fn quotas(&self, user_id: &UserId) -> Result<Vec<QuotaUse>, StoreError> {
+        self.inner.quotas(user_id).await
+    }
+
+    async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError> {
+        self.inner.threads(user_id, window).await
+    }
+
+    async fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, StoreError> {
+        let owner = self.owner(user_id, thread_id).filter(|_| self.fault == StoreFault::ShowsForeignThreads);
+        self.inner.thread(owner.as_ref().unwrap_or(user_id), thread_id).await
+    }
+
+    async fn messages(
+        &self,
+        user_id: &UserId,
+        thread_id: &ThreadId,
+        limit: u64,
+        offset: Option<u64>,
+    ) -> Result<(Vec<Message>, u64, u64), StoreError> {
+        let owner = self.owner(user_id, thread_id).filter(|_| self.fault == StoreFault::ShowsForeignThreads);
+        self.inner.messages(owner.as_ref().unwrap_or(user_id), thread_id, limit, offset).await
+    }
+
+    async fn search(
+        &self,
+        user_id: &UserId,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<FoundMessage>, StoreError> {
+        self.inner.search(user_id, text, limit).await
+    }
+
+    async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError> {
+        self.known.lock().ending.entry(run_id).and_modify(|looked_at| *looked_at = true);
+        self.inner.run(user_id, run_id).await
+    }
+
+    async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError> {
+        self.inner.active_runs(user_id).await
+    }
+
+    async fn take_over_runs(
+        &self,
+        node_id: NodeId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
+        self.inner.take_over_runs(node_id, now, until).await
+    }
+
+    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.renew_leases(node_id, until).await
+    }
+
+    async fn records(
+        &self,
+        user_id: &UserId,
+        threads: u64,
+        messages: u64,
+        bytes: usize,
+    ) -> Result<UserRecords, StoreError> {
+        self.inner.records(user_id, threads, messages, bytes).await
+    }
+
+    async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError> {
+        self.inner.retain(retention, now).await
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.inner.settle().await
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.inner.ended()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
