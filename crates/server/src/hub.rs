@@ -22,7 +22,7 @@ use crate::{
 mod heads;
 
 /// One connection, as the hub and its own task share it.
-pub struct Outbox {
+pub struct ConnectionHandle {
     /// The connection.
     pub connection_id: ConnectionId,
     /// The address of the client.
@@ -32,12 +32,12 @@ pub struct Outbox {
     principal: Mutex<Principal>,
     feed: Arc<SharedFeed>,
     /// Commands that are not carried out yet, in order: a close must not replace the go_away before it.
-    orders: Mutex<VecDeque<Order>>,
+    commands: Mutex<VecDeque<ConnectionCommand>>,
 }
 
 /// A command of the server to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum ConnectionCommand {
     /// Send `go_away`, then go on until a close.
     GoAway {
         /// Milliseconds after which the client should come back.
@@ -49,7 +49,7 @@ pub enum Order {
     End(ErrorCode, &'static str),
 }
 
-impl Outbox {
+impl ConnectionHandle {
     /// The connection's feed. The lock is held for moments and never across an await.
     pub fn feed(&self) -> MutexGuard<'_, Feed> {
         self.feed.lock()
@@ -71,14 +71,14 @@ impl Outbox {
     }
 
     /// Gives the connection a command.
-    pub fn order(&self, order: Order) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+    pub fn command(&self, command: ConnectionCommand) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
         self.waker().wake();
     }
 
     /// Takes the next command.
-    pub fn take_order(&self) -> Option<Order> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    pub fn take_order(&self) -> Option<ConnectionCommand> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Queues {
 /// The connections of one user on this node.
 #[derive(Default)]
 struct Here {
-    outboxes: Vec<Arc<Outbox>>,
+    outboxes: Vec<Arc<ConnectionHandle>>,
     /// Set once the broker hears of the user.
     joined: Arc<OnceCell<()>>,
 }
@@ -131,48 +131,48 @@ impl Hub {
         address: Address,
         soft_bytes: usize,
         most: usize,
-    ) -> Option<Registration> {
+    ) -> Option<ConnectionRegistration> {
         let user_id = &principal.user_id;
         let mut users = self.users();
         let Here { outboxes, joined } = users.entry(user_id.clone()).or_default();
         if most > 0 && outboxes.len() >= most {
             return None;
         }
-        let outbox = Arc::new(Outbox {
+        let handle = Arc::new(ConnectionHandle {
             connection_id,
             address,
             since: unix_now(),
             principal: Mutex::new(principal.clone()),
             feed: Arc::new(SharedFeed::new(soft_bytes)),
-            orders: Mutex::default(),
+            commands: Mutex::default(),
         });
         if failpoint!(self.failpoints, RegistrationLost) {
-            let lost = outboxes.extract_if(.., |other| outbox.since - other.since <= 5e-3);
+            let lost = outboxes.extract_if(.., |other| handle.since - other.since <= 5e-3);
             lost.for_each(|lost| lost.feed().deaf = true);
         }
-        outboxes.push(outbox.clone());
+        outboxes.push(handle.clone());
         let joined = joined.clone();
-        Some(Registration { hub: self.clone(), user_id: user_id.clone(), joined, outbox })
+        Some(ConnectionRegistration { hub: self.clone(), user_id: user_id.clone(), joined, handle })
     }
 
     /// Hands a commit to the connections of its user.
     pub fn deliver(&self, committed: &Committed) {
         let users = self.users();
-        for outbox in users.get(&committed.user_id).into_iter().flat_map(|here| &here.outboxes) {
-            outbox.feed.notice(committed);
+        for handle in users.get(&committed.user_id).into_iter().flat_map(|here| &here.outboxes) {
+            handle.feed.notice(committed);
         }
     }
 
     /// Has every connection read the log on: notices may have been lost.
     pub fn read_on(&self) {
-        for outbox in self.outboxes() {
-            outbox.feed().read_on();
-            outbox.waker().wake();
+        for handle in self.outboxes() {
+            handle.feed().read_on();
+            handle.waker().wake();
         }
     }
 
     /// The connections, to be looked at outside the lock: commits are handed on meanwhile.
-    fn outboxes(&self) -> Vec<Arc<Outbox>> {
+    fn outboxes(&self) -> Vec<Arc<ConnectionHandle>> {
         self.users().values().flat_map(|here| &here.outboxes).cloned().collect()
     }
 
@@ -191,8 +191,8 @@ impl Hub {
         let users = self.users().len();
         let outboxes = self.outboxes();
         let mut queues = Queues { users, connections: outboxes.len(), ..Queues::default() };
-        for outbox in outboxes {
-            let feed = outbox.feed();
+        for handle in outboxes {
+            let feed = handle.feed();
             queues.bytes += feed.queued_bytes();
             queues.behind += usize::from(feed.is_behind());
         }
@@ -200,10 +200,13 @@ impl Hub {
     }
 
     /// The connections for which `picked` is true.
-    pub fn connections_where(&self, mut picked: impl FnMut(&Outbox) -> bool) -> Vec<Arc<Outbox>> {
+    pub fn connections_where(
+        &self,
+        mut picked: impl FnMut(&ConnectionHandle) -> bool,
+    ) -> Vec<Arc<ConnectionHandle>> {
         let users = self.users();
         let outboxes = users.values().flat_map(|here| &here.outboxes);
-        outboxes.filter(|outbox| picked(outbox)).cloned().collect()
+        outboxes.filter(|handle| picked(handle)).cloned().collect()
     }
 
     /// Ends the connections whose principal is picked. Returns how many they are.
@@ -213,44 +216,44 @@ impl Hub {
         code: ErrorCode,
         sentence: &'static str,
     ) -> usize {
-        let outboxes = self.connections_where(|outbox| picked(&outbox.principal()));
-        outboxes.iter().for_each(|outbox| outbox.order(Order::End(code, sentence)));
+        let outboxes = self.connections_where(|handle| picked(&handle.principal()));
+        outboxes.iter().for_each(|handle| handle.command(ConnectionCommand::End(code, sentence)));
         outboxes.len()
     }
 
-    /// Gives every connection a command; `order` is called for each.
-    pub fn order_all(&self, mut order: impl FnMut() -> Order) {
-        for outbox in self.users().values().flat_map(|here| &here.outboxes) {
-            outbox.order(order());
+    /// Gives every connection a command; `command` is called for each.
+    pub fn command_all(&self, mut command: impl FnMut() -> ConnectionCommand) {
+        for handle in self.users().values().flat_map(|here| &here.outboxes) {
+            handle.command(command());
         }
     }
 }
 
 /// A connection's place in the hub; left when dropped.
-pub struct Registration {
+pub struct ConnectionRegistration {
     hub: Arc<Hub>,
     user_id: UserId,
     joined: Arc<OnceCell<()>>,
     /// The connection's outbox.
-    pub outbox: Arc<Outbox>,
+    pub handle: Arc<ConnectionHandle>,
 }
 
-impl Registration {
+impl ConnectionRegistration {
     /// Returns when notices of the user reach this node; to be awaited before the head of the log is read.
     pub async fn join(&self) {
         self.joined.get_or_init(|| self.hub.broker.join(&self.user_id)).await;
     }
 }
 
-impl Drop for Registration {
+impl Drop for ConnectionRegistration {
     fn drop(&mut self) {
         let mut users = self.hub.users();
         if failpoint!(self.hub.failpoints, LateUnregister) {
             let lost = users.remove(&self.user_id);
-            lost.iter().flat_map(|here| &here.outboxes).for_each(|outbox| outbox.feed().deaf = true);
+            lost.iter().flat_map(|here| &here.outboxes).for_each(|handle| handle.feed().deaf = true);
         }
         if let Some(here) = users.get_mut(&self.user_id) {
-            here.outboxes.retain(|outbox| !Arc::ptr_eq(outbox, &self.outbox));
+            here.outboxes.retain(|handle| !Arc::ptr_eq(handle, &self.handle));
             if here.outboxes.is_empty() {
                 users.remove(&self.user_id);
                 // Under the lock: a connection that comes now joins after this.

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ConfigError, JwtConfig},
     delivery::{self, LogReader, Publisher},
     http,
-    hub::{Hub, Order},
+    hub::{ConnectionCommand, Hub},
     limits::{admission::Admission, rates::Rates},
     metrics::{Metrics, Names},
     runs::{self, RunLimits, Runs},
@@ -244,7 +244,7 @@ impl Server {
         }
         // No connection is closed before it has it all, whatever became of the notices.
         context.hub.read_on();
-        context.hub.order_all(|| Order::Close(CloseCode::Restart, "the server restarts"));
+        context.hub.command_all(|| ConnectionCommand::Close(CloseCode::Restart, "the server restarts"));
         let quiet = tokio::time::timeout(GOODBYE, async {
             while context.hub.connections() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -275,8 +275,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Stops accepting and ends the upkeep; what is in flight is what a kill would cut off too. After a shutdown
         // nobody is left to be told.
-        let close = || Order::Close(CloseCode::Restart, "the server stopped");
-        self.context.hub.order_all(close);
+        let close = || ConnectionCommand::Close(CloseCode::Restart, "the server stopped");
+        self.context.hub.command_all(close);
         self.context.shutdown.draining.cancel();
         self.context.shutdown.stopped.cancel();
         self.broker.close();

@@ -7,7 +7,7 @@ use crate::{
     broker::Notice,
     error::Refusal,
     failpoints::failpoint,
-    hub::{Order, Outbox},
+    hub::{ConnectionCommand, ConnectionHandle},
     store::{Revocation, Revoked, StoreError},
 };
 
@@ -63,11 +63,11 @@ impl Context {
     /// Ends the connections of a user here, all or those that were open at a time, in Unix seconds; nothing keeps them from
     /// coming back. Returns how many there were.
     pub fn disconnect(&self, user_id: &UserId, at: Option<Timestamp>) -> usize {
-        let was_open = |outbox: &Outbox| {
-            at.is_none_or(|at| outbox.since <= at) && outbox.principal().user_id == *user_id
+        let was_open = |handle: &ConnectionHandle| {
+            at.is_none_or(|at| handle.since <= at) && handle.principal().user_id == *user_id
         };
         let open = self.hub.connections_where(was_open);
-        open.iter().for_each(|outbox| outbox.order(Order::End(ENDED.0, ENDED.1)));
+        open.iter().for_each(|handle| handle.command(ConnectionCommand::End(ENDED.0, ENDED.1)));
         open.len()
     }
 

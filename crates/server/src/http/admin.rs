@@ -14,7 +14,7 @@ use crate::{
     broker::Notice,
     clock::unix_now,
     error::Refusal,
-    hub::{Order, Outbox},
+    hub::{ConnectionCommand, ConnectionHandle},
     limits::Address,
     shutdown::Parting,
     store::Revoked,
@@ -57,18 +57,18 @@ fn as_text<S: serde::Serializer>(address: &Address, serializer: S) -> Result<S::
 }
 
 impl Shown {
-    fn of(outbox: &Outbox) -> Self {
-        let principal = outbox.principal().clone();
+    fn of(handle: &ConnectionHandle) -> Self {
+        let principal = handle.principal().clone();
         Self {
-            connection_id: outbox.connection_id,
+            connection_id: handle.connection_id,
             user_id: principal.user_id,
-            address: outbox.address,
-            since: outbox.since,
+            address: handle.address,
+            since: handle.since,
             token_id: principal.token_id,
             session_id: principal.session_id,
             expires_at: principal.expires_at,
             permissions: principal.permissions.names(),
-            queued_bytes: outbox.feed().queued_bytes(),
+            queued_bytes: handle.feed().queued_bytes(),
         }
     }
 }
@@ -78,28 +78,28 @@ pub async fn connections(
     State(context): Shared,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Value>, Refusal> {
-    let picked = |outbox: &Outbox| {
+    let picked = |handle: &ConnectionHandle| {
         let wanted = asked.user_id.as_deref();
-        wanted.is_none_or(|user_id| outbox.principal().user_id.as_str() == user_id)
+        wanted.is_none_or(|user_id| handle.principal().user_id.as_str() == user_id)
     };
     let mut found = context.hub.connections_where(picked);
     // An id begins with the time of its making.
-    found.sort_unstable_by_key(|outbox| outbox.connection_id.to_string());
+    found.sort_unstable_by_key(|handle| handle.connection_id.to_string());
     let (limit, offset) = (asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1), asked.offset.unwrap_or(0));
-    let page: Vec<_> = found.iter().skip(offset).take(limit).map(|outbox| Shown::of(outbox)).collect();
+    let page: Vec<_> = found.iter().skip(offset).take(limit).map(|handle| Shown::of(handle)).collect();
     Ok(Json(json!({ "connections": page, "total": found.len(), "limit": limit, "offset": offset })))
 }
 
 /// `DELETE /api/admin/connections/{id}`
 pub async fn end(State(context): Shared, User(admin): User, Id(id): Id) -> Result<StatusCode, Refusal> {
     let connection_id = id.parse::<ConnectionId>().ok();
-    let found = context.hub.connections_where(|outbox| Some(outbox.connection_id) == connection_id);
-    let Some(outbox) = found.first() else {
+    let found = context.hub.connections_where(|handle| Some(handle.connection_id) == connection_id);
+    let Some(handle) = found.first() else {
         return Err(Refusal::new(ErrorCode::NotFound, "There is no such connection."));
     };
-    outbox.order(Order::End(ENDED.0, ENDED.1));
-    let user_id = outbox.principal().user_id.clone();
-    tracing::warn!(%admin, %user_id, connection_id = %outbox.connection_id, "an administrator ended a connection");
+    handle.command(ConnectionCommand::End(ENDED.0, ENDED.1));
+    let user_id = handle.principal().user_id.clone();
+    tracing::warn!(%admin, %user_id, connection_id = %handle.connection_id, "an administrator ended a connection");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -36,9 +36,9 @@ impl Hub {
 
     /// The user's log goes at least to a number.
     fn reached(&self, user_id: &UserId, head: u64) {
-        for outbox in self.users().get(user_id).into_iter().flat_map(|here| &here.outboxes) {
-            if outbox.feed().reached(head) {
-                outbox.waker().wake();
+        for handle in self.users().get(user_id).into_iter().flat_map(|here| &here.outboxes) {
+            if handle.feed().reached(head) {
+                handle.waker().wake();
             }
         }
     }

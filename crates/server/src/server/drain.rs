@@ -8,7 +8,7 @@ use wireproof_protocol::CloseCode;
 
 use crate::{
     app::Context,
-    hub::{Order, Outbox},
+    hub::{ConnectionCommand, ConnectionHandle},
 };
 
 /// The time that each connection adds to the spread of the closes, up to the setting: few clients need little time.
@@ -23,34 +23,37 @@ pub async fn send_away(context: &Context, spread: Duration) {
     outboxes.shuffle(&mut rand::rng());
     let spread = spread.min(SHARE * u32::try_from(outboxes.len()).unwrap_or(u32::MAX));
     context.shutdown.back_in(spread);
-    for outbox in &outboxes {
+    for handle in &outboxes {
         // The first to be closed comes back first, so the clients come back as evenly as they leave.
-        outbox.order(Order::GoAway { reconnect_after_ms: spread.as_millis() as u64 });
+        handle.command(ConnectionCommand::GoAway { reconnect_after_ms: spread.as_millis() as u64 });
     }
     let begun = Instant::now();
     let (mut due, mut busy) = (times(outboxes, spread), Vec::new());
     while !(due.is_empty() && busy.is_empty()) && context.hub.connections() > 0 {
-        while let Some((_, outbox)) = due.pop_front_if(|(time, _)| *time <= begun.elapsed()) {
-            busy.push(outbox);
+        while let Some((_, handle)) = due.pop_front_if(|(time, _)| *time <= begun.elapsed()) {
+            busy.push(handle);
         }
-        busy.retain(|outbox| !close(context, outbox));
+        busy.retain(|handle| !close(context, handle));
         sleep(LOOK).await;
     }
 }
 
 /// The time of each close, counted from the beginning.
-fn times(outboxes: Vec<Arc<Outbox>>, spread: Duration) -> VecDeque<(Duration, Arc<Outbox>)> {
+fn times(
+    outboxes: Vec<Arc<ConnectionHandle>>,
+    spread: Duration,
+) -> VecDeque<(Duration, Arc<ConnectionHandle>)> {
     let share = spread.div_f64(outboxes.len().max(1) as f64);
-    outboxes.into_iter().enumerate().map(|(index, outbox)| (share.mul_f64(index as f64), outbox)).collect()
+    outboxes.into_iter().enumerate().map(|(index, handle)| (share.mul_f64(index as f64), handle)).collect()
 }
 
 /// Closes a connection unless a run of its user goes on.
-fn close(context: &Context, outbox: &Outbox) -> bool {
-    let over = context.runs.alive_of(&outbox.principal().user_id) == 0;
+fn close(context: &Context, handle: &ConnectionHandle) -> bool {
+    let over = context.runs.alive_of(&handle.principal().user_id) == 0;
     if over {
         // The hub may not have handed on a run's last events yet: the log has them.
-        outbox.feed().read_on();
-        outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
+        handle.feed().read_on();
+        handle.command(ConnectionCommand::Close(CloseCode::Restart, "the server restarts"));
     }
     over
 }

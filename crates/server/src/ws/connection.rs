@@ -18,7 +18,7 @@ use crate::{
     app::{Context, revoke},
     clock::Deadline,
     delivery::{encode, subscription::Subscription},
-    hub::{Order, Registration},
+    hub::{ConnectionCommand, ConnectionRegistration},
     session::{Session, Step},
     traces::TraceParent,
 };
@@ -48,7 +48,7 @@ pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
         Begun::Refused(socket, close) => (*socket, close),
         Begun::Connection(mut connection) => {
             stage.enter("open");
-            let connection_id = connection.registration.outbox.connection_id;
+            let connection_id = connection.registration.handle.connection_id;
             tracing::debug!(%connection_id, user_id = %connection.user_id, %address, "connection opened");
             let close = connection.run().await;
             tracing::debug!(
@@ -83,7 +83,7 @@ struct Connection {
     tally: Tally,
     /// Where in a trace its handshake came from.
     parent: Option<TraceParent>,
-    registration: Registration,
+    registration: ConnectionRegistration,
     subscription: Subscription,
     busy: Busy,
     timer: Deadline,
@@ -135,11 +135,13 @@ impl Connection {
                 }
                 // Frames that wait for the log are not sent.
                 Happened::Unreadable => return Some((CloseCode::Internal, "the log could not be read")),
-                Happened::Ordered(Order::GoAway { reconnect_after_ms }) => {
+                Happened::Ordered(ConnectionCommand::GoAway { reconnect_after_ms }) => {
                     vec![Step::Say(ControlBody::GoAway { reconnect_after_ms }, None)]
                 }
-                Happened::Ordered(Order::Close(code, reason)) => vec![Step::Close(code, reason)],
-                Happened::Ordered(Order::End(code, sentence)) => return self.end(code, sentence).await,
+                Happened::Ordered(ConnectionCommand::Close(code, reason)) => vec![Step::Close(code, reason)],
+                Happened::Ordered(ConnectionCommand::End(code, sentence)) => {
+                    return self.end(code, sentence).await;
+                }
                 Happened::SaidAll => Vec::new(),
                 Happened::Tick => self.tick(now),
                 Happened::Broke(e) => return close_for(&e),
@@ -158,9 +160,9 @@ impl Connection {
     fn take_steps(&mut self, steps: Vec<Step>, now: Instant) -> Option<(CloseCode, &'static str)> {
         for step in steps {
             match step {
-                Step::Say(body, id) => self.registration.outbox.feed().control(encode(body, id)),
+                Step::Say(body, id) => self.registration.handle.feed().control(encode(body, id)),
                 Step::Verify(token, id) => {
-                    let (context, address) = (self.context.clone(), self.registration.outbox.address);
+                    let (context, address) = (self.context.clone(), self.registration.handle.address);
                     self.busy = Busy::Verifying(Box::pin(async move {
                         (context.authenticate(&token, address).await, id)
                     }));
@@ -187,11 +189,11 @@ impl Connection {
                     self.closing.get_or_insert((code, reason, now + CLOSING_PATIENCE));
                 }
                 Step::Renewed(principal) => {
-                    *self.registration.outbox.principal() = principal.clone();
+                    *self.registration.handle.principal() = principal.clone();
                     // As for a new connection: first visible to revocations, then checked.
                     if self.context.auth.checked(principal).is_err() {
                         let (code, sentence) = revoke::REVOKED;
-                        self.registration.outbox.order(Order::End(code, sentence));
+                        self.registration.handle.command(ConnectionCommand::End(code, sentence));
                     }
                 }
             }
@@ -209,7 +211,7 @@ impl Connection {
 
     fn log_refusal(&self, error: &ErrorBody, request_id: Option<&RequestId>) {
         tracing::debug!(
-            connection_id = %self.registration.outbox.connection_id,
+            connection_id = %self.registration.handle.connection_id,
             user_id = %self.user_id,
             request_id = request_id.map(tracing::field::display),
             kind = self.session.kind(),
@@ -221,9 +223,9 @@ impl Connection {
     fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
         match outcome {
             Outcome::Events => {}
-            Outcome::Say(body) => self.registration.outbox.feed().control(encode(body, id)),
+            Outcome::Say(body) => self.registration.handle.feed().control(encode(body, id)),
             Outcome::SayAfter(seq, body) => {
-                self.registration.outbox.feed().control_after(seq, encode(body, id))
+                self.registration.handle.feed().control_after(seq, encode(body, id))
             }
             Outcome::Start(start) => self.subscription.start(start.at, start.head.seq, id),
         }

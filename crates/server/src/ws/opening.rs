@@ -22,7 +22,7 @@ use crate::{
         subscription::Subscription,
     },
     error::Refusal,
-    hub::Registration,
+    hub::ConnectionRegistration,
     limits::{Address, counts::Place},
     session::{Greeting, Refused, ShownToken},
     traces::TraceParent,
@@ -199,7 +199,7 @@ pub async fn say_now(socket: &mut Socket, frame: Bytes) {
 pub async fn welcome(
     context: &Context,
     user_id: &UserId,
-    registration: &Registration,
+    registration: &ConnectionRegistration,
     subscription: &mut Subscription,
     requested: Option<&RequestedPosition>,
     id: Option<RequestId>,
@@ -208,13 +208,13 @@ pub async fn welcome(
     // The connection is registered and its user joined, so what is committed after the head is read will be noted.
     registration.join().await;
     let Start { head, active_runs, at } = context.log.open(user_id, position).await?;
-    registration.outbox.feed().on_line(head.epoch);
+    registration.handle.feed().on_line(head.epoch);
     let at = match at {
         StartAt::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => return Err(refusal),
         at => at,
     };
     let body = ControlBody::ConnectionEstablished {
-        connection_id: registration.outbox.connection_id,
+        connection_id: registration.handle.connection_id,
         user_id: user_id.clone(),
         epoch: head.epoch,
         seq: head.seq,
@@ -228,10 +228,10 @@ pub async fn welcome(
         features: wireproof_protocol::FEATURES.map(str::to_owned).to_vec(),
         insecure_no_auth: context.auth.insecure_no_auth,
     };
-    registration.outbox.feed().control(encode(body, None));
+    registration.handle.feed().control(encode(body, None));
     if id.is_some() {
         let ack = ControlBody::Ack { thread_id: None, run_id: None, approval_id: None, outcome: None };
-        registration.outbox.feed().control(encode(ack, id));
+        registration.handle.feed().control(encode(ack, id));
     }
     subscription.start(at, head.seq, None);
     Ok(())

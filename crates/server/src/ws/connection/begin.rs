@@ -11,7 +11,7 @@ use crate::{
     clock::Deadline,
     delivery::{encode, subscription::Subscription},
     error::Refusal,
-    hub::{Order, Registration},
+    hub::{ConnectionCommand, ConnectionRegistration},
     session::Session,
     ws::{
         opening::{self, Close, Opening, say_now},
@@ -75,7 +75,7 @@ async fn open(
     principal: &Principal,
     id: Option<RequestId>,
     handshake: &Opening,
-) -> Result<(Registration, Subscription, Session), TurnedAway> {
+) -> Result<(ConnectionRegistration, Subscription, Session), TurnedAway> {
     let (user_id, address, limits) = (&principal.user_id, handshake.address, &context.limits);
     let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
     let registered = context.hub.register(principal, ConnectionId::new(), address, soft_bytes, most);
@@ -92,7 +92,7 @@ async fn open(
     })?;
     // A handshake counts as a frame of its user that reads.
     let allowance = context.rates.allowance(user_id, address);
-    let feed = registration.outbox.shared_feed();
+    let feed = registration.handle.shared_feed();
     let mut subscription = Subscription::new(context.log.clone(), user_id.clone(), feed);
     let welcomed = match allowance.other(Instant::now()) {
         Ok(()) => {
@@ -110,7 +110,7 @@ async fn open(
     })?;
     if context.shutdown.draining.is_cancelled() {
         // It came after the others were told to go: it is closed without a `go_away`.
-        registration.outbox.order(Order::Close(CloseCode::Restart, "the server restarts"));
+        registration.handle.command(ConnectionCommand::Close(CloseCode::Restart, "the server restarts"));
     }
     let (now, unix_now) = (Instant::now(), crate::clock::unix_now());
     let session = Session::new(limits, principal, allowance, now, unix_now, rand::random());

@@ -13,7 +13,7 @@ use wireproof_protocol::{CloseCode, RequestId};
 use super::{Connection, WAITING_CONTROLS};
 use crate::{
     auth::{AuthError, Principal},
-    hub::Order,
+    hub::ConnectionCommand,
     ws::{dispatch::Outcome, socket::Received},
 };
 
@@ -26,7 +26,7 @@ pub enum Happened {
     Bytes,
     /// The log cannot be read.
     Unreadable,
-    Ordered(Order),
+    Ordered(ConnectionCommand),
     /// All frames that were due before a close are out.
     SaidAll,
     Tick,
@@ -48,7 +48,7 @@ impl Connection {
     }
 
     pub(super) fn has_said_all(&self) -> bool {
-        let feed = self.registration.outbox.feed();
+        let feed = self.registration.handle.feed();
         // Before a restart the client gets the log to its head; otherwise it gets the frames that are queued.
         let restart = matches!(self.closing, Some((CloseCode::Restart, ..)));
         let said = if restart { feed.is_idle() } else { !feed.is_ready() && feed.waiting_controls() == 0 };
@@ -57,12 +57,12 @@ impl Connection {
 
     /// True when the next request may be read.
     fn may_read(&self) -> bool {
-        self.busy.is_idle() && self.registration.outbox.feed().takes_controls(WAITING_CONTROLS)
+        self.busy.is_idle() && self.registration.handle.feed().takes_controls(WAITING_CONTROLS)
     }
 
     pub(super) fn poll(&mut self, cx: &mut Wake<'_>) -> Poll<Happened> {
-        let outbox = self.registration.outbox.clone();
-        outbox.waker().register(cx.waker());
+        let handle = self.registration.handle.clone();
+        handle.waker().register(cx.waker());
         if let Err(happened) = self.write(cx) {
             return Poll::Ready(*happened);
         }
@@ -71,7 +71,7 @@ impl Connection {
         if self.closing.is_some() && self.has_said_all() {
             return Poll::Ready(Happened::SaidAll);
         }
-        if let Some(order) = outbox.take_order() {
+        if let Some(order) = handle.take_order() {
             return Poll::Ready(Happened::Ordered(order));
         }
         if self.closing.is_none()
