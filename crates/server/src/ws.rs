@@ -1,9 +1,9 @@
 //! The WebSocket edge: the upgrade, one task a connection, and the writing that never holds anything else up.
 
 pub mod connection;
-mod counted;
+mod counting_stream;
 pub mod dispatch;
-pub mod opening;
+mod frame_metrics;
+pub mod handshake;
 pub mod socket;
-mod tally;
 pub mod upgrade;

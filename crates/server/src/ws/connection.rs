@@ -10,9 +10,9 @@ use wireproof_protocol::{CloseCode, ControlBody, ErrorBody, ErrorCode, RequestId
 
 use super::{
     dispatch::{self, Outcome},
-    opening::{Close, Opening, say_now},
+    frame_metrics::{FrameMetrics, error_of},
+    handshake::{Close, Handshake, say_now},
     socket::{Received, Socket, close_for},
-    tally::{Tally, error_of},
 };
 use crate::{
     app::{Context, revoke},
@@ -40,7 +40,7 @@ const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
 const ENDING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Serves a connection to its end.
-pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
+pub async fn serve(context: Arc<Context>, socket: Socket, opening: Handshake) {
     let (metrics, began) = (context.metrics.clone(), Instant::now());
     let mut stage = metrics.connection();
     let address = opening.address;
@@ -60,7 +60,7 @@ pub async fn serve(context: Arc<Context>, socket: Socket, opening: Opening) {
                 seconds = began.elapsed().as_secs_f64(),
                 bytes_received = connection.socket.read(),
                 bytes_sent = connection.socket.written(),
-                frames = connection.tally.frames,
+                frames = connection.frame_metrics.frames,
                 "connection closed"
             );
             // Leave the hub before the goodbye: nothing more is queued for a connection that closes.
@@ -80,7 +80,7 @@ struct Connection {
     user_id: UserId,
     socket: Socket,
     session: Session,
-    tally: Tally,
+    frame_metrics: FrameMetrics,
     /// Where in a trace its handshake came from.
     parent: Option<TraceParent>,
     registration: ConnectionRegistration,
@@ -106,7 +106,7 @@ impl Connection {
                 Happened::Bytes => Vec::new(),
                 Happened::Received(Received::Text(message)) => {
                     let steps = self.session.text(message.to_text().unwrap_or_default(), now);
-                    self.tally.frame(self.session.kind(), &steps);
+                    self.frame_metrics.frame(self.session.kind(), &steps);
                     if let Some(Step::Say(ControlBody::Error(error), id)) = steps.first() {
                         self.log_refusal(error, id.as_ref());
                     }
@@ -114,14 +114,14 @@ impl Connection {
                 }
                 Happened::Received(Received::Binary(_)) => {
                     let steps = self.session.binary(now);
-                    self.tally.refused(None);
+                    self.frame_metrics.refused(None);
                     steps
                 }
                 // A close is not counted as a frame.
                 Happened::Received(Received::Control) if self.socket.has_left() => Vec::new(),
                 Happened::Received(Received::Control) => self.session.control(now),
                 Happened::Done(outcome, id) => {
-                    self.tally.done(&outcome);
+                    self.frame_metrics.done(&outcome);
                     if let Outcome::Say(ControlBody::Error(error)) = &outcome {
                         self.log_refusal(error, id.as_ref());
                     }
@@ -130,7 +130,7 @@ impl Connection {
                 }
                 Happened::Verified(result, id) => {
                     let steps = self.session.verified(result, id, now, crate::clock::unix_now());
-                    self.tally.verified(error_of(&steps));
+                    self.frame_metrics.verified(error_of(&steps));
                     steps
                 }
                 // Frames that wait for the log are not sent.

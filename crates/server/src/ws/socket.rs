@@ -29,7 +29,7 @@ use tokio_tungstenite::{
 };
 use wireproof_protocol::CloseCode;
 
-use super::counted::Counted;
+use super::counting_stream::CountingStream;
 use crate::{metrics::Metrics, tls};
 
 /// Bytes of the reading buffer of an idle connection.
@@ -59,7 +59,7 @@ pub enum Received {
 /// The server's end of a connection.
 pub struct Socket {
     /// Always there; taken out only to be made anew.
-    ws: Option<WebSocketStream<Counted>>,
+    ws: Option<WebSocketStream<CountingStream>>,
     hard_limit: usize,
     /// Bytes of the messages handed out, with the least that their frames can have taken.
     accounted: u64,
@@ -76,7 +76,7 @@ pub struct Socket {
 impl Socket {
     /// A socket over an upgraded stream; `read` is what came with the handshake.
     pub fn new(stream: tls::Stream, read: Bytes, hard_limit: usize, metrics: Arc<Metrics>) -> Self {
-        let stream = Counted::new(stream, &read, metrics);
+        let stream = CountingStream::new(stream, &read, metrics);
         let mut socket = Self {
             ws: None,
             hard_limit,
@@ -91,7 +91,7 @@ impl Socket {
         socket
     }
 
-    fn codec(&self, stream: Counted, read: Vec<u8>) -> Option<WebSocketStream<Counted>> {
+    fn codec(&self, stream: CountingStream, read: Vec<u8>) -> Option<WebSocketStream<CountingStream>> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
@@ -111,7 +111,7 @@ impl Socket {
         self.ws.as_ref().map_or(0, |ws| ws.get_ref().read)
     }
 
-    fn ws(&mut self) -> Result<&mut WebSocketStream<Counted>, Error> {
+    fn ws(&mut self) -> Result<&mut WebSocketStream<CountingStream>, Error> {
         self.ws.as_mut().ok_or(Error::AlreadyClosed)
     }
 
@@ -263,7 +263,7 @@ impl Socket {
 
 /// Hangs up, and reads what is still coming: closing with unread bytes would reset the connection and lose our close
 /// frame.
-async fn drain(stream: &mut Counted) {
+async fn drain(stream: &mut CountingStream) {
     if stream.shutdown().await.is_err() {
         return;
     }

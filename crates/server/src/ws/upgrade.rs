@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use wireproof_protocol::{ControlBody, ErrorBody, ErrorCode};
 
-use super::{connection, opening::Opening, socket::Socket};
+use super::{connection, handshake::Handshake, socket::Socket};
 use crate::{
     app::Context,
     auth::token,
@@ -61,7 +61,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         Ok(places) => places,
         Err(response) => return *response,
     };
-    let opening = Opening {
+    let handshake = Handshake {
         shown: offer.shown,
         address,
         parent: TraceParent::of(request.headers()),
@@ -72,7 +72,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
     let held = (request.extensions_mut().remove::<Arc<Place>>(), places.of_address);
     let shutdown = context.shutdown.clone();
     shutdown.spawn(async move {
-        serve(context, on_upgrade, opening).await;
+        serve(context, on_upgrade, handshake).await;
         drop(held);
     });
     let mut response = switching(&key);
@@ -136,13 +136,13 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
     Ok(Places { admitted, unauthenticated, of_address })
 }
 
-async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, opening: Opening) {
+async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, handshake: Handshake) {
     let (hard_limit, metrics) = (context.limits.message_hard_bytes, context.metrics.clone());
     let Some(socket) = upgraded(on_upgrade, hard_limit, metrics).await else {
         context.metrics.handshake("gone");
         return;
     };
-    connection::serve(context, socket, opening).await;
+    connection::serve(context, socket, handshake).await;
 }
 
 /// The socket that the connection of a good handshake becomes; `None` when the client is gone.

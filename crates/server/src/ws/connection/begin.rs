@@ -14,9 +14,9 @@ use crate::{
     hub::{ConnectionCommand, ConnectionRegistration},
     session::Session,
     ws::{
-        opening::{self, Close, Opening, say_now},
+        frame_metrics::FrameMetrics,
+        handshake::{self, Close, Handshake, say_now},
         socket::Socket,
-        tally::Tally,
     },
 };
 
@@ -27,9 +27,9 @@ pub enum Begun {
 }
 
 /// Authenticates a connection, registers and welcomes it.
-pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Opening) -> Begun {
-    let mut tally = Tally::new(context.metrics.clone());
-    let shown = opening::authenticate(context, &mut socket, &mut tally, &mut handshake).await;
+pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Handshake) -> Begun {
+    let mut frame_metrics = FrameMetrics::new(context.metrics.clone());
+    let shown = handshake::authenticate(context, &mut socket, &mut frame_metrics, &mut handshake).await;
     let (principal, id) = match shown {
         Ok(shown) => shown,
         Err(close) => return Begun::Refused(Box::new(socket), close),
@@ -49,7 +49,7 @@ pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Op
         user_id: principal.user_id,
         socket,
         session,
-        tally,
+        frame_metrics,
         parent: handshake.parent,
         registration,
         subscription,
@@ -74,7 +74,7 @@ async fn open(
     context: &Context,
     principal: &Principal,
     id: Option<RequestId>,
-    handshake: &Opening,
+    handshake: &Handshake,
 ) -> Result<(ConnectionRegistration, Subscription, Session), TurnedAway> {
     let (user_id, address, limits) = (&principal.user_id, handshake.address, &context.limits);
     let (soft_bytes, most) = (limits.queue_soft_bytes, limits.connections_per_user);
@@ -97,7 +97,7 @@ async fn open(
     let welcomed = match allowance.other(Instant::now()) {
         Ok(()) => {
             let requested = handshake.requested.as_ref();
-            opening::welcome(context, user_id, &registration, &mut subscription, requested, id).await
+            handshake::welcome(context, user_id, &registration, &mut subscription, requested, id).await
         }
         Err(exceeded) => Err(exceeded.into()),
     };

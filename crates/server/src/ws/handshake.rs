@@ -9,8 +9,8 @@ use bytes::Bytes;
 use wireproof_protocol::{ActiveRun, CloseCode, ControlBody, ErrorCode, RequestId, UserId};
 
 use super::{
+    frame_metrics::FrameMetrics,
     socket::{Received, Socket, close_for},
-    tally::Tally,
 };
 use crate::{
     app::Context,
@@ -37,7 +37,7 @@ const CONTROLS: usize = 16;
 pub type Close = Option<(CloseCode, &'static str)>;
 
 /// The contents of a handshake.
-pub struct Opening {
+pub struct Handshake {
     /// The credentials that came with it.
     pub shown: Option<Shown>,
     /// Where it came from.
@@ -70,10 +70,10 @@ impl From<Refused> for Ended {
 pub async fn authenticate(
     context: &Context,
     socket: &mut Socket,
-    tally: &mut Tally,
-    opening: &mut Opening,
+    frame_metrics: &mut FrameMetrics,
+    handshake: &mut Handshake,
 ) -> Result<(Principal, Option<RequestId>), Close> {
-    let refused = match principal(context, socket, tally, opening).await {
+    let refused = match principal(context, socket, frame_metrics, handshake).await {
         Ok(found) => return Ok(found),
         Err(Ended::Otherwise(result, close)) => {
             context.metrics.handshake(result);
@@ -86,7 +86,7 @@ pub async fn authenticate(
         say_now(socket, encode(ControlBody::Error(*error), id)).await;
     }
     context.metrics.handshake(result);
-    tracing::debug!(address = %opening.address, why = result, code = code.number(), "handshake refused");
+    tracing::debug!(address = %handshake.address, why = result, code = code.number(), "handshake refused");
     Err(Some((code, reason)))
 }
 
@@ -94,11 +94,11 @@ pub async fn authenticate(
 async fn principal(
     context: &Context,
     socket: &mut Socket,
-    tally: &mut Tally,
-    opening: &mut Opening,
+    frame_metrics: &mut FrameMetrics,
+    handshake: &mut Handshake,
 ) -> Result<(Principal, Option<RequestId>), Ended> {
     let mut greeting = Greeting::new(&context.limits, Instant::now());
-    let (token, id) = match opening.shown.take() {
+    let (token, id) = match handshake.shown.take() {
         Some(Shown::Token(token)) => (token, None),
         Some(Shown::Ticket(ticket)) => {
             return Ok((greeting.verified(context.auth.redeem(&ticket), None)?, None));
@@ -108,20 +108,20 @@ async fn principal(
                 return Ok((greeting.verified(Ok(nobody), None)?, None));
             }
             // From here on it waits for its client, and counts only for its address.
-            opening.admitted = None;
-            first_frame(context, socket, tally, &mut greeting).await?
+            handshake.admitted = None;
+            first_frame(context, socket, frame_metrics, &mut greeting).await?
         }
     };
-    let result = match context.authenticate_now(&token, opening.address) {
+    let result = match context.authenticate_now(&token, handshake.address) {
         Some(result) => result,
         None => {
             // It waits for its issuer now, and counts only for its address.
-            opening.admitted = None;
-            context.authenticate_asking(&token, opening.address).await
+            handshake.admitted = None;
+            context.authenticate_asking(&token, handshake.address).await
         }
     };
     let verified = greeting.verified(result, id.clone());
-    tally.verified(verified.as_ref().err().and_then(Refused::code));
+    frame_metrics.verified(verified.as_ref().err().and_then(Refused::code));
     Ok((verified?, id))
 }
 
@@ -129,7 +129,7 @@ async fn principal(
 async fn first_frame(
     context: &Context,
     socket: &mut Socket,
-    tally: &mut Tally,
+    frame_metrics: &mut FrameMetrics,
     greeting: &mut Greeting,
 ) -> Result<ShownToken, Ended> {
     let mut controls = 0;
@@ -156,11 +156,11 @@ async fn first_frame(
             }
             Some(Ok(Received::Text(message))) => {
                 let shown = greeting.text(message.to_text().unwrap_or_default());
-                tally.came(greeting.kind(), shown.as_ref().err().and_then(Refused::code));
+                frame_metrics.came(greeting.kind(), shown.as_ref().err().and_then(Refused::code));
                 return Ok(shown?);
             }
             Some(Ok(Received::Binary(_))) => {
-                tally.refused(None);
+                frame_metrics.refused(None);
                 return Err(greeting.binary().into());
             }
             Some(Ok(Received::Control)) if controls < CONTROLS => controls += 1,

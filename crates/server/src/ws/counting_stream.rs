@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::tls::Stream;
 
 /// The stream and its counts.
-pub struct Counted {
+pub struct CountingStream {
     stream: Stream,
     /// Bytes read so far.
     pub read: u64,
@@ -26,7 +26,7 @@ pub struct Counted {
     metrics: Arc<Metrics>,
 }
 
-impl Counted {
+impl CountingStream {
     /// A stream of which these bytes were read before.
     pub fn new(stream: Stream, before: &[u8], metrics: Arc<Metrics>) -> Self {
         let mut counted = Self { stream, read: 0, frames: Frames::default(), written: 0, metrics };
@@ -122,7 +122,7 @@ impl Frames {
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -135,7 +135,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = &polled {

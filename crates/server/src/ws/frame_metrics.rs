@@ -8,7 +8,7 @@ use super::dispatch::Outcome;
 use crate::{delivery::start::StartAt, metrics::Metrics, session::Step};
 
 /// Counts the frames of a connection; one whose outcome is still open when this is dropped counts as abandoned.
-pub struct Tally {
+pub struct FrameMetrics {
     metrics: Arc<Metrics>,
     /// The type of the frame that is being carried out or checked.
     open: Option<&'static str>,
@@ -16,7 +16,7 @@ pub struct Tally {
     pub frames: u64,
 }
 
-impl Tally {
+impl FrameMetrics {
     /// A tally of a connection that begins.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, open: None, frames: 0 }
@@ -83,7 +83,7 @@ pub fn error_of(steps: &[Step]) -> Option<ErrorCode> {
     }
 }
 
-impl Drop for Tally {
+impl Drop for FrameMetrics {
     fn drop(&mut self) {
         if let Some(kind) = self.open {
             self.metrics.frame(kind, "abandoned");
