@@ -21,11 +21,11 @@ use crate::{
     traces::{RunFacts, TraceParent, Traces},
 };
 
-mod asked;
 mod away;
 mod bounds;
 mod counts;
 mod driver;
+mod inflight;
 mod recorder;
 mod recovery;
 mod registry;
@@ -85,7 +85,7 @@ pub struct Runs {
     publisher: Arc<Publisher>,
     agents: Vec<Arc<dyn Agent>>,
     registry: Registry,
-    asked: asked::Asked,
+    asked: inflight::InflightRequests,
     limits: RunLimits,
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
@@ -114,7 +114,7 @@ impl Runs {
             publisher,
             agents,
             registry: Registry::new(limits.concurrent, limits.queued),
-            asked: asked::Asked::default(),
+            asked: inflight::InflightRequests::default(),
             limits,
             metrics,
             traces,

@@ -65,7 +65,7 @@ impl From<&Limits> for RunBounds {
 
 /// A bound that an agent went beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Exceeded {
+pub enum BoundExceeded {
     /// One event.
     #[error("The agent said more at once than the {0} bytes that one event may have.")]
     Event(usize),
@@ -86,7 +86,7 @@ pub enum Exceeded {
     Tools(usize),
 }
 
-impl Exceeded {
+impl BoundExceeded {
     /// The code of a run that ends for it.
     pub fn code(self) -> &'static str {
         match self {
@@ -99,8 +99,8 @@ impl Exceeded {
     }
 }
 
-impl From<Exceeded> for AgentError {
-    fn from(exceeded: Exceeded) -> Self {
+impl From<BoundExceeded> for AgentError {
+    fn from(exceeded: BoundExceeded) -> Self {
         Self::Failed { code: exceeded.code().to_owned(), message: exceeded.to_string() }
     }
 }
@@ -132,7 +132,7 @@ impl Budget {
     }
 
     /// Cuts what may be cut and measures the rest: the bytes of what the agent says in it.
-    pub fn measure(&self, emission: &mut Emission) -> Result<usize, Exceeded> {
+    pub fn measure(&self, emission: &mut Emission) -> Result<usize, BoundExceeded> {
         let most = self.bounds.event;
         let mut bytes = 0_usize;
         for part in emission.parts_mut() {
@@ -144,11 +144,16 @@ impl Budget {
                 EmissionPart::Error(error) => self.cut_error(error),
             });
         }
-        if bytes > most { Err(Exceeded::Event(most)) } else { Ok(bytes) }
+        if bytes > most { Err(BoundExceeded::Event(most)) } else { Ok(bytes) }
     }
 
     /// Charges for an event of a run, or says which bound it is beyond and charges nothing.
-    pub fn charge(&mut self, emission: &Emission, bytes: usize, follows: Follows) -> Result<(), Exceeded> {
+    pub fn charge(
+        &mut self,
+        emission: &Emission,
+        bytes: usize,
+        follows: Follows,
+    ) -> Result<(), BoundExceeded> {
         let Self { bounds, .. } = *self;
         let (overhead, event) = match follows {
             Follows::Apart => (EVENT_OVERHEAD, 1),
@@ -158,13 +163,13 @@ impl Budget {
         let answer = self.answer + if matches!(emission, Emission::MessageDelta { .. }) { bytes } else { 0 };
         let tools = self.tools + usize::from(matches!(emission, Emission::ToolExecuting { .. }));
         let (all, events) = (self.bytes + bytes + overhead, self.events + event);
-        let within = |used: usize, most: usize, beyond: fn(usize) -> Exceeded| {
+        let within = |used: usize, most: usize, beyond: fn(usize) -> BoundExceeded| {
             if used > most { Err(beyond(most)) } else { Ok(()) }
         };
-        within(answer, bounds.answer, Exceeded::Answer)?;
-        within(tools, bounds.tools, Exceeded::Tools)?;
-        within(events, bounds.events, Exceeded::Events)?;
-        within(all, bounds.run, Exceeded::Run)?;
+        within(answer, bounds.answer, BoundExceeded::Answer)?;
+        within(tools, bounds.tools, BoundExceeded::Tools)?;
+        within(events, bounds.events, BoundExceeded::Events)?;
+        within(all, bounds.run, BoundExceeded::Run)?;
         (self.answer, self.tools, self.bytes, self.events) = (answer, tools, all, events);
         Ok(())
     }
@@ -175,9 +180,9 @@ impl Budget {
     }
 
     /// Whether this may be the answer of a run.
-    pub fn check_answer(&self, answer: &str) -> Result<(), Exceeded> {
+    pub fn check_answer(&self, answer: &str) -> Result<(), BoundExceeded> {
         let most = self.bounds.answer;
-        if text_extent(answer, most) > most { Err(Exceeded::Answer(most)) } else { Ok(()) }
+        if text_extent(answer, most) > most { Err(BoundExceeded::Answer(most)) } else { Ok(()) }
     }
 
     /// Puts a value that is too large behind a mark with its size and its beginning. Gives the bytes of what is left.
@@ -203,9 +208,9 @@ impl Budget {
     }
 }
 
-fn name(name: &str, most: usize) -> Result<usize, Exceeded> {
+fn name(name: &str, most: usize) -> Result<usize, BoundExceeded> {
     let bytes = text_extent(name, most);
-    if bytes > most { Err(Exceeded::Name(most)) } else { Ok(bytes) }
+    if bytes > most { Err(BoundExceeded::Name(most)) } else { Ok(bytes) }
 }
 
 /// Cuts a text that is longer than `most` bytes as JSON, and marks the place.
@@ -283,9 +288,9 @@ mod tests {
         let failure = ToolError::new("c".repeat(10_000), "\u{1}".repeat(10_000));
         assert!(budget().measure(&mut completed(Err(failure))).unwrap() <= 1_200);
         let mut emission = Emission::Status(StatusUpdate { status: "s".repeat(200), detail: None });
-        assert_eq!(budget().measure(&mut emission), Err(Exceeded::Name(WORD_BYTES)));
+        assert_eq!(budget().measure(&mut emission), Err(BoundExceeded::Name(WORD_BYTES)));
         let mut emission = Emission::Thinking { reasoning: "x".repeat(2_001) };
-        assert_eq!(budget().measure(&mut emission), Err(Exceeded::Event(2_000)));
+        assert_eq!(budget().measure(&mut emission), Err(BoundExceeded::Event(2_000)));
     }
 
     #[test]
@@ -294,13 +299,13 @@ mod tests {
         let thought = Emission::ThinkingDelta { delta: String::new() };
         let mut spent = budget();
         assert_eq!(spent.charge(&said, 2_500, Follows::Apart), Ok(()));
-        assert_eq!(spent.charge(&said, 501, Follows::Continues), Err(Exceeded::Answer(3_000)));
-        assert_eq!(spent.charge(&thought, 7_000, Follows::Apart), Err(Exceeded::Run(10_000)));
+        assert_eq!(spent.charge(&said, 501, Follows::Continues), Err(BoundExceeded::Answer(3_000)));
+        assert_eq!(spent.charge(&thought, 7_000, Follows::Apart), Err(BoundExceeded::Run(10_000)));
         for _ in 0..4 {
             assert_eq!(spent.charge(&thought, 1, Follows::Apart), Ok(()));
         }
         assert_eq!(spent.charge(&thought, 1, Follows::Joined), Ok(()), "no event of its own");
-        assert_eq!(spent.charge(&thought, 1, Follows::Apart), Err(Exceeded::Events(5)));
-        assert_eq!(spent.check_answer(&"x".repeat(3_001)), Err(Exceeded::Answer(3_000)));
+        assert_eq!(spent.charge(&thought, 1, Follows::Apart), Err(BoundExceeded::Events(5)));
+        assert_eq!(spent.check_answer(&"x".repeat(3_001)), Err(BoundExceeded::Answer(3_000)));
     }
 }

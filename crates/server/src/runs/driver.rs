@@ -11,7 +11,7 @@ use super::{
     Runs, Slot,
     away::{FIRST_PAUSE, LAST_PAUSE, while_away},
     counts::Counts,
-    recorder::{NotTaken, Recorder},
+    recorder::{NotTaken, RunRecorder},
 };
 use crate::store::{FinishRun, Lease, StoreError};
 
@@ -46,13 +46,13 @@ impl Run {
         let queued = self.slot.is_queued();
         let agent_name = self.agent.name().to_owned();
         let mut recorder =
-            Recorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules)
+            RunRecorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules)
                 .bounded(runs.limits.bounds);
         let end = self.wait_and_work(&runs, &mut recorder, queued).await;
         self.finish(&runs, recorder, end).await;
     }
 
-    async fn wait_and_work(&mut self, runs: &Runs, recorder: &mut Recorder, queued: bool) -> End {
+    async fn wait_and_work(&mut self, runs: &Runs, recorder: &mut RunRecorder, queued: bool) -> End {
         let cancelled = self.slot.cancelled.clone();
         let turn = tokio::select! {
             biased;
@@ -67,7 +67,7 @@ impl Run {
         self.work(runs, recorder).await
     }
 
-    async fn work(&self, runs: &Runs, recorder: &mut Recorder) -> End {
+    async fn work(&self, runs: &Runs, recorder: &mut RunRecorder) -> End {
         let (emissions, mut said) = emissions(EMISSIONS, EMISSION_BYTES);
         let stop = CancellationToken::new();
         let context = RunContext {
@@ -107,7 +107,7 @@ impl Run {
     async fn listen(
         &self,
         runs: &Runs,
-        recorder: &mut Recorder,
+        recorder: &mut RunRecorder,
         agent: &mut JoinHandle<End>,
         said: &mut EmissionReceiver,
     ) -> Ended {
@@ -149,7 +149,7 @@ impl Run {
     async fn hear_out(
         &self,
         runs: &Runs,
-        recorder: &mut Recorder,
+        recorder: &mut RunRecorder,
         agent: &mut JoinHandle<End>,
         said: &mut EmissionReceiver,
     ) -> bool {
@@ -175,7 +175,7 @@ impl Run {
         }
     }
 
-    fn take(&self, recorder: &mut Recorder, emission: Emission) -> Result<(), AgentError> {
+    fn take(&self, recorder: &mut RunRecorder, emission: Emission) -> Result<(), AgentError> {
         recorder
             .take(emission, Instant::now(), crate::clock::unix_now())
             .map_err(|not_taken| match not_taken {
@@ -214,7 +214,7 @@ impl Run {
     }
 
     /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
-    async fn append(&self, runs: &Runs, recorder: &mut Recorder) -> Result<(), StoreError> {
+    async fn append(&self, runs: &Runs, recorder: &mut RunRecorder) -> Result<(), StoreError> {
         let events = Arc::new(recorder.drain());
         let append = || runs.store.append_events(&self.user_id, Some(self.lease), events.clone());
         match while_away(runs.limits.store_wait, &runs.draining, append).await {
@@ -230,7 +230,7 @@ impl Run {
         }
     }
 
-    async fn finish(self, runs: &Runs, mut recorder: Recorder, end: End) {
+    async fn finish(self, runs: &Runs, mut recorder: RunRecorder, end: End) {
         let duration_ms = self.counts.seconds() * 1e3;
         let now = crate::clock::unix_now();
         let (outcome, answer) = recorder.finish(end, duration_ms, now);

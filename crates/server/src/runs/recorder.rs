@@ -8,7 +8,7 @@ use wireproof_protocol::{
     Timestamp, ToolCallId, ToolCompleted, ToolError, Usage, UserId, Violation,
 };
 
-use super::bounds::{self, Budget, Exceeded, Follows, RunBounds};
+use super::bounds::{self, BoundExceeded, Budget, Follows, RunBounds};
 
 /// The least time between two releases of deltas: 25 a second.
 const DELTA_INTERVAL: Duration = Duration::from_millis(40);
@@ -21,7 +21,7 @@ pub enum NotTaken {
     Rule(#[from] Violation),
     /// It is more than a run may say.
     #[error(transparent)]
-    Bound(#[from] Exceeded),
+    Bound(#[from] BoundExceeded),
 }
 
 /// A delta's kind, and whose arguments it holds.
@@ -40,7 +40,7 @@ struct Pending {
 }
 
 /// Writes the events of one run.
-pub struct Recorder {
+pub struct RunRecorder {
     user_id: UserId,
     thread_id: ThreadId,
     run_id: RunId,
@@ -50,7 +50,7 @@ pub struct Recorder {
     step_number: u32,
     budget: Budget,
     /// The bound that ends the run: from then on only the ends of tools are taken.
-    exceeded: Option<Exceeded>,
+    exceeded: Option<BoundExceeded>,
     /// The stream of what was said last.
     last: Option<Stream>,
     /// Deltas in the order of their saying that wait for more of the last one's kind, and when they are due.
@@ -60,7 +60,7 @@ pub struct Recorder {
     events: Vec<Event>,
 }
 
-impl Recorder {
+impl RunRecorder {
     /// A recorder whose run's first event is stored already.
     pub fn new(
         user_id: UserId,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use wireproof_agents::AgentError;
 use wireproof_protocol::{EventBody, Outcome};
 
-use super::{Runs, recorder::Recorder};
+use super::{Runs, recorder::RunRecorder};
 use crate::{
     delivery::{Publisher, snapshot::RunHistory},
     store::{FinishRun, Lease, RunRecord, Store, StoreError},
@@ -93,8 +93,13 @@ async fn end(
     let now = crate::clock::unix_now();
     let started = history.rules.is_running();
     let (user_id, agent_name) = (run.user_id.clone(), run.agent_name.clone());
-    let mut recorder =
-        Recorder::new(user_id.clone(), run.thread_id.clone(), run.run_id, agent_name.clone(), history.rules);
+    let mut recorder = RunRecorder::new(
+        user_id.clone(),
+        run.thread_id.clone(),
+        run.run_id,
+        agent_name.clone(),
+        history.rules,
+    );
     if !started && let Err(violation) = recorder.start(format!("{agent_name} was waiting for its turn."), now)
     {
         return Err(StoreError::Backend(format!("run {} cannot be ended: {violation}", run.run_id)));

@@ -10,36 +10,36 @@ use tokio::sync::OwnedMutexGuard;
 use wireproof_protocol::{RequestId, UserId};
 
 type Id = (UserId, RequestId);
-type Turns = HashMap<Id, Arc<tokio::sync::Mutex<()>>>;
+type Guards = HashMap<Id, Arc<tokio::sync::Mutex<()>>>;
 
 /// The ids of the requests that are being taken.
 #[derive(Default)]
-pub struct Asked {
-    turns: Arc<Mutex<Turns>>,
+pub struct InflightRequests {
+    turns: Arc<Mutex<Guards>>,
 }
 
 /// The right to take the request of an id; the next one with that id waits until this is dropped.
-pub struct Turn {
-    turns: Arc<Mutex<Turns>>,
+pub struct RequestGuard {
+    turns: Arc<Mutex<Guards>>,
     id: Id,
     held: Option<OwnedMutexGuard<()>>,
 }
 
-fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
+fn lock(turns: &Mutex<Guards>) -> MutexGuard<'_, Guards> {
     turns.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Asked {
+impl InflightRequests {
     /// Waits until no other request of this user with this id is being taken.
-    pub async fn turn(&self, user_id: &UserId, request_id: &RequestId) -> Turn {
+    pub async fn turn(&self, user_id: &UserId, request_id: &RequestId) -> RequestGuard {
         let id = (user_id.clone(), request_id.clone());
         let turn = lock(&self.turns).entry(id.clone()).or_default().clone();
         let held = Some(turn.lock_owned().await);
-        Turn { turns: self.turns.clone(), id, held }
+        RequestGuard { turns: self.turns.clone(), id, held }
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut turns = lock(&self.turns);
         drop(self.held.take());
@@ -56,7 +56,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_at_a_time_for_each_id_and_nothing_is_left() {
-        let (asked, inside) = (Arc::new(Asked::default()), Arc::new(Mutex::new(0)));
+        let (asked, inside) = (Arc::new(InflightRequests::default()), Arc::new(Mutex::new(0)));
         let tasks: Vec<_> = (0..200)
             .map(|_| {
                 let (asked, inside) = (asked.clone(), inside.clone());
@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_users_id_is_another_id() {
-        let asked = Asked::default();
+        let asked = InflightRequests::default();
         let _ada = asked.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
         let _eve = asked.turn(&UserId::new("eve").unwrap(), &RequestId::new("q").unwrap()).await;
         assert_eq!(lock(&asked.turns).len(), 2);
