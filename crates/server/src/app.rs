@@ -10,7 +10,9 @@ use crate::{
     delivery::{LogReader, Publisher},
     failpoints::Failpoints,
     hub::Hub,
-    limits::{Address, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates},
+    limits::{
+        ClientAddress, Limits, address::Proxies, admission::Admission, networks::Networks, rates::Rates,
+    },
     metrics::Metrics,
     runs::Runs,
     shutdown::Shutdown,
@@ -77,7 +79,7 @@ pub struct Context {
 
 impl Context {
     /// The principal of a token from an address; after too many bad ones from there it is refused unchecked.
-    pub async fn authenticate(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
+    pub async fn authenticate(&self, token: &str, address: ClientAddress) -> Result<Principal, AuthError> {
         match self.authenticate_now(token, address) {
             Some(result) => result,
             None => self.authenticate_asking(token, address).await,
@@ -85,7 +87,11 @@ impl Context {
     }
 
     /// The same without waiting; `None` when the token's issuer has to be asked first.
-    pub fn authenticate_now(&self, token: &str, address: Address) -> Option<Result<Principal, AuthError>> {
+    pub fn authenticate_now(
+        &self,
+        token: &str,
+        address: ClientAddress,
+    ) -> Option<Result<Principal, AuthError>> {
         if let Err(exceeded) = self.rates.try_token(address, Instant::now()) {
             return Some(Err(AuthError::TooMany(exceeded)));
         }
@@ -98,7 +104,11 @@ impl Context {
     }
 
     /// The same after asking the issuer, which takes at most 4.5 s; the number of tokens that wait for it is bounded.
-    pub async fn authenticate_asking(&self, token: &str, address: Address) -> Result<Principal, AuthError> {
+    pub async fn authenticate_asking(
+        &self,
+        token: &str,
+        address: ClientAddress,
+    ) -> Result<Principal, AuthError> {
         let _place = self.rates.issuer_wait(address).map_err(AuthError::Waiting)?;
         let result = self.auth.authenticate_asking(token).await;
         if matches!(result, Err(AuthError::Invalid)) {

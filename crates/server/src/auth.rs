@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wireproof_protocol::{ErrorCode, UserId};
 
-use crate::{error::Refusal, limits::rates::Exceeded};
+use crate::{error::Refusal, limits::rates::RateExceeded};
 
 pub mod accounts;
 mod attempts;
@@ -132,10 +132,10 @@ pub enum AuthError {
     Expired,
     /// Too many bad ones came from the same address: this one was not looked at.
     #[error("too many bad tokens came from this address")]
-    TooMany(Exceeded),
+    TooMany(RateExceeded),
     /// Too many tokens wait for the keys of their issuer: this one was not looked at.
     #[error("too many tokens wait for the keys of their issuer")]
-    Waiting(Exceeded),
+    Waiting(RateExceeded),
     /// The token was good until it was revoked.
     #[error("the token was revoked")]
     Revoked,

@@ -15,7 +15,7 @@ use crate::{
     clock::unix_now,
     delivery::{SharedFeed, feed::Feed},
     failpoints::{Failpoints, failpoint},
-    limits::Address,
+    limits::ClientAddress,
     store::Committed,
 };
 
@@ -26,7 +26,7 @@ pub struct ConnectionHandle {
     /// The connection.
     pub connection_id: ConnectionId,
     /// The address of the client.
-    pub address: Address,
+    pub address: ClientAddress,
     /// Since when it is open, in Unix seconds.
     pub since: f64,
     principal: Mutex<Principal>,
@@ -128,7 +128,7 @@ impl Hub {
         self: &Arc<Self>,
         principal: &Principal,
         connection_id: ConnectionId,
-        address: Address,
+        address: ClientAddress,
         soft_bytes: usize,
         most: usize,
     ) -> Option<ConnectionRegistration> {

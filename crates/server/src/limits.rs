@@ -6,14 +6,14 @@ use wireproof_protocol::Limits as Announced;
 pub mod address;
 pub mod admission;
 pub mod bucket;
-pub mod counts;
 pub mod holds;
+pub mod idle_connections;
 pub mod keyed;
 pub mod networks;
+pub mod permits;
 pub mod rates;
-pub mod silent;
 
-pub use address::Address;
+pub use address::ClientAddress;
 
 /// What users may do; 0 means no limit where a number counts things.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use wireproof_protocol::UserId;
-use wireproof_server::limits::{Address, Limits, rates::Rates};
+use wireproof_server::limits::{ClientAddress, Limits, rates::Rates};
 use wireproof_server::metrics::{Metrics, Names};
 
 use super::Rows;
@@ -43,7 +43,7 @@ pub fn check(threads: usize) -> Result<f64> {
     let user = UserId::new("ada")?;
     let barrier = Arc::new(Barrier::new(threads));
     let checking = (0..threads).map(|_| {
-        let allowance = rates.allowance(&user, Address::of([127, 0, 0, 1].into()));
+        let allowance = rates.allowance(&user, ClientAddress::of([127, 0, 0, 1].into()));
         let barrier = barrier.clone();
         std::thread::spawn(move || {
             barrier.wait();

@@ -16,7 +16,7 @@ use crate::{
     clock::unix_now,
     config::JwtConfig,
     error::Refusal,
-    limits::rates::Exceeded,
+    limits::rates::RateExceeded,
     store::{Account, AccountChange, Revocation, Revoked, Store, StoreError, Window},
 };
 
@@ -37,7 +37,7 @@ pub enum AccountError {
     Taken,
     /// Too many accounts were registered from the address.
     #[error("too many registrations")]
-    TooMany(Exceeded),
+    TooMany(RateExceeded),
     /// There is no such account.
     #[error("there is no such account")]
     Unknown,

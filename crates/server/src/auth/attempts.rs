@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::limits::Address;
+use crate::limits::ClientAddress;
 
 /// Failures of an account that cost nothing.
 pub const FREE_FOR_ACCOUNT: u32 = 5;
@@ -25,8 +25,8 @@ enum Key {
     /// An account by the digest of its name, whether there is one or not.
     Account([u8; 16]),
     /// The same from an address where its password was known: what others fail elsewhere does not keep it out there.
-    Known([u8; 16], Address),
-    Address(Address),
+    Known([u8; 16], ClientAddress),
+    Address(ClientAddress),
 }
 
 impl Key {
@@ -70,7 +70,7 @@ pub struct Attempts {
 
 impl Attempts {
     /// Admits a try, or says how many seconds it has to wait. A try that has to wait is not counted.
-    pub fn admit(&mut self, account: Option<&str>, address: Address, now: f64) -> Result<Attempt, f64> {
+    pub fn admit(&mut self, account: Option<&str>, address: ClientAddress, now: f64) -> Result<Attempt, f64> {
         let account = account.map(|name| {
             let digest = Sha256::digest(name.as_bytes());
             let mut short = [0; 16];
@@ -154,8 +154,8 @@ mod tests {
 
     use super::*;
 
-    fn address(number: u32) -> Address {
-        Address::of(IpAddr::from(number.to_be_bytes()))
+    fn address(number: u32) -> ClientAddress {
+        ClientAddress::of(IpAddr::from(number.to_be_bytes()))
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::unix_now,
     config::AccountsConfig,
-    limits::Address,
+    limits::ClientAddress,
     store::{Account, Login, Refresh, Refreshed, Revocation, Revoked, Store},
 };
 
@@ -74,7 +74,7 @@ impl Logins {
         &self,
         name: &str,
         password: String,
-        from: Address,
+        from: ClientAddress,
         is_in_use: impl Fn(&UserId) -> bool,
     ) -> Result<Tokens, AccountError> {
         self.may_register()?;
@@ -93,7 +93,12 @@ impl Logins {
     }
 
     /// Logs in. The answer is the same for a name without an account, a wrong password and a disabled account.
-    pub async fn login(&self, name: &str, password: String, from: Address) -> Result<Tokens, AccountError> {
+    pub async fn login(
+        &self,
+        name: &str,
+        password: String,
+        from: ClientAddress,
+    ) -> Result<Tokens, AccountError> {
         let attempt = self.admit(Some(name), from)?;
         let opened = match self.accounts.with_password(name, password).await {
             Ok(Some(account)) => self.open(account).await,
@@ -194,7 +199,7 @@ impl Logins {
         }
     }
 
-    fn admit(&self, name: Option<&str>, from: Address) -> Result<Attempt, AccountError> {
+    fn admit(&self, name: Option<&str>, from: ClientAddress) -> Result<Attempt, AccountError> {
         self.attempts().admit(name, from, unix_now()).map_err(AccountError::Wait)
     }
 

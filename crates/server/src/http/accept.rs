@@ -19,7 +19,7 @@ use super::{HEADER_BYTES, HEADER_LINES, answers::Clock, guard};
 use crate::{
     app::Context,
     clock::Deadline,
-    limits::counts::{Count, Place},
+    limits::permits::{Permit, PermitPool},
     tls::{Stream, Timed},
 };
 
@@ -41,7 +41,7 @@ const NO_FILES_PAUSE: Duration = Duration::from_millis(5);
 /// Accepts connections until the server stops: while it drains, its health can still be read.
 pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>) {
     let stopped = context.shutdown.stopped.clone();
-    let (mut spare, told, mut logged) = (spare_file(), Count::default(), None);
+    let (mut spare, told, mut logged) = (spare_file(), PermitPool::default(), None);
     loop {
         let accepted = tokio::select! {
             () = stopped.cancelled() => return,
@@ -55,7 +55,7 @@ pub async fn accept(listener: TcpListener, router: Router, context: Arc<Context>
                 }
                 None => {
                     context.metrics.limit_hit("connections");
-                    context.admission.silent.make_room();
+                    context.admission.idle.make_room();
                     // Only without TLS: a TLS client cannot read anything sent before its handshake.
                     if context.tls.is_none()
                         && let Some(place) = told.take(TOLD)
@@ -100,7 +100,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 }
 
 /// Answers that there is no room, if the client takes the answer quickly.
-async fn turn_away(mut stream: TcpStream, place: Place) {
+async fn turn_away(mut stream: TcpStream, place: Permit) {
     let body = ErrorBody::new(ErrorCode::TooManyConnections, "The server has no room now; try again later.");
     let body = serde_json::to_string(&ControlBody::Error(body)).unwrap_or_default();
     let answer = format!(
@@ -142,12 +142,12 @@ async fn encrypted(stream: TcpStream, peer: SocketAddr, context: &Context) -> Op
     accepted.ok()
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, context: Arc<Context>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, place: Permit, router: Router, context: Arc<Context>) {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
         return;
     }
-    let listener = Arc::new(context.admission.silent.listen(std::time::Instant::now()));
+    let listener = Arc::new(context.admission.idle.listen(std::time::Instant::now()));
     let encrypted = tokio::select! {
         encrypted = encrypted(stream, peer, &context) => encrypted,
         () = listener.evicted.cancelled() => None,

@@ -24,7 +24,7 @@ use crate::{
         token,
     },
     error::Refusal,
-    limits::Address,
+    limits::ClientAddress,
 };
 
 /// Largest body of these requests in bytes.
@@ -57,7 +57,7 @@ pub struct Leave {
 
 type Shared = State<Arc<Context>>;
 /// The address of the client, from the accept loop.
-type From = axum::Extension<Address>;
+type From = axum::Extension<ClientAddress>;
 
 /// An answer with tokens, or why there are none.
 struct Answer(StatusCode, Result<Tokens, AccountError>);
@@ -108,7 +108,11 @@ pub async fn register(State(context): Shared, from: From, Object(who): Object<Cr
 }
 
 /// Registers within the limit of the address, under a name that no user of a token has now.
-async fn registered(context: &Context, who: Credentials, from: Address) -> Result<Tokens, AccountError> {
+async fn registered(
+    context: &Context,
+    who: Credentials,
+    from: ClientAddress,
+) -> Result<Tokens, AccountError> {
     let logins = logins(context);
     logins.may_register()?;
     context.rates.try_registration(from, Instant::now()).map_err(AccountError::TooMany)?;

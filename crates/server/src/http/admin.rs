@@ -15,7 +15,7 @@ use crate::{
     clock::unix_now,
     error::Refusal,
     hub::{ConnectionCommand, ConnectionHandle},
-    limits::Address,
+    limits::ClientAddress,
     shutdown::Parting,
     store::Revoked,
 };
@@ -41,7 +41,7 @@ struct Shown {
     connection_id: ConnectionId,
     user_id: UserId,
     #[serde(serialize_with = "as_text")]
-    address: Address,
+    address: ClientAddress,
     since: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<String>,
@@ -52,7 +52,7 @@ struct Shown {
     queued_bytes: usize,
 }
 
-fn as_text<S: serde::Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: serde::Serializer>(address: &ClientAddress, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(address)
 }
 

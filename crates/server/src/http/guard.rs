@@ -21,7 +21,7 @@ use crate::{
         origins::{From, is_addressed_to_loopback},
     },
     error::Refusal,
-    limits::{Address, holds::Hold},
+    limits::{ClientAddress, holds::Hold},
 };
 
 /// How long a browser may keep the answer to a preflight, in seconds.
@@ -174,7 +174,7 @@ pub async fn to_the_end(request: Request, next: Next) -> Response {
 async fn principal(
     context: &Context,
     headers: &HeaderMap,
-    address: Option<&Address>,
+    address: Option<&ClientAddress>,
     need: Need,
 ) -> Result<Principal, Refusal> {
     let principal = match (token::bearer(headers), address) {

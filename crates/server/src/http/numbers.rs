@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 use wireproof_protocol::ErrorCode;
 
-use crate::{app::Context, config::Config, error::Refusal, limits::Address, metrics::Format};
+use crate::{app::Context, config::Config, error::Refusal, limits::ClientAddress, metrics::Format};
 
 /// How long a failed commit counts against the server.
 const LATELY: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const LATELY: Duration = Duration::from_secs(60);
 /// `GET /metrics`: in OpenMetrics when the client accepts it, else in Prometheus' classic text.
 pub async fn metrics(
     State(context): State<Arc<Context>>,
-    Extension(address): Extension<Address>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> Response {
     if !context.watchers.hold(address) {
@@ -58,7 +58,10 @@ fn look(context: &Context) {
 }
 
 /// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server drains.
-pub async fn health(State(context): State<Arc<Context>>, Extension(address): Extension<Address>) -> Response {
+pub async fn health(
+    State(context): State<Arc<Context>>,
+    Extension(address): Extension<ClientAddress>,
+) -> Response {
     let ill = [
         (!context.store_answers().await || context.metrics.commits.is_failing(LATELY), "store_failing"),
         (context.shutdown.draining.is_cancelled(), "draining"),

@@ -13,7 +13,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{HEADER_BYTES, guard};
-use crate::{app::Context, auth::reserved, files, limits::Address};
+use crate::{app::Context, auth::reserved, files, limits::ClientAddress};
 
 /// Connections at once; more wait until one has ended.
 const CONNECTIONS: usize = 16;
@@ -55,7 +55,7 @@ async fn serve(stream: UnixStream, place: OwnedSemaphorePermit, router: Router, 
         let (router, operator) = (router.clone(), operator.clone());
         async move {
             let extensions = request.extensions_mut();
-            extensions.insert(Address::of(Ipv4Addr::LOCALHOST.into()));
+            extensions.insert(ClientAddress::of(Ipv4Addr::LOCALHOST.into()));
             extensions.insert(guard::Scheme("http"));
             extensions.insert(guard::Operator(operator));
             router.oneshot(request).await

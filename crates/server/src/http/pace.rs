@@ -22,7 +22,7 @@ use crate::{
     auth::Principal,
     clock::within,
     error::Refusal,
-    limits::{Address, holds::Requester, rates::Allowance, silent::Listener},
+    limits::{ClientAddress, holds::Requester, idle_connections::IdleConnection, rates::Allowance},
 };
 
 /// Reads that hold nothing, and are answered whatever else comes from an address: the server's health, and the
@@ -32,7 +32,7 @@ const UNHELD: [&str; 6] = ["/health", "/ready", "/metrics", "/ws/health", "/ws",
 /// Counts the request of a known user, a read as other frames and everything else as a message; takes its body; holds
 /// what it takes of the server until its answer is out.
 pub async fn keep(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
-    let Some(address) = request.extensions().get::<Address>().copied() else {
+    let Some(address) = request.extensions().get::<ClientAddress>().copied() else {
         return Refusal::new(ErrorCode::Internal, "The connection has no address.").into_response();
     };
     // The operator is bounded by its socket; limits of users do not apply to it.
@@ -76,7 +76,7 @@ async fn with_body(
 ) -> Response {
     let (head, body) = request.into_parts();
     // An unauthenticated connection counts as idle, and can be evicted, while its body does not come.
-    let waiting = head.extensions.get::<Arc<Listener>>().filter(|_| allowance.is_none());
+    let waiting = head.extensions.get::<Arc<IdleConnection>>().filter(|_| allowance.is_none());
     waiting.inspect(|listener| listener.silent_again(Instant::now()));
     let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
     // As many as are announced; as many as there may be where none are.

@@ -10,9 +10,9 @@ const NETWORK_BITS: u32 = 64;
 
 /// Where a client comes from: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Address(IpAddr);
+pub struct ClientAddress(IpAddr);
 
-impl Address {
+impl ClientAddress {
     /// The address that the limits count a peer under.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
@@ -25,14 +25,14 @@ impl Address {
     }
 }
 
-impl Address {
+impl ClientAddress {
     /// The address, or the first one of the network.
     pub fn ip(self) -> IpAddr {
         self.0
     }
 }
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
@@ -60,10 +60,10 @@ impl Proxies {
     }
 
     /// The client of a request: the peer, or, when that is a trusted proxy, the last hop before the trusted ones.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Address {
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let mut client = peer.to_canonical();
         if self.trusted.is_empty() || !self.trusts(client) {
-            return Address::of(client);
+            return ClientAddress::of(client);
         }
         let lines = headers.get_all(&self.header).iter().rev();
         // Split as bytes: what a client wrote before the proxy's own entry need not be text.
@@ -76,7 +76,7 @@ impl Proxies {
                 break;
             }
         }
-        Address::of(client)
+        ClientAddress::of(client)
     }
 
     /// The scheme of a request: the connection's own, or the one that a trusted proxy says its client used. A WebSocket's

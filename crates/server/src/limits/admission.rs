@@ -11,8 +11,8 @@ use wireproof_protocol::{ErrorBody, ErrorCode};
 use super::{
     Limits,
     bucket::{Bucket, Rate, nanoseconds},
-    counts::{Count, Place},
-    silent::Silent,
+    idle_connections::IdleConnections,
+    permits::{Permit, PermitPool},
 };
 
 /// The longest time after which a client is told to come back.
@@ -24,14 +24,14 @@ const RESERVED_FILES: u64 = 128;
 
 /// There is no room for a handshake now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Busy {
+pub struct Overloaded {
     /// The limit in the settings.
     pub limit: &'static str,
     /// Seconds after which there should be room, 1 or more.
     pub retry_after: u64,
 }
 
-impl Busy {
+impl Overloaded {
     /// The error for the client.
     pub fn body(&self) -> ErrorBody {
         let sentence = "Too many connections are being opened at once; try again a little later.";
@@ -48,12 +48,12 @@ pub struct Admission {
     bucket: Bucket,
     /// The turns of refused clients, so that they come back one after the other.
     line: Bucket,
-    in_progress: Count,
+    in_progress: PermitPool,
     most_in_progress: usize,
-    connections: Count,
+    connections: PermitPool,
     most_connections: usize,
     /// Connections without a request.
-    pub silent: Arc<Silent>,
+    pub idle: Arc<IdleConnections>,
 }
 
 impl Admission {
@@ -66,21 +66,21 @@ impl Admission {
             rate: Rate::new(limits.handshakes_per_second, Duration::from_secs(1), limits.handshake_burst),
             bucket: Bucket::default(),
             line: Bucket::default(),
-            in_progress: Count::default(),
+            in_progress: PermitPool::default(),
             most_in_progress: limits.handshakes_in_progress,
-            connections: Count::default(),
+            connections: PermitPool::default(),
             most_connections: most_connections(limits.connections, files),
-            silent: Silent::new(limits.silent_connections, moment),
+            idle: IdleConnections::new(limits.silent_connections, moment),
         }
     }
 
     /// Lets a handshake in; the place is held while it is in progress.
-    pub fn handshake(&self, now: Instant) -> Result<Place, Busy> {
+    pub fn handshake(&self, now: Instant) -> Result<Permit, Overloaded> {
         let clock = nanoseconds(now.saturating_duration_since(self.began));
         let busy = |limit| {
             let turn = self.line.line_up(&self.rate, clock, LONGEST_WAIT);
             // Rounded up, so that no client comes back too early.
-            Busy { limit, retry_after: turn.as_secs() + 1 }
+            Overloaded { limit, retry_after: turn.as_secs() + 1 }
         };
         let place =
             self.in_progress.take(self.most_in_progress).ok_or_else(|| busy("handshakes_in_progress"))?;
@@ -91,7 +91,7 @@ impl Admission {
     }
 
     /// A place for one more connection of any kind.
-    pub fn connection(&self) -> Option<Place> {
+    pub fn connection(&self) -> Option<Permit> {
         self.connections.take(self.most_connections)
     }
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Limits,
-    counts::{Count, Place},
-    rates::Exceeded,
+    permits::{Permit, PermitPool},
+    rates::RateExceeded,
 };
 use crate::metrics::Metrics;
 
@@ -16,8 +16,8 @@ const WAIT: Duration = Duration::from_secs(1);
 /// What is held for one user or address.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
-    requests: Count,
-    bytes: Count,
+    requests: PermitPool,
+    bytes: PermitPool,
 }
 
 impl Held {
@@ -75,7 +75,7 @@ pub struct Requester {
 }
 
 /// What is held, until it is dropped.
-pub type Hold = Vec<Place>;
+pub type Hold = Vec<Permit>;
 
 impl Requester {
     /// A request of a user from an address, for which both hold something.
@@ -94,27 +94,27 @@ impl Requester {
     }
 
     /// Holds a request in progress.
-    pub fn request(&self) -> Result<Hold, Exceeded> {
+    pub fn request(&self) -> Result<Hold, RateExceeded> {
         self.hold("requests", |held, bounds| (held.requests.take(bounds.requests.1), bounds.requests))
     }
 
     /// Holds bytes of a body or of an answer. One alone may be larger than the bound.
-    pub fn bytes(&self, bytes: usize) -> Result<Hold, Exceeded> {
+    pub fn bytes(&self, bytes: usize) -> Result<Hold, RateExceeded> {
         self.hold("held_bytes", |held, bounds| (held.bytes.take_many(bytes, bounds.bytes.1), bounds.bytes))
     }
 
     fn hold(
         &self,
         word: &str,
-        take: impl Fn(&Held, &Bounds) -> (Option<Place>, Bound),
-    ) -> Result<Hold, Exceeded> {
+        take: impl Fn(&Held, &Bounds) -> (Option<Permit>, Bound),
+    ) -> Result<Hold, RateExceeded> {
         let take = |(held, bounds): &(Held, Bounds)| {
             let (place, (limit, most)) = take(held, bounds);
             place.ok_or_else(|| {
                 if let Some(metrics) = &self.metrics {
                     metrics.limit_hit(word);
                 }
-                Exceeded { limit, most: most as u64, wait: WAIT }
+                RateExceeded { limit, most: most as u64, wait: WAIT }
             })
         };
         self.of.iter().map(take).collect()

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Address;
+use super::ClientAddress;
 
-/// Addresses and networks. An IPv6 network counts with 64 bits at most, as [`Address`] does.
+/// Addresses and networks. An IPv6 network counts with 64 bits at most, as [`ClientAddress`] does.
 #[derive(Debug, Clone, Default)]
 pub struct Networks(Vec<IpNet>);
 
@@ -21,10 +21,11 @@ impl Networks {
     }
 
     /// True when the address is in one of them.
-    pub fn hold(&self, address: Address) -> bool {
+    pub fn hold(&self, address: ClientAddress) -> bool {
         let ip = address.ip();
         self.0.iter().any(|network| {
-            network.contains(&ip) || Address::of(network.network()) == address && network.prefix_len() > 64
+            network.contains(&ip)
+                || ClientAddress::of(network.network()) == address && network.prefix_len() > 64
         })
     }
 }
@@ -35,7 +36,7 @@ mod tests {
 
     fn holds(entries: &[&str], ip: &str) -> bool {
         let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
-        Networks::new(&entries).unwrap().hold(Address::of(ip.parse().unwrap()))
+        Networks::new(&entries).unwrap().hold(ClientAddress::of(ip.parse().unwrap()))
     }
 
     #[test]

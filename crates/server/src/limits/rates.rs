@@ -9,11 +9,11 @@ use std::{
 use wireproof_protocol::{ErrorBody, ErrorCode, UserId};
 
 use super::{
-    Address, Limits,
+    ClientAddress, Limits,
     bucket::{Bucket, Rate, nanoseconds},
-    counts::{Count, Place},
     holds::{Held, Holds, Requester},
     keyed::Keyed,
+    permits::{Permit, PermitPool},
 };
 use crate::{error::Refusal, metrics::Metrics};
 
@@ -43,12 +43,12 @@ struct AddressBuckets {
     messages: Bucket,
     failures: Bucket,
     registrations: Bucket,
-    unauthenticated: Count,
-    connections: Count,
+    unauthenticated: PermitPool,
+    connections: PermitPool,
     /// What the requests of users from this address hold, and what requests without a user hold.
     held: Held,
     unauthenticated_held: Held,
-    issuer_waits: Count,
+    issuer_waits: PermitPool,
 }
 
 /// A limit with its name in the settings, which refusals show.
@@ -65,15 +65,15 @@ impl Named {
         Self { name, word, most: a_minute, rate: Rate::a_minute(a_minute, burst) }
     }
 
-    fn exceeded(&self, wait: Duration, metrics: &Metrics) -> Exceeded {
+    fn exceeded(&self, wait: Duration, metrics: &Metrics) -> RateExceeded {
         metrics.limit_hit(self.word);
-        Exceeded { limit: self.name, most: self.most, wait }
+        RateExceeded { limit: self.name, most: self.most, wait }
     }
 }
 
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exceeded {
+pub struct RateExceeded {
     /// Its name in the settings.
     pub limit: &'static str,
     /// Its value.
@@ -82,9 +82,9 @@ pub struct Exceeded {
     pub wait: Duration,
 }
 
-impl From<Exceeded> for Refusal {
-    fn from(exceeded: Exceeded) -> Self {
-        let Exceeded { limit, most, wait } = exceeded;
+impl From<RateExceeded> for Refusal {
+    fn from(exceeded: RateExceeded) -> Self {
+        let RateExceeded { limit, most, wait } = exceeded;
         let what = if limit.contains("_per_minute") || limit.contains("_per_hour") {
             "Too fast"
         } else {
@@ -113,11 +113,11 @@ pub struct Rates {
     holds: Holds,
     registrations: Named,
     /// Tokens that wait for their issuer, from all addresses.
-    issuer_waits: Count,
+    issuer_waits: PermitPool,
     most_issuer_waits: usize,
     most_issuer_waits_per_address: usize,
     users: Keyed<UserId, UserBuckets>,
-    addresses: Keyed<Address, AddressBuckets>,
+    addresses: Keyed<ClientAddress, AddressBuckets>,
 }
 
 impl Rates {
@@ -162,7 +162,7 @@ impl Rates {
                     limits.registrations_per_hour_per_address,
                 ),
             },
-            issuer_waits: Count::default(),
+            issuer_waits: PermitPool::default(),
             most_issuer_waits: limits.issuer_waits,
             most_issuer_waits_per_address: limits.issuer_waits_per_address,
             users: Keyed::default(),
@@ -175,12 +175,12 @@ impl Rates {
     }
 
     /// What a user may do from an address.
-    pub fn allowance(self: &Arc<Self>, user_id: &UserId, address: Address) -> Allowance {
+    pub fn allowance(self: &Arc<Self>, user_id: &UserId, address: ClientAddress) -> Allowance {
         Allowance { rates: self.clone(), user: self.users.of(user_id), address: self.addresses.of(&address) }
     }
 
     /// Counts what the server holds for an HTTP request of this user and address.
-    pub fn requester(&self, user_id: Option<&UserId>, address: Address) -> Requester {
+    pub fn requester(&self, user_id: Option<&UserId>, address: ClientAddress) -> Requester {
         let (address, metrics) = (self.addresses.of(&address), self.metrics.clone());
         match user_id {
             Some(user_id) => {
@@ -193,7 +193,7 @@ impl Rates {
 
     /// So many reads of a user, all or none, besides the one that its frame took: what costs the server more than other
     /// reads counts as several, but together no more than may come at once. The wait is that of the frame and of these.
-    pub fn more_reads(&self, user_id: &UserId, count: u64, now: Instant) -> Result<(), Exceeded> {
+    pub fn more_reads(&self, user_id: &UserId, count: u64, now: Instant) -> Result<(), RateExceeded> {
         let (rate, now) = (&self.others.rate, self.clock(now));
         let count = count.min(rate.burst() - 1);
         let others = &self.users.of(user_id).others;
@@ -204,7 +204,7 @@ impl Rates {
     }
 
     /// A try at a token from an address. What is not given back counts as a failure.
-    pub fn try_token(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+    pub fn try_token(&self, address: ClientAddress, now: Instant) -> Result<(), RateExceeded> {
         if self.failures.rate.is_unlimited() {
             return Ok(());
         }
@@ -213,14 +213,14 @@ impl Rates {
     }
 
     /// The token was a good one, or none was tried: it does not count.
-    pub fn forgive_token(&self, address: Address) {
+    pub fn forgive_token(&self, address: ClientAddress) {
         if !self.failures.rate.is_unlimited() {
             self.addresses.of(&address).failures.give_back(&self.failures.rate, 1);
         }
     }
 
     /// True when a token from the address would be tried.
-    pub fn may_try_token(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+    pub fn may_try_token(&self, address: ClientAddress, now: Instant) -> Result<(), RateExceeded> {
         if self.failures.rate.is_unlimited() {
             return Ok(());
         }
@@ -229,22 +229,22 @@ impl Rates {
     }
 
     /// A registration from an address. What is not given back counts.
-    pub fn try_registration(&self, address: Address, now: Instant) -> Result<(), Exceeded> {
+    pub fn try_registration(&self, address: ClientAddress, now: Instant) -> Result<(), RateExceeded> {
         let (named, buckets) = (&self.registrations, self.addresses.of(&address));
         let taken = buckets.registrations.take(&named.rate, 1, self.clock(now));
         taken.map_err(|wait| named.exceeded(wait, &self.metrics))
     }
 
     /// No account was made: it does not count.
-    pub fn forgive_registration(&self, address: Address) {
+    pub fn forgive_registration(&self, address: ClientAddress) {
         self.addresses.of(&address).registrations.give_back(&self.registrations.rate, 1);
     }
 
     /// A place among the tokens that wait for the keys of their issuer, of the address and in all.
-    pub fn issuer_wait(&self, address: Address) -> Result<(Place, Place), Exceeded> {
+    pub fn issuer_wait(&self, address: ClientAddress) -> Result<(Permit, Permit), RateExceeded> {
         let refused = |limit, most: usize| {
             self.metrics.limit_hit("issuer_waits");
-            Exceeded { limit, most: most as u64, wait: ISSUER_PAUSE }
+            RateExceeded { limit, most: most as u64, wait: ISSUER_PAUSE }
         };
         let (all, one) = (self.most_issuer_waits, self.most_issuer_waits_per_address);
         let of_address = self.addresses.of(&address).issuer_waits.take(one);
@@ -254,12 +254,12 @@ impl Rates {
     }
 
     /// A place among the `most` unauthenticated connections of an address.
-    pub fn unauthenticated(&self, address: Address, most: usize) -> Option<Place> {
+    pub fn unauthenticated(&self, address: ClientAddress, most: usize) -> Option<Permit> {
         self.addresses.of(&address).unauthenticated.take(most)
     }
 
     /// A place among the `most` WebSocket connections of an address.
-    pub fn connection(&self, address: Address, most: usize) -> Option<Place> {
+    pub fn connection(&self, address: ClientAddress, most: usize) -> Option<Permit> {
         self.addresses.of(&address).connections.take(most)
     }
 
@@ -299,8 +299,8 @@ mod tests {
         }
     }
 
-    fn address(last: u8) -> Address {
-        Address::of([127, 0, 0, last].into())
+    fn address(last: u8) -> ClientAddress {
+        ClientAddress::of([127, 0, 0, last].into())
     }
 
     #[test]

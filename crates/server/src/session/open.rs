@@ -12,7 +12,7 @@ use crate::{
     error::Refusal,
     limits::{
         Limits,
-        rates::{Allowance, Exceeded},
+        rates::{Allowance, RateExceeded},
     },
 };
 
@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Counts a frame of this type; one that cannot be understood has none.
-    fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), Exceeded> {
+    fn count(&self, kind: Option<&'static str>, now: Instant) -> Result<(), RateExceeded> {
         match kind {
             Some(kind) if table::is_light(kind) => self.allowance.other(now),
             _ => self.allowance.message(now),
@@ -177,7 +177,7 @@ impl Session {
     }
 
     /// The refusal for a limit; a client that goes on is disconnected, so that refusals stay cheap.
-    fn too_fast(&self, exceeded: Exceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
+    fn too_fast(&self, exceeded: RateExceeded, id: Option<RequestId>, now: Instant) -> Vec<Step> {
         let mut steps = vec![Step::Say(ControlBody::Error(*Refusal::from(exceeded).body), id)];
         if !self.allowance.may_be_refused(now) {
             steps.push(Step::Close(CloseCode::TryLater, "too fast for too long"));

@@ -23,7 +23,7 @@ use crate::{
     },
     error::Refusal,
     hub::ConnectionRegistration,
-    limits::{Address, counts::Place},
+    limits::{ClientAddress, permits::Permit},
     session::{Greeting, Refused, ShownToken},
     traces::TraceParent,
 };
@@ -41,15 +41,15 @@ pub struct Handshake {
     /// The credentials that came with it.
     pub shown: Option<Shown>,
     /// Where it came from.
-    pub address: Address,
+    pub address: ClientAddress,
     /// Its place in a trace, if it names one.
     pub parent: Option<TraceParent>,
     /// The position to resume from, if one was given.
     pub requested: Option<RequestedPosition>,
     /// Its place among the handshakes in progress.
-    pub admitted: Option<Place>,
+    pub admitted: Option<Permit>,
     /// Its place among those of its address that wait for their first frame.
-    pub unauthenticated: Option<Place>,
+    pub unauthenticated: Option<Permit>,
 }
 
 /// How a handshake ends that brings no user.

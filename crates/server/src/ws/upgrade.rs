@@ -20,7 +20,7 @@ use crate::{
     auth::token,
     delivery::start::RequestedPosition,
     error::Refusal,
-    limits::{Address, counts::Place},
+    limits::{ClientAddress, permits::Permit},
     metrics::Metrics,
     tls::Timed,
     traces::TraceParent,
@@ -52,7 +52,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return refused(StatusCode::UPGRADE_REQUIRED, "This connection cannot become a WebSocket.");
     };
-    let Some(address) = request.extensions().get::<Address>().copied() else {
+    let Some(address) = request.extensions().get::<ClientAddress>().copied() else {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "The connection has no address.");
     };
     let query = request.uri().query().unwrap_or_default();
@@ -69,7 +69,7 @@ pub async fn upgrade(State(context): State<Arc<Context>>, mut request: Request) 
         admitted: Some(places.admitted),
         unauthenticated: places.unauthenticated,
     };
-    let held = (request.extensions_mut().remove::<Arc<Place>>(), places.of_address);
+    let held = (request.extensions_mut().remove::<Arc<Permit>>(), places.of_address);
     let shutdown = context.shutdown.clone();
     shutdown.spawn(async move {
         serve(context, on_upgrade, handshake).await;
@@ -97,13 +97,13 @@ pub fn switching(key: &str) -> Response {
 
 /// The places that an admitted handshake holds.
 struct Places {
-    admitted: Place,
-    unauthenticated: Option<Place>,
-    of_address: Option<Place>,
+    admitted: Permit,
+    unauthenticated: Option<Permit>,
+    of_address: Option<Permit>,
 }
 
 /// Admits a handshake, or refuses it with a time to come back, before its credentials are checked.
-fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places, Box<Response>> {
+fn admit(context: &Context, address: ClientAddress, anonymous: bool) -> Result<Places, Box<Response>> {
     let (limits, rates, now) = (&context.limits, &context.rates, Instant::now());
     let admitted = context.admission.handshake(now).map_err(|busy| {
         context.metrics.handshake("admission");
@@ -126,7 +126,7 @@ fn admit(context: &Context, address: Address, anonymous: bool) -> Result<Places,
         context.metrics.handshake("rate_limited");
         Box::new(Refusal::from(exceeded).into_response())
     })?;
-    let place = |most: usize, taken: Option<Place>| if most == 0 { Some(None) } else { taken.map(Some) };
+    let place = |most: usize, taken: Option<Permit>| if most == 0 { Some(None) } else { taken.map(Some) };
     let waits = if anonymous { limits.unauthenticated_per_address } else { 0 };
     let unauthenticated = place(waits, rates.unauthenticated(address, waits))
         .ok_or_else(|| too_many("unauthenticated_per_address", "unauthenticated"))?;

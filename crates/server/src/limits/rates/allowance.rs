@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{AddressBuckets, Exceeded, Rates, UserBuckets};
+use super::{AddressBuckets, RateExceeded, Rates, UserBuckets};
 
 /// The limits of one connection or request: its user's and its address's share.
 pub struct Allowance {
@@ -19,7 +19,7 @@ impl std::fmt::Debug for Allowance {
 
 impl Allowance {
     /// A request for work, or a frame that cannot be understood.
-    pub fn message(&self, now: Instant) -> Result<(), Exceeded> {
+    pub fn message(&self, now: Instant) -> Result<(), RateExceeded> {
         let (rates, now) = (&*self.rates, self.rates.clock(now));
         self.user
             .messages
@@ -33,7 +33,7 @@ impl Allowance {
     }
 
     /// A read, or a sign of life.
-    pub fn other(&self, now: Instant) -> Result<(), Exceeded> {
+    pub fn other(&self, now: Instant) -> Result<(), RateExceeded> {
         let (rates, others) = (&*self.rates, &self.rates.others);
         let taken = self.user.others.take(&others.rate, 1, rates.clock(now));
         taken.map_err(|wait| others.exceeded(wait, &rates.metrics))
@@ -50,7 +50,7 @@ impl Allowance {
     }
 
     /// Bytes that come, all or none.
-    pub fn bytes(&self, count: usize, now: Instant) -> Result<(), Exceeded> {
+    pub fn bytes(&self, count: usize, now: Instant) -> Result<(), RateExceeded> {
         let bytes = &self.rates.bytes;
         let taken = self.user.bytes.take(&bytes.rate, count as u64, self.rates.clock(now));
         taken.map_err(|wait| bytes.exceeded(wait, &self.rates.metrics))

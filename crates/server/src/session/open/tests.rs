@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::{
-    limits::{Address, rates::Rates},
+    limits::{ClientAddress, rates::Rates},
     metrics::Metrics,
 };
 
@@ -27,7 +27,7 @@ fn open(expires_in: f64) -> (Session, Instant) {
 fn open_with(limits: &Limits, expires_in: f64) -> (Session, Instant) {
     let (now, principal) = (Instant::now(), principal("ada", 1000.0 + expires_in));
     let rates = Rates::new(limits, Metrics::new(Default::default()), now);
-    let allowance = rates.allowance(&principal.user_id, Address::of(IpAddr::from([127, 0, 0, 1])));
+    let allowance = rates.allowance(&principal.user_id, ClientAddress::of(IpAddr::from([127, 0, 0, 1])));
     (Session::new(limits, &principal, allowance, now, 1000.0, 0.0), now)
 }
 

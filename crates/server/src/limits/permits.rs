@@ -7,27 +7,27 @@ use std::sync::{
 
 /// How many places are taken.
 #[derive(Debug, Clone, Default)]
-pub struct Count(Arc<AtomicUsize>);
+pub struct PermitPool(Arc<AtomicUsize>);
 
 /// One place, or several that were taken together; dropping it gives them back.
 #[derive(Debug)]
-pub struct Place(Count, usize);
+pub struct Permit(PermitPool, usize);
 
-impl Count {
+impl PermitPool {
     /// Takes a place unless `most` are taken (0: no limit).
-    pub fn take(&self, most: usize) -> Option<Place> {
+    pub fn take(&self, most: usize) -> Option<Permit> {
         self.take_many(1, most)
     }
 
     /// Takes so many places together, unless they would be more than `most` (0: no limit) with those that are taken.
     /// More than `most` can be taken while none is taken.
-    pub fn take_many(&self, places: usize, most: usize) -> Option<Place> {
+    pub fn take_many(&self, places: usize, most: usize) -> Option<Permit> {
         let more = |taken: usize| {
             let all = taken.saturating_add(places);
             (most == 0 || taken == 0 || all <= most).then_some(all)
         };
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Place(self.clone(), places))
+        taken.is_ok().then(|| Permit(self.clone(), places))
     }
 
     /// Places that are taken.
@@ -36,7 +36,7 @@ impl Count {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.0.fetch_sub(self.1, Ordering::Relaxed);
     }

@@ -19,15 +19,15 @@ struct Line {
 }
 
 /// The idle connections, oldest first.
-pub struct Silent {
+pub struct IdleConnections {
     line: Mutex<Line>,
     most: usize,
     moment: Duration,
 }
 
 /// One connection's place in the queue.
-pub struct Listener {
-    silent: Arc<Silent>,
+pub struct IdleConnection {
+    idle: Arc<IdleConnections>,
     number: Mutex<Option<u64>>,
     /// Cancelled when the connection is to be closed.
     pub evicted: CancellationToken,
@@ -37,16 +37,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Silent {
+impl IdleConnections {
     /// A queue of `most` connections (0: no limit), and more only while they are idle for less than a `moment`.
     pub fn new(most: usize, moment: Duration) -> Arc<Self> {
         Arc::new(Self { line: Mutex::default(), most, moment })
     }
 
     /// A new connection, idle so far. If the queue is too long, the oldest are closed.
-    pub fn listen(self: &Arc<Self>, now: Instant) -> Listener {
+    pub fn listen(self: &Arc<Self>, now: Instant) -> IdleConnection {
         let (number, evicted) = (Mutex::new(None), CancellationToken::new());
-        let listener = Listener { silent: self.clone(), number, evicted };
+        let listener = IdleConnection { idle: self.clone(), number, evicted };
         listener.silent_again(now);
         listener
     }
@@ -69,11 +69,11 @@ impl Silent {
     }
 }
 
-impl Listener {
+impl IdleConnection {
     /// A request came: the connection cannot be closed until it is idle again.
     pub fn spoke(&self) {
         if let Some(number) = lock(&self.number).take() {
-            lock(&self.silent.line).waiting.remove(&number);
+            lock(&self.idle.line).waiting.remove(&number);
         }
     }
 
@@ -84,14 +84,12 @@ impl Listener {
 
     /// The request is answered, and the connection is the youngest of the idle ones.
     pub fn silent_again(&self, now: Instant) {
-        let silent = &self.silent;
-        let mut line = lock(&silent.line);
+        let idle = &self.idle;
+        let mut line = lock(&idle.line);
         for _ in 0..GO_AT_ONCE {
-            let too_long = silent.most > 0 && line.waiting.len() >= silent.most;
+            let too_long = idle.most > 0 && line.waiting.len() >= idle.most;
             match line.waiting.first_entry() {
-                Some(oldest) if too_long && oldest.get().0 + silent.moment <= now => {
-                    oldest.remove().1.cancel()
-                }
+                Some(oldest) if too_long && oldest.get().0 + idle.moment <= now => oldest.remove().1.cancel(),
                 _ => break,
             }
         }
@@ -103,7 +101,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for IdleConnection {
     fn drop(&mut self) {
         self.spoke();
     }
@@ -115,18 +113,18 @@ mod tests {
 
     #[test]
     fn the_oldest_go_and_who_spoke_does_not() {
-        let (silent, now) = (Silent::new(3, Duration::from_secs(1)), Instant::now());
-        let all: Vec<_> = (0..5).map(|_| silent.listen(now)).collect();
+        let (idle, now) = (IdleConnections::new(3, Duration::from_secs(1)), Instant::now());
+        let all: Vec<_> = (0..5).map(|_| idle.listen(now)).collect();
         let gone = || all.iter().map(|one| one.evicted.is_cancelled()).collect::<Vec<_>>();
         all[0].spoke();
-        assert_eq!((silent.len(), gone()), (4, vec![false; 5]), "each has its moment");
-        let later = silent.listen(now + Duration::from_secs(1));
-        assert_eq!((silent.len(), gone()), (3, vec![false, true, true, false, false]));
+        assert_eq!((idle.len(), gone()), (4, vec![false; 5]), "each has its moment");
+        let later = idle.listen(now + Duration::from_secs(1));
+        assert_eq!((idle.len(), gone()), (3, vec![false, true, true, false, false]));
         all[0].silent_again(now + Duration::from_secs(1));
-        assert_eq!((silent.len(), gone()), (3, vec![false, true, true, true, false]));
-        silent.make_room();
-        assert_eq!((silent.len(), gone()), (2, vec![false, true, true, true, true]));
+        assert_eq!((idle.len(), gone()), (3, vec![false, true, true, true, false]));
+        idle.make_room();
+        assert_eq!((idle.len(), gone()), (2, vec![false, true, true, true, true]));
         drop((all, later));
-        assert!(silent.is_empty());
+        assert!(idle.is_empty());
     }
 }
