@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use wireproof_server::store::embedded::backup::{self, Contents, Progress};
+use wireproof_server::store::embedded::backup::{self, BackupProgress, Contents};
 
 use crate::{logging, output::exact, settings::SettingsArgs};
 
@@ -72,12 +72,12 @@ impl Bar {
         Self(bar)
     }
 
-    pub(crate) fn watch(&self) -> impl FnMut(Progress) + use<> {
+    pub(crate) fn watch(&self) -> impl FnMut(BackupProgress) + use<> {
         let bar = self.0.clone();
         move |progress| {
             let (message, done, all) = match progress {
-                Progress::Copied(done, all) => ("bytes", done, all),
-                Progress::Checked(done, all) => ("users checked", done, all),
+                BackupProgress::Copied(done, all) => ("bytes", done, all),
+                BackupProgress::Checked(done, all) => ("users checked", done, all),
             };
             bar.set_message(message);
             bar.set_length(all);

@@ -79,7 +79,7 @@ impl Publisher {
 }
 
 /// Applies the retention to the logs until `stop` is cancelled: merges finished deltas and drops old events.
-pub async fn keep_short(
+pub async fn apply_retention(
     store: Arc<dyn Store>,
     retention: Retention,
     every: Duration,

@@ -345,7 +345,7 @@ fn build(
         bytes_per_user: config.retention.bytes_per_user,
     };
     let every = Duration::from_secs_f64(config.retention.every_seconds);
-    let upkeep = delivery::keep_short(store.clone(), retention, every, shutdown.stopped.clone());
+    let upkeep = delivery::apply_retention(store.clone(), retention, every, shutdown.stopped.clone());
     let limits = RunLimits {
         concurrent: config.limits.concurrent_runs,
         queued: config.limits.queued_runs,

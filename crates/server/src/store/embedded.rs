@@ -23,6 +23,7 @@ use super::{
 
 mod accounts;
 pub mod backup;
+mod backup_trailer;
 pub mod compact;
 mod erase;
 mod file;
@@ -36,10 +37,9 @@ mod recent;
 mod records;
 mod refusal;
 pub mod restore;
-mod retain;
+mod retention;
 mod runs;
 mod schema;
-mod seal;
 mod verify;
 mod wal;
 mod writer;
@@ -174,7 +174,7 @@ impl Embedded {
     /// Repeats a step, each time in another transaction, until it is complete. Returns how many rows went.
     async fn in_steps<F>(&self, step: F) -> Result<u64, StoreError>
     where
-        F: Fn(&mut Tx<'_>) -> Result<retain::Step, StoreError> + Clone + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<retention::RetentionStep, StoreError> + Clone + Send + 'static,
     {
         let mut gone = 0;
         loop {
@@ -411,19 +411,19 @@ impl Store for Embedded {
             })
             .await?;
         }
-        let cuts = self.query(move |connection| retain::cuts(connection, retention, now)).await?;
+        let cuts = self.query(move |connection| retention::cuts(connection, retention, now)).await?;
         let mut gone = 0;
         for cuts in cuts.chunks(RETAIN_STEP) {
             let cuts = Arc::<[_]>::from(cuts);
-            gone += self.in_steps(move |tx| retain::drop_before(tx, &cuts)).await?;
+            gone += self.in_steps(move |tx| retention::drop_before(tx, &cuts)).await?;
         }
         let oldest = now - retention.seconds;
-        let users = self.query(move |connection| retain::with_old_requests(connection, oldest)).await?;
+        let users = self.query(move |connection| retention::with_old_requests(connection, oldest)).await?;
         for users in users.chunks(RETAIN_STEP) {
             let users = Arc::<[_]>::from(users);
-            self.in_steps(move |tx| retain::forget_requests(tx, &users, oldest)).await?;
+            self.in_steps(move |tx| retention::forget_requests(tx, &users, oldest)).await?;
         }
-        self.in_steps(move |tx| retain::forget_ended(tx, now)).await?;
+        self.in_steps(move |tx| retention::forget_ended(tx, now)).await?;
         self.write(|tx| {
             tx.erase();
             Ok(())

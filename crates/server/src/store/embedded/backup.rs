@@ -10,14 +10,14 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::{file, refusal, seal, verify};
+use super::{backup_trailer, file, refusal, verify};
 use crate::{
     files::{self, Draft, PlaceError},
     store::OpenError,
 };
 
-pub use seal::{Contents, check};
-pub use verify::Holds;
+pub use backup_trailer::{Contents, check};
+pub use verify::StoreContents;
 
 /// Pages that are copied between two looks at the write-ahead log.
 const STEP_PAGES: i32 = 512;
@@ -120,7 +120,7 @@ impl BackupError {
 
 /// How far a backup or a restore is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum BackupProgress {
     /// Bytes copied, of so many.
     Copied(u64, u64),
     /// Users whose log was checked, of so many.
@@ -128,7 +128,7 @@ pub enum Progress {
 }
 
 /// Hears how far it is.
-pub type Watch<'a> = &'a mut dyn FnMut(Progress);
+pub type Watch<'a> = &'a mut dyn FnMut(BackupProgress);
 
 /// Takes a backup of the store in a folder while whoever has it open goes on, and says what it holds. The file appears
 /// whole or not at all; one that is there is replaced only with `force`. Blocks for as long as it takes.
@@ -147,7 +147,7 @@ pub fn take(data_dir: &Path, to: &Path, force: bool, watch: Watch<'_>) -> Result
     }
     let draft = Draft::private(&place)?;
     let cut = copy(&store, &draft, watch)?;
-    let contents = seal::seal(draft.path(), draft.file(), cut, watch)?;
+    let contents = backup_trailer::seal(draft.path(), draft.file(), cut, watch)?;
     draft.place(force)?;
     Ok(contents)
 }
@@ -167,7 +167,7 @@ fn copy(store: &Path, draft: &Draft, watch: Watch<'_>) -> Result<f64, BackupErro
         let backup = Backup::new(&from, &mut to).map_err(written)?;
         while backup.step(STEP_PAGES).map_err(written)? != StepResult::Done {
             let (all, left) = (backup.progress().pagecount as u64, backup.progress().remaining as u64);
-            watch(Progress::Copied((all - left) * file::PAGE_BYTES, all * file::PAGE_BYTES));
+            watch(BackupProgress::Copied((all - left) * file::PAGE_BYTES, all * file::PAGE_BYTES));
             if file::write_ahead_log(store).is_some_and(|(_, bytes)| bytes > MOST_LOG_BYTES) {
                 return Err(BackupError::Overtaken);
             }

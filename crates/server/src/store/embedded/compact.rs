@@ -10,7 +10,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    backup::{Progress, Watch},
+    backup::{BackupProgress, Watch},
     erase, file, refusal,
 };
 use crate::{
@@ -143,7 +143,7 @@ fn rewrite(store: Connection, draft: &Path, all: u64, watch: Watch<'_>) -> rusql
     loop {
         match done.recv_timeout(LOOK) {
             Ok(written) => return written,
-            Err(RecvTimeoutError::Timeout) => watch(Progress::Copied(size(draft).min(all), all)),
+            Err(RecvTimeoutError::Timeout) => watch(BackupProgress::Copied(size(draft).min(all), all)),
             Err(RecvTimeoutError::Disconnected) => return Err(rusqlite::Error::InvalidQuery),
         }
     }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use wireproof_protocol::{Event, Merged, mergeable};
 
 use super::{
-    log::{self, Parts},
+    log::{self, LogParts},
     recent::{Chunk, Recent},
 };
 use crate::store::{StoreError, StoredEvent};
@@ -112,7 +112,7 @@ pub fn some(
 #[derive(Default)]
 struct Row {
     text: Vec<u8>,
-    parts: Parts,
+    parts: LogParts,
     range: Option<(u64, u64)>,
     created_at: f64,
 }

@@ -16,7 +16,7 @@ const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
 const RESERVE: u64 = 1 << 20;
 
 /// Where the parts of a row's merged events end, by the event's last number.
-pub type Parts = HashMap<u64, Vec<Part>>;
+pub type LogParts = HashMap<u64, Vec<Part>>;
 
 /// The key of the row that ends with an event.
 pub fn position(user: i64, seq: u64) -> i64 {
@@ -167,7 +167,7 @@ fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
 fn rest(json: &[u8], parts: Option<&str>, after: u64) -> Result<StoredEvent, StoreError> {
     let damaged = |e: &dyn std::fmt::Display| StoreError::Backend(format!("a merged event is damaged: {e}"));
     let event: Event = serde_json::from_slice(json).map_err(|e| damaged(&e))?;
-    let parts: Parts = serde_json::from_str(parts.unwrap_or("{}")).map_err(|e| damaged(&e))?;
+    let parts: LogParts = serde_json::from_str(parts.unwrap_or("{}")).map_err(|e| damaged(&e))?;
     let ends = parts.get(&event.seq).ok_or_else(|| damaged(&"its parts are unknown"))?;
     let rest = split_after(event, ends, after).ok_or_else(|| damaged(&"no part ends there"))?;
     let json = serde_json::to_vec(&rest).map_err(|e| damaged(&e))?;

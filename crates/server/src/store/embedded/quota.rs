@@ -19,14 +19,14 @@ const FORGOTTEN: i64 = 16;
 
 /// A change of what a user keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct UsageChange {
     /// Of `content` and `metadata`.
     pub bytes: i64,
     pub threads: i64,
     pub messages: i64,
 }
 
-impl Change {
+impl UsageChange {
     /// A new message.
     pub fn message(content: &str) -> Self {
         Self { bytes: content.len() as i64, threads: 0, messages: 1 }
@@ -38,7 +38,7 @@ impl Change {
     }
 }
 
-impl Add for Change {
+impl Add for UsageChange {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -51,26 +51,26 @@ impl Add for Change {
 }
 
 /// Everything that users keep together.
-pub fn total(connection: &Connection) -> Result<Change> {
+pub fn total(connection: &Connection) -> Result<UsageChange> {
     Ok(connection.query_row(
         "SELECT coalesce(sum(bytes), 0), coalesce(sum(threads), 0), coalesce(sum(messages), 0) FROM users",
         [],
-        |row| Ok(Change { bytes: row.get(0)?, threads: row.get(1)?, messages: row.get(2)? }),
+        |row| Ok(UsageChange { bytes: row.get(0)?, threads: row.get(1)?, messages: row.get(2)? }),
     )?)
 }
 
 /// Adds a change to what all users keep, as the metrics tell it.
-pub fn measure(metrics: &CommitMetrics, change: Change) {
+pub fn measure(metrics: &CommitMetrics, change: UsageChange) {
     metrics.kept_bytes.inc_by(change.bytes);
     metrics.kept_threads.inc_by(change.threads);
     metrics.kept_messages.inc_by(change.messages);
 }
 
-fn kept(connection: &Connection, user: i64) -> Result<Change> {
+fn kept(connection: &Connection, user: i64) -> Result<UsageChange> {
     let found = connection
         .prepare_cached("SELECT bytes, threads, messages FROM users WHERE user = ?1")?
         .query_row([user], |row| {
-            Ok(Change { bytes: row.get(0)?, threads: row.get(1)?, messages: row.get(2)? })
+            Ok(UsageChange { bytes: row.get(0)?, threads: row.get(1)?, messages: row.get(2)? })
         })
         .optional()?;
     Ok(found.unwrap_or_default())
@@ -80,12 +80,12 @@ fn kept(connection: &Connection, user: i64) -> Result<Change> {
 pub fn of(connection: &Connection, user_id: &UserId, quota: &QuotaConfig) -> Result<Vec<QuotaUse>> {
     let kept = match log::user_number(connection, user_id)? {
         Some(user) => kept(connection, user)?,
-        None => Change::default(),
+        None => UsageChange::default(),
     };
     Ok(uses(kept, quota).to_vec())
 }
 
-fn uses(kept: Change, quota: &QuotaConfig) -> [QuotaUse; 3] {
+fn uses(kept: UsageChange, quota: &QuotaConfig) -> [QuotaUse; 3] {
     [
         ("bytes_per_user", kept.bytes, quota.bytes_per_user),
         ("threads_per_user", kept.threads, quota.threads_per_user),
@@ -95,7 +95,7 @@ fn uses(kept: Change, quota: &QuotaConfig) -> [QuotaUse; 3] {
 }
 
 /// Refuses a change that makes a user keep more than allowed. Less is always allowed.
-pub fn check(tx: &Tx<'_>, user: i64, change: Change) -> Result<()> {
+pub fn check(tx: &Tx<'_>, user: i64, change: UsageChange) -> Result<()> {
     let more = [change.bytes, change.threads, change.messages];
     for (full, more) in uses(kept(tx.connection, user)?, tx.quota).into_iter().zip(more) {
         if more > 0 && full.allowed > 0 && full.used.saturating_add(more as u64) > full.allowed {
@@ -124,7 +124,7 @@ fn refused(tx: &Tx<'_>, full: QuotaUse) -> StoreError {
 }
 
 /// Counts a change of what a user keeps.
-pub fn add(tx: &mut Tx<'_>, user: i64, change: Change) -> Result<()> {
+pub fn add(tx: &mut Tx<'_>, user: i64, change: UsageChange) -> Result<()> {
     tx.kept = tx.kept + change;
     tx.connection
         .prepare_cached(

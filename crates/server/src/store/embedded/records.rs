@@ -9,7 +9,7 @@ use wireproof_protocol::{
 
 use super::{
     fold, log, quota,
-    quota::Change,
+    quota::UsageChange,
     runs,
     writer::{Tx, UserEntry},
 };
@@ -103,7 +103,7 @@ pub fn new_thread(
         .execute((thread_id.as_str(), entry.number, title, &json, now, json.len() as i64))?;
     let number = tx.connection.last_insert_rowid();
     check_number(number)?;
-    quota::add(tx, entry.number, Change::thread(&json))?;
+    quota::add(tx, entry.number, UsageChange::thread(&json))?;
     let body = EventBody::ThreadCreated { title: title.to_owned(), metadata: metadata.clone() };
     Ok((number, event(user_id, thread_id, now, body)))
 }
@@ -128,7 +128,7 @@ pub fn insert_message(
     run_id: Option<RunId>,
     incomplete: bool,
 ) -> Result<()> {
-    let change = Change::message(content);
+    let change = UsageChange::message(content);
     let (number, owner): (i64, i64) = tx
         .connection
         .prepare_cached(
@@ -189,7 +189,7 @@ pub fn change_thread(
             let event = match find_thread(tx.connection, entry.number, &thread_id)? {
                 Some(_) => None,
                 None => {
-                    quota::check(tx, entry.number, Change::thread(&json(metadata)?))?;
+                    quota::check(tx, entry.number, UsageChange::thread(&json(metadata)?))?;
                     Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1)
                 }
             };
@@ -202,7 +202,8 @@ pub fn change_thread(
             thread.metadata = metadata.clone().unwrap_or(thread.metadata);
             thread.updated_at = now;
             let metadata = json(&thread.metadata)?;
-            let change = Change { bytes: metadata.len() as i64 - before as i64, ..Change::default() };
+            let change =
+                UsageChange { bytes: metadata.len() as i64 - before as i64, ..UsageChange::default() };
             quota::check(tx, entry.number, change)?;
             tx.connection
                 .prepare_cached(
@@ -248,7 +249,7 @@ fn delete_thread(tx: &mut Tx<'_>, user: i64, thread: i64) -> Result<()> {
         tx.connection.prepare_cached("INSERT INTO deleted_threads VALUES (?1)")?.execute([thread])?;
     }
     tx.erase();
-    quota::add(tx, user, Change { bytes: -bytes, threads: -1, messages: -messages })
+    quota::add(tx, user, UsageChange { bytes: -bytes, threads: -1, messages: -messages })
 }
 
 const THREAD_COLUMNS: &str = "thread, thread_id, title, metadata, created_at, updated_at, message_count";

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::{
     backup::{BackupError, Contents, Watch},
-    file, refusal, seal,
+    backup_trailer, file, refusal,
 };
 use crate::{
     files::{self, Draft},
@@ -45,16 +45,16 @@ pub fn stage(
         return Err(BackupError::Foreign { path: from.to_owned() });
     }
     let mut source = File::open(from).map_err(|e| io(from, e))?;
-    seal::check_header(from, &source)?;
+    backup_trailer::check_header(from, &source)?;
     files::private_folder(data_dir).map_err(|e| io(data_dir, e))?;
     let staged = data_dir.join(STAGED);
     let draft = Draft::private(&staged)?;
     // The server has to open it, also where root made it.
     files::make_private(draft.file(), draft.path()).map_err(|e| io(draft.path(), e))?;
     // What is checked is the copy: nobody changes it between the check and its use.
-    seal::copy(&mut source, draft.file(), watch).map_err(|e| io(draft.path(), e))?;
-    let contents = seal::check(draft.path(), watch).map_err(|e| e.about(from))?;
-    seal::unseal(draft.file()).map_err(|e| io(draft.path(), e))?;
+    backup_trailer::copy(&mut source, draft.file(), watch).map_err(|e| io(draft.path(), e))?;
+    let contents = backup_trailer::check(draft.path(), watch).map_err(|e| e.about(from))?;
+    backup_trailer::unseal(draft.file()).map_err(|e| io(draft.path(), e))?;
     renew(draft.path(), keep_sessions)
         .map_err(|source| BackupError::Database { path: draft.path().to_owned(), source })?;
     draft.place(true)?;

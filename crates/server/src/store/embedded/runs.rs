@@ -9,7 +9,7 @@ use wireproof_protocol::{
 use super::{
     leases::{self, Leased},
     log,
-    quota::{self, Change},
+    quota::{self, UsageChange},
     records::{
         Result, answered, event, find_thread, insert_message, json, known_user, new_thread, remember,
         thread_name,
@@ -29,7 +29,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
         return Ok(Answer::Repeated(Box::new(answer)));
     }
     log::check_room(entry.seq)?;
-    let message = Change::message(&run.content);
+    let message = UsageChange::message(&run.content);
     let mut events = Vec::with_capacity(3);
     let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
     let (thread, thread_id) = match find_thread(tx.connection, entry.number, &thread_id)? {
@@ -39,7 +39,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
             (thread, thread_id)
         }
         None => {
-            quota::check(tx, entry.number, Change::thread(&json(&Map::new())?) + message)?;
+            quota::check(tx, entry.number, UsageChange::thread(&json(&Map::new())?) + message)?;
             let (thread, event) =
                 new_thread(tx, &entry, &run.user_id, &thread_id, &run.title, &Map::new(), run.now)?;
             events.push(event);
@@ -155,7 +155,7 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
         },
     };
     if let Some((_, text)) = answer {
-        quota::check(tx, entry.number, Change::message(text))?;
+        quota::check(tx, entry.number, UsageChange::message(text))?;
     }
     let (_, last) = tx.append(&entry, &finish.user_id, leases::news(&finish.events, last))?;
     tx.connection

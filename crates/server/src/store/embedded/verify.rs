@@ -14,7 +14,7 @@ use crate::store::{StoreError, StoredEvent};
 
 /// What a store holds.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Holds {
+pub struct StoreContents {
     /// Users with a log.
     pub users: u64,
     /// Events in their logs; what retention let go does not count.
@@ -32,7 +32,7 @@ type Tail = BTreeMap<i64, Vec<StoredEvent>>;
 
 /// Reads every log from its first event to its last; says what is there, or in a sentence what is wrong. `done` hears of
 /// each user that was read.
-pub fn logs(connection: &Connection, mut done: impl FnMut()) -> Result<Holds, String> {
+pub fn logs(connection: &Connection, mut done: impl FnMut()) -> Result<StoreContents, String> {
     let broken = |e: rusqlite::Error| e.to_string();
     let mut tail = tail(connection).map_err(|e| e.to_string())?;
     let mut users = connection.prepare("SELECT user, user_id FROM users ORDER BY user").map_err(broken)?;
@@ -40,7 +40,7 @@ pub fn logs(connection: &Connection, mut done: impl FnMut()) -> Result<Holds, St
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
         .and_then(Iterator::collect)
         .map_err(broken)?;
-    let (mut holds, mut rows) = (Holds::default(), 0);
+    let (mut holds, mut rows) = (StoreContents::default(), 0);
     for (number, name) in users {
         let user_id = UserId::new(name).map_err(|_| "a user has no valid id".to_owned())?;
         let mut log = Log { user_id, state: None, first: 0, latest: None };
@@ -146,7 +146,7 @@ impl Log {
         self.state.as_ref().map_or(0, |state| state.seq)
     }
 
-    fn add_to(&self, holds: &mut Holds) {
+    fn add_to(&self, holds: &mut StoreContents) {
         if self.state.is_some() {
             holds.users += 1;
             holds.events += self.head() + 1 - self.first;

@@ -14,7 +14,7 @@ use super::{
     Epochs, erase, fold,
     leases::Leases,
     log,
-    quota::{self, Change},
+    quota::{self, UsageChange},
     recent::Recent,
 };
 use crate::{
@@ -106,7 +106,7 @@ pub struct Tx<'a> {
     fold: usize,
     /// What users may keep, and what of it changed.
     pub quota: &'a QuotaConfig,
-    pub kept: Change,
+    pub kept: UsageChange,
     pub metrics: &'a CommitMetrics,
     erase: bool,
     scratch: Vec<u8>,
@@ -379,7 +379,7 @@ impl Writer {
             row_of: HashMap::new(),
             fold: FOLDED * (self.recent.bytes() / TAIL_BYTES),
             quota: &self.quota,
-            kept: Change::default(),
+            kept: UsageChange::default(),
             metrics: &self.metrics,
             erase: false,
             scratch: Vec::new(),

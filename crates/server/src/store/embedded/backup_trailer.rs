@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use wireproof_protocol::Timestamp;
 
 use super::{
-    backup::{BackupError, Holds, Progress, Watch},
+    backup::{BackupError, BackupProgress, StoreContents, Watch},
     file::{self, PAGE_BYTES},
     refusal, schema, verify,
 };
@@ -30,13 +30,13 @@ pub struct Contents {
     /// Its moment, in Unix seconds: all that was acknowledged before is in it.
     pub cut: Timestamp,
     /// What it holds.
-    pub holds: Holds,
+    pub holds: StoreContents,
     /// Its size in bytes.
     pub bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Seal {
+struct BackupTrailer {
     contents: Contents,
     sha256: String,
 }
@@ -49,7 +49,7 @@ pub fn seal(path: &Path, file: &File, cut: Timestamp, watch: Watch<'_>) -> Resul
     let holds = sound(path, watch)?;
     let length = file.metadata().map_err(io)?.len();
     let contents = Contents { cut, holds, bytes: length + PAGE_BYTES };
-    let seal = Seal { contents: contents.clone(), sha256: digest(file, length, watch).map_err(io)? };
+    let seal = BackupTrailer { contents: contents.clone(), sha256: digest(file, length, watch).map_err(io)? };
     let mut page = MAGIC.to_vec();
     // Serialising our own types does not fail.
     page.extend(serde_json::to_vec(&seal).unwrap_or_default());
@@ -70,7 +70,7 @@ pub fn check(path: &Path, watch: Watch<'_>) -> Result<Contents, BackupError> {
     let text = page.strip_prefix(MAGIC).ok_or_else(unsealed)?;
     let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let damaged = |reason: &str| BackupError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
-    let seal: Seal =
+    let seal: BackupTrailer =
         serde_json::from_slice(&text[..end]).map_err(|_| damaged("its last page is unreadable"))?;
     if digest(&file, length, watch).map_err(io)? != seal.sha256 {
         return Err(damaged("it is not what was written; its checksum differs"));
@@ -117,12 +117,12 @@ pub fn copy(from: &mut File, mut to: &File, watch: Watch<'_>) -> io::Result<()> 
         }
         to.write_all(&chunk[..read])?;
         done += read as u64;
-        watch(Progress::Copied(done, all));
+        watch(BackupProgress::Copied(done, all));
     }
 }
 
 /// Every page and every log of the database, read without writing anything beside it.
-fn sound(path: &Path, watch: Watch<'_>) -> Result<Holds, BackupError> {
+fn sound(path: &Path, watch: Watch<'_>) -> Result<StoreContents, BackupError> {
     let database = |source| BackupError::Database { path: path.to_owned(), source };
     let damaged = |reason: String| BackupError::Damaged { path: path.to_owned(), reason };
     let connection = file::open_still(path).map_err(database)?;
@@ -145,7 +145,7 @@ fn sound(path: &Path, watch: Watch<'_>) -> Result<Holds, BackupError> {
     let mut done = 0;
     let checked = || {
         done += 1;
-        watch(Progress::Checked(done, users as u64));
+        watch(BackupProgress::Checked(done, users as u64));
     };
     verify::logs(&connection, checked).map_err(damaged)
 }
@@ -157,7 +157,7 @@ fn digest(file: &File, length: u64, watch: Watch<'_>) -> io::Result<String> {
         file.read_exact_at(part, at)?;
         digest.update(&part);
         at += part.len() as u64;
-        watch(Progress::Copied(at, length));
+        watch(BackupProgress::Copied(at, length));
     }
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -24,7 +24,7 @@ pub struct Cut {
 
 /// What one transaction let go of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct RetentionStep {
     /// How many rows.
     pub rows: u64,
     /// True when there was no more.
@@ -73,7 +73,7 @@ fn cut(
 }
 
 /// Drops users' rows up to their cuts, oldest first, as many as one transaction may.
-pub fn drop_before(tx: &mut Tx<'_>, cuts: &[Cut]) -> Result<Step, StoreError> {
+pub fn drop_before(tx: &mut Tx<'_>, cuts: &[Cut]) -> Result<RetentionStep, StoreError> {
     let (mut gone, mut bytes) = (0, 0);
     for cut in cuts {
         let start = position(cut.user, 0);
@@ -98,10 +98,10 @@ pub fn drop_before(tx: &mut Tx<'_>, cuts: &[Cut]) -> Result<Step, StoreError> {
                 .execute((start, upto))?;
         }
         if full {
-            return Ok(Step { rows: gone as u64, complete: false });
+            return Ok(RetentionStep { rows: gone as u64, complete: false });
         }
     }
-    Ok(Step { rows: gone as u64, complete: true })
+    Ok(RetentionStep { rows: gone as u64, complete: true })
 }
 
 /// Users with answers to requests from before a time.
@@ -115,22 +115,26 @@ pub fn with_old_requests(connection: &Connection, before: Timestamp) -> Result<V
 }
 
 /// Forgets users' answers to requests from before a time, as many as one transaction may.
-pub fn forget_requests(tx: &mut Tx<'_>, users: &[i64], before: Timestamp) -> Result<Step, StoreError> {
+pub fn forget_requests(
+    tx: &mut Tx<'_>,
+    users: &[i64],
+    before: Timestamp,
+) -> Result<RetentionStep, StoreError> {
     let oldest = "SELECT request_id FROM requests WHERE user = ?1 AND created_at < ?2 LIMIT ?3";
     let mut gone = 0;
     for user in users {
         let most = STEP_ROWS - gone;
         gone += quota::forget_request_ids(tx, *user, oldest, (*user, before, most as i64))?;
         if gone == STEP_ROWS {
-            return Ok(Step { rows: gone as u64, complete: false });
+            return Ok(RetentionStep { rows: gone as u64, complete: false });
         }
     }
-    Ok(Step { rows: gone as u64, complete: true })
+    Ok(RetentionStep { rows: gone as u64, complete: true })
 }
 
 /// Forgets logins and revocations that are over, as many as one transaction may.
-pub fn forget_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<Step, StoreError> {
-    let mut step = Step { rows: 0, complete: true };
+pub fn forget_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<RetentionStep, StoreError> {
+    let mut step = RetentionStep { rows: 0, complete: true };
     for sql in [
         "DELETE FROM logins WHERE session_id IN (SELECT session_id FROM logins WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM revocations WHERE (kind, name) IN
