@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use wireproof_protocol::listen_address;
-use wireproof_server::{Config, ConfigError, Overrides, Server, config::unknown_variables, shutdown::Ending};
+use wireproof_server::{
+    Config, ConfigError, Overrides, Server, config::unknown_variables, shutdown::ShutdownKind,
+};
 
 use crate::{
     address::Read,
@@ -70,12 +72,12 @@ async fn serve(mut config: Config, read: impl Fn() -> Result<Config, ConfigError
         announce(&server).context("writing the ready line to stdout")?;
         let ending = loop {
             tokio::select! {
-                () = signals.next() => break Ending::Stop,
+                () = signals.next() => break ShutdownKind::Stop,
                 ending = server.requested() => break ending,
                 () = hangups.next() => {}
             }
             tokio::select! {
-                () = signals.next() => break Ending::Stop,
+                () = signals.next() => break ShutdownKind::Stop,
                 () = reload(&server, &read) => {}
             }
         };
@@ -85,9 +87,9 @@ async fn serve(mut config: Config, read: impl Fn() -> Result<Config, ConfigError
             () = signals.next() => process::exit(1),
         }
         match ending {
-            Ending::Stop => return Ok(()),
-            Ending::Failed(part) => bail!("the server's {part} died; the log says why"),
-            Ending::Restart => {}
+            ShutdownKind::Stop => return Ok(()),
+            ShutdownKind::Failed(part) => bail!("the server's {part} died; the log says why"),
+            ShutdownKind::Restart => {}
         }
         match read() {
             Ok(read) => config = read,

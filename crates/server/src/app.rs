@@ -68,7 +68,7 @@ pub struct Context {
     /// The networks that may read the metrics.
     pub watchers: Networks,
     /// The part of the settings that `/ws/health` shows.
-    pub told: serde_json::Value,
+    pub public_config: serde_json::Value,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether the server drains or stops.

@@ -36,7 +36,7 @@ mod told_once;
 
 pub use accept::accept;
 pub use asyncapi::document as asyncapi_document;
-pub use numbers::told;
+pub use numbers::public_config;
 pub use openapi::document as openapi_document;
 pub use operator::accept as accept_operator;
 

@@ -24,7 +24,7 @@ use crate::{
     limits::{admission::Admission, rates::Rates},
     metrics::{Metrics, Names},
     runs::{self, RunLimits, Runs},
-    shutdown::{Ending, Shutdown},
+    shutdown::{Shutdown, ShutdownKind},
     store::{Retention, Store, StoreError, embedded::Embedded},
     threads::Threads,
     tls::Tls,
@@ -36,13 +36,13 @@ mod drain;
 mod error;
 mod node;
 pub mod operator;
-pub mod presence;
+pub mod server_file;
 
 use builder::Parts;
 pub use builder::{Builder, StoreLayer};
 pub use error::{ReloadError, StartError};
 use node::Node;
-use presence::Presence;
+use server_file::ServerFile;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -65,9 +65,9 @@ pub struct Server {
     /// Where the store and the keys are.
     data_dir: PathBuf,
     /// Says where it is. Here and below: before the context, which holds the store's lock.
-    presence: Option<presence::Announced>,
+    presence: Option<server_file::Announced>,
     /// The file of the operator's socket.
-    _operator: operator::Socket,
+    _operator: operator::OperatorSocket,
     context: Arc<Context>,
     broker: Arc<dyn Broker>,
     /// False for a store that the caller gave.
@@ -123,8 +123,8 @@ impl Server {
         };
         let store = layers.into_iter().fold(store, |store, layer| layer(store));
         let publisher = Arc::new(Publisher::new(broker.clone(), metrics.clone()));
-        let unannounced = |source| StartError::Presence { data_dir: config.data_dir.clone(), source };
-        presence::forget(&config.data_dir).map_err(unannounced)?;
+        let unannounced = |source| StartError::ServerFile { data_dir: config.data_dir.clone(), source };
+        server_file::forget(&config.data_dir).map_err(unannounced)?;
         // After the store: a folder that is refused gets no key.
         let keys = Keys::counted(&config.jwt, &config.data_dir, metrics.keys.clone())?;
         let tls = Tls::from_config(&config.tls)?;
@@ -141,7 +141,7 @@ impl Server {
             StartError::Operator { path: config.data_dir.join(operator::SOCKET), source }
         })?;
         let scheme = if context.tls.is_some() { "https" } else { "http" };
-        let presence = Some(Presence::at(scheme, address).announce(&config.data_dir).map_err(unannounced)?);
+        let presence = Some(ServerFile::at(scheme, address).announce(&config.data_dir).map_err(unannounced)?);
         let node: Arc<dyn Subscriber> = Arc::new(Node(context.clone()));
         broker.subscribe(Arc::downgrade(&node));
         let shutdown = &context.shutdown;
@@ -224,7 +224,7 @@ impl Server {
     }
 
     /// Waits for an authorised request to shut down.
-    pub async fn requested(&self) -> Ending {
+    pub async fn requested(&self) -> ShutdownKind {
         self.context.shutdown.requested().await
     }
 
@@ -234,9 +234,9 @@ impl Server {
         let context = &self.context;
         context.shutdown.draining.cancel();
         context.runs.refuse_new();
-        let parting = context.shutdown.parting();
+        let options = context.shutdown.options();
         let (patience, spread) =
-            (parting.patience.unwrap_or(self.patience), parting.spread.unwrap_or(self.spread));
+            (options.patience.unwrap_or(self.patience), options.spread.unwrap_or(self.spread));
         tokio::join!(drain::send_away(context, spread), context.runs.drain(patience));
         context.publisher.settle().await;
         if let Err(e) = context.store.settle().await {
@@ -387,7 +387,7 @@ fn build(
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         admission: Admission::new(&config.limits, Instant::now()),
         watchers: config.metrics.watchers()?,
-        told: http::told(config),
+        public_config: http::public_config(config),
         metrics,
         shutdown,
         failpoints: config.failpoints,

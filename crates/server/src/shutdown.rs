@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What follows a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum ShutdownKind {
     /// Nothing: the process ends.
     Stop,
     /// The same server again, in the same process and at the same address.
@@ -24,7 +24,7 @@ pub enum Ending {
 
 /// How the server drains; an absent value is as in the settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Parting {
+pub struct DrainOptions {
     /// How long runs may go on.
     pub patience: Option<Duration>,
     /// Over which time the connections are closed.
@@ -34,7 +34,7 @@ pub struct Parting {
 /// Shared by everything that has to stop.
 #[derive(Clone, Default)]
 pub struct Shutdown {
-    asked: watch::Sender<Option<(Ending, Parting)>>,
+    asked: watch::Sender<Option<(ShutdownKind, DrainOptions)>>,
     /// From when on disconnected clients come back, and over which time.
     back: Arc<OnceLock<(Instant, Duration)>>,
     /// Cancelled when no new connections are taken.
@@ -46,31 +46,31 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Requests a shutdown for good.
-    pub fn ask(&self, parting: Parting) {
-        self.ask_for(Ending::Stop, parting);
+    pub fn ask(&self, options: DrainOptions) {
+        self.ask_for(ShutdownKind::Stop, options);
     }
 
     /// Requests a shutdown and a start after it.
     pub fn ask_restart(&self) {
-        self.ask_for(Ending::Restart, Parting::default());
+        self.ask_for(ShutdownKind::Restart, DrainOptions::default());
     }
 
     /// The first request decides.
-    fn ask_for(&self, ending: Ending, parting: Parting) {
-        self.asked.send_if_modified(|asked| asked.is_none() && asked.replace((ending, parting)).is_none());
+    fn ask_for(&self, kind: ShutdownKind, options: DrainOptions) {
+        self.asked.send_if_modified(|asked| asked.is_none() && asked.replace((kind, options)).is_none());
     }
 
     /// Waits for a request to shut down.
-    pub async fn requested(&self) -> Ending {
+    pub async fn requested(&self) -> ShutdownKind {
         let mut asked = self.asked.subscribe();
         // The sender lives in here, so the channel stays open.
         let asked = asked.wait_for(Option::is_some).await.map(|asked| *asked);
-        asked.ok().flatten().map_or(Ending::Stop, |(ending, _)| ending)
+        asked.ok().flatten().map_or(ShutdownKind::Stop, |(kind, _)| kind)
     }
 
     /// How the server was asked to drain.
-    pub fn parting(&self) -> Parting {
-        self.asked.borrow().map(|(_, parting)| parting).unwrap_or_default()
+    pub fn options(&self) -> DrainOptions {
+        self.asked.borrow().map(|(_, options)| options).unwrap_or_default()
     }
 
     /// Notes that the clients are sent away within this time, and come back within as much again.
@@ -105,8 +105,8 @@ impl Shutdown {
             let _ = AssertUnwindSafe(task).catch_unwind().await;
             if !shutdown.draining.is_cancelled() {
                 tracing::error!(part = name, "a part of the server died; the server ends");
-                let at_once = Parting { patience: Some(Duration::ZERO), spread: Some(Duration::ZERO) };
-                shutdown.ask_for(Ending::Failed(name), at_once);
+                let at_once = DrainOptions { patience: Some(Duration::ZERO), spread: Some(Duration::ZERO) };
+                shutdown.ask_for(ShutdownKind::Failed(name), at_once);
                 shutdown.draining.cancel();
             }
         });

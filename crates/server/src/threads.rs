@@ -28,7 +28,7 @@ pub struct Threads {
 
 /// Messages of a thread and where they stand in it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MessagePage {
+pub struct HistoryPage {
     /// The messages, oldest first.
     pub messages: Vec<Message>,
     /// How many the thread has.
@@ -122,11 +122,11 @@ impl Threads {
         thread_id: &ThreadId,
         limit: Option<u64>,
         offset: Option<u64>,
-    ) -> Result<MessagePage, Refusal> {
+    ) -> Result<HistoryPage, Refusal> {
         let limit = limit.unwrap_or(50).clamp(1, MOST);
         let (messages, total, offset) =
             self.store.messages(user_id, thread_id, limit, offset).await.map_err(not_found)?;
-        Ok(MessagePage { messages, total, limit, offset })
+        Ok(HistoryPage { messages, total, limit, offset })
     }
 
     /// A thread with its latest messages, as `thread_data`.

@@ -18,7 +18,7 @@ use wireproof_protocol::UserId;
 use wireproof_server::{
     Config, Server,
     broker::{Broker, Notice, Subscriber, local::Local},
-    shutdown::Ending,
+    shutdown::ShutdownKind,
     store::{
         Store, StoreError,
         embedded::Embedded,
@@ -129,7 +129,7 @@ async fn a_dead_writer_makes_the_server_unhealthy_and_ends_it() {
     assert_eq!((status, &health["status"]), (503, &json!("unhealthy")), "{health}");
     assert_eq!(make(&server, "late").await, (503, "shutting_down".to_owned()));
     let ending = timeout(WITHIN, server.requested()).await.expect("the server goes on as a zombie");
-    assert_eq!(ending, Ending::Failed("store"));
+    assert_eq!(ending, ShutdownKind::Failed("store"));
     timeout(WITHIN, server.shutdown()).await.expect("it does not end");
     // What was acknowledged is there, and the folder can be taken again.
     let store = Embedded::open(folder.path()).unwrap();
@@ -147,7 +147,7 @@ async fn a_dead_broker_ends_the_server() {
     assert_eq!(make(&server, "good").await.0, 201);
     make(&server, "poison").await;
     let ending = timeout(WITHIN, server.requested()).await.expect("the server goes on as a zombie");
-    assert_eq!(ending, Ending::Failed("broker"));
+    assert_eq!(ending, ShutdownKind::Failed("broker"));
     assert_eq!(get(&server, "/ready").await.0, 503);
     timeout(WITHIN, server.shutdown()).await.expect("it does not end");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use wireproof_server::{
     Config,
-    server::presence::Presence,
+    server::server_file::ServerFile,
     store::embedded::{Embedded, inspect::Seen},
 };
 
@@ -85,7 +85,7 @@ fn port(config: &Config, findings: &mut Findings) {
 
 fn is_ours(config: &Config) -> bool {
     let held = Embedded::is_held(&config.data_dir).unwrap_or(false);
-    let presence = Presence::read(&config.data_dir).ok().flatten();
+    let presence = ServerFile::read(&config.data_dir).ok().flatten();
     held && presence.is_some_and(|presence| presence.url.ends_with(&format!(":{}", config.listen.port())))
 }
 

@@ -14,7 +14,7 @@ use wireproof_server::{
         rules::Rules,
     },
     error::Refusal,
-    server::presence,
+    server::server_file,
     store::{Store, Window, embedded::Embedded},
 };
 
@@ -56,7 +56,7 @@ impl Desk {
         ensure!(make || there, "there is no store in {}; give the server's --data-dir", folder.display());
         let store = Embedded::open(folder).context("opening the store")?;
         // A script would take this process for the server that was killed.
-        presence::forget(folder).context("taking away server.json")?;
+        server_file::forget(folder).context("taking away server.json")?;
         let store: Arc<dyn Store> = Arc::new(store);
         let accounts = Accounts::new(store.clone());
         let accounts = accounts.with_longest_concern(Rules::longest_concern(&config.jwt));

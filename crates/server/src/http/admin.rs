@@ -16,7 +16,7 @@ use crate::{
     error::Refusal,
     hub::{ConnectionCommand, ConnectionHandle},
     limits::ClientAddress,
-    shutdown::Parting,
+    shutdown::DrainOptions,
     store::Revoked,
 };
 
@@ -29,7 +29,7 @@ type Shared = State<Arc<Context>>;
 
 /// Selects connections.
 #[derive(Deserialize)]
-pub struct Asked {
+pub struct ConnectionFilter {
     user_id: Option<String>,
     limit: Option<usize>,
     offset: Option<usize>,
@@ -76,7 +76,7 @@ impl Shown {
 /// `GET /api/admin/connections?user_id=&limit=&offset=`: the oldest first.
 pub async fn connections(
     State(context): Shared,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(asked): Parameters<ConnectionFilter>,
 ) -> Result<Json<Value>, Refusal> {
     let picked = |handle: &ConnectionHandle| {
         let wanted = asked.user_id.as_deref();
@@ -119,7 +119,7 @@ pub async fn disconnect(
 
 /// What shall no longer count: one of the three.
 #[derive(Deserialize)]
-pub struct Revoke {
+pub struct RevokeBody {
     token_id: Option<String>,
     session_id: Option<String>,
     user_id: Option<String>,
@@ -130,7 +130,7 @@ pub struct Revoke {
 pub async fn revoke(
     State(context): Shared,
     User(admin): User,
-    Object(asked): Object<Revoke>,
+    Object(asked): Object<RevokeBody>,
 ) -> Result<Json<Value>, Refusal> {
     let what = match (asked.token_id, asked.session_id, asked.user_id) {
         (Some(id), None, None) => Revoked::Token(known_length(id, "token_id")?),
@@ -162,7 +162,7 @@ fn user_id(text: &str) -> Result<UserId, Refusal> {
 
 /// How the server shall go away; what is absent is as the settings say.
 #[derive(Deserialize)]
-pub struct Drain {
+pub struct DrainBody {
     seconds: Option<f64>,
     spread_seconds: Option<f64>,
 }
@@ -171,11 +171,11 @@ pub struct Drain {
 pub async fn drain(
     State(context): Shared,
     User(admin): User,
-    Object(asked): Object<Drain>,
+    Object(asked): Object<DrainBody>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let parting = Parting { patience: seconds(asked.seconds)?, spread: seconds(asked.spread_seconds)? };
-    tracing::warn!(%admin, ?parting, "an administrator drains the server");
-    context.shutdown.ask(parting);
+    let options = DrainOptions { patience: seconds(asked.seconds)?, spread: seconds(asked.spread_seconds)? };
+    tracing::warn!(%admin, ?options, "an administrator drains the server");
+    context.shutdown.ask(options);
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": true }))))
 }
 

@@ -34,7 +34,7 @@ const PAGE: (u64, u64) = (50, 500);
 
 /// A page of the list.
 #[derive(Deserialize)]
-pub struct Paging {
+pub struct AccountPaging {
     limit: Option<u64>,
     offset: Option<u64>,
 }
@@ -57,7 +57,7 @@ pub struct New {
 /// What becomes different in an account.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "AccountChange")]
-pub struct Change {
+pub struct AccountChangeBody {
     /// 8 to 1024 characters.
     #[schemars(length(min = SHORTEST, max = LONGEST))]
     password: Option<String>,
@@ -107,7 +107,7 @@ fn user_id(text: &str) -> Result<UserId, AccountError> {
 /// `GET /api/admin/users?limit=&offset=`
 pub async fn list(
     State(context): Shared,
-    Parameters(page): Parameters<Paging>,
+    Parameters(page): Parameters<AccountPaging>,
 ) -> Result<Json<Value>, Refusal> {
     let (usual, most) = PAGE;
     let window = Window { limit: page.limit.unwrap_or(usual).min(most), offset: page.offset.unwrap_or(0) };
@@ -141,9 +141,9 @@ pub async fn change(
     State(context): Shared,
     Authenticated(admin): Authenticated,
     Id(id): Id,
-    Object(change): Object<Change>,
+    Object(change): Object<AccountChangeBody>,
 ) -> Result<Response, Refusal> {
-    let Change { password, disabled, .. } = change;
+    let AccountChangeBody { password, disabled, .. } = change;
     let (user_id, permissions) = (user_id(&id)?, permissions(change.permissions)?);
     within(admin.permissions, permissions.unwrap_or(Permissions::NONE))?;
     let alteration = Alteration { password, permissions, disabled };

@@ -88,7 +88,7 @@ pub async fn health(
     }
     if context.watchers.hold(address) {
         body["metrics"] = numbers(&context);
-        body["config"] = context.told.clone();
+        body["config"] = context.public_config.clone();
     }
     let mut response = (code, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
     if code == StatusCode::SERVICE_UNAVAILABLE {
@@ -125,7 +125,7 @@ fn numbers(context: &Context) -> Value {
 }
 
 /// The part of the settings that `/ws/health` shows: limits and ways to authenticate, and no secrets.
-pub fn told(config: &Config) -> Value {
+pub fn public_config(config: &Config) -> Value {
     let limits = &config.limits;
     let mut ways = vec!["authorization_header", "subprotocol", "ticket", "first_frame"];
     if config.auth.query_token {

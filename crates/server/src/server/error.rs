@@ -32,7 +32,7 @@ pub enum StartError {
     Several(Vec<StartError>),
     /// The file that says where the server is cannot be written.
     #[error("cannot write the server's address to {data_dir}/server.json: {source}")]
-    Presence {
+    ServerFile {
         /// The data folder.
         data_dir: PathBuf,
         /// Why.
@@ -68,7 +68,7 @@ impl StartError {
             Self::Settings(_) | Self::Tls(_) | Self::Exposed(_) | Self::Several(_) => true,
             Self::Key(key) => key.is_of_settings(),
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::AddrNotAvailable,
-            Self::Store(_) | Self::Recovery(_) | Self::Presence { .. } | Self::Operator { .. } => false,
+            Self::Store(_) | Self::Recovery(_) | Self::ServerFile { .. } | Self::Operator { .. } => false,
         }
     }
 }

@@ -26,11 +26,11 @@ const BACKLOG: u32 = 128;
 const LONGEST: usize = 107;
 
 /// The socket's file while it stands; gone when dropped.
-pub(super) struct Socket {
+pub(super) struct OperatorSocket {
     path: PathBuf,
 }
 
-impl Drop for Socket {
+impl Drop for OperatorSocket {
     fn drop(&mut self) {
         if let Err(e) = files::remove(&self.path) {
             tracing::warn!(path = %self.path.display(), error = %e, "the operator's socket could not be removed");
@@ -39,7 +39,7 @@ impl Drop for Socket {
 }
 
 /// Listens in the place of a killed server; only for the holder of the store's lock.
-pub(super) fn listen(data_dir: &Path) -> io::Result<(UnixListener, Socket)> {
+pub(super) fn listen(data_dir: &Path) -> io::Result<(UnixListener, OperatorSocket)> {
     let path = data_dir.join(SOCKET);
     files::remove(&path)?;
     let socket = UnixSocket::new_stream()?;
@@ -47,7 +47,7 @@ pub(super) fn listen(data_dir: &Path) -> io::Result<(UnixListener, Socket)> {
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     let reached = Reached::of(data_dir)?;
     socket.bind(&reached.path)?;
-    let stands = Socket { path: path.clone() };
+    let stands = OperatorSocket { path: path.clone() };
     // Independent of the umask.
     fs::set_permissions(&path, Permissions::from_mode(files::PRIVATE))?;
     Ok((socket.listen(BACKLOG)?, stands))

@@ -25,11 +25,11 @@ pub struct Route {
     pub summary: &'static str,
     pub query: Query,
     pub body: Option<Body>,
-    pub answers: &'static [Answer],
+    pub answers: &'static [RouteAnswer],
 }
 
 /// An answer that no rule brings about.
-pub struct Answer {
+pub struct RouteAnswer {
     pub status: u16,
     pub description: &'static str,
     /// Media types and the one schema.
@@ -47,8 +47,8 @@ pub const TAGS: [(&str, &str); 5] = [
 const JSON: &[&str] = &["application/json"];
 const METRICS: &[&str] = &["text/plain", "application/openmetrics-text"];
 
-const fn json_of(status: u16, description: &'static str, schema: SchemaOf) -> Answer {
-    Answer { status, description, content: Some((JSON, schema)) }
+const fn json_of(status: u16, description: &'static str, schema: SchemaOf) -> RouteAnswer {
+    RouteAnswer { status, description, content: Some((JSON, schema)) }
 }
 
 fn tokens(schemas: &mut Schemas) -> Value {
@@ -59,12 +59,12 @@ fn account(schemas: &mut Schemas) -> Value {
     schemas.written::<AccountView>()
 }
 
-const fn error(status: u16, description: &'static str) -> Answer {
+const fn error(status: u16, description: &'static str) -> RouteAnswer {
     json_of(status, description, |schemas| schemas.control("error"))
 }
 
-const fn plain(status: u16, description: &'static str) -> Answer {
-    Answer { status, description, content: None }
+const fn plain(status: u16, description: &'static str) -> RouteAnswer {
+    RouteAnswer { status, description, content: None }
 }
 
 fn whole() -> Value {
@@ -98,7 +98,7 @@ const PAGE_OF_CONNECTIONS: Query = &[
     ("offset", "Connections to pass over.", whole),
 ];
 
-const UPGRADE: &[Answer] = &[
+const UPGRADE: &[RouteAnswer] = &[
     plain(101, "The connection is a WebSocket; see /asyncapi.json."),
     error(400, "The handshake is broken."),
     error(426, "The request does not ask for a WebSocket."),
@@ -138,7 +138,7 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         answers: &[
-            Answer {
+            RouteAnswer {
                 status: 200,
                 description: "The metrics as text.",
                 content: Some((METRICS, |_| json!({ "type": "string" }))),
@@ -263,7 +263,7 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "PATCH",
-        body: Some(Body::optional(|s| s.read::<admin_accounts::Change>())),
+        body: Some(Body::optional(|s| s.read::<admin_accounts::AccountChangeBody>())),
         answers: &[json_of(200, "The account.", account)],
         ..get("/api/admin/users/{id}", "change_account", "admin", "Changes an account; less ends its tokens")
     },

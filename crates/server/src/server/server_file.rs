@@ -15,14 +15,14 @@ const FILE: &str = "server.json";
 
 /// Where the server of a data folder is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presence {
+pub struct ServerFile {
     /// The address of its HTTP routes, such as `http://127.0.0.1:8787`.
     pub url: String,
     /// Its process.
     pub pid: u32,
 }
 
-impl Presence {
+impl ServerFile {
     /// Of a server of this process that listens at an address: one for all addresses is reached by loopback.
     pub(super) fn at(scheme: &str, listening: SocketAddr) -> Self {
         let mut reached = listening;
@@ -81,16 +81,16 @@ mod tests {
     #[test]
     fn it_stands_while_it_is_held_and_only_the_owner_reads_it() {
         let folder = tempfile::tempdir().unwrap();
-        let presence = Presence::at("http", "0.0.0.0:8787".parse().unwrap());
+        let presence = ServerFile::at("http", "0.0.0.0:8787".parse().unwrap());
         assert_eq!(presence.url, "http://127.0.0.1:8787");
-        assert_eq!(Presence::at("http", "[::]:1".parse().unwrap()).url, "http://[::1]:1");
+        assert_eq!(ServerFile::at("http", "[::]:1".parse().unwrap()).url, "http://[::1]:1");
         let announced = presence.announce(folder.path()).unwrap();
-        assert_eq!(Presence::read(folder.path()).unwrap().as_ref(), Some(&presence));
+        assert_eq!(ServerFile::read(folder.path()).unwrap().as_ref(), Some(&presence));
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &std::fs::metadata(folder.path().join(FILE)).unwrap().permissions(),
         );
         assert_eq!(mode & 0o777, 0o600);
         drop(announced);
-        assert_eq!(Presence::read(folder.path()).unwrap(), None);
+        assert_eq!(ServerFile::read(folder.path()).unwrap(), None);
     }
 }
