@@ -16,11 +16,11 @@ mod expecting;
 pub use asking::Accepted;
 
 use crate::{
-    arrival::Arrival,
     deadline::DEADLINE,
     expect::Unmet,
     history::{Entry, History},
     matcher::{Matcher, frame},
+    received::ReceivedFrame,
     recording::{RecordedConnection, Watched},
     run::Run,
 };
@@ -142,7 +142,7 @@ impl TestClient {
     }
 
     /// Every frame so far in the order of arrival, over all connections.
-    pub fn frames(&self) -> Vec<Arc<Arrival>> {
+    pub fn frames(&self) -> Vec<Arc<ReceivedFrame>> {
         self.history().arrivals().cloned().collect()
     }
 

@@ -8,10 +8,10 @@ use wireproof_protocol::{Event, RunId};
 
 use crate::{client::TestClient, history::History};
 
-#[cfg(test)]
-mod planted;
+mod render;
 mod run;
-mod words;
+#[cfg(test)]
+mod tests;
 
 pub use run::{RunReport, Since, Step};
 

@@ -10,8 +10,8 @@ use wireproof_protocol::{
 };
 
 use crate::{
-    arrival::Arrival,
     matcher::Matcher,
+    received::ReceivedFrame,
     recording::{Recording, ended_by},
 };
 
@@ -35,7 +35,7 @@ pub enum Entry {
     /// A frame came.
     Arrived {
         /// The frame, with its time.
-        arrival: Arc<Arrival>,
+        arrival: Arc<ReceivedFrame>,
         /// Whether an expectation was fulfilled by it.
         taken: bool,
     },
@@ -83,7 +83,7 @@ impl Recording for History {
     const RESET_WHEN_DROPPED: bool = false;
 
     fn text(&mut self, at: Instant, text: &str) -> Option<Ended> {
-        let arrival = Arrival {
+        let arrival = ReceivedFrame {
             index: self.arrivals,
             connection: self.connections,
             at: at.saturating_duration_since(self.began),
@@ -131,7 +131,7 @@ impl History {
     }
 
     /// Moves the position from which a next connection resumes, as every client does.
-    fn follow(&mut self, arrival: &Arrival) {
+    fn follow(&mut self, arrival: &ReceivedFrame) {
         match &arrival.incoming {
             Some(Incoming::Event(event)) => {
                 // A break moves nothing, and `fold` tells of it.
@@ -159,7 +159,7 @@ impl History {
         latest.into_iter().any(|arrival| arrival.kind() == "connection_established")
     }
 
-    pub(crate) fn arrivals(&self) -> impl DoubleEndedIterator<Item = &Arc<Arrival>> {
+    pub(crate) fn arrivals(&self) -> impl DoubleEndedIterator<Item = &Arc<ReceivedFrame>> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Arrived { arrival, .. } => Some(arrival),
             _ => None,
@@ -171,7 +171,7 @@ impl History {
     }
 
     /// The first frame from entry `from` on that fits and that no expectation took yet.
-    pub(crate) fn find(&self, matcher: &Matcher, from: usize) -> Option<(usize, Arc<Arrival>)> {
+    pub(crate) fn find(&self, matcher: &Matcher, from: usize) -> Option<(usize, Arc<ReceivedFrame>)> {
         let first = from.max(self.settled);
         self.entries[first..].iter().enumerate().find_map(|(index, entry)| match entry {
             Entry::Arrived { arrival, taken: false } if matcher.matches(arrival) => {
@@ -183,7 +183,7 @@ impl History {
 
     /// The first frames, one behind the other, that fit these in their order and that no expectation took yet; others may
     /// stand between.
-    pub(crate) fn find_all(&self, sequence: &[Matcher]) -> Option<Vec<(usize, Arc<Arrival>)>> {
+    pub(crate) fn find_all(&self, sequence: &[Matcher]) -> Option<Vec<(usize, Arc<ReceivedFrame>)>> {
         let mut from = 0;
         let find = |matcher| {
             let (index, arrival) = self.find(matcher, from)?;
@@ -194,7 +194,7 @@ impl History {
     }
 
     /// The frames that no expectation took yet.
-    pub(crate) fn arrivals_open(&self) -> impl Iterator<Item = &Arrival> {
+    pub(crate) fn arrivals_open(&self) -> impl Iterator<Item = &ReceivedFrame> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Arrived { arrival, taken: false } => Some(&**arrival),
             _ => None,

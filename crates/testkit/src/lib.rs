@@ -3,8 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod account;
-mod apart;
-mod arrival;
 mod client;
 mod deadline;
 pub mod decorators;
@@ -14,20 +12,21 @@ mod expect;
 mod history;
 mod issuer;
 mod matcher;
+mod received;
 pub mod recording;
 mod rest;
 mod run;
-mod script;
+mod scripted_agent;
 mod seams;
 mod server;
 mod server_info;
+mod server_thread;
 mod table;
 mod tokens;
 pub mod unreliable;
 mod user;
 
 pub use account::TestAccount;
-pub use arrival::Arrival;
 pub use client::{Accepted, TestClient};
 pub use deadline::DEADLINE;
 pub use event_report::{ClientReport, EventReport, RunReport, Since, Step};
@@ -35,9 +34,10 @@ pub use expect::Unmet;
 pub use history::Entry;
 pub use issuer::{Issuer, JwksServer, pem, unsigned};
 pub use matcher::{Matcher, answer_to, error, event, frame, matching};
+pub use received::ReceivedFrame;
 pub use rest::{NoReply, Reply, Rest};
 pub use run::Run;
-pub use script::Script;
+pub use scripted_agent::ScriptedAgent;
 pub use seams::{AgentLayer, BrokerMaker};
 pub use server::{Builder, LaunchError, TestServer};
 pub use tokens::TokenKind;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use serde_json::Value;
 use wireproof_protocol::RunId;
 
-use crate::arrival::Arrival;
+use crate::received::ReceivedFrame;
 
 /// A description of a frame; `"agent_started".into()` describes one by its type alone.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ struct Condition {
     test: Test,
 }
 
-type Predicate = Arc<dyn Fn(&Arrival) -> bool + Send + Sync>;
+type Predicate = Arc<dyn Fn(&ReceivedFrame) -> bool + Send + Sync>;
 
 #[derive(Clone)]
 enum Test {
@@ -53,7 +53,7 @@ pub fn answer_to(id: &str) -> Matcher {
 }
 
 /// Any frame for which the closure says yes; the words are shown when none comes.
-pub fn matching(words: &str, holds: impl Fn(&Arrival) -> bool + Send + Sync + 'static) -> Matcher {
+pub fn matching(words: &str, holds: impl Fn(&ReceivedFrame) -> bool + Send + Sync + 'static) -> Matcher {
     Matcher { kind: None, stored: false, conditions: Vec::new() }.when(words, holds)
 }
 
@@ -89,24 +89,24 @@ impl Matcher {
     }
 
     /// The closure says yes; the words are shown when it never does.
-    pub fn when(self, words: &str, holds: impl Fn(&Arrival) -> bool + Send + Sync + 'static) -> Self {
+    pub fn when(self, words: &str, holds: impl Fn(&ReceivedFrame) -> bool + Send + Sync + 'static) -> Self {
         self.and(words, Test::Holds(Arc::new(holds)))
     }
 
     /// True when the frame is what is described.
-    pub fn matches(&self, arrival: &Arrival) -> bool {
+    pub fn matches(&self, arrival: &ReceivedFrame) -> bool {
         self.is_of_kind(arrival)
             && self.conditions.iter().all(|condition| condition.difference(arrival).is_none())
     }
 
     /// True when the frame's type is the one asked for, whatever its fields.
-    pub(crate) fn is_of_kind(&self, arrival: &Arrival) -> bool {
+    pub(crate) fn is_of_kind(&self, arrival: &ReceivedFrame) -> bool {
         self.kind.as_ref().is_none_or(|kind| kind == arrival.kind())
             && (!self.stored || arrival.event().is_some())
     }
 
     /// How near a frame comes: what it fulfils, and what differs, in words. The type counts for most.
-    pub(crate) fn distance(&self, arrival: &Arrival) -> (usize, Vec<String>) {
+    pub(crate) fn distance(&self, arrival: &ReceivedFrame) -> (usize, Vec<String>) {
         let mut differences = Vec::new();
         let mut score = 0;
         match &self.kind {
@@ -126,7 +126,7 @@ impl Matcher {
 }
 
 impl Condition {
-    fn difference(&self, arrival: &Arrival) -> Option<String> {
+    fn difference(&self, arrival: &ReceivedFrame) -> Option<String> {
         let path = &self.path;
         let found = arrival.at_path(path);
         let shown = || {

@@ -119,7 +119,7 @@ impl Builder {
     /// Runs the server on a thread of its own, so that [`TestServer::kill_and_restart`] can end it, and so that a test
     /// that blocks its runtime does not hold it up.
     pub fn apart(mut self) -> Self {
-        self.place = Place::Apart;
+        self.place = Place::ServerThread;
         self
     }
 
@@ -295,7 +295,7 @@ impl TestServer {
 
     /// The same with the failure as an error.
     pub async fn try_kill(&mut self) -> Result<(), LaunchError> {
-        if !matches!(self.place, Place::Apart) {
+        if !matches!(self.place, Place::ServerThread) {
             return Err(LaunchError::NotApart);
         }
         if let Some(Running { server, apart: Some(apart) }) = self.running.take() {

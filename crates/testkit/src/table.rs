@@ -6,8 +6,8 @@ use serde_json::Value;
 use wireproof_protocol::shorten_line;
 
 use crate::{
-    arrival::Arrival,
     history::{Entry, History},
+    received::ReceivedFrame,
 };
 
 /// Entries shown at most; of a longer history the latest.
@@ -71,7 +71,7 @@ fn line(entry: &Entry) -> String {
 }
 
 /// A frame in one line: its type and what tells it apart.
-pub(crate) fn describe(arrival: &Arrival) -> String {
+pub(crate) fn describe(arrival: &ReceivedFrame) -> String {
     if arrival.kind().is_empty() {
         return shorten_line(&arrival.text, WIDTH);
     }

@@ -7,7 +7,7 @@ use wireproof_client::Credentials;
 
 use crate::issuer::{Issuer, unix_now, unsigned};
 
-mod spent;
+mod revoked;
 
 /// A kind of token. [`TokenKind::BAD`] has all that a server must refuse, each with the reason and the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

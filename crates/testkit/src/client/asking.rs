@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wireproof_protocol::{ControlBody, RunId, ThreadId};
 
 use super::TestClient;
-use crate::{arrival::Arrival, expect::Unmet, matcher::answer_to, recording::NotSent};
+use crate::{expect::Unmet, matcher::answer_to, received::ReceivedFrame, recording::NotSent};
 
 /// What `accepted` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,12 +67,12 @@ impl TestClient {
     }
 
     /// Sends a frame under a new id and waits for its one answer, good or bad.
-    pub async fn ask(&self, frame: impl Serialize) -> Arc<Arrival> {
+    pub async fn ask(&self, frame: impl Serialize) -> Arc<ReceivedFrame> {
         self.try_ask(frame).await.unwrap_or_else(|unmet| panic!("{unmet}"))
     }
 
     /// The same with the failure as an error.
-    pub async fn try_ask(&self, frame: impl Serialize) -> Result<Arc<Arrival>, Unmet> {
+    pub async fn try_ask(&self, frame: impl Serialize) -> Result<Arc<ReceivedFrame>, Unmet> {
         let mut frame = serde_json::to_value(&frame).unwrap_or(Value::Null);
         let id = format!("kit-{}", uuid::Uuid::now_v7());
         frame["id"] = Value::String(id.clone());

@@ -9,16 +9,16 @@ use wireproof_protocol::RunId;
 
 use super::TestClient;
 use crate::{
-    arrival::Arrival,
     expect::Unmet,
     matcher::{Matcher, event, frame},
+    received::ReceivedFrame,
     run::Run,
 };
 
 impl TestClient {
     /// Waits for a frame that fits and that no earlier expectation took; other frames stay for other expectations.
     #[track_caller]
-    pub fn expect(&self, matcher: impl Into<Matcher>) -> impl Future<Output = Arc<Arrival>> {
+    pub fn expect(&self, matcher: impl Into<Matcher>) -> impl Future<Output = Arc<ReceivedFrame>> {
         self.expect_at(matcher.into(), self.deadline, Location::caller())
     }
 
@@ -28,11 +28,11 @@ impl TestClient {
         &self,
         matcher: impl Into<Matcher>,
         within: Duration,
-    ) -> impl Future<Output = Arc<Arrival>> {
+    ) -> impl Future<Output = Arc<ReceivedFrame>> {
         self.expect_at(matcher.into(), within, Location::caller())
     }
 
-    async fn expect_at(&self, matcher: Matcher, within: Duration, at: &Location<'_>) -> Arc<Arrival> {
+    async fn expect_at(&self, matcher: Matcher, within: Duration, at: &Location<'_>) -> Arc<ReceivedFrame> {
         match self.try_expect(matcher, within).await {
             Ok(arrival) => arrival,
             Err(unmet) => unmet.fail(at),
@@ -44,7 +44,7 @@ impl TestClient {
         &self,
         matcher: impl Into<Matcher>,
         within: Duration,
-    ) -> Result<Arc<Arrival>, Unmet> {
+    ) -> Result<Arc<ReceivedFrame>, Unmet> {
         let matcher = matcher.into();
         let mut from = 0;
         let found = self.record().wait(Instant::now() + within, |history| {
@@ -68,7 +68,7 @@ impl TestClient {
     pub fn expect_sequence<M: Into<Matcher>>(
         &self,
         sequence: impl IntoIterator<Item = M>,
-    ) -> impl Future<Output = Vec<Arc<Arrival>>> {
+    ) -> impl Future<Output = Vec<Arc<ReceivedFrame>>> {
         let (at, sequence) = (Location::caller(), sequence.into_iter().map(Into::into).collect::<Vec<_>>());
         async move {
             match self.try_expect_sequence(sequence, self.deadline).await {
@@ -83,7 +83,7 @@ impl TestClient {
         &self,
         sequence: impl IntoIterator<Item = M>,
         within: Duration,
-    ) -> Result<Vec<Arc<Arrival>>, Unmet> {
+    ) -> Result<Vec<Arc<ReceivedFrame>>, Unmet> {
         let sequence: Vec<Matcher> = sequence.into_iter().map(Into::into).collect();
         let found =
             self.record().wait(Instant::now() + within, |history| match history.find_all(&sequence) {

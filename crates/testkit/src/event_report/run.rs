@@ -7,12 +7,12 @@ use serde_json::Value;
 use wireproof_protocol::{CRITICAL_EVENTS, Event, EventBody, Outcome, RunId, RunRules, ThreadId};
 
 use crate::{
-    arrival::Arrival,
     history::{Entry, History},
+    received::ReceivedFrame,
 };
 
 /// A frame with the event that it is.
-type Seen<'a> = (&'a Arc<Arrival>, &'a Event);
+type Seen<'a> = (&'a Arc<ReceivedFrame>, &'a Event);
 
 /// One run as one client saw it.
 #[derive(Debug, Clone, Serialize)]

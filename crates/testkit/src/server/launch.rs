@@ -6,7 +6,7 @@ use tokio::{net::TcpSocket, runtime::Handle};
 use wireproof_agents::{Agent, Builtin};
 use wireproof_server::{Config, Server, StartError};
 
-use crate::{apart::Apart, seams::Seams};
+use crate::{seams::Seams, server_thread::ServerThread};
 
 /// Why a server of the kit does not run.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +42,14 @@ pub(super) enum Place {
     /// On this runtime.
     On(Handle),
     /// On a thread of its own.
-    Apart,
+    ServerThread,
 }
 
 /// A server that runs.
 pub(super) struct Running {
     pub(super) server: Server,
     /// Its thread, when it has one of its own.
-    pub(super) apart: Option<Apart>,
+    pub(super) apart: Option<ServerThread>,
 }
 
 pub(super) fn reserve() -> io::Result<(TcpSocket, SocketAddr)> {
@@ -76,8 +76,8 @@ impl Place {
                 Ok(server) => (server?, None),
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
-            Place::Apart => {
-                let apart = Apart::begin().map_err(LaunchError::machine("thread"))?;
+            Place::ServerThread => {
+                let apart = ServerThread::begin().map_err(LaunchError::machine("thread"))?;
                 (apart.run(starting).await?, Some(apart))
             }
         };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta};
 use wireproof_client::Connection;
 use wireproof_protocol::{EventBody, Outcome, Position, RunId, ToolCallId};
-use wireproof_testkit::{Script, TestServer, TestUser};
+use wireproof_testkit::{ScriptedAgent, TestServer, TestUser};
 
 use crate::wire::Wire;
 
@@ -34,23 +34,23 @@ fn large(bytes: usize) -> String {
 }
 
 /// Agents that say the worst in each way there is.
-fn worst() -> Vec<Script> {
+fn worst() -> Vec<ScriptedAgent> {
     let deep = (0..500).fold(json!(1), |inner, _| json!({ "a": [inner] }));
     let call = ToolCallId::new();
     let status = Emission::Status(StatusUpdate { status: "s".to_owned(), detail: Some(large(1_000)) });
     vec![
-        Script::named("results")
+        ScriptedAgent::named("results")
             .tool("t", json!({ "a": large(2 << 20) }), json!([large(2 << 20)]))
             .times(100),
-        Script::named("thinks").thinks(&large(200_000)).times(1_000),
-        Script::named("streams").says(&"\u{1}".repeat(10_000)).times(1_000),
-        Script::named("argues")
+        ScriptedAgent::named("thinks").thinks(&large(200_000)).times(1_000),
+        ScriptedAgent::named("streams").says(&"\u{1}".repeat(10_000)).times(1_000),
+        ScriptedAgent::named("argues")
             .emits(Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: large(999) }))
             .times(99_999),
-        Script::named("floods").floods(status),
-        Script::named("deep").tool("t", json!({ "deep": deep }), deep.clone()).times(1_000),
-        Script::named("answers").answers(&large(4 << 20)),
-        Script::named("fails").fails(&large(1 << 20), &large(4 << 20)),
+        ScriptedAgent::named("floods").floods(status),
+        ScriptedAgent::named("deep").tool("t", json!({ "deep": deep }), deep.clone()).times(1_000),
+        ScriptedAgent::named("answers").answers(&large(4 << 20)),
+        ScriptedAgent::named("fails").fails(&large(1 << 20), &large(4 << 20)),
     ]
 }
 

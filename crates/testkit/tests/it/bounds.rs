@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolExecuting};
 use wireproof_protocol::{EventBody, Outcome, ToolCallId};
-use wireproof_testkit::{Run, Script, TestServer, event};
+use wireproof_testkit::{Run, ScriptedAgent, TestServer, event};
 
 use crate::{
     acting::{acting, answer, completed, delta, executing},
@@ -26,7 +26,8 @@ fn bytes(run: &Run) -> usize {
 #[tokio::test]
 async fn a_large_result_is_cut_with_a_mark_and_the_run_goes_on() {
     let result = json!({ "rows": vec![large(1_000); 10_000] });
-    let script = Script::named("reads").tool("read", json!({ "all": large(200_000) }), result).times(10);
+    let script =
+        ScriptedAgent::named("reads").tool("read", json!({ "all": large(200_000) }), result).times(10);
     let server = TestServer::builder().agent(script.says("Done.")).start().await;
     let ada = server.user("ada").connect().await;
     let run = ada.chat_with("reads", "go").await;
@@ -56,21 +57,21 @@ async fn a_run_beyond_a_bound_ends_failed_with_a_code_of_its_own() {
     let pieces =
         |bytes| Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: large(bytes) });
     let status = |status: String, detail| Emission::Status(StatusUpdate { status, detail });
-    let many = |name, emission, times| Script::named(name).emits(emission).times(times);
+    let many = |name, emission, times| ScriptedAgent::named(name).emits(emission).times(times);
     let scripts = [
-        (Script::named("thinks").thinks(&large(300_000)), "event_too_large"),
-        (Script::named("escapes").thinks(&"\u{1}".repeat(50_000)), "event_too_large"),
-        (Script::named("says").says(&large(300_000)), "event_too_large"),
+        (ScriptedAgent::named("thinks").thinks(&large(300_000)), "event_too_large"),
+        (ScriptedAgent::named("escapes").thinks(&"\u{1}".repeat(50_000)), "event_too_large"),
+        (ScriptedAgent::named("says").says(&large(300_000)), "event_too_large"),
         (many("argues", pieces(300_000), 1), "event_too_large"),
         (many("tells", status("s".into(), Some(large(300_000))), 1), "event_too_large"),
         (many("words", status(large(1_000), None), 1), "event_too_large"),
-        (Script::named("names").tool(&large(300), json!({}), 1), "event_too_large"),
-        (Script::named("answers").answers(&large(300_000)), "answer_too_large"),
-        (Script::named("streams").says(&large(1_000)).times(300), "answer_too_large"),
-        (Script::named("ponders").thinks(&large(200_000)).times(10), "run_too_large"),
+        (ScriptedAgent::named("names").tool(&large(300), json!({}), 1), "event_too_large"),
+        (ScriptedAgent::named("answers").answers(&large(300_000)), "answer_too_large"),
+        (ScriptedAgent::named("streams").says(&large(1_000)).times(300), "answer_too_large"),
+        (ScriptedAgent::named("ponders").thinks(&large(200_000)).times(10), "run_too_large"),
         (many("argues_on", pieces(1_000), 1_200), "run_too_large"),
-        (Script::named("reports").tells("s").times(3_000), "too_many_events"),
-        (Script::named("calls").tool("t", json!({}), 1).times(300), "too_many_tool_calls"),
+        (ScriptedAgent::named("reports").tells("s").times(3_000), "too_many_events"),
+        (ScriptedAgent::named("calls").tool("t", json!({}), 1).times(300), "too_many_tool_calls"),
     ];
     let codes: Vec<_> = scripts.iter().map(|(_, code)| *code).collect();
     let agents =
@@ -131,7 +132,7 @@ async fn an_agent_that_floods_while_it_is_stopped_stores_no_more_than_any_other(
                 context.emit(status(50_000)).await?;
             }
         })])
-        .agent(Script::named("always").floods(status(10)))
+        .agent(ScriptedAgent::named("always").floods(status(10)))
         .start()
         .await;
     let ada = server.user("ada").connect().await;
@@ -152,7 +153,7 @@ async fn an_agent_that_floods_while_it_is_stopped_stores_no_more_than_any_other(
 #[tokio::test]
 async fn each_bound_is_a_setting() {
     let script =
-        || Script::named("says").tool("t", json!({}), large(100)).says(&large(500)).says(&large(500));
+        || ScriptedAgent::named("says").tool("t", json!({}), large(100)).says(&large(500)).says(&large(500));
     type Change = fn(&mut wireproof_server::Config);
     let cases: [(Change, Option<&str>); 7] = [
         (|_| (), None),
@@ -201,7 +202,8 @@ async fn deltas_of_several_kinds_keep_their_order() {
         completed(second, "t"),
         completed(first, "t"),
     ];
-    let script = said.iter().cloned().fold(Script::named("turns"), Script::emits).answers("abcde");
+    let script =
+        said.iter().cloned().fold(ScriptedAgent::named("turns"), ScriptedAgent::emits).answers("abcde");
     let mut server = TestServer::builder().agent(script).start().await;
     let ada = server.user("ada").connect().await;
     let run = ada.chat_with("turns", "go").await;
@@ -229,7 +231,7 @@ async fn deltas_of_several_kinds_keep_their_order() {
 #[tokio::test]
 async fn a_result_that_is_nested_too_deep_is_cut() {
     let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
-    let script = Script::named("deep").tool("t", json!({ "deep": deep }), deep.clone());
+    let script = ScriptedAgent::named("deep").tool("t", json!({ "deep": deep }), deep.clone());
     let server = TestServer::builder().agent(script).start().await;
     let ada = server.user("ada").connect().await;
     let run = ada.chat_with("deep", "go").await;

@@ -1,11 +1,11 @@
 //! The five events of a real run: their order, every one of their fields, on every device, and on nobody else's.
 
 use serde_json::{Value, json};
-use wireproof_testkit::{Arrival, TestServer, event, matching};
+use wireproof_testkit::{ReceivedFrame, TestServer, event, matching};
 
 const MESSAGE: &str = "What is 17*23, and how many words are in this sentence?";
 
-fn assert_fields(arrival: &Arrival, names: &[&str]) {
+fn assert_fields(arrival: &ReceivedFrame, names: &[&str]) {
     let always = ["type", "seq", "event_id", "user_id", "thread_id", "timestamp"];
     let mut expected: Vec<&str> = always.iter().chain(names).copied().collect();
     let mut found: Vec<&str> = arrival.json.as_object().unwrap().keys().map(String::as_str).collect();

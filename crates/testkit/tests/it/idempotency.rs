@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use wireproof_testkit::{Arrival, TestClient, TestServer, answer_to, error, event};
+use wireproof_testkit::{ReceivedFrame, TestClient, TestServer, answer_to, error, event};
 
 /// The answer without its time.
-fn said(answer: &Arrival) -> Value {
+fn said(answer: &ReceivedFrame) -> Value {
     let mut json = answer.json.clone();
     json.as_object_mut().unwrap().remove("timestamp");
     json

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wireproof_protocol::{CRITICAL_EVENTS, Outcome};
-use wireproof_testkit::{EventReport, Script, Since, TestServer, event};
+use wireproof_testkit::{EventReport, ScriptedAgent, Since, TestServer, event};
 
 const ASK: &str = "What is 17*23?";
 
@@ -51,8 +51,8 @@ async fn a_report_tells_each_run_with_its_times_for_each_user() {
 
 #[tokio::test]
 async fn what_is_missing_is_named_and_an_open_run_is_no_finished_one() {
-    let silent = Script::named("silent").says("Well, ").hangs();
-    let brief = Script::named("brief").says("No.");
+    let silent = ScriptedAgent::named("silent").says("Well, ").hangs();
+    let brief = ScriptedAgent::named("brief").says("No.");
     let server = TestServer::builder().agent(silent).agent(brief).start().await;
     let ada = server.user("ada").connect().await;
     let open = ada.chat_with("silent", "Go on.").await;
@@ -128,7 +128,7 @@ async fn a_sequence_that_did_not_come_is_shown_beside_what_did() {
 /// A crash gives no goodbye; the next start ends what the run left, and the client goes on behind it.
 #[tokio::test]
 async fn a_server_that_is_killed_leaves_no_run_open() {
-    let silent = Script::named("silent").says("Well, ").hangs();
+    let silent = ScriptedAgent::named("silent").says("Well, ").hangs();
     let mut server = TestServer::builder().agent(silent).apart().start().await;
     let mut ada = server.user("ada").connect().await;
     let open = ada.chat_with("silent", "Go on.").await;
@@ -145,7 +145,7 @@ async fn a_server_that_is_killed_leaves_no_run_open() {
 
 #[tokio::test]
 async fn a_scripted_agent_does_what_it_is_told() {
-    let busy = Script::named("busy")
+    let busy = ScriptedAgent::named("busy")
         .thinks("Two things.")
         .tool("look", json!({ "at": "it" }), json!({ "seen": true }))
         .tool_fails("fetch", "gone", "It is not there.")
@@ -154,7 +154,7 @@ async fn a_scripted_agent_does_what_it_is_told() {
         .says("One of two.");
     let server = TestServer::builder()
         .agent(busy)
-        .agent(Script::named("breaks").panics("a secret cause"))
+        .agent(ScriptedAgent::named("breaks").panics("a secret cause"))
         .start()
         .await;
     let ada = server.user("ada").connect().await;

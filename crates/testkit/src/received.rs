@@ -7,7 +7,7 @@ use wireproof_protocol::{Control, Event, Incoming, RunId};
 
 /// A frame that a client received; a field is read with `arrival["field"]`.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct ReceivedFrame {
     /// Its place among all frames that the client received, from 0.
     pub index: usize,
     /// On which of the client's connections it came, from 1.
@@ -22,7 +22,7 @@ pub struct Arrival {
     pub incoming: Option<Incoming>,
 }
 
-impl Arrival {
+impl ReceivedFrame {
     /// The frame's type; empty when it has none.
     pub fn kind(&self) -> &str {
         self.json["type"].as_str().unwrap_or_default()
@@ -63,7 +63,7 @@ impl Arrival {
     }
 }
 
-impl Index<&str> for Arrival {
+impl Index<&str> for ReceivedFrame {
     type Output = Value;
 
     fn index(&self, field: &str) -> &Value {

@@ -15,15 +15,15 @@ use wireproof_protocol::{ToolCallId, Usage};
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};
-/// use wireproof_testkit::Script;
+/// use wireproof_testkit::ScriptedAgent;
 ///
-/// let flaky = Script::named("flaky").thinks("Let me look.").tool_fails("search", "no_index", "The index is away.");
-/// let silent = Script::named("silent").says("Well, ").hangs();
-/// let slow = Script::named("slow").waits(Duration::from_millis(50)).says("Done.");
-/// let loud = Script::named("loud").says(&"x".repeat(1 << 20)).times(100);
+/// let flaky = ScriptedAgent::named("flaky").thinks("Let me look.").tool_fails("search", "no_index", "The index is away.");
+/// let silent = ScriptedAgent::named("silent").says("Well, ").hangs();
+/// let slow = ScriptedAgent::named("slow").waits(Duration::from_millis(50)).says("Done.");
+/// let loud = ScriptedAgent::named("loud").says(&"x".repeat(1 << 20)).times(100);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Script {
+pub struct ScriptedAgent {
     name: String,
     /// What it does, and how many times; shared by its runs, for it may be large.
     steps: Arc<Vec<(Does, usize)>>,
@@ -41,7 +41,7 @@ enum Does {
     Hang,
 }
 
-impl Script {
+impl ScriptedAgent {
     /// An agent of this name that does nothing yet.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), steps: Arc::default() }
@@ -165,7 +165,7 @@ async fn call(
     context.emit(Emission::ToolCompleted(ToolCompleted::new(tool_call_id, tool_name, result, 0.0))).await
 }
 
-impl Agent for Script {
+impl Agent for ScriptedAgent {
     fn name(&self) -> &str {
         &self.name
     }

@@ -8,13 +8,13 @@ use tokio::{
 };
 
 /// Runs what is spawned on it until it is ended or dropped.
-pub(crate) struct Apart {
+pub(crate) struct ServerThread {
     handle: Handle,
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
-impl Apart {
+impl ServerThread {
     pub(crate) fn begin() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
