@@ -118,7 +118,7 @@ impl Builder {
 
     /// Runs the server on a thread of its own, so that [`TestServer::kill_and_restart`] can end it, and so that a test
     /// that blocks its runtime does not hold it up.
-    pub fn apart(mut self) -> Self {
+    pub fn server_thread(mut self) -> Self {
         self.place = Place::ServerThread;
         self
     }
@@ -287,7 +287,7 @@ impl TestServer {
     }
 
     /// Ends in the middle of what it does, as a crash would: no close, no drain. Only for a server with
-    /// [`Builder::apart`]; panics for others. A whole process, which takes its memory along, is `wireproof serve` to be
+    /// [`Builder::server_thread`]; panics for others. A whole process, which takes its memory along, is `wireproof serve` to be
     /// killed.
     pub async fn kill(&mut self) {
         self.try_kill().await.unwrap_or_else(|error| panic!("{error}"));
@@ -298,8 +298,8 @@ impl TestServer {
         if !matches!(self.place, Place::ServerThread) {
             return Err(LaunchError::NotApart);
         }
-        if let Some(Running { server, apart: Some(apart) }) = self.running.take() {
-            apart.end().await;
+        if let Some(Running { server, server_thread: Some(server_thread) }) = self.running.take() {
+            server_thread.end().await;
             drop(server);
         }
         Ok(())
@@ -327,10 +327,10 @@ impl TestServer {
 
     /// Drains: clients are told, runs end, everything is flushed. The folder stays for a look.
     pub async fn shutdown(&mut self) {
-        let Some(Running { server, apart }) = self.running.take() else { return };
+        let Some(Running { server, server_thread }) = self.running.take() else { return };
         server.shutdown().await;
-        if let Some(apart) = apart {
-            apart.end().await;
+        if let Some(server_thread) = server_thread {
+            server_thread.end().await;
         }
     }
 }

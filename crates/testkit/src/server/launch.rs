@@ -49,7 +49,7 @@ pub(super) enum Place {
 pub(super) struct Running {
     pub(super) server: Server,
     /// Its thread, when it has one of its own.
-    pub(super) apart: Option<ServerThread>,
+    pub(super) server_thread: Option<ServerThread>,
 }
 
 pub(super) fn reserve() -> io::Result<(TcpSocket, SocketAddr)> {
@@ -70,18 +70,18 @@ impl Place {
     ) -> Result<Running, LaunchError> {
         // On the heap: it is most of what a test holds while its server starts.
         let starting = Box::pin(start(config.clone(), agents.to_vec(), seams.clone()));
-        let (server, apart) = match self {
+        let (server, server_thread) = match self {
             Place::Here => (starting.await?, None),
             Place::On(runtime) => match runtime.spawn(starting).await {
                 Ok(server) => (server?, None),
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
             Place::ServerThread => {
-                let apart = ServerThread::begin().map_err(LaunchError::machine("thread"))?;
-                (apart.run(starting).await?, Some(apart))
+                let server_thread = ServerThread::begin().map_err(LaunchError::machine("thread"))?;
+                (server_thread.run(starting).await?, Some(server_thread))
             }
         };
-        Ok(Running { server, apart })
+        Ok(Running { server, server_thread })
     }
 }
 

@@ -129,7 +129,7 @@ async fn a_sequence_that_did_not_come_is_shown_beside_what_did() {
 #[tokio::test]
 async fn a_server_that_is_killed_leaves_no_run_open() {
     let silent = ScriptedAgent::named("silent").says("Well, ").hangs();
-    let mut server = TestServer::builder().agent(silent).apart().start().await;
+    let mut server = TestServer::builder().agent(silent).server_thread().start().await;
     let mut ada = server.user("ada").connect().await;
     let open = ada.chat_with("silent", "Go on.").await;
     ada.expect(event("message_delta").of_run(open.run_id)).await;
