@@ -38,12 +38,12 @@ use std::{
 
 use tokio::{net::TcpSocket, sync::watch, task::JoinHandle};
 
-mod armed;
+mod active_fault;
+mod buffered;
+mod control_frames;
 mod fault;
 mod flow;
 mod frames;
-mod held;
-mod injected;
 mod journal;
 mod link;
 mod messages;
@@ -59,7 +59,7 @@ pub use link::End;
 pub use shared::Connection;
 pub use toxic::{Connections, Direction, Invalid, Toxic, Trigger};
 
-use armed::{Active, InForce};
+use active_fault::{Active, InForce};
 use journal::Journal;
 use shared::{Mutating, Shared, accept};
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rand::RngExt;
 
 use super::{
-    armed::{Active, Armed, Stream, rearm},
+    active_fault::{Active, ActiveFaults, Stream, rearm},
     fault::{Afterwards, Cut, Fault},
     journal::{Note, Phase},
     toxic::Trigger,
@@ -61,7 +61,7 @@ struct Due {
 
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
-    armed: Vec<Armed>,
+    armed: Vec<ActiveFaults>,
     /// Bytes handed to this part so far.
     offset: u64,
     queue: VecDeque<Due>,
@@ -133,7 +133,7 @@ impl Flow {
         self.open().any(|armed| armed.stalls(now))
     }
 
-    fn open(&self) -> impl Iterator<Item = &Armed> {
+    fn open(&self) -> impl Iterator<Item = &ActiveFaults> {
         self.armed.iter().filter(|armed| armed.open)
     }
 
@@ -235,7 +235,7 @@ impl Flow {
         }
     }
 
-    fn note_end(&mut self, armed: &Armed) {
+    fn note_end(&mut self, armed: &ActiveFaults) {
         use Fault::{Bandwidth, Coalesce, Latency, Slice, Stall};
         let fault = &armed.toxic.fault;
         let lasting = matches!(
@@ -278,8 +278,8 @@ impl Flow {
 
     /// When to tick, to act or to read next.
     pub(crate) fn wake(&self, now: Duration) -> Option<Duration> {
-        let waiting = self.armed.iter().filter_map(Armed::due);
-        let stalls = self.open().filter(|armed| armed.left > 0).filter_map(Armed::stall_ends);
+        let waiting = self.armed.iter().filter_map(ActiveFaults::due);
+        let stalls = self.open().filter(|armed| armed.left > 0).filter_map(ActiveFaults::stall_ends);
         let flush = self.coalescing().filter(|_| !self.collected.is_empty());
         let flush = flush.map(|(_, within)| self.collected_since + within);
         let departs = self.is_narrow().then(|| self.undeparted(now).last().map(|due| due.departs)).flatten();
@@ -371,7 +371,7 @@ impl Due {
     }
 }
 
-impl Armed {
+impl ActiveFaults {
     fn stall_ends(&self) -> Option<Duration> {
         match self.toxic.fault {
             Fault::Stall { for_ms: Some(ms) } => Some(self.opened + Duration::from_millis(ms)),

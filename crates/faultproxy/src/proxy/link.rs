@@ -17,9 +17,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    armed::{InForce, Stream},
+    active_fault::{InForce, Stream},
+    control_frames::Marks,
     fault::{Afterwards, Cut, Fault},
-    injected::Marks,
     journal::{Journal, Note, Phase},
     mutation::{Conversation, MAIL, Mutation, relay},
     plan::Plan,
@@ -36,7 +36,7 @@ const BETWEEN: usize = 64 << 10;
 
 /// What is done to a connection as a whole.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum LinkCommand {
     Cut(Cut),
     BlackHole { toxic: Option<u64>, time: Option<Duration>, then: Afterwards },
 }
@@ -67,8 +67,8 @@ pub(crate) struct Link {
     pub(crate) mutating: Option<Mutating>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) tallies: [Arc<Tally>; 2],
-    pub(crate) give_orders: mpsc::Sender<Order>,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) give_orders: mpsc::Sender<LinkCommand>,
+    pub(crate) orders: mpsc::Receiver<LinkCommand>,
 }
 
 impl Link {
@@ -213,10 +213,10 @@ impl Link {
             tokio::select! {
                 biased;
                 Some(order) = self.orders.recv() => match order {
-                    Order::Cut(Cut::Reset) => return End::CutReset,
-                    Order::Cut(Cut::Fin) => return End::CutFin,
-                    Order::Cut(Cut::BlackHole) => silence.begin(None, None, Afterwards::GoOn),
-                    Order::BlackHole { toxic, time, then } => silence.begin(toxic, time, then),
+                    LinkCommand::Cut(Cut::Reset) => return End::CutReset,
+                    LinkCommand::Cut(Cut::Fin) => return End::CutFin,
+                    LinkCommand::Cut(Cut::BlackHole) => silence.begin(None, None, Afterwards::GoOn),
+                    LinkCommand::BlackHole { toxic, time, then } => silence.begin(toxic, time, then),
                 },
                 _ = self.toxics.changed(), if silence.reigns => {
                     let in_force = self.toxics.borrow_and_update().clone();

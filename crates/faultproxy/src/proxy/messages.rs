@@ -7,12 +7,12 @@ use bytes::Bytes;
 use wireproof_protocol::FrameHeader;
 
 use super::{
-    armed::{Active, Armed, Stream, rearm},
+    active_fault::{Active, ActiveFaults, Stream, rearm},
+    buffered::{BufferedFrame, BufferedMessage},
+    control_frames::{self, Marks},
     fault::{Cut, Fault},
     flow::Out,
     frames::{Follower, Segment},
-    held::{Held, HeldFrame},
-    injected::{self, Marks},
     journal::Note,
     toxic::{Direction, Trigger},
 };
@@ -26,11 +26,11 @@ pub(crate) struct Messages {
     direction: Direction,
     follower: Follower,
     marks: Marks,
-    armed: Vec<Armed>,
+    armed: Vec<ActiveFaults>,
     /// Bytes of the sender so far.
     offset: u64,
-    frame: Option<HeldFrame>,
-    message: Option<Held>,
+    frame: Option<BufferedFrame>,
+    message: Option<BufferedMessage>,
     /// A message that waits for the next one to pass.
     swapped: Option<Bytes>,
     injected: u64,
@@ -102,7 +102,7 @@ impl Messages {
             let Some(segment) = self.follower.next(&mut rest) else { break };
             let taken = bytes.slice_ref(segment.bytes());
             if fresh && (self.looks() || self.message.is_some() || self.swapped.is_some()) {
-                self.frame = Some(HeldFrame::at(self.offset, begins));
+                self.frame = Some(BufferedFrame::at(self.offset, begins));
             }
             self.offset += taken.len() as u64;
             if self.frame.is_some() {
@@ -129,7 +129,7 @@ impl Messages {
     pub(crate) fn wake(&self) -> Option<Duration> {
         let between = self.follower.between_messages() && self.frame.is_none();
         let due = self.armed.iter().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0);
-        due.filter_map(Armed::due).min().filter(|_| between)
+        due.filter_map(ActiveFaults::due).min().filter(|_| between)
     }
 
     /// The sender has closed: what is held goes on as it is.
@@ -172,7 +172,7 @@ impl Messages {
         }
     }
 
-    fn frame_held(&mut self, frame: HeldFrame, now: Duration) {
+    fn frame_held(&mut self, frame: BufferedFrame, now: Duration) {
         let Some(head) = frame.head else {
             // No frame begins so, and none will be followed any more: what was held goes before it.
             self.frame = Some(frame);
@@ -185,21 +185,21 @@ impl Messages {
         if self.message.is_none() && !frame.begins {
             return self.emit(frame.raw.freeze());
         }
-        let message = self.message.get_or_insert_with(|| Held::at(frame.offset));
+        let message = self.message.get_or_insert_with(|| BufferedMessage::at(frame.offset));
         message.add(frame, head);
         if let Some(message) = self.message.take_if(|_| head.is_final()) {
             self.message_held(&message, now);
         }
     }
 
-    fn control(&mut self, head: FrameHeader, frame: HeldFrame) {
+    fn control(&mut self, head: FrameHeader, frame: BufferedFrame) {
         let ours = head.opcode() == PONG && frame.payload(head).starts_with(&self.marks.pings);
         if !ours {
             self.emit(frame.raw.freeze());
         }
     }
 
-    fn message_held(&mut self, message: &Held, now: Duration) {
+    fn message_held(&mut self, message: &BufferedMessage, now: Duration) {
         let number = self.count();
         let mut armed = std::mem::take(&mut self.armed);
         for armed in &mut armed {
@@ -231,7 +231,7 @@ impl Messages {
     }
 
     /// Sends the message on as the faults that hit it leave it.
-    fn change(&mut self, armed: &mut [Armed], message: &Held, number: u64, now: Duration) {
+    fn change(&mut self, armed: &mut [ActiveFaults], message: &BufferedMessage, number: u64, now: Duration) {
         let (mut copies, mut swap, mut raw) = (1, false, None);
         for armed in armed.iter_mut().filter(|armed| armed.changes_messages() && armed.left > 0) {
             if !armed.hits(message, number, now) {
@@ -275,7 +275,7 @@ impl Messages {
         }
     }
 
-    fn cut(&mut self, message: &Held, at: usize, cut: Cut, armed: &mut Armed, note: Note) {
+    fn cut(&mut self, message: &BufferedMessage, at: usize, cut: Cut, armed: &mut ActiveFaults, note: Note) {
         armed.left = 0;
         let note = Note { offset: message.offset + at as u64, bytes: 0, ..note };
         self.notes.push(note.detail(cut.name()));
@@ -285,7 +285,7 @@ impl Messages {
     }
 
     /// Between two messages: what is put there, or the fault of bytes that waited for this place.
-    fn fire(&mut self, armed: &mut Armed, number: u64) {
+    fn fire(&mut self, armed: &mut ActiveFaults, number: u64) {
         armed.left -= 1;
         if !armed.toxic.fault.is_between_messages() {
             return self.out.push(Out::Fire(armed.id));
@@ -293,10 +293,10 @@ impl Messages {
         let bytes = match armed.toxic.fault {
             Fault::Pings { count } => {
                 self.marks.note_sent(self.direction);
-                injected::pings(self.direction, &self.marks.pings, count, &mut self.injected)
+                control_frames::pings(self.direction, &self.marks.pings, count, &mut self.injected)
             }
-            Fault::Pongs { count } => injected::pongs(self.direction, count, &mut self.injected),
-            _ => injected::close(self.direction),
+            Fault::Pongs { count } => control_frames::pongs(self.direction, count, &mut self.injected),
+            _ => control_frames::close(self.direction),
         };
         let note = Note::of(armed.id, &armed.toxic.fault, armed.touched, bytes.len() as u64);
         self.notes.push(note.message(number));
@@ -305,7 +305,7 @@ impl Messages {
     }
 
     /// Puts between messages what is due there now.
-    fn inject(&mut self, now: Duration, due: impl Fn(&Armed) -> bool) {
+    fn inject(&mut self, now: Duration, due: impl Fn(&ActiveFaults) -> bool) {
         let mut armed = std::mem::take(&mut self.armed);
         for armed in
             armed.iter_mut().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0)
@@ -320,13 +320,13 @@ impl Messages {
     }
 }
 
-impl Armed {
+impl ActiveFaults {
     fn changes_messages(&self) -> bool {
         self.toxic.fault.is_of_messages() && !self.toxic.fault.is_between_messages()
     }
 
     /// True when the fault is for this message.
-    fn hits(&self, message: &Held, number: u64, now: Duration) -> bool {
+    fn hits(&self, message: &BufferedMessage, number: u64, now: Duration) -> bool {
         match &self.toxic.when {
             Trigger::Now => true,
             Trigger::AfterMs(_) => self.due().is_none_or(|due| due <= now),

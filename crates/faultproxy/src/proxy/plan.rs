@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    armed::{Active, Stream},
+    active_fault::{Active, Stream},
+    control_frames::Marks,
     flow::{Act, Flow},
-    injected::Marks,
     journal::Note,
     messages::Messages,
 };

@@ -18,10 +18,10 @@ use tokio::{
 };
 
 use super::{
-    armed::InForce,
+    active_fault::InForce,
     flow::{Act, READ},
     journal::Journal,
-    link::Order,
+    link::LinkCommand,
     plan::Plan,
     toxic::Direction,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Pump<R, W> {
     pub(crate) to: W,
     pub(crate) plan: Plan,
     pub(crate) toxics: watch::Receiver<InForce>,
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) orders: mpsc::Sender<LinkCommand>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) tally: Arc<Tally>,
     /// When the connection began: the plan's times count from here.
@@ -58,9 +58,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
                 match act {
                     Act::Write(bytes) => self.write(&bytes).await?,
                     Act::Shutdown => return self.to.shutdown().await,
-                    Act::Cut(cut) => self.order(Order::Cut(cut)).await,
+                    Act::Cut(cut) => self.order(LinkCommand::Cut(cut)).await,
                     Act::BlackHole { toxic, time, then } => {
-                        self.order(Order::BlackHole { toxic: Some(toxic), time, then }).await;
+                        self.order(LinkCommand::BlackHole { toxic: Some(toxic), time, then }).await;
                     }
                 }
             }
@@ -116,8 +116,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
     }
 
     /// Has the connection done what concerns both directions; a cut is the last that this pump does.
-    async fn order(&mut self, order: Order) {
-        let lasting = matches!(order, Order::Cut(_));
+    async fn order(&mut self, order: LinkCommand) {
+        let lasting = matches!(order, LinkCommand::Cut(_));
         // Refused only when the connection is over.
         let _ = self.orders.send(order).await;
         if lasting {

@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    armed::InForce,
+    active_fault::InForce,
     fault::Cut,
     journal::{Journal, Note},
-    link::{End, Link, Order},
+    link::{End, Link, LinkCommand},
     mutation::{Setup, World},
     pump::Tally,
 };
@@ -89,7 +89,7 @@ pub(crate) struct Known {
     pub(crate) client: SocketAddr,
     pub(crate) end: Option<End>,
     pub(crate) tallies: [Arc<Tally>; 2],
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) orders: mpsc::Sender<LinkCommand>,
 }
 
 impl Shared {
@@ -102,7 +102,7 @@ impl Shared {
     }
 
     pub(crate) fn cut(&self, number: u64, known: &Known, cut: Cut) -> bool {
-        let ordered = known.end.is_none() && known.orders.try_send(Order::Cut(cut)).is_ok();
+        let ordered = known.end.is_none() && known.orders.try_send(LinkCommand::Cut(cut)).is_ok();
         if ordered {
             self.journal.write(number, None, Note::plain(cut.ordered(), 0, 0));
         }

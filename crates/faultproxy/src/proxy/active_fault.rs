@@ -26,7 +26,7 @@ pub(crate) struct Stream {
 }
 
 #[derive(Debug)]
-pub(crate) struct Armed {
+pub(crate) struct ActiveFaults {
     pub(crate) id: u64,
     pub(crate) toxic: Arc<Toxic>,
     /// Since when it is in force here.
@@ -51,11 +51,11 @@ impl Stream {
     }
 
     /// The toxic for this direction; nothing when it is not meant.
-    pub(crate) fn arm(self, active: &Active, now: Duration) -> Option<Armed> {
+    pub(crate) fn arm(self, active: &Active, now: Duration) -> Option<ActiveFaults> {
         let toxic = active.toxic.clone();
         let meant = toxic.direction.is_none_or(|only| only == self.direction);
         let seed = mix(&[self.seed, active.id, self.connection, 1 + self.direction as u64]);
-        (meant && self.is_hit_by(active)).then(|| Armed {
+        (meant && self.is_hit_by(active)).then(|| ActiveFaults {
             id: active.id,
             since: now,
             open: false,
@@ -68,7 +68,7 @@ impl Stream {
     }
 }
 
-impl Armed {
+impl ActiveFaults {
     /// When time alone opens it, if time does.
     pub(crate) fn due(&self) -> Option<Duration> {
         match self.toxic.when {
@@ -87,10 +87,10 @@ impl Armed {
 
 /// Keeps what is still in force with all that it has counted, arms what is new, and gives what is not in force any more.
 pub(crate) fn rearm(
-    armed: &mut Vec<Armed>,
+    armed: &mut Vec<ActiveFaults>,
     in_force: &[Active],
-    arm: impl Fn(&Active) -> Option<Armed>,
-) -> Vec<Armed> {
+    arm: impl Fn(&Active) -> Option<ActiveFaults>,
+) -> Vec<ActiveFaults> {
     let (kept, gone) =
         std::mem::take(armed).into_iter().partition(|old| in_force.iter().any(|active| active.id == old.id));
     *armed = kept;

@@ -7,7 +7,7 @@ use wireproof_protocol::{FrameHeader, apply_mask};
 
 /// A frame while it comes.
 #[derive(Debug)]
-pub(crate) struct HeldFrame {
+pub(crate) struct BufferedFrame {
     pub(crate) offset: u64,
     /// It begins between two messages.
     pub(crate) begins: bool,
@@ -17,7 +17,7 @@ pub(crate) struct HeldFrame {
     pub(crate) header: usize,
 }
 
-impl HeldFrame {
+impl BufferedFrame {
     pub(crate) fn at(offset: u64, begins: bool) -> Self {
         Self { offset, begins, raw: BytesMut::new(), head: None, header: 0 }
     }
@@ -32,7 +32,7 @@ impl HeldFrame {
 
 /// A whole message, or its frames so far.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct BufferedMessage {
     pub(crate) offset: u64,
     pub(crate) raw: BytesMut,
     payload: Vec<u8>,
@@ -40,12 +40,12 @@ pub(crate) struct Held {
     frames: Vec<(FrameHeader, usize, usize)>,
 }
 
-impl Held {
+impl BufferedMessage {
     pub(crate) fn at(offset: u64) -> Self {
         Self { offset, raw: BytesMut::new(), payload: Vec::new(), frames: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, frame: HeldFrame, head: FrameHeader) {
+    pub(crate) fn add(&mut self, frame: BufferedFrame, head: FrameHeader) {
         self.frames.push((head, self.raw.len() + frame.header, self.payload.len()));
         self.payload.extend(frame.payload(head));
         self.raw.unsplit(frame.raw);
