@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Accept, Conversation, Mutation, conversation::Out, head::Head, message::map_texts, roles::set};
+use super::{
+    Accept, Conversation, Mutation, conversation::Outgoing, head::HttpHead, message::map_texts, roles::set,
+};
 use crate::proxy::toxic::Direction;
 
 /// The fewest letters of what may be a ticket.
@@ -10,7 +12,7 @@ const TICKET: usize = 16;
 
 impl Conversation {
     /// Sends a whole answer on, as the mutations leave it.
-    pub(crate) fn answer(&mut self, mut head: Head, mut body: Vec<u8>, out: &mut Out) {
+    pub(crate) fn answer(&mut self, mut head: HttpHead, mut body: Vec<u8>, out: &mut Outgoing) {
         let (setup, status) = (self.setup.clone(), head.status());
         for mutation in setup.mutations.iter().filter(|mutation| self.changes(mutation, status)) {
             self.note(Direction::ToClient, mutation.name(), &format!("HTTP {status}"));

@@ -11,7 +11,7 @@ use super::{
     Address, Mutation, Part, Roles, TokenKey,
     frame::{CLOSE, Frame, Taken},
     frames::Fate,
-    head::{Head, LONGEST},
+    head::{HttpHead, LONGEST},
     message::{Live, Memory, Message},
     world::{Mail, World},
 };
@@ -52,9 +52,9 @@ const MOST: usize = 16 << 20;
 enum Phase {
     /// In the head of a request or an answer.
     #[default]
-    Head,
+    HttpHead,
     /// In an answer that is changed once it is whole.
-    Answer(Box<Head>),
+    Answer(Box<HttpHead>),
     /// In frames.
     Frames,
     /// In what passes as it is.
@@ -72,7 +72,7 @@ struct Half {
 
 /// What each peer gets.
 #[derive(Debug, Default)]
-pub(crate) struct Out {
+pub(crate) struct Outgoing {
     pub(crate) client: Vec<u8>,
     pub(crate) server: Vec<u8>,
     /// Milliseconds that the client waits for this and all that follows.
@@ -159,15 +159,15 @@ impl Conversation {
 
     /// True while the client's head is not over.
     pub(crate) fn shakes_hands(&self) -> bool {
-        matches!(self.client.phase, Phase::Head)
+        matches!(self.client.phase, Phase::HttpHead)
     }
 
     /// Takes bytes of the client.
-    pub(crate) fn client_sent(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn client_sent(&mut self, bytes: &mut BytesMut, out: &mut Outgoing) {
         while !bytes.is_empty() && !self.over {
             match &self.client.phase {
-                Phase::Head => {
-                    let Some(end) = Head::end(bytes) else {
+                Phase::HttpHead => {
+                    let Some(end) = HttpHead::end(bytes) else {
                         if bytes.len() > LONGEST {
                             self.client.phase = Phase::Plain;
                             continue;
@@ -175,7 +175,7 @@ impl Conversation {
                         return;
                     };
                     let raw = bytes.split_to(end);
-                    match Head::parse(&raw) {
+                    match HttpHead::parse(&raw) {
                         Some(head) => self.requested(head, out),
                         None => out.server.extend(&raw),
                     }
@@ -195,11 +195,11 @@ impl Conversation {
     }
 
     /// Takes bytes of the server.
-    pub(crate) fn server_sent(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn server_sent(&mut self, bytes: &mut BytesMut, out: &mut Outgoing) {
         while !bytes.is_empty() && !self.over {
             match &self.server.phase {
-                Phase::Head => {
-                    let Some(end) = Head::end(bytes) else {
+                Phase::HttpHead => {
+                    let Some(end) = HttpHead::end(bytes) else {
                         if bytes.len() > LONGEST {
                             self.server.phase = Phase::Plain;
                             continue;
@@ -207,7 +207,7 @@ impl Conversation {
                         return;
                     };
                     let raw = bytes.split_to(end);
-                    let Some(head) = Head::parse(&raw) else {
+                    let Some(head) = HttpHead::parse(&raw) else {
                         out.client.extend(&raw);
                         self.server.phase = Phase::Plain;
                         continue;
@@ -229,7 +229,7 @@ impl Conversation {
         }
     }
 
-    fn answered(&mut self, head: Head, out: &mut Out) {
+    fn answered(&mut self, head: HttpHead, out: &mut Outgoing) {
         match head.status() {
             101 => {
                 self.switched(head, out);
@@ -245,7 +245,7 @@ impl Conversation {
     }
 
     /// The server has closed, with these bytes left.
-    pub(crate) fn server_ended(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn server_ended(&mut self, bytes: &mut BytesMut, out: &mut Outgoing) {
         match take(&mut self.server.phase) {
             Phase::Answer(head) => self.answer(*head, bytes.split().to_vec(), out),
             _ => out.client.extend(bytes.split()),
@@ -254,13 +254,13 @@ impl Conversation {
     }
 
     /// The client has closed, with these bytes left.
-    pub(crate) fn client_ended(&mut self, bytes: &mut BytesMut, out: &mut Out) {
+    pub(crate) fn client_ended(&mut self, bytes: &mut BytesMut, out: &mut Outgoing) {
         out.server.extend(self.last_words());
         out.server.extend(bytes.split());
     }
 
     /// A message that another connection handed over.
-    pub(crate) fn mailed(&mut self, mail: Mail, out: &mut Out) {
+    pub(crate) fn mailed(&mut self, mail: Mail, out: &mut Outgoing) {
         match mail {
             Mail::ToClient(json) => {
                 Message::new(Part::Other, json).write(Direction::ToClient, &mut out.client)
@@ -269,7 +269,7 @@ impl Conversation {
         }
     }
 
-    fn client_frame(&mut self, frame: Frame, out: &mut Out) {
+    fn client_frame(&mut self, frame: Frame, out: &mut Outgoing) {
         let (setup, mut frame) = (self.setup.clone(), frame);
         for mutation in &setup.mutations {
             let Mutation::Frames(mutation) = mutation else { continue };
@@ -286,7 +286,7 @@ impl Conversation {
         }
     }
 
-    fn server_frame(&mut self, frame: Frame, out: &mut Out) {
+    fn server_frame(&mut self, frame: Frame, out: &mut Outgoing) {
         let (setup, mut frames) = (self.setup.clone(), vec![frame]);
         for mutation in &setup.mutations {
             if let Mutation::Frames(mutation) = mutation {
@@ -301,7 +301,7 @@ impl Conversation {
     }
 
     /// Closes the connection before the client.
-    pub(crate) fn close(&mut self, code: u16, out: &mut Out) {
+    pub(crate) fn close(&mut self, code: u16, out: &mut Outgoing) {
         Frame::close(code).write(&mut out.client);
         self.over = true;
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Conversation, Mutation, Part, Put, Role,
-    conversation::Out,
+    conversation::Outgoing,
     message::{Circumstances, Live, Message, map_texts, run_of},
 };
 use crate::proxy::{active_fault::mix, toxic::Direction};
@@ -18,7 +18,7 @@ pub(super) const AGAIN: &str = "~again";
 
 impl Conversation {
     /// Sends a message of the server on, as the mutations leave it.
-    pub(crate) fn server_message(&mut self, message: Message, out: &mut Out) {
+    pub(crate) fn server_message(&mut self, message: Message, out: &mut Outgoing) {
         let (setup, mut live) = (self.setup.clone(), take(&mut self.live));
         let (part, json) = (message.part, message.json.clone());
         self.note_of_server(part, &json);
@@ -71,7 +71,7 @@ impl Conversation {
         live: &mut Live,
         mut message: Message,
         now: &Circumstances,
-        out: &mut Out,
+        out: &mut Outgoing,
     ) -> Vec<Message> {
         let part = message.part;
         let hit = match mutation {

@@ -2,8 +2,8 @@
 
 use super::{
     Accept, Address, Conversation, Mutation,
-    conversation::{Out, Request},
-    head::Head,
+    conversation::{Outgoing, Request},
+    head::HttpHead,
     tokens,
 };
 use crate::proxy::toxic::Direction;
@@ -20,7 +20,7 @@ const SUBPROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 impl Conversation {
     /// Sends a request on, as the mutations leave it.
-    pub(crate) fn requested(&mut self, mut head: Head, out: &mut Out) {
+    pub(crate) fn requested(&mut self, mut head: HttpHead, out: &mut Outgoing) {
         let setup = self.setup.clone();
         let query = &setup.roles.query;
         self.request = Request {
@@ -57,7 +57,7 @@ impl Conversation {
     }
 
     /// Asks for another position.
-    fn moved(&self, head: &mut Head, to: impl Fn(u64) -> u64) {
+    fn moved(&self, head: &mut HttpHead, to: impl Fn(u64) -> u64) {
         let Some(name) = &self.setup.roles.query.after else { return };
         let after = parameter(head.target(), name).and_then(|after| after.parse().ok());
         if let Some(after) = after {
@@ -66,7 +66,7 @@ impl Conversation {
         }
     }
 
-    fn let_in(&mut self, accept: Accept, head: &mut Head) {
+    fn let_in(&mut self, accept: Accept, head: &mut HttpHead) {
         let setup = self.setup.clone();
         let position = || self.user.as_deref().and_then(|user| self.world.position(user));
         match accept {
@@ -119,13 +119,13 @@ impl Conversation {
         }
     }
 
-    fn show(&self, head: &mut Head, token: &str) {
+    fn show(&self, head: &mut HttpHead, token: &str) {
         head.set(AUTHORIZATION, &format!("Bearer {token}"));
         self.note(Direction::ToServer, "accept", "a good token is shown");
     }
 
     /// Sends the answer to a handshake on, as the mutations leave it.
-    pub(crate) fn switched(&mut self, mut head: Head, out: &mut Out) {
+    pub(crate) fn switched(&mut self, mut head: HttpHead, out: &mut Outgoing) {
         if let Some(user) = self.user.clone() {
             self.belongs_to(user);
         }
@@ -139,7 +139,7 @@ impl Conversation {
     }
 
     /// True when the answer to a request is changed, and so has to be whole first.
-    pub(crate) fn changes_answer(&self, head: &Head) -> bool {
+    pub(crate) fn changes_answer(&self, head: &HttpHead) -> bool {
         let changes = |mutation: &Mutation| self.changes(mutation, head.status());
         self.setup.mutations.iter().any(changes)
     }
@@ -158,7 +158,7 @@ impl Conversation {
 }
 
 /// Names the server where the client named the proxy.
-fn move_to(authority: &str, head: &mut Head) {
+fn move_to(authority: &str, head: &mut HttpHead) {
     let proxy = head.get("Host").unwrap_or_default().to_owned();
     head.set("Host", authority);
     if head.get("Origin").is_some_and(|origin| origin.strip_prefix("http://") == Some(&proxy)) {
@@ -167,7 +167,7 @@ fn move_to(authority: &str, head: &mut Head) {
 }
 
 /// Takes tokens out of the subprotocols that are offered.
-fn ignore_subprotocol_token(head: &mut Head) {
+fn ignore_subprotocol_token(head: &mut HttpHead) {
     let Some(offered) = head.get(SUBPROTOCOL) else { return };
     let left: Vec<&str> =
         offered.split(',').map(str::trim).filter(|name| tokens::first(name).is_none()).collect();

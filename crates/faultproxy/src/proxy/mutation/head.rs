@@ -5,11 +5,11 @@ pub(crate) const LONGEST: usize = 64 << 10;
 
 /// A head of HTTP/1.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
+pub(crate) struct HttpHead {
     lines: Vec<String>,
 }
 
-impl Head {
+impl HttpHead {
     /// The head at the beginning of these bytes, and how long it is; nothing while it has no end.
     pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
         bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Conversation, FrameMutation, Mutation, conversation::Out, world::Mail};
+use super::{Conversation, FrameMutation, Mutation, conversation::Outgoing, world::Mail};
 
 /// Bytes that may wait for a peer; the other one is not read beyond.
 const WAITING: usize = 1 << 20;
@@ -36,7 +36,7 @@ where
     };
     let (mut of_client, mut of_server) = (BytesMut::new(), BytesMut::new());
     let (mut client_open, mut server_open, mut client_told, mut server_told) = (true, true, false, false);
-    let (mut out, mut due) = (Out::default(), Instant::now());
+    let (mut out, mut due) = (Outgoing::default(), Instant::now());
     loop {
         let is_due = due <= Instant::now();
         tokio::select! {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Accept, Conversation, Mutation, Part, Role,
-    conversation::Out,
+    conversation::Outgoing,
     events::AGAIN,
     message::{Message, map_texts},
     roles::{at, set, text},
@@ -17,7 +17,7 @@ use crate::proxy::toxic::Direction;
 
 impl Conversation {
     /// Sends a message of the client on, as the mutations leave it.
-    pub(crate) fn client_message(&mut self, mut message: Message, out: &mut Out) {
+    pub(crate) fn client_message(&mut self, mut message: Message, out: &mut Outgoing) {
         let (setup, mut live) = (self.setup.clone(), take(&mut self.live));
         let part = message.part;
         let asked = self.said(Role::Text, &message).and_then(|value| text(&value));
@@ -56,7 +56,7 @@ impl Conversation {
     }
 
     /// False for a message that the server does not get.
-    fn mutated_request(&mut self, mutation: &Mutation, message: &mut Message, out: &mut Out) -> bool {
+    fn mutated_request(&mut self, mutation: &Mutation, message: &mut Message, out: &mut Outgoing) -> bool {
         let part = message.part;
         if !matches!(mutation, Mutation::Accept(_)) {
             self.note(Direction::ToServer, mutation.name(), &format!("{part:?}"));
@@ -94,7 +94,7 @@ impl Conversation {
         true
     }
 
-    fn accepted(&mut self, accept: Accept, message: &mut Message, out: &mut Out) -> bool {
+    fn accepted(&mut self, accept: Accept, message: &mut Message, out: &mut Outgoing) -> bool {
         let token = || tokens::first(&message.json.to_string());
         match accept {
             Accept::Foreign if message.part == Part::Authenticate => {
@@ -146,7 +146,7 @@ impl Conversation {
     }
 
     /// Says that a request was carried out.
-    fn acknowledge(&self, message: &Message, out: &mut Out) {
+    fn acknowledge(&self, message: &Message, out: &mut Outgoing) {
         let (request, run) = (self.said(Role::Request, message), self.said(Role::Run, message));
         let json = self.setup.roles.acknowledgement(request.as_ref(), run.as_ref());
         Message::new(Part::Accepted, json).write(Direction::ToClient, &mut out.client);
