@@ -3,8 +3,8 @@
 //! nothing happened. `list` has them all, `target` is the server that is judged, `session` a connection to it, and
 //! `judge` runs them.
 //!
-//! How a check is written: a function `async fn name(trial: &Trial<'_>) -> Outcome` in the file of its group, and a row in
-//! `list`. It takes users, connections and HTTP from its [`Trial`], says what it saw with [`pass`], and ends early with
+//! How a check is written: a function `async fn name(context: &CheckContext<'_>) -> Outcome` in the file of its group, and a row in
+//! `list`. It takes users, connections and HTTP from its [`CheckContext`], says what it saw with [`pass`], and ends early with
 //! `?`: every wait of a [`Session`] has a deadline and fails with what was waited for. What the server or the profile
 //! cannot do ends it with [`Fault::NotDone`]. No sleeps: barriers, answers and events.
 
@@ -15,29 +15,29 @@ pub mod embedded;
 pub mod faults;
 mod foreign;
 pub mod judge;
-mod later;
 pub mod list;
 mod look;
 mod need;
+mod redact;
 pub mod self_test;
-mod story;
-mod unsaid;
+mod throttled;
+mod timeline;
 
 pub use crate::{
+    context::{CheckContext, Entrance, TestPrincipal},
     outcome::{Evidence, Fault, Outcome, broken, ensure, pass},
+    received_frame::ReceivedFrame,
     report::{Measure, Severity},
     rules,
-    seen::Seen,
     session::{self, Session},
     target::{Credentials, HttpAnswer, Target, TargetError, with_query},
-    trial::{Entrance, Trial, Visitor},
 };
 pub use embedded::{Embedded, EmbeddedError};
 pub use faults::{FAULTS, InjectedFault, Source};
 pub use judge::{Judge, Progress, ProgressEvent};
 pub use list::CHECKS;
 pub use need::Need;
-pub use story::story;
+pub use timeline::timeline;
 
 /// A promise of a server, and how it is put to the test.
 pub struct Check {
@@ -52,7 +52,7 @@ pub struct Check {
     /// The fault that must make it fail, by its name in the table (`faults::FAULTS`).
     pub bug: &'static str,
     /// When it runs.
-    pub pace: Pace,
+    pub pace: Schedule,
     /// Puts it to the test.
     pub run: Run,
 }
@@ -66,11 +66,11 @@ impl Check {
 }
 
 /// How a check is run.
-pub type Run = for<'a> fn(&'a Trial<'a>) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+pub type Run = for<'a> fn(&'a CheckContext<'a>) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// When a check runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum Schedule {
     /// Always, beside others.
     Quick,
     /// Not with `--quick`: it takes more than a second or so.
@@ -83,9 +83,9 @@ pub enum Pace {
     FullAlone,
 }
 
-impl Pace {
+impl Schedule {
     /// True when no other check may run meanwhile.
     pub fn is_alone(self) -> bool {
-        matches!(self, Pace::First | Pace::Alone | Pace::FullAlone)
+        matches!(self, Schedule::First | Schedule::Alone | Schedule::FullAlone)
     }
 }

@@ -4,14 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod context;
 mod outcome;
 pub mod play;
 pub mod profile;
 pub mod proof;
+mod received_frame;
 pub mod record;
 pub mod report;
 pub mod rules;
-mod seen;
 pub mod session;
 mod target;
-mod trial;

@@ -10,13 +10,13 @@ use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
 
 use crate::{
+    context::{CheckContext, TestPrincipal},
     outcome::Fault,
     proof::{
         marker::Mint,
         plan::{Abilities, Mode, Plan, Round, Size},
     },
     record::{Action, Header, Op, note},
-    trial::{Trial, Visitor},
 };
 
 mod device;
@@ -35,7 +35,7 @@ struct Known {
 
 /// What all players share.
 struct Stage<'a> {
-    trial: &'a Trial<'a>,
+    context: &'a CheckContext<'a>,
     plan: &'a Plan,
     /// A part of all request ids: the same seed may be played twice on one server.
     nonce: String,
@@ -49,34 +49,34 @@ impl Stage<'_> {
 }
 
 /// Draws a plan up for a trial's server, plays it, and gives the header of its history.
-pub async fn play(trial: &Trial<'_>, size: Size) -> Result<Header, Fault> {
-    let visitors = visitors(trial, size.users)?;
-    let wire = faults::upstream(trial.target).await;
-    let abilities = Abilities::of(&trial.profile, wire.is_some());
-    let plan = Plan::new(trial.chance(u64::MAX), Size { users: visitors.len(), ..size }, &abilities);
+pub async fn play(context: &CheckContext<'_>, size: Size) -> Result<Header, Fault> {
+    let visitors = visitors(context, size.users)?;
+    let wire = faults::upstream(context.target).await;
+    let abilities = Abilities::of(&context.profile, wire.is_some());
+    let plan = Plan::new(context.chance(u64::MAX), Size { users: visitors.len(), ..size }, &abilities);
     let nonce = format!("{:08x}", rand::random::<u32>());
     let known = Mutex::new(vec![Known::default(); visitors.len()]);
-    let stage = Stage { trial, plan: &plan, nonce, known };
-    let beginning = |(index, visitor)| Player::begin(&stage, index, visitor, wire);
+    let stage = Stage { context, plan: &plan, nonce, known };
+    let beginning = |(index, principal)| Player::begin(&stage, index, principal, wire);
     let mut players = try_join_all(visitors.into_iter().enumerate().map(beginning)).await?;
     for (number, round) in plan.rounds.iter().enumerate() {
-        phase(trial, round.name);
+        phase(context, round.name);
         act(&stage, &mut players, number, round).await?;
         if round.settles {
-            let patience = Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+            let patience = Duration::from_secs_f64(context.profile.timing.answer_seconds);
             each(&mut players, |player| Box::pin(player.settle(patience))).await?;
         }
     }
-    phase(trial, "drain");
+    phase(context, "drain");
     each(&mut players, |player| Box::pin(player.drain())).await?;
     drop(players);
-    trial.recorder.settle();
-    Ok(Header::of(trial.target.url(), &trial.profile, trial.seed))
+    context.recorder.settle();
+    Ok(Header::of(context.target.url(), &context.profile, context.seed))
 }
 
-fn phase(trial: &Trial<'_>, name: &str) {
+fn phase(context: &CheckContext<'_>, name: &str) {
     let ev = Some(note::PHASE.to_owned());
-    trial.recorder.note(Op { f: Action::Note, ev, text: name.to_owned(), ..Op::default() });
+    context.recorder.note(Op { f: Action::Note, ev, text: name.to_owned(), ..Op::default() });
 }
 
 type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'p>>;
@@ -114,14 +114,16 @@ async fn act(
 }
 
 /// Those who take part: made up where the judge has the key, else those whose tokens were given.
-fn visitors(trial: &Trial<'_>, users: usize) -> Result<Vec<Visitor>, Fault> {
-    let given = trial.target.given();
+fn visitors(context: &CheckContext<'_>, users: usize) -> Result<Vec<TestPrincipal>, Fault> {
+    let given = context.target.given();
     if !given.is_empty() {
-        let visitor =
-            |(user, token): &(String, String)| Visitor { user: user.clone(), token: Some(token.clone()) };
-        return Ok(given.iter().take(users).map(visitor).collect());
+        let principal = |(user, token): &(String, String)| TestPrincipal {
+            user: user.clone(),
+            token: Some(token.clone()),
+        };
+        return Ok(given.iter().take(users).map(principal).collect());
     }
-    (0..users).map(|index| trial.visitor(&format!("u{index:02}"))).collect()
+    (0..users).map(|index| context.principal(&format!("u{index:02}"))).collect()
 }
 
 /// The text of a message with a marker in it, wherever the profile has its place.

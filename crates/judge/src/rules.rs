@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     profile::{Fields, Kind, Order, Profile},
-    seen::Seen,
+    received_frame::ReceivedFrame,
 };
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ pub struct RunEvent<'a> {
 
 impl<'a> RunEvent<'a> {
     /// A frame as the rules see it.
-    pub fn of(fields: &Fields, seen: &'a Seen) -> Self {
+    pub fn of(fields: &Fields, seen: &'a ReceivedFrame) -> Self {
         let last = fields.run_seq.number(&seen.json);
         let numbers = last.map(|last| (fields.first_run_seq.number(&seen.json).unwrap_or(last), last));
         Self { kind: seen.kind, name: &seen.name, call: seen.call.as_deref(), numbers }

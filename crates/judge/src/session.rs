@@ -13,18 +13,18 @@ use wireproof_testkit::recording::{NotSent, RecordedConnection, Watched};
 use crate::{
     outcome::{Fault, broken},
     profile::{Kind, Profile, Template},
+    received_frame::ReceivedFrame,
     record::{Action, Op, Outcome, Recorder},
-    seen::Seen,
     target::Post,
 };
 
-mod allowance;
-mod book;
+mod frame_budget;
+mod recording;
 mod run;
 mod sse;
 
-pub(crate) use allowance::Allowance;
-pub(crate) use book::Book;
+pub(crate) use frame_budget::FrameBudget;
+pub(crate) use recording::FrameRecording;
 pub use run::{Asked, RunSeen};
 
 /// How the end of a connection is told on which too much came.
@@ -38,17 +38,17 @@ pub struct Session {
     pub user: String,
     profile: Arc<Profile>,
     recorder: Recorder,
-    connection: RecordedConnection<Book>,
+    connection: RecordedConnection<FrameRecording>,
 }
 
 impl Session {
     /// Takes an open connection over.
-    pub(crate) fn new(connection: Connection, book: Book) -> Self {
+    pub(crate) fn new(connection: Connection, book: FrameRecording) -> Self {
         Self::of(book, |book| RecordedConnection::new(connection, book))
     }
 
     /// A session whose messages are posted.
-    pub(crate) fn posting(post: Post, book: Book) -> Self {
+    pub(crate) fn posting(post: Post, book: FrameRecording) -> Self {
         Self::of(book, |book| {
             let (connection, orders) = RecordedConnection::without_task(book.clone());
             tokio::spawn(sse::serve(post, book, orders));
@@ -56,7 +56,10 @@ impl Session {
         })
     }
 
-    fn of(book: Book, begin: impl FnOnce(Arc<Watched<Book>>) -> RecordedConnection<Book>) -> Self {
+    fn of(
+        book: FrameRecording,
+        begin: impl FnOnce(Arc<Watched<FrameRecording>>) -> RecordedConnection<FrameRecording>,
+    ) -> Self {
         let (name, user) = (book.name.clone(), book.user.clone());
         let (profile, recorder) = (book.profile.clone(), book.recorder.clone());
         Self { name, user, profile, recorder, connection: begin(Arc::new(Watched::new(book))) }
@@ -114,7 +117,7 @@ impl Session {
     }
 
     /// All frames so far.
-    pub fn seen(&self) -> Vec<Arc<Seen>> {
+    pub fn seen(&self) -> Vec<Arc<ReceivedFrame>> {
         self.connection.record().lock().seen.clone()
     }
 
@@ -141,8 +144,8 @@ impl Session {
         what: &str,
         from: usize,
         within: Duration,
-        fits: impl Fn(&Seen) -> bool,
-    ) -> Result<Arc<Seen>, Fault> {
+        fits: impl Fn(&ReceivedFrame) -> bool,
+    ) -> Result<Arc<ReceivedFrame>, Fault> {
         let mut next = from;
         let found = self.watch(within, |seen, ended| {
             let found = seen.get(next..).unwrap_or_default().iter().find(|frame| fits(frame)).cloned();
@@ -159,7 +162,9 @@ impl Session {
     pub(crate) fn missed(&self, what: &str, from: usize, within: Duration) -> String {
         let seen = self.seen();
         // A frame without a type is told by its text.
-        let name = |frame: &Arc<Seen>| if frame.name.is_empty() { frame.brief() } else { frame.name.clone() };
+        let name = |frame: &Arc<ReceivedFrame>| {
+            if frame.name.is_empty() { frame.brief() } else { frame.name.clone() }
+        };
         let names: Vec<String> = seen.iter().skip(from).map(name).collect();
         let came = if names.is_empty() {
             "nothing came".to_owned()
@@ -183,7 +188,7 @@ impl Session {
     async fn watch<T>(
         &self,
         within: Duration,
-        mut look: impl FnMut(&[Arc<Seen>], &Option<Ended>) -> Option<T>,
+        mut look: impl FnMut(&[Arc<ReceivedFrame>], &Option<Ended>) -> Option<T>,
     ) -> Option<T> {
         let deadline = tokio::time::Instant::now() + within;
         self.connection.record().wait(deadline, |book| look(&book.seen, &book.ended)).await
@@ -207,7 +212,11 @@ impl Session {
     }
 
     /// Sends a message of the profile with values for its names and waits for the answer to it; needs `fields.request`.
-    pub async fn request(&self, message: &Template, values: &[(&str, Value)]) -> Result<Arc<Seen>, Fault> {
+    pub async fn request(
+        &self,
+        message: &Template,
+        values: &[(&str, Value)],
+    ) -> Result<Arc<ReceivedFrame>, Fault> {
         let (id, from) = (new_id(), self.count());
         let mut values = values.to_vec();
         values.push(("id", json!(id)));
@@ -241,7 +250,7 @@ impl Session {
     pub async fn finish(&self, asked: &Asked) -> Result<RunSeen, Fault> {
         let run = self.run_of(asked).await?;
         let within = Duration::from_secs_f64(self.profile.timing.run_seconds);
-        let is_ours = |seen: &Seen| match &run {
+        let is_ours = |seen: &ReceivedFrame| match &run {
             Some(run) => seen.is_of_run(run),
             None => true,
         };
@@ -251,7 +260,7 @@ impl Session {
     }
 
     /// The frames of a run so far; without a run, all that can be of one.
-    pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<Seen>> {
+    pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<ReceivedFrame>> {
         let control = [
             Kind::Welcome,
             Kind::Error,
@@ -263,11 +272,11 @@ impl Session {
         ];
         // An answer may name a run and is no event of it: it has no number where events have one.
         let numbered = self.profile.fields.seq.is_known();
-        let is_answer = |seen: &Seen| {
+        let is_answer = |seen: &ReceivedFrame| {
             seen.kind == Kind::Other
                 && ((numbered && seen.seq.is_none()) || self.profile.events.other.contains(&seen.name))
         };
-        let is_ours = |seen: &Arc<Seen>| match run {
+        let is_ours = |seen: &Arc<ReceivedFrame>| match run {
             Some(run) => seen.is_of_run(run) && !control.contains(&seen.kind) && !is_answer(seen),
             None => !control.contains(&seen.kind) && seen.kind != Kind::Other,
         };

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use wireproof_client::OpenError;
 use wireproof_protocol::shorten_line;
 
-use super::{Check, Target, Trial, session::new_id};
+use super::{Check, CheckContext, Target, session::new_id};
 use crate::{
     profile::{Kind, Transport},
     record::{Action, Op, Recorder},
@@ -93,22 +93,22 @@ impl<'a> Alive<'a> {
     }
 
     async fn comes_in(&self) -> Result<(), String> {
-        let trial = Trial::new(self.target, Recorder::new(), "alive", self.seed, 1);
-        let (target, profile) = (self.target, &trial.profile);
+        let context = CheckContext::new(self.target, Recorder::new(), "alive", self.seed, 1);
+        let (target, profile) = (self.target, &context.profile);
         if profile.endpoint.transport == Transport::Sse {
             let answer = target.http("GET", target.path(), None, None).await;
             return answer.map(|_| ()).map_err(|error| error.to_string());
         }
         // Where users are given there is nobody new.
-        let Ok(visitor) = trial.visitor("ada") else { return Ok(()) };
-        let entrance = trial.entrance(&visitor);
-        let session = match trial.enter_as(&entrance, trial.new_name(&visitor.user)).await {
+        let Ok(principal) = context.principal("ada") else { return Ok(()) };
+        let entrance = context.entrance(&principal);
+        let session = match context.enter_as(&entrance, context.new_name(&principal.user)).await {
             Ok(session) => session,
             Err(OpenError::Refused { .. }) => return Ok(()),
             Err(OpenError::Ended { ended, .. }) if ended.code.is_some() => return Ok(()),
             Err(error) => return Err(error.to_string()),
         };
-        trial.show(&session, &entrance).await.map_err(|fault| fault.to_string())?;
+        context.show(&session, &entrance).await.map_err(|fault| fault.to_string())?;
         let mut awaited = Vec::new();
         if !profile.events.welcome.is_empty() {
             awaited.push(("welcome", Kind::Welcome));
@@ -119,7 +119,7 @@ impl<'a> Alive<'a> {
             awaited.push(("answer to a ping", Kind::Pong));
         }
         for (what, kind) in awaited {
-            let fits = |seen: &super::Seen| seen.kind == kind || seen.kind == Kind::Error;
+            let fits = |seen: &super::ReceivedFrame| seen.kind == kind || seen.kind == Kind::Error;
             let answered = session.wait(what, 0, session.patience(), fits).await;
             let closed = session.end().is_some_and(|ended| ended.code.is_some());
             if let (Err(fault), false) = (answered, closed) {

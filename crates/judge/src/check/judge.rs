@@ -10,7 +10,8 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{
-    CHECKS, Check, Fault, Pace, Target, TargetError, Trial, alive::Alive, foreign, later, look, unsaid,
+    CHECKS, Check, CheckContext, Fault, Schedule, Target, TargetError, alive::Alive, foreign, look, redact,
+    throttled,
 };
 use crate::{
     record::Recorder,
@@ -92,7 +93,7 @@ impl Judge {
         let in_time = |check: &&Check| {
             !self.quick
                 || !self.only.is_empty()
-                || matches!(check.pace, Pace::First | Pace::Quick | Pace::Alone)
+                || matches!(check.pace, Schedule::First | Schedule::Quick | Schedule::Alone)
         };
         CHECKS.iter().copied().filter(named).filter(in_time).collect()
     }
@@ -117,7 +118,7 @@ impl Judge {
         let (mut first, mut beside, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for (place, check) in self.chosen().into_iter().enumerate() {
             match check.pace {
-                Pace::First => first.push((place, check)),
+                Schedule::First => first.push((place, check)),
                 pace if pace.is_alone() => alone.push((place, check)),
                 _ => beside.push((place, check)),
             }
@@ -159,7 +160,9 @@ impl Judge {
         let mut result = self.judge_once(target, check, recorder.beside()).await;
         let shared = !target.given().is_empty();
         let put_off = |result: &CheckResult| {
-            shared && result.verdict == Verdict::Fail && later::was_said(target.profile(), &result.history)
+            shared
+                && result.verdict == Verdict::Fail
+                && throttled::was_said(target.profile(), &result.history)
         };
         for _ in 1..if self.quick { 1 } else { TRIES } {
             if put_off(&result) {
@@ -172,7 +175,7 @@ impl Judge {
             result.verdict = Verdict::NotDone;
             result.what = format!("the server told the given users to come later: {}", result.what);
         }
-        unsaid::clean(target, &mut result);
+        redact::clean(target, &mut result);
         result
     }
 
@@ -182,8 +185,8 @@ impl Judge {
             Some(why) => Err(Fault::NotDone(why)),
             None => {
                 let users = if self.quick { self.users.min(FEW) } else { self.users };
-                let trial = Trial::new(target, recorder.clone(), check.id, self.seed, users);
-                let run = tokio::time::timeout(DEADLINE, (check.run)(&trial)).await;
+                let context = CheckContext::new(target, recorder.clone(), check.id, self.seed, users);
+                let run = tokio::time::timeout(DEADLINE, (check.run)(&context)).await;
                 run.unwrap_or_else(|_| {
                     Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}")))
                 })

@@ -31,8 +31,8 @@ macro_rules! check {
             severity: $crate::check::Severity::$severity,
             needs: &[$($need),*],
             bug: $bug,
-            pace: $crate::check::Pace::$pace,
-            run: |trial| Box::pin($run(trial)),
+            pace: $crate::check::Schedule::$pace,
+            run: |context| Box::pin($run(context)),
         }
     };
 }

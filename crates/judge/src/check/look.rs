@@ -7,7 +7,7 @@ use serde_json::json;
 use wireproof_client::OpenError;
 
 use super::{
-    Session, Target, TargetError, Trial, Visitor,
+    CheckContext, Session, Target, TargetError, TestPrincipal,
     session::{Asked, new_id},
 };
 use crate::{
@@ -44,13 +44,17 @@ enum Heard {
 
 /// Whether somebody is there who speaks the profile and lets the judge in; gives the fields that no event had.
 pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>, TargetError> {
-    let trial = Trial::new(target, Recorder::new(), "look", seed, 1);
-    let visitor = trial.visitor("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
+    let context = CheckContext::new(target, Recorder::new(), "look", seed, 1);
+    let principal = context.principal("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
     let began = Instant::now();
-    let posts = trial.profile.endpoint.transport == Transport::Sse;
-    let session = if posts { post(&trial, &visitor).await? } else { enter(&trial, &visitor).await? };
-    let mut look =
-        Look { trial: &trial, slow: began.elapsed(), fit: Fit::new(&trial.profile, &visitor.user), session };
+    let posts = context.profile.endpoint.transport == Transport::Sse;
+    let session = if posts { post(&context, &principal).await? } else { enter(&context, &principal).await? };
+    let mut look = Look {
+        context: &context,
+        slow: began.elapsed(),
+        fit: Fit::new(&context.profile, &principal.user),
+        session,
+    };
     if !posts {
         look.welcome().await?;
     }
@@ -59,10 +63,10 @@ pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>
 }
 
 /// Opens the connection and shows the token.
-async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetError> {
-    let target = trial.target;
-    let entrance = trial.entrance(visitor);
-    let session = match trial.enter_as(&entrance, trial.new_name(&visitor.user)).await {
+async fn enter(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<Session, TargetError> {
+    let target = context.target;
+    let entrance = context.entrance(principal);
+    let session = match context.enter_as(&entrance, context.new_name(&principal.user)).await {
         Ok(session) => session,
         Err(error) if error.is_of_host() => return Err(TargetError::Misaddressed(error.to_string())),
         Err(error) if error.is_refusal() => return Err(TargetError::Refused(format!("{error} ({AUTH})"))),
@@ -75,7 +79,7 @@ async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetEr
         }
         Err(error) => return Err(TargetError::Unreachable(error.to_string())),
     };
-    trial
+    context
         .show(&session, &entrance)
         .await
         .map_err(|fault| TargetError::Refused(format!("{fault} ({AUTH})")))?;
@@ -86,19 +90,19 @@ async fn enter(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetEr
 const AUTH: &str = "auth.place, auth.jwt, messages.authenticate, or the path: endpoint.path";
 
 /// Posts a message, to see whether it is answered with events.
-async fn post(trial: &Trial<'_>, visitor: &Visitor) -> Result<Session, TargetError> {
-    let (Some(ask), Ok(text)) = (&trial.profile.messages.ask, trial.plain(MARKER)) else {
+async fn post(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<Session, TargetError> {
+    let (Some(ask), Ok(text)) = (&context.profile.messages.ask, context.plain(MARKER)) else {
         let why = "the profile does not say how to ask an agent (messages.ask, prompts.plain)".to_owned();
-        return Err(TargetError::Url { url: trial.target.url().to_owned(), why });
+        return Err(TargetError::Url { url: context.target.url().to_owned(), why });
     };
-    let entrance = trial.entrance(visitor);
-    let post = trial.target.post(entrance.url, visitor.token.as_deref(), entrance.place);
+    let entrance = context.entrance(principal);
+    let post = context.target.post(entrance.url, principal.token.as_deref(), entrance.place);
     post.reach(entrance.url, ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await?;
-    Ok(trial.posting(&entrance))
+    Ok(context.posting(&entrance))
 }
 
 struct Look<'a> {
-    trial: &'a Trial<'a>,
+    context: &'a CheckContext<'a>,
     session: Session,
     /// How long the connection took: on a machine that is busy all takes longer.
     slow: Duration,
@@ -107,7 +111,12 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Waits for a frame that fits, from one on.
-    async fn hear(&self, from: usize, within: Duration, fits: impl Fn(&super::Seen) -> bool) -> Heard {
+    async fn hear(
+        &self,
+        from: usize,
+        within: Duration,
+        fits: impl Fn(&super::ReceivedFrame) -> bool,
+    ) -> Heard {
         let (began, quiet) = (Instant::now(), QUIET + self.slow * 4);
         loop {
             let before = self.session.count();
@@ -127,10 +136,10 @@ impl Look<'_> {
     }
 
     async fn welcome(&mut self) -> Result<(), TargetError> {
-        if self.trial.profile.events.welcome.is_empty() {
+        if self.context.profile.events.welcome.is_empty() {
             return Ok(());
         }
-        let is_welcome = |seen: &super::Seen| seen.kind == Kind::Welcome;
+        let is_welcome = |seen: &super::ReceivedFrame| seen.kind == Kind::Welcome;
         let mut heard = self.hear(0, PONG, is_welcome).await;
         if heard == Heard::Nothing {
             // A server that says nothing yet may be slow; one that answers a ping meanwhile has no welcome of this name.
@@ -162,15 +171,15 @@ impl Look<'_> {
 
     /// Sends a ping; gives its id if there is one to look for.
     async fn send_ping(&self) -> Option<String> {
-        let ping = self.trial.profile.messages.ping.as_ref()?;
+        let ping = self.context.profile.messages.ping.as_ref()?;
         let id = new_id();
         // A connection that is over is told by what is waited for next.
         let _ = self.session.send(ping.fill(&[("id", json!(id))])).await;
-        Some(id).filter(|_| ping.names("id") && self.trial.profile.fields.request.is_known())
+        Some(id).filter(|_| ping.names("id") && self.context.profile.fields.request.is_known())
     }
 
     async fn ping(&mut self) -> Result<(), TargetError> {
-        if self.trial.profile.messages.ping.is_none() {
+        if self.context.profile.messages.ping.is_none() {
             return Ok(());
         }
         let from = self.session.count();
@@ -181,7 +190,7 @@ impl Look<'_> {
     }
 
     async fn ask(mut self) -> Result<Vec<&'static str>, TargetError> {
-        let (Some(ask), Ok(text)) = (&self.trial.profile.messages.ask, self.trial.plain(MARKER)) else {
+        let (Some(ask), Ok(text)) = (&self.context.profile.messages.ask, self.context.plain(MARKER)) else {
             return self.fit.end(&[]).map_err(TargetError::Misfit);
         };
         let id = if ask.names("id") { new_id() } else { String::new() };
@@ -189,7 +198,7 @@ impl Look<'_> {
         let frame = ask.fill(&[("text", json!(text)), ("id", json!(asked.id))]);
         // A connection that is over is told by what is waited for next.
         let _ = self.session.send(frame).await;
-        let began = Duration::from_secs_f64(self.trial.profile.timing.started_ms.unwrap_or(0.0) / 1e3);
+        let began = Duration::from_secs_f64(self.context.profile.timing.started_ms.unwrap_or(0.0) / 1e3);
         let within = (BEGIN + self.slow * 10).max(began * 2);
         let heard = self.hear(asked.from, within, |seen| seen.kind == Kind::Completed).await;
         let (seen, ended) = (self.session.seen(), self.session.end());

@@ -10,13 +10,13 @@ use wireproof_client::OpenError;
 
 use super::faults::Way;
 use crate::{
+    context::{CheckContext, Entrance, TestPrincipal},
     outcome::Fault,
     profile::Kind,
+    received_frame::ReceivedFrame,
     record::{Action, Op, note},
-    seen::Seen,
     session::Session,
     target::is_unreachable,
-    trial::{Entrance, Trial, Visitor},
 };
 
 /// Before another try to connect.
@@ -25,8 +25,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_secs(2);
 
 pub(super) struct Device<'a> {
-    trial: &'a Trial<'a>,
-    visitor: Visitor,
+    context: &'a CheckContext<'a>,
+    principal: TestPrincipal,
     /// Its name in the history.
     name: String,
     way: Option<Way>,
@@ -40,14 +40,14 @@ pub(super) struct Device<'a> {
     /// Frames of the session that were looked at.
     looked: usize,
     /// What came on a session that is over and was not looked at.
-    left: Vec<Arc<Seen>>,
+    left: Vec<Arc<ReceivedFrame>>,
 }
 
 impl<'a> Device<'a> {
     /// A device without a connection.
     pub(super) async fn new(
-        trial: &'a Trial<'a>,
-        visitor: &Visitor,
+        context: &'a CheckContext<'a>,
+        principal: &TestPrincipal,
         letter: char,
         wire: Option<SocketAddr>,
         seed: u64,
@@ -57,9 +57,9 @@ impl<'a> Device<'a> {
             None => None,
         };
         Self {
-            trial,
-            visitor: visitor.clone(),
-            name: format!("{}/{letter}", visitor.user),
+            context,
+            principal: principal.clone(),
+            name: format!("{}/{letter}", principal.user),
             way,
             tried: 0,
             session: None,
@@ -92,7 +92,7 @@ impl<'a> Device<'a> {
     pub(super) fn heal(&mut self) {
         if let Some(way) = &mut self.way {
             way.heal();
-            way.tell(&self.trial.recorder, &self.visitor.user, &self.name);
+            way.tell(&self.context.recorder, &self.principal.user, &self.name);
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> Device<'a> {
 
     /// Connects, if it has no connection, and goes on where it was; waits for the welcome unless it is told not to.
     pub(super) async fn ensure(&mut self, welcomed: bool) -> Result<(), Fault> {
-        let deadline = Instant::now() + Duration::from_secs_f64(self.trial.profile.timing.answer_seconds);
+        let deadline = Instant::now() + Duration::from_secs_f64(self.context.profile.timing.answer_seconds);
         while !self.is_open() {
             self.pack();
             match self.open().await {
@@ -120,7 +120,7 @@ impl<'a> Device<'a> {
             }
         }
         let Some(session) =
-            self.session.as_ref().filter(|_| welcomed && !self.trial.profile.events.welcome.is_empty())
+            self.session.as_ref().filter(|_| welcomed && !self.context.profile.events.welcome.is_empty())
         else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ impl<'a> Device<'a> {
             }
             error if is_unreachable(&error) => tokio::time::sleep(AGAIN).await,
             error => {
-                return Err(Fault::Broken(format!("{} with good credentials: {error}", self.visitor.user)));
+                return Err(Fault::Broken(format!("{} with good credentials: {error}", self.principal.user)));
             }
         }
         Ok(())
@@ -152,12 +152,12 @@ impl<'a> Device<'a> {
         self.tried += 1;
         let name = format!("{}#{}", self.name, self.tried);
         let position = self.position.as_ref().map(|(epoch, after)| (epoch.as_str(), *after));
-        let proxied = self.way.as_ref().map(|way| way.url(self.trial.target.path()));
-        let direct = self.trial.entrance(&self.visitor);
+        let proxied = self.way.as_ref().map(|way| way.url(self.context.target.path()));
+        let direct = self.context.entrance(&self.principal);
         let entrance = Entrance { url: proxied.as_deref().unwrap_or(direct.url), position, ..direct };
-        let session = self.trial.enter_as(&entrance, name).await?;
+        let session = self.context.enter_as(&entrance, name).await?;
         // A connection that is lost already is opened again.
-        let _ = self.trial.show(&session, &entrance).await;
+        let _ = self.context.show(&session, &entrance).await;
         Ok(session)
     }
 
@@ -169,13 +169,13 @@ impl<'a> Device<'a> {
     }
 
     /// The frames that came since this was last asked, over all its connections.
-    pub(super) fn look(&mut self) -> Vec<Arc<Seen>> {
+    pub(super) fn look(&mut self) -> Vec<Arc<ReceivedFrame>> {
         let mut all = std::mem::take(&mut self.left);
         all.extend(self.fresh());
         all
     }
 
-    fn fresh(&mut self) -> Vec<Arc<Seen>> {
+    fn fresh(&mut self) -> Vec<Arc<ReceivedFrame>> {
         let Some(session) = &self.session else { return Vec::new() };
         let fresh: Vec<_> = session.seen().drain(self.looked..).collect();
         self.looked += fresh.len();
@@ -184,8 +184,8 @@ impl<'a> Device<'a> {
     }
 
     /// Moves the position, as every client does.
-    fn follow(&mut self, seen: &Seen) {
-        let profile = &self.trial.profile;
+    fn follow(&mut self, seen: &ReceivedFrame) {
+        let profile = &self.context.profile;
         let place = || {
             let epoch = profile.fields.epoch.text(&seen.json).unwrap_or_default();
             Some((epoch, profile.fields.seq.number(&seen.json)?))
@@ -218,8 +218,8 @@ impl<'a> Device<'a> {
     pub(super) fn drained(&self) {
         if let Some(session) = &self.session {
             let (conn, user, ev) =
-                (session.name.clone(), self.visitor.user.clone(), Some(note::DRAINED.to_owned()));
-            self.trial.recorder.note(Op { conn, user, f: Action::Note, ev, ..Op::default() });
+                (session.name.clone(), self.principal.user.clone(), Some(note::DRAINED.to_owned()));
+            self.context.recorder.note(Op { conn, user, f: Action::Note, ev, ..Op::default() });
         }
     }
 }

@@ -10,16 +10,16 @@ use serde_json::json;
 
 use super::{Stage, device::Device, mint, with_marker};
 use crate::{
+    context::TestPrincipal,
     outcome::Fault,
     profile::Kind,
     proof::{
         marker::Mint,
         plan::{Act, Id, Prompt, Trespass},
     },
+    received_frame::ReceivedFrame,
     record::{Action, Op, note},
-    seen::Seen,
     session::Session,
-    trial::Visitor,
 };
 
 /// How long a tail may be behind its head once the connection has answered.
@@ -32,7 +32,7 @@ const GO_ON: Result<(), Fault> = Ok(());
 pub(super) struct Player<'a> {
     stage: &'a Stage<'a>,
     pub(super) index: usize,
-    visitor: Visitor,
+    principal: TestPrincipal,
     mint: Mint,
     devices: Vec<Device<'a>>,
     asked: Vec<Asked>,
@@ -58,18 +58,18 @@ impl<'a> Player<'a> {
     pub(super) async fn begin(
         stage: &'a Stage<'a>,
         index: usize,
-        visitor: Visitor,
+        principal: TestPrincipal,
         wire: Option<SocketAddr>,
     ) -> Result<Self, Fault> {
         let mut devices = Vec::new();
         for number in 0..stage.plan.size.devices {
             let letter = char::from(b'a' + (number % 26) as u8);
             let seed = stage.plan.seed.wrapping_mul(31).wrapping_add((index * 8 + number) as u64);
-            devices.push(Device::new(stage.trial, &visitor, letter, wire, seed).await);
+            devices.push(Device::new(stage.context, &principal, letter, wire, seed).await);
         }
-        let mint = mint(stage, &visitor.user);
+        let mint = mint(stage, &principal.user);
         let (asked, ended) = (Vec::new(), BTreeSet::new());
-        Ok(Self { stage, index, visitor, mint, devices, asked, ended, ends: 0 })
+        Ok(Self { stage, index, principal, mint, devices, asked, ended, ends: 0 })
     }
 
     /// Does what the plan has for it in a round, with a pause before each act.
@@ -108,7 +108,7 @@ impl<'a> Player<'a> {
     }
 
     async fn ask(&mut self, device: usize, request: &Id, prompt: Prompt, number: usize) -> Result<(), Fault> {
-        let prompts = &self.stage.trial.profile.prompts;
+        let prompts = &self.stage.context.profile.prompts;
         let prompt = match prompt {
             Prompt::Plain => &prompts.plain,
             Prompt::Tool => &prompts.tool,
@@ -135,8 +135,8 @@ impl<'a> Player<'a> {
 
     /// From now on nobody else may have the marker.
     fn own(&self, marker: &str) {
-        let (user, ev) = (self.visitor.user.clone(), Some(note::MARKER.to_owned()));
-        self.stage.trial.recorder.note(Op {
+        let (user, ev) = (self.principal.user.clone(), Some(note::MARKER.to_owned()));
+        self.stage.context.recorder.note(Op {
             user,
             f: Action::Note,
             ev,
@@ -158,12 +158,12 @@ impl<'a> Player<'a> {
     }
 
     async fn cancel(&mut self) -> Result<(), Fault> {
-        let (trial, Some(asked)) = (self.stage.trial, self.asked.last()) else { return GO_ON };
+        let (context, Some(asked)) = (self.stage.context, self.asked.last()) else { return GO_ON };
         let (id, device) = (asked.id.clone(), &self.devices[asked.device]);
-        let (Some(cancel), Some(session)) = (&trial.profile.messages.cancel, &device.session) else {
+        let (Some(cancel), Some(session)) = (&context.profile.messages.cancel, &device.session) else {
             return GO_ON;
         };
-        let answers = |seen: &Seen| seen.request.as_deref() == Some(&id) && seen.run.is_some();
+        let answers = |seen: &ReceivedFrame| seen.request.as_deref() == Some(&id) && seen.run.is_some();
         if let Ok(accepted) = session.wait("answer", 0, session.patience(), answers).await {
             // Refused when it is over already.
             let _ = session.request(cancel, &[("run", json!(accepted.run))]).await;
@@ -173,10 +173,10 @@ impl<'a> Player<'a> {
 
     /// Does what only another may do; what comes of it is the judge's to tell.
     async fn trespass(&mut self, trespass: Trespass, owner: usize) -> Result<(), Fault> {
-        let (trial, known) = (self.stage.trial, self.stage.known()[owner].clone());
-        let messages = &trial.profile.messages;
+        let (context, known) = (self.stage.context, self.stage.known()[owner].clone());
+        let messages = &context.profile.messages;
         if trespass == Trespass::Position && known.position.is_some() {
-            let mut stranger = Device::new(trial, &self.visitor, 'x', None, 0).await.at(known.position);
+            let mut stranger = Device::new(context, &self.principal, 'x', None, 0).await.at(known.position);
             stranger.ensure(true).await?;
             if let Some(session) = &stranger.session {
                 let _ = session.barrier().await;
@@ -210,7 +210,7 @@ impl<'a> Player<'a> {
     /// those that take longer.
     pub(super) async fn settle(&mut self, patience: Duration) -> Result<(), Fault> {
         let deadline = Instant::now() + patience;
-        let resumes = self.stage.trial.profile.resume.is_some();
+        let resumes = self.stage.context.profile.resume.is_some();
         loop {
             self.look();
             if self.asked.iter().all(|asked| asked.over || asked.given_up) {
@@ -252,7 +252,8 @@ impl<'a> Player<'a> {
     async fn wait(&self, within: Duration) {
         let news = self.devices.iter().filter_map(|device| {
             let session = device.session.as_ref().filter(|_| device.is_open())?;
-            let fits = |seen: &Seen| matches!(seen.kind, Kind::Completed | Kind::Error | Kind::Accepted);
+            let fits =
+                |seen: &ReceivedFrame| matches!(seen.kind, Kind::Completed | Kind::Error | Kind::Accepted);
             Some(Box::pin(session.wait("news", session.count(), within, fits)))
         });
         let news: Vec<_> = news.collect();
@@ -266,7 +267,7 @@ impl<'a> Player<'a> {
     /// Takes in what came.
     fn look(&mut self) {
         let fresh: Vec<_> = self.devices.iter_mut().flat_map(Device::look).collect();
-        let named = self.stage.trial.profile.fields.run.is_known();
+        let named = self.stage.context.profile.fields.run.is_known();
         for seen in &fresh {
             let asked =
                 seen.request.as_ref().and_then(|id| self.asked.iter_mut().find(|asked| asked.id == *id));
@@ -283,12 +284,12 @@ impl<'a> Player<'a> {
                 _ => {}
             }
             if seen.kind == Kind::Accepted {
-                let thread = self.stage.trial.profile.fields.thread.text(&seen.json);
+                let thread = self.stage.context.profile.fields.thread.text(&seen.json);
                 let known = &mut self.stage.known()[self.index];
                 (known.thread, known.run) = (thread, seen.run.clone());
             }
         }
-        let answers = !self.stage.trial.profile.events.accepted.is_empty();
+        let answers = !self.stage.context.profile.events.accepted.is_empty();
         for (place, asked) in self.asked.iter_mut().enumerate() {
             let ended = asked.run.as_ref().is_some_and(|run| self.ended.contains(run));
             // Where nothing says which run is whose, so many ends are as many runs.
@@ -306,23 +307,23 @@ impl<'a> Player<'a> {
     /// The end: no faults, all devices back, all runs over; then one more connection that gets all of it again, and time
     /// for everybody.
     pub(super) async fn drain(&mut self) -> Result<(), Fault> {
-        let trial = self.stage.trial;
+        let context = self.stage.context;
         self.devices.iter_mut().for_each(Device::heal);
-        if trial.profile.resume.is_some() {
+        if context.profile.resume.is_some() {
             self.come_back().await?;
         }
         // What was given up is waited for once more: only now nothing is in its way.
         self.asked.iter_mut().for_each(|asked| asked.given_up &= asked.run.is_none());
-        self.settle(Duration::from_secs_f64(trial.profile.timing.run_seconds)).await?;
-        let (user, ev) = (self.visitor.user.clone(), Some(note::HEALED.to_owned()));
-        trial.recorder.note(Op { user, f: Action::Note, ev, ..Op::default() });
+        self.settle(Duration::from_secs_f64(context.profile.timing.run_seconds)).await?;
+        let (user, ev) = (self.principal.user.clone(), Some(note::HEALED.to_owned()));
+        context.recorder.note(Op { user, f: Action::Note, ev, ..Op::default() });
         let began = self.devices.first().and_then(|device| device.began.clone());
-        if trial.profile.resume.is_some() && began.is_some() {
-            let mut audit = Device::new(trial, &self.visitor, 'z', None, 0).await.at(began);
+        if context.profile.resume.is_some() && began.is_some() {
+            let mut audit = Device::new(context, &self.principal, 'z', None, 0).await.at(began);
             audit.ensure(true).await?;
             self.devices.push(audit);
         }
-        if trial.profile.fields.seq.is_known() {
+        if context.profile.fields.seq.is_known() {
             self.catch_up().await;
         }
         for device in &mut self.devices {
@@ -335,7 +336,7 @@ impl<'a> Player<'a> {
         for device in &mut self.devices {
             // With a ping that is answered, all that was stored before is here.
             if let Some(session) =
-                device.session.as_ref().filter(|_| self.stage.trial.profile.messages.ping.is_some())
+                device.session.as_ref().filter(|_| self.stage.context.profile.messages.ping.is_some())
             {
                 let _ = Session::barrier(session).await;
             }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::{profile::Kind, seen::Seen};
+use crate::{profile::Kind, received_frame::ReceivedFrame};
 
 /// A request for a run on its way.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct RunSeen {
     /// The run, if the server names runs.
     pub run: Option<String>,
     /// The frames of it, in order.
-    pub frames: Vec<Arc<Seen>>,
+    pub frames: Vec<Arc<ReceivedFrame>>,
     /// When it was asked for.
     pub asked_at: Instant,
 }
@@ -33,12 +33,12 @@ impl RunSeen {
     }
 
     /// The frames of a kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Arc<Seen>> {
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Arc<ReceivedFrame>> {
         self.frames.iter().filter(move |seen| seen.kind == kind)
     }
 
     /// The types of its frames without pieces of the answer, for a sentence.
-    pub fn story(&self) -> String {
+    pub fn timeline(&self) -> String {
         let names = self.frames.iter().filter(|seen| seen.kind != Kind::Delta).map(|seen| seen.name.as_str());
         names.collect::<Vec<_>>().join(", ")
     }

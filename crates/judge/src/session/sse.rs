@@ -12,10 +12,10 @@ use tokio::{
 use wireproof_client::Ended;
 use wireproof_testkit::recording::{Order, Recording, Watched, ended_by};
 
-use super::Book;
+use super::FrameRecording;
 use crate::{
     profile::Kind,
-    seen::Seen,
+    received_frame::ReceivedFrame,
     target::{EVENT_STREAM, Post, beginning, content_type, root},
 };
 
@@ -24,7 +24,7 @@ mod events;
 use events::Events;
 
 /// Carries orders out until the session is over; the streams end with it.
-pub(super) async fn serve(post: Post, book: Arc<Watched<Book>>, mut orders: mpsc::Receiver<Order>) {
+pub(super) async fn serve(post: Post, book: Arc<Watched<FrameRecording>>, mut orders: mpsc::Receiver<Order>) {
     let mut streams = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -36,7 +36,7 @@ pub(super) async fn serve(post: Post, book: Arc<Watched<Book>>, mut orders: mpsc
                 Some(Order::StopReading(done)) => {
                     let _ = done.send(false);
                 }
-                Some(Order::Reset) => break ended_by(Book::RESET),
+                Some(Order::Reset) => break ended_by(FrameRecording::RESET),
                 // Bytes are no message here.
                 Some(Order::Binary(_, done)) => drop(done.send(false)),
                 Some(Order::Text(message, done)) => match post.of(message.clone()) {
@@ -56,7 +56,7 @@ async fn follow(
     request: RequestBuilder,
     message: String,
     done: oneshot::Sender<bool>,
-    book: Arc<Watched<Book>>,
+    book: Arc<Watched<FrameRecording>>,
 ) -> Result<(), Box<Ended>> {
     let sent: Value = serde_json::from_str(&message).unwrap_or(Value::Null);
     let profile = book.lock().profile.clone();
@@ -69,7 +69,7 @@ async fn follow(
     let (status, kind) = (answer.status(), content_type(&answer));
     if !status.is_success() {
         let text = beginning(answer).await;
-        let refusal = |seen: &mut Seen| {
+        let refusal = |seen: &mut ReceivedFrame| {
             (seen.name, seen.kind) = (format!("HTTP {}", status.as_u16()), Kind::Error);
             of.stamp(seen);
         };
@@ -103,7 +103,7 @@ struct Of {
 }
 
 impl Of {
-    fn stamp(&mut self, seen: &mut Seen) {
+    fn stamp(&mut self, seen: &mut ReceivedFrame) {
         if seen.run.is_some() {
             self.run.clone_from(&seen.run);
         }

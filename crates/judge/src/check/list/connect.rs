@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::shake::shake};
 use crate::{
-    check::{Check, Entrance, Fault, Need, Outcome, Trial, Visitor, ensure, pass},
+    check::{Check, CheckContext, Entrance, Fault, Need, Outcome, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
@@ -100,9 +100,9 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-async fn welcome_first(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let session = trial.connect(&ada).await?;
+async fn welcome_first(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let session = context.connect(&ada).await?;
     session.barrier().await?;
     let seen = session.seen();
     ensure(seen[0].kind == Kind::Welcome, || format!("the first frame was {}", seen[0].brief()))?;
@@ -111,17 +111,17 @@ async fn welcome_first(trial: &Trial<'_>) -> Outcome {
     pass("the welcome came first, and once")
 }
 
-async fn unique_ids(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+async fn unique_ids(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     // Where only one user's token was given, one user has to do.
-    let bob = trial.visitor("bob").unwrap_or_else(|_| ada.clone());
+    let bob = context.principal("bob").unwrap_or_else(|_| ada.clone());
     let both = [&ada, &bob].into_iter().cycle().take(2 * AT_ONCE);
-    let sessions = try_join_all(both.map(|visitor| trial.connect(visitor))).await?;
+    let sessions = try_join_all(both.map(|principal| context.connect(principal))).await?;
     let mut known = BTreeMap::new();
     for session in &sessions {
         let seen = session.seen();
         let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome);
-        let id = welcome.and_then(|welcome| trial.profile.fields.connection.text(&welcome.json));
+        let id = welcome.and_then(|welcome| context.profile.fields.connection.text(&welcome.json));
         let Some(id) = id.filter(|id| !id.is_empty()) else {
             return Err(Fault::Broken(format!(
                 "{}: the welcome tells no id of the connection",
@@ -135,14 +135,14 @@ async fn unique_ids(trial: &Trial<'_>) -> Outcome {
     pass(format!("{} connections that opened at once have {} ids", sessions.len(), known.len()))
 }
 
-async fn paths(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+async fn paths(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut served = Vec::new();
-    for path in
-        std::iter::once(trial.target.path()).chain(trial.profile.endpoint.aliases.iter().map(String::as_str))
+    for path in std::iter::once(context.target.path())
+        .chain(context.profile.endpoint.aliases.iter().map(String::as_str))
     {
         let session =
-            trial.enter(&Entrance { url: &trial.target.url_at(path), ..trial.entrance(&ada) }).await;
+            context.enter(&Entrance { url: &context.target.url_at(path), ..context.entrance(&ada) }).await;
         let at_path = |fault| match fault {
             Fault::Broken(why) => Fault::Broken(format!("at {path}: {why}")),
             // Another address of the same server was reached: this one is what is missing.
@@ -151,17 +151,17 @@ async fn paths(trial: &Trial<'_>) -> Outcome {
         };
         let session = session.map_err(at_path)?;
         session.barrier().await.map_err(at_path)?;
-        if Need::Agent.missing(trial.target).is_none() {
-            session.run(&trial.plain(path)?).await.map_err(at_path)?;
+        if Need::Agent.missing(context.target).is_none() {
+            session.run(&context.plain(path)?).await.map_err(at_path)?;
         }
         served.push(path);
     }
     pass(format!("the same is served at {}", served.join(", ")))
 }
 
-async fn subprotocol(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let known = trial.profile.endpoint.subprotocol.as_str();
+async fn subprotocol(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let known = context.profile.endpoint.subprotocol.as_str();
     let mut told = Vec::new();
     for offered in [vec![], vec![UNHEARD_OF], vec![UNHEARD_OF, known], vec![known]] {
         let offered: Vec<&str> = offered.into_iter().filter(|name| !name.is_empty()).collect();
@@ -180,7 +180,7 @@ async fn subprotocol(trial: &Trial<'_>) -> Outcome {
             }
             lines.join("\r\n")
         };
-        let (_hand, head) = shake(trial, &ada, change).await?;
+        let (_hand, head) = shake(context, &ada, change).await?;
         let selected = head.header("sec-websocket-protocol");
         let is_token = |name: &str| ada.token.as_ref().is_some_and(|token| name == format!("jwt.{token}"));
         let was_offered = selected.is_none_or(|name| offered.contains(&name) || is_token(name));
@@ -192,62 +192,62 @@ async fn subprotocol(trial: &Trial<'_>) -> Outcome {
     pass(told.join("; "))
 }
 
-async fn plain_get(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+async fn plain_get(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     // Who asks for a WebSocket there gets one: what is refused is refused for what it does not ask.
-    trial.connect(&ada).await?;
-    let answer = trial.http("GET", trial.target.path(), ada.token.as_deref(), None).await?;
+    context.connect(&ada).await?;
+    let answer = context.http("GET", context.target.path(), ada.token.as_deref(), None).await?;
     ensure((400..500).contains(&answer.status), || {
-        format!("a plain GET of {} was answered with HTTP {}", trial.target.path(), answer.status)
+        format!("a plain GET of {} was answered with HTTP {}", context.target.path(), answer.status)
     })?;
     pass(format!("HTTP {}", answer.status))
 }
 
-async fn foreign_origin(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    trial.connect(&ada).await?;
-    let mut told = vec![own_origin(trial, &ada).await?];
+async fn foreign_origin(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    context.connect(&ada).await?;
+    let mut told = vec![own_origin(context, &ada).await?];
     let alike = format!(
         "http://{}.elsewhere.example",
-        trial.target.authority().split(':').next().unwrap_or_default()
+        context.target.authority().split(':').next().unwrap_or_default()
     );
     for origin in [ELSEWHERE, &alike, "null"] {
         let connect =
-            trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+            context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
         let shown = ada.token.as_deref();
         let how =
-            trial.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
+            context.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
         told.push(format!("{origin}: {how}"));
     }
     pass(told.join("; "))
 }
 
 /// A page that the server itself shows is let in: what is refused next is refused for where it is from.
-async fn own_origin(trial: &Trial<'_>, visitor: &Visitor) -> Result<String, Fault> {
-    let scheme = if trial.target.is_encrypted() { "https" } else { "http" };
-    let own = format!("{scheme}://{}", trial.target.authority());
+async fn own_origin(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<String, Fault> {
+    let scheme = if context.target.is_encrypted() { "https" } else { "http" };
+    let own = format!("{scheme}://{}", context.target.authority());
     let connect =
-        trial.target.connect(trial.target.url(), visitor.token.as_deref(), trial.profile.auth.place);
-    match trial.open(connect.header("origin", &own), &visitor.user).await {
+        context.target.connect(context.target.url(), principal.token.as_deref(), context.profile.auth.place);
+    match context.open(connect.header("origin", &own), &principal.user).await {
         Ok(_) => Ok(format!("{own} is let in")),
         Err(error) => Err(Fault::Broken(format!("a page of the server's own, {own}, is refused: {error}"))),
     }
 }
 
-async fn silent_clients(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    trial.connect(&ada).await?;
+async fn silent_clients(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    context.connect(&ada).await?;
     let mut silent = Vec::new();
     for number in 0..SILENT {
-        let mut stream = dial(trial).await?;
+        let mut stream = dial(context).await?;
         if number % 2 == 1 {
             // Gone already: then it is in nobody's way.
             let _ =
-                stream.write_all(format!("GET {} HTTP/1.1\r\nHost:", trial.target.path()).as_bytes()).await;
+                stream.write_all(format!("GET {} HTTP/1.1\r\nHost:", context.target.path()).as_bytes()).await;
         }
         silent.push(stream);
     }
-    let session = trial.connect(&ada).await.map_err(|fault| match fault {
+    let session = context.connect(&ada).await.map_err(|fault| match fault {
         Fault::Broken(why) | Fault::Gone(why) => {
             Fault::Broken(format!("while {SILENT} connections say nothing or half a handshake: {why}"))
         }
@@ -258,8 +258,8 @@ async fn silent_clients(trial: &Trial<'_>) -> Outcome {
     pass(format!("{SILENT} connections say nothing or half a handshake, and another one is served"))
 }
 
-async fn dial(trial: &Trial<'_>) -> Result<TcpStream, Fault> {
-    let dialled = tokio::time::timeout(REACH, TcpStream::connect(trial.target.host_and_port())).await;
-    let gone = |why: String| Fault::Gone(format!("{} cannot be reached: {why}", trial.target.authority()));
+async fn dial(context: &CheckContext<'_>) -> Result<TcpStream, Fault> {
+    let dialled = tokio::time::timeout(REACH, TcpStream::connect(context.target.host_and_port())).await;
+    let gone = |why: String| Fault::Gone(format!("{} cannot be reached: {why}", context.target.authority()));
     dialled.map_err(|_| gone(format!("no answer within {REACH:?}")))?.map_err(|error| gone(error.to_string()))
 }

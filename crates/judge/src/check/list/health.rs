@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::check;
-use crate::check::{Check, Fault, Need, Outcome, Session, Trial, broken, ensure, pass};
+use crate::check::{Check, CheckContext, Fault, Need, Outcome, Session, broken, ensure, pass};
 
 /// Connections that have to be counted.
 const OPENED: usize = 3;
@@ -59,10 +59,10 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-async fn answers(trial: &Trial<'_>) -> Outcome {
-    let (ada, path) = (trial.visitor("ada")?, health(trial)?);
+async fn answers(context: &CheckContext<'_>) -> Outcome {
+    let (ada, path) = (context.principal("ada")?, health(context)?);
     for turn in 1..=ASKED {
-        let answer = trial.http("GET", path, ada.token.as_deref(), None).await?;
+        let answer = context.http("GET", path, ada.token.as_deref(), None).await?;
         ensure(answer.status == 200, || {
             format!("{path} answered {} at try {turn}: {}", answer.status, answer.body)
         })?;
@@ -70,17 +70,17 @@ async fn answers(trial: &Trial<'_>) -> Outcome {
     pass(format!("{path} answered 200, {ASKED} times"))
 }
 
-async fn open(trial: &Trial<'_>) -> Outcome {
-    let path = health(trial)?;
-    let answer = trial.http("GET", path, None, None).await?;
+async fn open(context: &CheckContext<'_>) -> Outcome {
+    let path = health(context)?;
+    let answer = context.http("GET", path, None, None).await?;
     ensure(!matches!(answer.status, 401 | 403), || {
         format!("{path} answers {} to who shows no credentials", answer.status)
     })?;
     pass(format!("{path} answered {} without credentials", answer.status))
 }
 
-fn health<'t>(trial: &'t Trial<'_>) -> Result<&'t str, Fault> {
-    trial
+fn health<'t>(context: &'t CheckContext<'_>) -> Result<&'t str, Fault> {
+    context
         .profile
         .http
         .health
@@ -88,18 +88,18 @@ fn health<'t>(trial: &'t Trial<'_>) -> Result<&'t str, Fault> {
         .ok_or_else(|| Fault::NotDone("the profile has no http.health".to_owned()))
 }
 
-async fn honest(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+async fn honest(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut told = Vec::new();
     // Others may come and go on the same server: what they did in one round they do not do in all.
     for _ in 0..ROUNDS {
-        let before = count(trial).await?;
-        let sessions = try_join_all((0..OPENED).map(|_| trial.connect(&ada))).await?;
-        let up = count_until(trial, |now| now >= before + OPENED as u64).await?;
+        let before = count(context).await?;
+        let sessions = try_join_all((0..OPENED).map(|_| context.connect(&ada))).await?;
+        let up = count_until(context, |now| now >= before + OPENED as u64).await?;
         leave(sessions).await;
         // Gone before the next round begins, or that would count them as others.
         let most = up.max(OPENED as u64);
-        let down = count_until(trial, |now| now + OPENED as u64 <= most).await?;
+        let down = count_until(context, |now| now + OPENED as u64 <= most).await?;
         if up < before + OPENED as u64 {
             told.push(format!("{before}, then {up} with {OPENED} more"));
             continue;
@@ -121,21 +121,21 @@ async fn leave(sessions: Vec<Session>) {
 }
 
 /// How many connections the server tells of.
-async fn count(trial: &Trial<'_>) -> Result<u64, Fault> {
-    let path = trial.profile.http.status.as_deref();
+async fn count(context: &CheckContext<'_>) -> Result<u64, Fault> {
+    let path = context.profile.http.status.as_deref();
     let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.status".to_owned()))?;
-    let answer = trial.http("GET", path, None, None).await?;
-    let count = trial.profile.http.connections.number(&answer.json);
+    let answer = context.http("GET", path, None, None).await?;
+    let count = context.profile.http.connections.number(&answer.json);
     count.ok_or_else(|| {
         Fault::Broken(format!("{path} tells no number of connections: {} {}", answer.status, answer.body))
     })
 }
 
 /// The count as soon as it fits, or the last one that was told.
-async fn count_until(trial: &Trial<'_>, fits: impl Fn(u64) -> bool) -> Result<u64, Fault> {
+async fn count_until(context: &CheckContext<'_>, fits: impl Fn(u64) -> bool) -> Result<u64, Fault> {
     let deadline = Instant::now() + FOLLOWS;
     loop {
-        let now = count(trial).await?;
+        let now = count(context).await?;
         if fits(now) || Instant::now() >= deadline {
             return Ok(now);
         }
@@ -143,15 +143,16 @@ async fn count_until(trial: &Trial<'_>, fits: impl Fn(u64) -> bool) -> Result<u6
     }
 }
 
-async fn discreet(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let session = trial.connect(&ada).await?;
+async fn discreet(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let session = context.connect(&ada).await?;
     session.barrier().await?;
-    let connection = session.seen().iter().find_map(|seen| trial.profile.fields.connection.text(&seen.json));
-    let http = &trial.profile.http;
+    let connection =
+        session.seen().iter().find_map(|seen| context.profile.fields.connection.text(&seen.json));
+    let http = &context.profile.http;
     let mut read = Vec::new();
     for path in [&http.health, &http.status].into_iter().flatten() {
-        let answer = trial.http("GET", path, None, None).await?;
+        let answer = context.http("GET", path, None, None).await?;
         let secrets = [
             ("the user", Some(&ada.user)),
             ("the connection", connection.as_ref()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Seen, Session, Trial, broken, session::new_id},
+    check::{CheckContext, Fault, ReceivedFrame, Session, broken, session::new_id},
     profile::Kind,
 };
 
@@ -15,7 +15,7 @@ pub(super) fn ranges(session: &Session, from: usize) -> Vec<(u64, u64)> {
 }
 
 /// The numbers of some frames.
-pub(super) fn ranges_of<'a>(frames: impl Iterator<Item = &'a Arc<Seen>>) -> Vec<(u64, u64)> {
+pub(super) fn ranges_of<'a>(frames: impl Iterator<Item = &'a Arc<ReceivedFrame>>) -> Vec<(u64, u64)> {
     frames.filter_map(|seen| Some((seen.first_seq?, seen.seq?))).collect()
 }
 
@@ -32,14 +32,14 @@ pub(super) fn last(session: &Session) -> Option<u64> {
 }
 
 /// The number line of a connection, by its welcome; empty where the profile has none.
-pub(super) fn epoch_of(trial: &Trial<'_>, session: &Session) -> String {
+pub(super) fn epoch_of(context: &CheckContext<'_>, session: &Session) -> String {
     let welcome = session.seen().into_iter().find(|seen| seen.kind == Kind::Welcome);
-    welcome.and_then(|welcome| trial.profile.fields.epoch.text(&welcome.json)).unwrap_or_default()
+    welcome.and_then(|welcome| context.profile.fields.epoch.text(&welcome.json)).unwrap_or_default()
 }
 
 /// True when the welcome of a connection says that it goes on at the position that was asked for.
-pub(super) fn claims(trial: &Trial<'_>, session: &Session) -> bool {
-    session.seen().iter().any(|seen| trial.profile.resumed(seen.kind, &seen.json) == Some(true))
+pub(super) fn claims(context: &CheckContext<'_>, session: &Session) -> bool {
+    session.seen().iter().any(|seen| context.profile.resumed(seen.kind, &seen.json) == Some(true))
 }
 
 /// True when a connection got a state in the place of events, from a frame on.
@@ -48,8 +48,8 @@ pub(super) fn has_snapshot(session: &Session, from: usize) -> bool {
 }
 
 /// An epoch that is none of this server's, but looks like one.
-pub(super) fn other_epoch(trial: &Trial<'_>, epoch: &str) -> Result<String, Fault> {
-    let named = trial.profile.resume.as_ref().is_some_and(|resume| resume.query.contains("{epoch}"));
+pub(super) fn other_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<String, Fault> {
+    let named = context.profile.resume.as_ref().is_some_and(|resume| resume.query.contains("{epoch}"));
     let digit = epoch.char_indices().rev().find(|(_, letter)| letter.is_ascii_hexdigit());
     match digit.filter(|_| named) {
         Some((at, letter)) => {
@@ -62,7 +62,7 @@ pub(super) fn other_epoch(trial: &Trial<'_>, epoch: &str) -> Result<String, Faul
 
 /// Waits until a resumed connection has all up to a number, or says that it has.
 pub(super) async fn caught_up(session: &Session, from: usize, to: u64) -> Result<(), Fault> {
-    let there = |seen: &Seen| seen.seq.is_some_and(|seq| seq >= to) || seen.kind == Kind::CaughtUp;
+    let there = |seen: &ReceivedFrame| seen.seq.is_some_and(|seq| seq >= to) || seen.kind == Kind::CaughtUp;
     match session.wait("end of the replay", from, session.patience(), there).await {
         // What never came is told by what came.
         Ok(_) | Err(Fault::Broken(_)) if session.end().is_none() => session.barrier().await,
@@ -73,16 +73,16 @@ pub(super) async fn caught_up(session: &Session, from: usize, to: u64) -> Result
 
 /// Asks to go on at a position on an open connection, if the profile says how; gives the first frame that can be of it.
 pub(super) async fn resume_here(
-    trial: &Trial<'_>,
+    context: &CheckContext<'_>,
     session: &Session,
     epoch: &str,
     after: u64,
 ) -> Result<Option<usize>, Fault> {
-    let frame = trial.profile.resume.as_ref().and_then(|resume| resume.frame.as_ref());
+    let frame = context.profile.resume.as_ref().and_then(|resume| resume.frame.as_ref());
     let Some(frame) = frame else { return Ok(None) };
     let (from, id) = (session.count(), new_id());
     session.send(frame.fill(&[("epoch", json!(epoch)), ("after", json!(after)), ("id", json!(id))])).await?;
-    let answers = |seen: &Seen| {
+    let answers = |seen: &ReceivedFrame| {
         matches!(seen.kind, Kind::CaughtUp | Kind::Snapshot | Kind::Error)
             || seen.request.as_deref() == Some(&id)
     };

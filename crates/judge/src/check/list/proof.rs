@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::{
-    check::{Check, Evidence, Fault, Need, Outcome, Trial},
+    check::{Check, CheckContext, Evidence, Fault, Need, Outcome},
     play::play,
     proof::{Size, judge},
 };
@@ -30,11 +30,11 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Both are the same proof under two seeds: what one finds of the other's kind is as wrong.
-async fn proof(trial: &Trial<'_>) -> Outcome {
-    let alone = trial.target.given().is_empty() && trial.target.lacks_users(2).is_some();
-    let users = if alone { 1 } else { trial.users };
-    let header = play(trial, Size::of(users)).await?;
-    let ops = trial.recorder.snapshot();
+async fn proof(context: &CheckContext<'_>) -> Outcome {
+    let alone = context.target.given().is_empty() && context.target.lacks_users(2).is_some();
+    let users = if alone { 1 } else { context.users };
+    let header = play(context, Size::of(users)).await?;
+    let ops = context.recorder.snapshot();
     let judgement = judge(&header, &ops);
     match judgement.violations.first() {
         None => Ok(Evidence { what: judgement.tell(), ..Evidence::default() }),

@@ -1,7 +1,7 @@
 //! Requests: the profile's messages, what a request became, and whom a check has for how many of them.
 
 use crate::{
-    check::{Fault, Seen, Session, Trial, Visitor, broken, session::Asked},
+    check::{CheckContext, Fault, ReceivedFrame, Session, TestPrincipal, broken, session::Asked},
     profile::{Kind, Template},
 };
 
@@ -14,8 +14,8 @@ pub(super) fn message<'t>(message: &'t Option<Template>, name: &str) -> Result<&
 }
 
 /// The message that asks the agent, if it carries an id.
-pub(super) fn ask_with_id<'t>(trial: &'t Trial<'_>) -> Result<&'t Template, Fault> {
-    let ask = message(&trial.profile.messages.ask, "ask")?;
+pub(super) fn ask_with_id<'t>(context: &'t CheckContext<'_>) -> Result<&'t Template, Fault> {
+    let ask = message(&context.profile.messages.ask, "ask")?;
     match ask.names("id") {
         true => Ok(ask),
         false => Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned())),
@@ -30,7 +30,7 @@ pub(super) async fn settle(session: &Session) -> Result<(), Fault> {
 
 /// The run that a request was accepted as, by the answer to it.
 pub(super) async fn accepted(session: &Session, asked: &Asked) -> Result<String, Fault> {
-    let answers = |seen: &Seen| {
+    let answers = |seen: &ReceivedFrame| {
         matches!(seen.kind, Kind::Accepted | Kind::Error) && seen.request.as_deref() == Some(&asked.id)
     };
     let answer = session.wait("answer to a request", asked.from, session.patience(), answers).await?;
@@ -42,15 +42,15 @@ pub(super) async fn accepted(session: &Session, asked: &Asked) -> Result<String,
 
 /// How often a check may do what takes some messages of a user: `most` where every round can have a user of its own
 /// ([`user_of`]), and else what a user may say at once, with room for other checks.
-pub(super) fn rounds(trial: &Trial<'_>, most: usize, messages: usize) -> usize {
-    let burst = trial.profile.limits.burst.unwrap_or(BURST);
-    if trial.target.issuer().is_some() { most } else { most.min(burst / 2 / messages.max(1)).max(1) }
+pub(super) fn rounds(context: &CheckContext<'_>, most: usize, messages: usize) -> usize {
+    let burst = context.profile.limits.burst.unwrap_or(BURST);
+    if context.target.issuer().is_some() { most } else { most.min(burst / 2 / messages.max(1)).max(1) }
 }
 
 /// The user of a round: one of its own where the judge can make users.
-pub(super) fn user_of(trial: &Trial<'_>, round: usize) -> Result<Visitor, Fault> {
-    match trial.target.issuer() {
-        Some(_) => trial.visitor(&format!("ada{round}")),
-        None => trial.visitor("ada"),
+pub(super) fn user_of(context: &CheckContext<'_>, round: usize) -> Result<TestPrincipal, Fault> {
+    match context.target.issuer() {
+        Some(_) => context.principal(&format!("ada{round}")),
+        None => context.principal("ada"),
     }
 }

@@ -1,6 +1,6 @@
 //! What only one user can know, and looking for it in everything that another one gets.
 
-use crate::check::{Fault, Session, Trial, broken, session::RunSeen};
+use crate::check::{CheckContext, Fault, Session, broken, session::RunSeen};
 
 /// Letters and digits alone: no way of escaping hides them.
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -20,17 +20,17 @@ impl Secrets {
     }
 
     /// A new string for the user to say.
-    pub(super) fn marker(&mut self, trial: &Trial<'_>) -> String {
-        let digit = |_| char::from(DIGITS[trial.chance(32) as usize]);
+    pub(super) fn marker(&mut self, context: &CheckContext<'_>) -> String {
+        let digit = |_| char::from(DIGITS[context.chance(32) as usize]);
         let marker: String = "wk1".chars().chain((0..LENGTH).map(digit)).collect();
         self.texts.push(("string", marker.clone()));
         marker
     }
 
     /// The profile's plain prompt with a new string in it.
-    pub(super) fn prompt(&mut self, trial: &Trial<'_>) -> Result<String, Fault> {
-        let marker = self.marker(trial);
-        let prompt = trial.plain(&marker)?;
+    pub(super) fn prompt(&mut self, context: &CheckContext<'_>) -> Result<String, Fault> {
+        let marker = self.marker(context);
+        let prompt = context.plain(&marker)?;
         if prompt.contains(&marker) {
             return Ok(prompt);
         }
@@ -40,18 +40,18 @@ impl Secrets {
     }
 
     /// A question that takes a tool, with a new string in it; nothing where the profile has none.
-    pub(super) fn tool_prompt(&mut self, trial: &Trial<'_>) -> Result<Option<String>, Fault> {
-        if trial.profile.prompts.tool.is_none() {
+    pub(super) fn tool_prompt(&mut self, context: &CheckContext<'_>) -> Result<Option<String>, Fault> {
+        if context.profile.prompts.tool.is_none() {
             return Ok(None);
         }
-        let sum = trial.sum()?;
-        Ok(Some(format!("{} {}", sum.prompt, self.marker(trial))))
+        let sum = context.sum()?;
+        Ok(Some(format!("{} {}", sum.prompt, self.marker(context))))
     }
 
     /// Adds the run's name and its thread's.
-    pub(super) fn add(&mut self, trial: &Trial<'_>, run: &RunSeen) {
+    pub(super) fn add(&mut self, context: &CheckContext<'_>, run: &RunSeen) {
         self.texts.extend(run.run.clone().map(|run| ("run", run)));
-        let thread = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
+        let thread = run.frames.iter().find_map(|seen| context.profile.fields.thread.text(&seen.json));
         self.texts.extend(thread.map(|thread| ("thread", thread)));
     }
 

@@ -6,25 +6,33 @@ use serde_json::Value;
 
 use crate::{
     check::{
-        Fault, Seen, Session, Trial, broken,
+        CheckContext, Fault, ReceivedFrame, Session, broken,
         rules::{RunEvent, Violation, order_of, violations},
         session::{Asked, RunSeen},
-        story,
+        timeline,
     },
     profile::{Kind, Profile},
 };
 
 /// Asks, waits for the end of the run and for all that was on its way behind it.
-pub(super) async fn whole(trial: &Trial<'_>, session: &Session, text: &str) -> Result<RunSeen, Fault> {
+pub(super) async fn whole(
+    context: &CheckContext<'_>,
+    session: &Session,
+    text: &str,
+) -> Result<RunSeen, Fault> {
     let asked = session.ask(text).await?;
-    settled(trial, session, &asked).await
+    settled(context, session, &asked).await
 }
 
 /// Waits for the end of a run, and for all that was on its way behind it.
-pub(super) async fn settled(trial: &Trial<'_>, session: &Session, asked: &Asked) -> Result<RunSeen, Fault> {
+pub(super) async fn settled(
+    context: &CheckContext<'_>,
+    session: &Session,
+    asked: &Asked,
+) -> Result<RunSeen, Fault> {
     let mut run = session.finish(asked).await?;
     // Where runs have no names, a barrier that is a run of its own would be taken for more of this one.
-    if run.run.is_some() || trial.profile.messages.ping.is_some() {
+    if run.run.is_some() || context.profile.messages.ping.is_some() {
         session.barrier().await?;
         run.frames = session.frames_of(asked.from, &run.run);
     }
@@ -33,7 +41,7 @@ pub(super) async fn settled(trial: &Trial<'_>, session: &Session, asked: &Asked)
 
 /// Why nothing can be told of a run none of whose events has a field that the profile names.
 pub(super) fn unnamed(field: &str, run: &RunSeen) -> Fault {
-    Fault::NotDone(format!("no event of a run has fields.{field}: there came {}", run.story()))
+    Fault::NotDone(format!("no event of a run has fields.{field}: there came {}", run.timeline()))
 }
 
 /// How long is listened when all runs are over: what is told too late comes behind the answer to a ping as well.
@@ -49,11 +57,11 @@ pub(super) async fn listen(session: &Session, runs: &mut [RunSeen]) {
 }
 
 /// The prompts of the profile that are answered without waiting, by their names.
-pub(super) fn prompts(trial: &Trial<'_>) -> Result<Vec<(&'static str, String)>, Fault> {
-    let prompts = &trial.profile.prompts;
-    let mut all = vec![("plain", trial.plain("wk1prompt")?)];
+pub(super) fn prompts(context: &CheckContext<'_>) -> Result<Vec<(&'static str, String)>, Fault> {
+    let prompts = &context.profile.prompts;
+    let mut all = vec![("plain", context.plain("wk1prompt")?)];
     if prompts.tool.is_some() {
-        all.push(("tool", trial.sum()?.prompt));
+        all.push(("tool", context.sum()?.prompt));
     }
     let others = [("parallel", &prompts.parallel), ("failing_tool", &prompts.failing_tool)];
     all.extend(others.into_iter().filter_map(|(name, prompt)| Some((name, prompt.clone()?))));
@@ -62,17 +70,17 @@ pub(super) fn prompts(trial: &Trial<'_>) -> Result<Vec<(&'static str, String)>, 
 
 /// Holds that a run breaks none of the rules that are picked; what it breaks is told beside its events.
 pub(super) fn lawful(
-    trial: &Trial<'_>,
+    context: &CheckContext<'_>,
     run: &RunSeen,
     picked: impl Fn(&Violation) -> bool,
 ) -> Result<(), Fault> {
-    let profile = &trial.profile;
+    let profile = &context.profile;
     let found =
         violations(&order_of(profile), run.frames.iter().map(|seen| RunEvent::of(&profile.fields, seen)));
     let found: Vec<Violation> = found.into_iter().filter(picked).collect();
     let Some(first) = found.first() else { return Ok(()) };
     let notes: Vec<_> = found.iter().map(|violation| (violation.at, violation.to_string())).collect();
-    broken(format!("{first}; the run was{}", story(&run.frames, &notes)))
+    broken(format!("{first}; the run was{}", timeline(&run.frames, &notes)))
 }
 
 /// The answer of a run: what its end says, or its pieces put together.
@@ -97,6 +105,6 @@ pub(super) fn holds(value: &Value, text: &str) -> bool {
 }
 
 /// The events of a connection with a number in the log, as they came.
-pub(super) fn numbered(session: &Session) -> Vec<Arc<Seen>> {
+pub(super) fn numbered(session: &Session) -> Vec<Arc<ReceivedFrame>> {
     session.seen().into_iter().filter(|seen| seen.seq.is_some()).collect()
 }

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::MARKER;
 use crate::{
-    check::Seen,
+    check::ReceivedFrame,
     profile::{Paths, Profile},
 };
 
 /// The path at which a value stands in one of the frames.
-pub(super) fn holding(frames: &[&Seen], value: &str) -> Option<String> {
+pub(super) fn holding(frames: &[&ReceivedFrame], value: &str) -> Option<String> {
     let is_it = |found: &Value| found.as_str() == Some(value);
     frames
         .iter()
@@ -22,7 +22,7 @@ pub(super) fn holding(frames: &[&Seen], value: &str) -> Option<String> {
 pub(super) fn candidate(
     profile: &Profile,
     name: &str,
-    frames: &[&Seen],
+    frames: &[&ReceivedFrame],
     user: &str,
     id: &str,
 ) -> Option<String> {

@@ -8,7 +8,7 @@ use wireproof_protocol::shorten_line;
 
 use super::{Heard, fields};
 use crate::{
-    check::Seen,
+    check::ReceivedFrame,
     profile::{Kind, Profile},
 };
 
@@ -33,19 +33,19 @@ impl<'a> Fit<'a> {
     }
 
     /// True for a frame that says that something does not fit: an error, or one that no key names.
-    pub(super) fn is_odd(&self, seen: &Seen) -> bool {
+    pub(super) fn is_odd(&self, seen: &ReceivedFrame) -> bool {
         seen.kind == Kind::Error || self.is_unknown(seen)
     }
 
-    fn is_unknown(&self, seen: &Seen) -> bool {
+    fn is_unknown(&self, seen: &ReceivedFrame) -> bool {
         seen.kind == Kind::Other && !self.profile.events.other.contains(&seen.name)
     }
 
     /// Holds that the welcome has what the profile looks for in it.
-    pub(super) fn welcome(&mut self, seen: &[Arc<Seen>]) -> Result<(), String> {
+    pub(super) fn welcome(&mut self, seen: &[Arc<ReceivedFrame>]) -> Result<(), String> {
         let fields = &self.profile.fields;
         for (name, paths) in [("connection", &fields.connection), ("epoch", &fields.epoch)] {
-            let welcomes: Vec<&Seen> =
+            let welcomes: Vec<&ReceivedFrame> =
                 seen.iter().filter(|seen| seen.kind == Kind::Welcome).map(|seen| &**seen).collect();
             if paths.is_known() && welcomes.iter().all(|seen| paths.of(&seen.json).is_none()) {
                 self.missing(name, &welcomes, "", seen)?;
@@ -58,7 +58,7 @@ impl<'a> Fit<'a> {
     pub(super) fn pong(
         &mut self,
         heard: Heard,
-        seen: &[Arc<Seen>],
+        seen: &[Arc<ReceivedFrame>],
         id: Option<&str>,
         ended: Option<Ended>,
     ) -> Result<(), String> {
@@ -83,7 +83,7 @@ impl<'a> Fit<'a> {
                 ));
             }
             Heard::It => {
-                let pongs: Vec<&Seen> =
+                let pongs: Vec<&ReceivedFrame> =
                     seen.iter().filter(|seen| seen.kind == Kind::Pong).map(|seen| &**seen).collect();
                 if let Some(id) =
                     id.filter(|id| pongs.iter().all(|seen| seen.request.as_deref() != Some(*id)))
@@ -99,7 +99,7 @@ impl<'a> Fit<'a> {
     pub(super) fn answered(
         &mut self,
         heard: Heard,
-        seen: &[Arc<Seen>],
+        seen: &[Arc<ReceivedFrame>],
         id: &str,
         ended: Option<Ended>,
     ) -> Result<(), String> {
@@ -107,7 +107,8 @@ impl<'a> Fit<'a> {
             // Whoever came before has used up what may be asked: nothing is known, and nothing is wrong.
             return Ok(());
         }
-        let run: Vec<&Seen> = seen.iter().map(|seen| &**seen).filter(|seen| of_a_run(seen.kind)).collect();
+        let run: Vec<&ReceivedFrame> =
+            seen.iter().map(|seen| &**seen).filter(|seen| of_a_run(seen.kind)).collect();
         if let Some(ended) = ended.filter(|_| heard == Heard::End && run.is_empty()) {
             return Err(self.told(
                 "messages.ask",
@@ -130,7 +131,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Holds that the beginning and the end of a run have their names.
-    fn kinds(&self, run: &[&Seen], seen: &[Arc<Seen>]) -> Result<(), String> {
+    fn kinds(&self, run: &[&ReceivedFrame], seen: &[Arc<ReceivedFrame>]) -> Result<(), String> {
         let unknown: BTreeSet<&str> =
             seen.iter().filter(|seen| self.is_unknown(seen)).map(|seen| seen.name.as_str()).collect();
         if unknown.is_empty() {
@@ -160,9 +161,14 @@ impl<'a> Fit<'a> {
     }
 
     /// Holds that the events of a run have the fields that the profile looks for in them.
-    fn fields_of(&mut self, run: &[&Seen], id: &str, seen: &[Arc<Seen>]) -> Result<(), String> {
+    fn fields_of(
+        &mut self,
+        run: &[&ReceivedFrame],
+        id: &str,
+        seen: &[Arc<ReceivedFrame>],
+    ) -> Result<(), String> {
         let fields = &self.profile.fields;
-        let all: Vec<&Seen> = seen.iter().map(|seen| &**seen).collect();
+        let all: Vec<&ReceivedFrame> = seen.iter().map(|seen| &**seen).collect();
         if all.iter().any(|seen| seen.json.is_object()) && all.iter().all(|seen| seen.name.is_empty()) {
             return Err(self.told("fields.kind", "is in none of the frames that came", seen));
         }
@@ -191,7 +197,8 @@ impl<'a> Fit<'a> {
                 self.missing(name, run, id, seen)?;
             }
         }
-        let ends: Vec<&Seen> = run.iter().copied().filter(|seen| seen.kind == Kind::Completed).collect();
+        let ends: Vec<&ReceivedFrame> =
+            run.iter().copied().filter(|seen| seen.kind == Kind::Completed).collect();
         for (name, paths) in [("answer", &fields.answer), ("outcome", &fields.outcome)] {
             if paths.is_known() && !ends.is_empty() && ends.iter().all(|seen| paths.of(&seen.json).is_none())
             {
@@ -206,9 +213,9 @@ impl<'a> Fit<'a> {
     fn missing(
         &mut self,
         name: &'static str,
-        frames: &[&Seen],
+        frames: &[&ReceivedFrame],
         id: &str,
-        seen: &[Arc<Seen>],
+        seen: &[Arc<ReceivedFrame>],
     ) -> Result<(), String> {
         let Some(there) = fields::candidate(self.profile, name, frames, &self.user, id) else {
             self.absent.extend(Some(name).filter(|name| matches!(*name, "run" | "thread")));
@@ -218,7 +225,13 @@ impl<'a> Fit<'a> {
         Err(self.told(&format!("fields.{name}"), &why, seen))
     }
 
-    fn no_request(&self, frames: &[&Seen], id: &str, message: &str, seen: &[Arc<Seen>]) -> String {
+    fn no_request(
+        &self,
+        frames: &[&ReceivedFrame],
+        id: &str,
+        message: &str,
+        seen: &[Arc<ReceivedFrame>],
+    ) -> String {
         let why = match fields::holding(frames, id) {
             Some(path) => format!("is not where the answer to {message} repeats {{id}}: that is {path:?}"),
             None => format!("is in no answer to {message} (without {{id}} in {message} none is looked for)"),
@@ -227,7 +240,7 @@ impl<'a> Fit<'a> {
     }
 
     /// What is left to say at the end: gives the fields that no event had.
-    pub(super) fn end(self, seen: &[Arc<Seen>]) -> Result<Vec<&'static str>, String> {
+    pub(super) fn end(self, seen: &[Arc<ReceivedFrame>]) -> Result<Vec<&'static str>, String> {
         if self.mute_ping && seen.iter().all(|seen| seen.kind != Kind::Pong) {
             return Err(self.told("messages.ping", "is not answered", seen));
         }
@@ -235,7 +248,7 @@ impl<'a> Fit<'a> {
     }
 
     /// The sentence about a key, and what came, each frame beside the key that names it.
-    pub(super) fn told(&self, key: &str, why: &str, seen: &[Arc<Seen>]) -> String {
+    pub(super) fn told(&self, key: &str, why: &str, seen: &[Arc<ReceivedFrame>]) -> String {
         let typeless = seen.iter().all(|seen| seen.json.is_object() && seen.name.is_empty());
         let (key, why) = match typeless && !seen.is_empty() {
             true => ("fields.kind", "is in none of the frames that came"),
@@ -256,7 +269,7 @@ impl<'a> Fit<'a> {
         told
     }
 
-    fn key_of(&self, seen: &Seen) -> &'static str {
+    fn key_of(&self, seen: &ReceivedFrame) -> &'static str {
         if seen.kind == Kind::Other && self.is_unknown(seen) { "(no key)" } else { seen.kind.key() }
     }
 }

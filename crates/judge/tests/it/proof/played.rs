@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use wireproof_judge::{
-    check::{Embedded, Trial},
+    check::{CheckContext, Embedded},
     play::play,
     proof::{Size, judge},
     record::{Action, Recorder, read, write},
@@ -13,9 +13,9 @@ use wireproof_judge::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_server_has_no_violation() {
     let embedded = Embedded::start().await.unwrap();
-    let trial = Trial::new(&embedded.target, Recorder::new(), "delivery.proof", 11, 8);
-    let header = play(&trial, Size::small()).await.unwrap();
-    let ops = trial.recorder.snapshot();
+    let context = CheckContext::new(&embedded.target, Recorder::new(), "delivery.proof", 11, 8);
+    let header = play(&context, Size::small()).await.unwrap();
+    let ops = context.recorder.snapshot();
     let judgement = judge(&header, &ops);
     assert!(judgement.is_clean(), "{}\n{:?}", judgement.tell(), judgement.violations);
     let counts = &judgement.counts;

@@ -3,7 +3,7 @@
 use wireproof_testkit::TokenKind;
 
 use crate::{
-    check::{Fault, Outcome, Trial, ensure, pass},
+    check::{CheckContext, Fault, Outcome, ensure, pass},
     profile::Place,
 };
 
@@ -12,48 +12,51 @@ const QUERY: [&str; 4] = ["token", "access_token", "jwt", "auth"];
 /// The fewest characters of a token's part that cannot be in a sentence by chance.
 const TELLING: usize = 12;
 
-pub(super) async fn headers(trial: &Trial<'_>) -> Outcome {
-    trial.connect(&trial.visitor("ada")?).await?;
-    let headers = &trial.profile.auth.bypass_headers;
-    let nobody = || trial.target.connect(trial.target.url(), None, None);
+pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
+    context.connect(&context.principal("ada")?).await?;
+    let headers = &context.profile.auth.bypass_headers;
+    let nobody = || context.target.connect(context.target.url(), None, None);
     let mut told = Vec::new();
     for (name, value) in headers {
         let whom = format!("who shows nothing but {name}: {value}");
-        told.push(format!("{name}: {}", trial.kept_out(nobody().header(name, value), None, &whom).await?));
+        told.push(format!("{name}: {}", context.kept_out(nobody().header(name, value), None, &whom).await?));
     }
     let all = headers.iter().fold(nobody(), |connect, (name, value)| connect.header(name, value));
-    told.push(format!("all at once: {}", trial.kept_out(all, None, "who shows all headers of tests").await?));
+    told.push(format!(
+        "all at once: {}",
+        context.kept_out(all, None, "who shows all headers of tests").await?
+    ));
     pass(told.join("; "))
 }
 
-pub(super) async fn query_token(trial: &Trial<'_>) -> Outcome {
-    if trial.places().contains(&Place::Query) {
+pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
+    if context.places().contains(&Place::Query) {
         return Err(Fault::NotDone(
             "this server takes tokens in the address, as its profile says".to_owned(),
         ));
     }
-    let ada = trial.visitor("ada")?;
-    trial.connect(&ada).await?;
+    let ada = context.principal("ada")?;
+    context.connect(&ada).await?;
     let token = ada.token.unwrap_or_default();
     let mut told = Vec::new();
     for name in QUERY {
-        let url = crate::check::with_query(trial.target.url(), &format!("{name}={token}"));
-        let connect = trial.target.connect(&url, None, None);
-        let how = trial.kept_out(connect, None, &format!("a good token as ?{name}=")).await?;
+        let url = crate::check::with_query(context.target.url(), &format!("{name}={token}"));
+        let connect = context.target.connect(&url, None, None);
+        let how = context.kept_out(connect, None, &format!("a good token as ?{name}=")).await?;
         told.push(format!("?{name}=: {how}"));
     }
     pass(told.join("; "))
 }
 
-pub(super) async fn refusal_silent(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let (Some(issuer), claims) = (trial.target.issuer(), trial.target.claims(&ada.user)) else {
+pub(super) async fn refusal_silent(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let (Some(issuer), claims) = (context.target.issuer(), context.target.claims(&ada.user)) else {
         return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
     };
     let kinds = [TokenKind::TamperedSignature, TokenKind::Expired, TokenKind::WrongKey];
     let mut refusals = 0;
     for (kind, token) in kinds.iter().filter_map(|kind| Some((kind, kind.forge(issuer, &claims)?))) {
-        for answer in answers(trial, &token).await? {
+        for answer in answers(context, &token).await? {
             let repeated =
                 token.split('.').filter(|part| part.len() >= TELLING).find(|part| answer.contains(part));
             ensure(repeated.is_none(), || format!("the refusal of a token ({kind}) repeats it: {answer}"))?;
@@ -65,11 +68,11 @@ pub(super) async fn refusal_silent(trial: &Trial<'_>) -> Outcome {
 }
 
 /// All that a server says to a bad token: on the socket, in the close, and over HTTP.
-async fn answers(trial: &Trial<'_>, token: &str) -> Result<Vec<String>, Fault> {
+async fn answers(context: &CheckContext<'_>, token: &str) -> Result<Vec<String>, Fault> {
     let mut said = Vec::new();
-    for place in trial.places().into_iter().filter(|place| *place != Place::Frame) {
-        let connect = trial.target.connect(trial.target.url(), Some(token), Some(place));
-        match trial.open(connect, "a bad token").await {
+    for place in context.places().into_iter().filter(|place| *place != Place::Frame) {
+        let connect = context.target.connect(context.target.url(), Some(token), Some(place));
+        match context.open(connect, "a bad token").await {
             Ok(session) => {
                 // One that only sends errors and stays is another check's business.
                 let ended = session.ended(session.patience()).await;
@@ -79,8 +82,8 @@ async fn answers(trial: &Trial<'_>, token: &str) -> Result<Vec<String>, Fault> {
             Err(error) => said.push(error.to_string()),
         }
     }
-    for path in &trial.profile.http.protected {
-        let answer = trial.http("GET", path, Some(token), None).await?;
+    for path in &context.profile.http.protected {
+        let answer = context.http("GET", path, Some(token), None).await?;
         said.push(format!("{:?} {}", answer.headers, answer.body));
     }
     Ok(said)

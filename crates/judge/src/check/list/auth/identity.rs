@@ -3,35 +3,35 @@
 use serde_json::{Value, json};
 
 use crate::{
-    check::{Fault, Outcome, Session, Trial, Visitor, broken, ensure, pass, session::new_id},
+    check::{CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure, pass, session::new_id},
     profile::Kind,
 };
 
 /// Names that clients give to the field for a user.
 const NAMES: [&str; 4] = ["user_id", "userId", "user", "sender_id"];
 
-pub(super) async fn token_user(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn token_user(context: &CheckContext<'_>) -> Outcome {
     let mut named = 0;
     for name in ["ada", "bob"] {
-        let visitor = trial.visitor(name)?;
-        let session = trial.connect(&visitor).await?;
-        session.run(&trial.plain(&format!("of {name}"))?).await?;
-        named += whose(trial, &session, &visitor)?;
+        let principal = context.principal(name)?;
+        let session = context.connect(&principal).await?;
+        session.run(&context.plain(&format!("of {name}"))?).await?;
+        named += whose(context, &session, &principal)?;
     }
     ensure(named > 0, || "no frame names a user where the profile says it (fields.user)".to_owned())?;
     pass(format!("{named} frames of two users name the user of the token"))
 }
 
 /// How many frames name a user, which must be this one.
-fn whose(trial: &Trial<'_>, session: &Session, visitor: &Visitor) -> Result<usize, Fault> {
+fn whose(context: &CheckContext<'_>, session: &Session, principal: &TestPrincipal) -> Result<usize, Fault> {
     let mut named = 0;
     for seen in session.seen() {
-        let Some(user) = trial.profile.fields.user.text(&seen.json) else { continue };
-        ensure(user == visitor.user, || {
+        let Some(user) = context.profile.fields.user.text(&seen.json) else { continue };
+        ensure(user == principal.user, || {
             format!(
                 "{}: a frame on the connection of {} names {user}: {}",
                 session.name,
-                visitor.user,
+                principal.user,
                 seen.brief()
             )
         })?;
@@ -40,15 +40,15 @@ fn whose(trial: &Trial<'_>, session: &Session, visitor: &Visitor) -> Result<usiz
     Ok(named)
 }
 
-pub(super) async fn message_user(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
-    let Some(ask) = &trial.profile.messages.ask else {
+pub(super) async fn message_user(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
+    let Some(ask) = &context.profile.messages.ask else {
         return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
     };
     let marker = new_id();
     let (id, from) = (new_id(), hers.count());
-    let message = ask.fill(&[("text", json!(trial.plain(&marker)?)), ("id", json!(id))]);
+    let message = ask.fill(&[("text", json!(context.plain(&marker)?)), ("id", json!(id))]);
     let asked = crate::check::session::Asked { id, from, at: std::time::Instant::now() };
     hers.send(naming(&message, &bob.user)?).await?;
     // Whatever comes of it is hers: its end, or a refusal. What comes to him meanwhile ends the wait at once.
@@ -68,7 +68,7 @@ pub(super) async fn message_user(trial: &Trial<'_>) -> Outcome {
             (Err(fault), None) => return Err(fault),
         },
     };
-    whose(trial, &hers, &ada)?;
+    whose(context, &hers, &ada)?;
     his.barrier().await?;
     let foreign = his.seen().into_iter().skip(his_from).find(|seen| seen.text.contains(&marker));
     ensure(foreign.is_none(), || {
@@ -111,17 +111,17 @@ fn name_in(value: &mut Value, user: &str) {
     }
 }
 
-pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
-    let Some(authenticate) = &trial.profile.messages.authenticate else {
+pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
+    let Some(authenticate) = &context.profile.messages.authenticate else {
         return Err(Fault::NotDone("the profile has no messages.authenticate".to_owned()));
     };
     let (id, from) = (new_id(), hers.count());
     let token = bob.token.clone().unwrap_or_default();
     hers.send(authenticate.fill(&[("token", json!(token)), ("id", json!(id))])).await?;
     let answers =
-        |seen: &crate::check::Seen| seen.kind == Kind::Error || seen.request.as_deref() == Some(&id);
+        |seen: &crate::check::ReceivedFrame| seen.kind == Kind::Error || seen.request.as_deref() == Some(&id);
     let how = match (hers.wait("answer", from, hers.patience(), answers).await, hers.end()) {
         (Ok(told), _) if told.kind == Kind::Error => format!("it was refused: {}", told.brief()),
         (Ok(told), _) => {
@@ -137,13 +137,13 @@ pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
     };
     let (marker, his_from) = (new_id(), his.count());
     if hers.end().is_none() {
-        match hers.run(&trial.plain(&marker)?).await {
+        match hers.run(&context.plain(&marker)?).await {
             // A server may end the connection over it, and says so with the refusal.
             Err(_) if hers.end().is_some() => {}
             ran => drop(ran?),
         }
     }
-    whose(trial, &hers, &ada)?;
+    whose(context, &hers, &ada)?;
     his.barrier().await?;
     let taken = his
         .seen()
@@ -159,14 +159,14 @@ pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
     pass(format!("{how}; the connection stayed its user's"))
 }
 
-pub(super) async fn exact(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+pub(super) async fn exact(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut told = Vec::new();
     for alike in [ada.user.to_uppercase(), format!("{} ", ada.user), format!("{}\u{301}", ada.user)] {
-        let token = trial.target.sign(&alike);
-        let hers = trial.connect(&ada).await?;
-        let other = Visitor { user: alike.clone(), token };
-        let his = match trial.connect(&other).await {
+        let token = context.target.sign(&alike);
+        let hers = context.connect(&ada).await?;
+        let other = TestPrincipal { user: alike.clone(), token };
+        let his = match context.connect(&other).await {
             Ok(his) => his,
             // A name that a server does not take is nobody's.
             Err(Fault::Broken(why)) => {
@@ -176,9 +176,9 @@ pub(super) async fn exact(trial: &Trial<'_>) -> Outcome {
             Err(fault) => return Err(fault),
         };
         let (marker, from) = (new_id(), his.count());
-        hers.run(&trial.plain(&marker)?).await?;
+        hers.run(&context.plain(&marker)?).await?;
         his.barrier().await?;
-        whose(trial, &his, &other)?;
+        whose(context, &his, &other)?;
         let leaked = his
             .seen()
             .into_iter()

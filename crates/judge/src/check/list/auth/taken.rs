@@ -5,18 +5,21 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    check::{Entrance, Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id, with_query},
+    check::{
+        CheckContext, Entrance, Fault, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
+        with_query,
+    },
     profile::Kind,
 };
 
 /// How long a token lives that shall expire under the eyes of the check, in seconds.
 const LIFE: u64 = 4;
 
-pub(super) async fn places(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut opened = Vec::new();
-    for place in trial.places() {
-        let session = trial.enter(&Entrance { place: Some(place), ..trial.entrance(&ada) }).await;
+    for place in context.places() {
+        let session = context.enter(&Entrance { place: Some(place), ..context.entrance(&ada) }).await;
         let session = session.map_err(|fault| match fault {
             Fault::Broken(why) => Fault::Broken(format!("a good token in the place {place:?}: {why}")),
             other => other,
@@ -27,19 +30,19 @@ pub(super) async fn places(trial: &Trial<'_>) -> Outcome {
     pass(format!("a good token opened a connection from each place: {}", opened.join(", ")))
 }
 
-pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (Some(revoke), Some(admin)) = (&trial.profile.http.revoke, trial.target.admin_token()) else {
+pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (Some(revoke), Some(admin)) = (&context.profile.http.revoke, context.target.admin_token()) else {
         return Err(Fault::NotDone(
             "the profile has no http.revoke, or the judge is no administrator".to_owned(),
         ));
     };
     let (hers, again, his) =
-        (trial.connect(&ada).await?, trial.connect(&ada).await?, trial.connect(&bob).await?);
+        (context.connect(&ada).await?, context.connect(&ada).await?, context.connect(&bob).await?);
     let body = revoke.body.fill(&[("user", json!(ada.user))]);
     let body = serde_json::from_str(&body)
         .map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
-    let answer = trial.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
+    let answer = context.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
     if matches!(answer.status, 401 | 403) {
         return Err(Fault::NotDone(format!(
             "the judge is no administrator here: {} answered {} (auth.jwt.admin)",
@@ -54,31 +57,32 @@ pub(super) async fn revoked(trial: &Trial<'_>) -> Outcome {
             Fault::Broken(format!("all tokens of {} were revoked, and {fault}", ada.user))
         })?;
     }
-    let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
+    let connect =
+        context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
     let shown =
-        ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(crate::profile::Place::Frame));
-    let how = trial.kept_out(connect, shown, "a revoked token").await?;
+        ada.token.as_deref().filter(|_| context.profile.auth.place == Some(crate::profile::Place::Frame));
+    let how = context.kept_out(connect, shown, "a revoked token").await?;
     his.barrier().await?;
     pass(format!("both connections ended, a new one was refused ({how}), another user's went on"))
 }
 
 /// A visitor whose token ends under the eyes of the check, and by how many seconds a connection may outlive it.
-fn short_lived(trial: &Trial<'_>) -> Result<(Visitor, f64), Fault> {
-    let (ada, Some(grace)) = (trial.visitor("ada")?, trial.profile.limits.token_grace_seconds) else {
+fn short_lived(context: &CheckContext<'_>) -> Result<(TestPrincipal, f64), Fault> {
+    let (ada, Some(grace)) = (context.principal("ada")?, context.profile.limits.token_grace_seconds) else {
         return Err(Fault::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
     };
-    let Some(issuer) = trial.target.issuer() else {
+    let Some(issuer) = context.target.issuer() else {
         return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
     };
-    let mut claims = trial.target.claims(&ada.user);
+    let mut claims = context.target.claims(&ada.user);
     let made = claims["iat"].as_u64().unwrap_or_default();
     claims["exp"] = json!(made + LIFE);
-    Ok((Visitor { token: Some(issuer.sign_claims(&claims)), ..ada }, grace))
+    Ok((TestPrincipal { token: Some(issuer.sign_claims(&claims)), ..ada }, grace))
 }
 
-pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
-    let (short, grace) = short_lived(trial)?;
-    let session = trial.connect(&short).await?;
+pub(super) async fn expiry_ends(context: &CheckContext<'_>) -> Outcome {
+    let (short, grace) = short_lived(context)?;
+    let session = context.connect(&short).await?;
     session.barrier().await?;
     let within = Duration::from_secs_f64(LIFE as f64 + grace) + session.patience();
     let ended = session.ended(within).await.map_err(|fault| {
@@ -87,11 +91,11 @@ pub(super) async fn expiry_ends(trial: &Trial<'_>) -> Outcome {
     pass(format!("the connection ended with its token: {ended}"))
 }
 
-pub(super) async fn renewal_counts(trial: &Trial<'_>) -> Outcome {
-    let (short, grace) = short_lived(trial)?;
-    let session = trial.connect(&short).await?;
-    let long = trial.target.sign(&short.user).unwrap_or_default();
-    let Some(authenticate) = &trial.profile.messages.authenticate else {
+pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> Outcome {
+    let (short, grace) = short_lived(context)?;
+    let session = context.connect(&short).await?;
+    let long = context.target.sign(&short.user).unwrap_or_default();
+    let Some(authenticate) = &context.profile.messages.authenticate else {
         return Err(Fault::NotDone("the profile has no messages.authenticate".to_owned()));
     };
     let from = session.count();
@@ -111,37 +115,37 @@ pub(super) async fn renewal_counts(trial: &Trial<'_>) -> Outcome {
     pass(format!("the connection answers {past:?} later, as its second token lives"))
 }
 
-pub(super) async fn ticket_once(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let path = trial.profile.http.ticket.as_deref();
+pub(super) async fn ticket_once(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let path = context.profile.http.ticket.as_deref();
     let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.ticket".to_owned()))?;
-    let nobody = trial.http("POST", path, None, None).await?;
+    let nobody = context.http("POST", path, None, None).await?;
     ensure(matches!(nobody.status, 401 | 403), || {
         format!(
             "a ticket was asked for without credentials, and the answer was {}: {}",
             nobody.status, nobody.body
         )
     })?;
-    let sold = trial.http("POST", path, ada.token.as_deref(), None).await?;
+    let sold = context.http("POST", path, ada.token.as_deref(), None).await?;
     let Some(ticket) = sold.json.get("ticket").and_then(|ticket| ticket.as_str()) else {
         return broken(format!(
             "a ticket was asked for with a good token, and the answer was {}: {}",
             sold.status, sold.body
         ));
     };
-    let url = with_query(trial.target.url(), &format!("ticket={ticket}"));
-    let bearer = Visitor { user: ada.user.clone(), token: None };
-    let session = trial.enter(&Entrance { url: &url, place: None, ..trial.entrance(&bearer) }).await?;
+    let url = with_query(context.target.url(), &format!("ticket={ticket}"));
+    let bearer = TestPrincipal { user: ada.user.clone(), token: None };
+    let session = context.enter(&Entrance { url: &url, place: None, ..context.entrance(&bearer) }).await?;
     session.barrier().await?;
     let named = session
         .seen()
         .iter()
         .find(|seen| seen.kind == Kind::Welcome)
-        .and_then(|seen| trial.profile.fields.user.text(&seen.json));
+        .and_then(|seen| context.profile.fields.user.text(&seen.json));
     ensure(named.as_ref().is_none_or(|named| *named == ada.user), || {
         format!("the ticket of {} opened a connection of {}", ada.user, named.unwrap_or_default())
     })?;
-    let connect = trial.target.connect(&url, None, None);
-    let how = trial.kept_out(connect, None, "a ticket that was used").await?;
+    let connect = context.target.connect(&url, None, None);
+    let how = context.kept_out(connect, None, "a ticket that was used").await?;
     pass(format!("the ticket opened a connection of its buyer, and then no more: {how}"))
 }

@@ -4,46 +4,46 @@ use serde_json::{Value, json};
 use wireproof_testkit::{Issuer, TokenKind, unsigned};
 
 use crate::{
-    check::{Fault, Outcome, Trial, pass},
+    check::{CheckContext, Fault, Outcome, pass},
     profile::Place,
 };
 
 /// The key that signs good tokens, and the claims of one that was just let in: what is refused next differs from it in
 /// what the check says, and in nothing else.
-async fn good<'t>(trial: &'t Trial<'_>) -> Result<(&'t Issuer, Value), Fault> {
-    let ada = trial.visitor("ada")?;
-    trial.connect(&ada).await?;
-    let issuer = trial.target.issuer();
+async fn good<'t>(context: &'t CheckContext<'_>) -> Result<(&'t Issuer, Value), Fault> {
+    let ada = context.principal("ada")?;
+    context.connect(&ada).await?;
+    let issuer = context.target.issuer();
     let issuer =
         issuer.ok_or_else(|| Fault::NotDone("the judge has no key to make tokens with".to_owned()))?;
-    Ok((issuer, trial.target.claims(&ada.user)))
+    Ok((issuer, context.target.claims(&ada.user)))
 }
 
-async fn refuses(trial: &Trial<'_>, kinds: &[TokenKind]) -> Outcome {
-    let (issuer, claims) = good(trial).await?;
+async fn refuses(context: &CheckContext<'_>, kinds: &[TokenKind]) -> Outcome {
+    let (issuer, claims) = good(context).await?;
     let forged =
         |kind: &TokenKind| Some((format!("a token of the kind \"{kind}\""), kind.forge(issuer, &claims)?));
     let tokens: Vec<_> = kinds.iter().filter_map(forged).collect();
-    pass(trial.shut_to(&tokens).await?)
+    pass(context.shut_to(&tokens).await?)
 }
 
-pub(super) async fn none(trial: &Trial<'_>) -> Outcome {
-    trial.connect(&trial.visitor("ada")?).await?;
-    let connect = trial.target.connect(trial.target.url(), None, None);
-    let how = trial.kept_out(connect, None, "who shows no token").await?;
+pub(super) async fn none(context: &CheckContext<'_>) -> Outcome {
+    context.connect(&context.principal("ada")?).await?;
+    let connect = context.target.connect(context.target.url(), None, None);
+    let how = context.kept_out(connect, None, "who shows no token").await?;
     let mut told = vec![format!("no token: {how}")];
     for (what, place, token) in
         [("an empty token", Place::Header, ""), ("a token of spaces", Place::Header, "   ")]
     {
-        let connect = trial.target.connect(trial.target.url(), Some(token), Some(place));
-        told.push(format!("{what}: {}", trial.kept_out(connect, None, what).await?));
+        let connect = context.target.connect(context.target.url(), Some(token), Some(place));
+        told.push(format!("{what}: {}", context.kept_out(connect, None, what).await?));
     }
     pass(told.join("; "))
 }
 
-pub(super) async fn bad_signature(trial: &Trial<'_>) -> Outcome {
-    if trial.target.issuer().is_none() {
-        return spoiled(trial).await;
+pub(super) async fn bad_signature(context: &CheckContext<'_>) -> Outcome {
+    if context.target.issuer().is_none() {
+        return spoiled(context).await;
     }
     let kinds = [
         TokenKind::WrongKey,
@@ -55,13 +55,13 @@ pub(super) async fn bad_signature(trial: &Trial<'_>) -> Outcome {
         TokenKind::OwnKeyInHead,
         TokenKind::Garbage,
     ];
-    refuses(trial, &kinds).await
+    refuses(context, &kinds).await
 }
 
 /// The same where tokens are given and the judge can sign none: a good one with a letter changed, cut short, and no token.
-async fn spoiled(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    trial.connect(&ada).await?;
+async fn spoiled(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    context.connect(&ada).await?;
     let token: Vec<char> = ada.token.unwrap_or_default().chars().collect();
     // Far enough from the end to change what it stands for.
     let Some(at) = (token.len() * 3 / 4).checked_sub(1) else {
@@ -74,51 +74,51 @@ async fn spoiled(trial: &Trial<'_>) -> Outcome {
         ("a good token that is cut short", token[..at].iter().collect()),
         ("what is no token", "not-a-token".to_owned()),
     ];
-    pass(trial.shut_to(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
+    pass(context.shut_to(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
 }
 
-pub(super) async fn alg_none(trial: &Trial<'_>) -> Outcome {
-    let (issuer, claims) = good(trial).await?;
+pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
+    let (issuer, claims) = good(context).await?;
     let spelled = |name: &str| {
         let mut head = issuer.header();
         head["alg"] = json!(name);
         (format!("a token without a signature that says {name:?}"), unsigned(&head, &claims, ""))
     };
     let tokens: Vec<_> = ["none", "None", "NONE", "nOnE", ""].map(spelled).into_iter().collect();
-    pass(trial.shut_to(&tokens).await?)
+    pass(context.shut_to(&tokens).await?)
 }
 
-pub(super) async fn expired(trial: &Trial<'_>) -> Outcome {
-    refuses(trial, &[TokenKind::Expired]).await
+pub(super) async fn expired(context: &CheckContext<'_>) -> Outcome {
+    refuses(context, &[TokenKind::Expired]).await
 }
 
-pub(super) async fn endless(trial: &Trial<'_>) -> Outcome {
-    refuses(trial, &[TokenKind::NoExpiry]).await
+pub(super) async fn endless(context: &CheckContext<'_>) -> Outcome {
+    refuses(context, &[TokenKind::NoExpiry]).await
 }
 
-pub(super) async fn not_yet_valid(trial: &Trial<'_>) -> Outcome {
-    refuses(trial, &[TokenKind::NotYetValid]).await
+pub(super) async fn not_yet_valid(context: &CheckContext<'_>) -> Outcome {
+    refuses(context, &[TokenKind::NotYetValid]).await
 }
 
-pub(super) async fn nobody(trial: &Trial<'_>) -> Outcome {
-    refuses(trial, &[TokenKind::NoSubject, TokenKind::EmptySubject]).await
+pub(super) async fn nobody(context: &CheckContext<'_>) -> Outcome {
+    refuses(context, &[TokenKind::NoSubject, TokenKind::EmptySubject]).await
 }
 
-pub(super) async fn wrong_audience(trial: &Trial<'_>) -> Outcome {
-    refuses_without(trial, TokenKind::WrongAudience, "aud").await
+pub(super) async fn wrong_audience(context: &CheckContext<'_>) -> Outcome {
+    refuses_without(context, TokenKind::WrongAudience, "aud").await
 }
 
-pub(super) async fn wrong_issuer(trial: &Trial<'_>) -> Outcome {
-    refuses_without(trial, TokenKind::WrongIssuer, "iss").await
+pub(super) async fn wrong_issuer(context: &CheckContext<'_>) -> Outcome {
+    refuses_without(context, TokenKind::WrongIssuer, "iss").await
 }
 
 /// Refuses a token of the kind, and one that lacks the claim.
-async fn refuses_without(trial: &Trial<'_>, kind: TokenKind, claim: &str) -> Outcome {
-    let (issuer, claims) = good(trial).await?;
+async fn refuses_without(context: &CheckContext<'_>, kind: TokenKind, claim: &str) -> Outcome {
+    let (issuer, claims) = good(context).await?;
     let mut without = claims.clone();
     without.as_object_mut().and_then(|claims| claims.remove(claim));
     let mut tokens = vec![(format!("a token without {claim}"), issuer.sign_claims(&without))];
     tokens
         .extend(kind.forge(issuer, &claims).map(|token| (format!("a token of the kind \"{kind}\""), token)));
-    pass(trial.shut_to(&tokens).await?)
+    pass(context.shut_to(&tokens).await?)
 }

@@ -1,7 +1,7 @@
 //! A client that is gone before it was answered, as a tab that is closed or a train in a tunnel.
 
 use crate::{
-    check::{Fault, Outcome, Session, Trial, Visitor, pass},
+    check::{CheckContext, Fault, Outcome, Session, TestPrincipal, pass},
     profile::Kind,
 };
 
@@ -15,18 +15,18 @@ enum Leave {
     Close,
 }
 
-pub(super) async fn leaver(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+pub(super) async fn leaver(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     // Where only one user's token was given, one user has to do.
-    let bob = trial.visitor("bob").unwrap_or_else(|_| ada.clone());
-    let witness = trial.connect(&bob).await?;
+    let bob = context.principal("bob").unwrap_or_else(|_| ada.clone());
+    let witness = context.connect(&bob).await?;
     witness.barrier().await?;
-    let prompt = match &trial.profile.prompts.slow {
+    let prompt = match &context.profile.prompts.slow {
         Some(slow) => slow.clone(),
-        None => trial.plain("wk1leave")?,
+        None => context.plain("wk1leave")?,
     };
     for leave in [Leave::Reset, Leave::Close].into_iter().cycle().take(2 * TIMES) {
-        leave_midway(trial, &ada, &prompt, leave).await?;
+        leave_midway(context, &ada, &prompt, leave).await?;
         let how = match leave {
             Leave::Reset => "was reset",
             Leave::Close => "closed its connection",
@@ -37,13 +37,18 @@ pub(super) async fn leaver(trial: &Trial<'_>) -> Outcome {
             }
             other => other,
         };
-        serves(trial, &witness, &bob).await.map_err(told)?;
+        serves(context, &witness, &bob).await.map_err(told)?;
     }
     pass(format!("{} clients left in the middle of an answer, and all others were served", 2 * TIMES))
 }
 
-async fn leave_midway(trial: &Trial<'_>, visitor: &Visitor, prompt: &str, leave: Leave) -> Result<(), Fault> {
-    let session = trial.connect(visitor).await?;
+async fn leave_midway(
+    context: &CheckContext<'_>,
+    principal: &TestPrincipal,
+    prompt: &str,
+    leave: Leave,
+) -> Result<(), Fault> {
+    let session = context.connect(principal).await?;
     let asked = session.ask(prompt).await?;
     let has_begun = |kind| !kind_is_of_no_run(kind);
     session
@@ -61,9 +66,13 @@ fn kind_is_of_no_run(kind: Kind) -> bool {
 }
 
 /// Who was there before is answered, and so is somebody new.
-async fn serves(trial: &Trial<'_>, witness: &Session, visitor: &Visitor) -> Result<(), Fault> {
+async fn serves(
+    context: &CheckContext<'_>,
+    witness: &Session,
+    principal: &TestPrincipal,
+) -> Result<(), Fault> {
     witness.barrier().await?;
-    let new = trial.connect(visitor).await?;
+    let new = context.connect(principal).await?;
     new.barrier().await?;
-    witness.run(&trial.plain("wk1beside")?).await.map(drop)
+    witness.run(&context.plain("wk1beside")?).await.map(drop)
 }

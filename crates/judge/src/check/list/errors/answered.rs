@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Outcome, Seen, Session, Trial, broken, ensure, pass, session::new_id},
+    check::{CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure, pass, session::new_id},
     profile::{Kind, Profile, Template},
 };
 
@@ -33,7 +33,7 @@ pub(super) fn bad_frames(profile: &Profile) -> Vec<(&'static str, String)> {
 }
 
 /// Sends a frame and waits for the error that answers it.
-pub(super) async fn refused(session: &Session, what: &str, frame: &str) -> Result<Arc<Seen>, Fault> {
+pub(super) async fn refused(session: &Session, what: &str, frame: &str) -> Result<Arc<ReceivedFrame>, Fault> {
     let from = session.count();
     session.send(frame).await?;
     let error = session.wait("error", from, session.patience(), |seen| seen.kind == Kind::Error).await;
@@ -47,8 +47,8 @@ fn short(frame: &str) -> String {
     frame.escape_debug().take(60).collect()
 }
 
-async fn each_refused(trial: &Trial<'_>, what: &str, frames: &[String]) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+async fn each_refused(context: &CheckContext<'_>, what: &str, frames: &[String]) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     for frame in frames {
         refused(&session, what, frame).await?;
     }
@@ -60,30 +60,30 @@ async fn each_refused(trial: &Trial<'_>, what: &str, frames: &[String]) -> Outco
     ))
 }
 
-pub(super) async fn invalid_json(trial: &Trial<'_>) -> Outcome {
-    each_refused(trial, "a text that is no JSON", &NO_JSON.map(str::to_owned)).await
+pub(super) async fn invalid_json(context: &CheckContext<'_>) -> Outcome {
+    each_refused(context, "a text that is no JSON", &NO_JSON.map(str::to_owned)).await
 }
 
-pub(super) async fn not_an_object(trial: &Trial<'_>) -> Outcome {
-    each_refused(trial, "JSON that is no object", &NO_OBJECT.map(str::to_owned)).await
+pub(super) async fn not_an_object(context: &CheckContext<'_>) -> Outcome {
+    each_refused(context, "JSON that is no object", &NO_OBJECT.map(str::to_owned)).await
 }
 
-pub(super) async fn unknown_type(trial: &Trial<'_>) -> Outcome {
-    let Some(unknown) = &trial.profile.messages.unknown else {
+pub(super) async fn unknown_type(context: &CheckContext<'_>) -> Outcome {
+    let Some(unknown) = &context.profile.messages.unknown else {
         return Err(Fault::NotDone("the profile has no messages.unknown".to_owned()));
     };
-    each_refused(trial, "a frame of an unknown type", &[unknown.fill(&[("id", json!(new_id()))])]).await
+    each_refused(context, "a frame of an unknown type", &[unknown.fill(&[("id", json!(new_id()))])]).await
 }
 
-pub(super) async fn incomplete(trial: &Trial<'_>) -> Outcome {
-    let Some(incomplete) = &trial.profile.messages.incomplete else {
+pub(super) async fn incomplete(context: &CheckContext<'_>) -> Outcome {
+    let Some(incomplete) = &context.profile.messages.incomplete else {
         return Err(Fault::NotDone("the profile has no messages.incomplete".to_owned()));
     };
-    each_refused(trial, "an incomplete frame", &[incomplete.fill(&[("id", json!(new_id()))])]).await
+    each_refused(context, "an incomplete frame", &[incomplete.fill(&[("id", json!(new_id()))])]).await
 }
 
-pub(super) async fn binary(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn binary(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     session.barrier().await?;
     let from = session.count();
     session.send_binary(vec![0xff, 0x00, 0xfe, 0x01, 0x80]).await?;
@@ -101,11 +101,11 @@ pub(super) async fn binary(trial: &Trial<'_>) -> Outcome {
     }
 }
 
-pub(super) async fn one_each(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn one_each(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     session.barrier().await?;
     // With ids, where errors name what they refuse: their order can be seen.
-    let profile = &trial.profile;
+    let profile = &context.profile;
     let named = [&profile.messages.unknown, &profile.messages.incomplete]
         .into_iter()
         .flatten()
@@ -139,9 +139,9 @@ pub(super) async fn one_each(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn connection_survives(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let frames = bad_frames(&trial.profile);
+pub(super) async fn connection_survives(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let frames = bad_frames(&context.profile);
     for (what, frame) in &frames {
         refused(&session, what, frame).await?;
         session
@@ -152,11 +152,12 @@ pub(super) async fn connection_survives(trial: &Trial<'_>) -> Outcome {
     pass(format!("the connection answered after each of {} errors", frames.len()))
 }
 
-pub(super) async fn deep_json(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob").or_else(|_| trial.visitor("ada"))?);
-    let (session, other) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
+pub(super) async fn deep_json(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) =
+        (context.principal("ada")?, context.principal("bob").or_else(|_| context.principal("ada"))?);
+    let (session, other) = (context.connect(&ada).await?, context.connect(&bob).await?);
     // Under the size that is refused for itself.
-    let room = trial.profile.limits.message_bytes.unwrap_or(usize::MAX);
+    let room = context.profile.limits.message_bytes.unwrap_or(usize::MAX);
     let (flat, keyed) = (DEPTH.min(room / 3), DEPTH.min(room / 8));
     let arrays = "[".repeat(flat) + &"]".repeat(flat);
     let objects = "{\"a\":".repeat(keyed) + "1" + &"}".repeat(keyed);

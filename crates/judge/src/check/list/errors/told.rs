@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answered::{bad_frames, refused};
 use crate::{
-    check::{Fault, Outcome, Trial, ensure, pass, session::new_id},
+    check::{CheckContext, Fault, Outcome, ensure, pass, session::new_id},
     profile::Kind,
 };
 
@@ -75,11 +75,11 @@ const INTERNALS: &[&str] = &[
     "0x7f",
 ];
 
-pub(super) async fn coded(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let fields = &trial.profile.fields;
+pub(super) async fn coded(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let fields = &context.profile.fields;
     let mut codes = Vec::new();
-    for (what, frame) in bad_frames(&trial.profile) {
+    for (what, frame) in bad_frames(&context.profile) {
         let mut first = None;
         for _ in 0..2 {
             let error = refused(&session, what, &frame).await?;
@@ -106,8 +106,8 @@ fn is_code(code: &str) -> bool {
     (1..=CODE).contains(&code.len()) && code.chars().all(fits)
 }
 
-pub(super) async fn request_named(trial: &Trial<'_>) -> Outcome {
-    let messages = &trial.profile.messages;
+pub(super) async fn request_named(context: &CheckContext<'_>) -> Outcome {
+    let messages = &context.profile.messages;
     let named = [("unknown", &messages.unknown), ("incomplete", &messages.incomplete)];
     let named: Vec<_> = named.into_iter().filter_map(|(what, frame)| Some((what, frame.as_ref()?))).collect();
     let named: Vec<_> = named.into_iter().filter(|(_, frame)| frame.names("id")).collect();
@@ -116,7 +116,7 @@ pub(super) async fn request_named(trial: &Trial<'_>) -> Outcome {
             "no bad frame of the profile has an id (messages.unknown, messages.incomplete)".to_owned(),
         ));
     }
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
     for (what, frame) in &named {
         let id = new_id();
         let error = refused(&session, what, &frame.fill(&[("id", json!(id))])).await?;
@@ -127,13 +127,13 @@ pub(super) async fn request_named(trial: &Trial<'_>) -> Outcome {
     pass(format!("{} errors name the request that they refuse", named.len()))
 }
 
-pub(super) async fn no_internals(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn no_internals(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     let from = session.count();
-    for (what, frame) in bad_frames(&trial.profile) {
+    for (what, frame) in bad_frames(&context.profile) {
         refused(&session, what, &frame).await?;
     }
-    for frame in odd_frames(trial) {
+    for frame in odd_frames(context) {
         session.send(frame).await?;
     }
     session.barrier().await?;
@@ -151,10 +151,10 @@ pub(super) async fn no_internals(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Messages of the profile with values in them that nobody sends: what a server did not think of fails deep inside.
-fn odd_frames(trial: &Trial<'_>) -> Vec<String> {
+fn odd_frames(context: &CheckContext<'_>) -> Vec<String> {
     let odd =
         [json!(null), json!(7.5e300), json!(["a"]), json!({ "a": {} }), json!(true), json!("\u{0}'\";--")];
-    let messages = &trial.profile.messages;
+    let messages = &context.profile.messages;
     let ids = ["thread", "run", "approval"];
     let mut frames = Vec::new();
     for value in odd {

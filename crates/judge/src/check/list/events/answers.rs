@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, broken, ensure,
+        CheckContext, Fault, Outcome, broken, ensure,
         list::whole::{answer_of, holds, pieces, whole},
         pass,
         session::new_id,
-        story,
+        timeline,
     },
     profile::{Kind, Transport},
 };
@@ -21,17 +21,17 @@ const REQUESTS: usize = 3;
 const TEXTS: &[&str] =
     &["Grüße-señor", "Привет-мир", "日本語テスト", "שלום-مرحبا", "👩‍👩‍👧🇪🇺🙂", "e\u{301}-A\u{30a}-\u{1d11e}"];
 
-pub(super) async fn answer(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn answer(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     let mut asked = BTreeMap::new();
     // Two questions with one answer would tell nothing.
-    for sum in trial.sums(QUESTIONS)? {
+    for sum in context.sums(QUESTIONS)? {
         let Some(expected) = sum.answer else {
             return Err(Fault::NotDone("the profile has no prompts.tool_answer".to_owned()));
         };
-        let run = whole(trial, &session, &sum.prompt).await?;
-        let Some(answer) = answer_of(&trial.profile, &run) else {
-            return broken(format!("{:?} got no answer:{}", sum.prompt, story(&run.frames, &[])));
+        let run = whole(context, &session, &sum.prompt).await?;
+        let Some(answer) = answer_of(&context.profile, &run) else {
+            return broken(format!("{:?} got no answer:{}", sum.prompt, timeline(&run.frames, &[])));
         };
         // Some write 1,234.
         let plain = answer.replace([',', '\u{a0}', '\u{202f}'], "");
@@ -43,19 +43,21 @@ pub(super) async fn answer(trial: &Trial<'_>) -> Outcome {
     pass(format!("{QUESTIONS} questions with {:?} in their answers", asked.keys().collect::<Vec<_>>()))
 }
 
-pub(super) async fn deltas_add_up(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let mut prompts = vec![trial.sum()?.prompt];
-    prompts.extend(trial.profile.prompts.slow.clone());
+pub(super) async fn deltas_add_up(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let mut prompts = vec![context.sum()?.prompt];
+    prompts.extend(context.profile.prompts.slow.clone());
     let mut count = 0;
     for prompt in &prompts {
-        let run = whole(trial, &session, prompt).await?;
-        let told = run.of(Kind::Completed).find_map(|seen| trial.profile.fields.answer.text(&seen.json));
+        let run = whole(context, &session, prompt).await?;
+        let told = run.of(Kind::Completed).find_map(|seen| context.profile.fields.answer.text(&seen.json));
         let Some(answer) = told else {
-            return broken(format!("the end of a run has no answer:{}", story(&run.frames, &[])));
+            return broken(format!("the end of a run has no answer:{}", timeline(&run.frames, &[])));
         };
-        let joined = pieces(&trial.profile, &run);
-        ensure(!joined.is_empty(), || format!("an answer came without pieces:{}", story(&run.frames, &[])))?;
+        let joined = pieces(&context.profile, &run);
+        ensure(!joined.is_empty(), || {
+            format!("an answer came without pieces:{}", timeline(&run.frames, &[]))
+        })?;
         ensure(joined == answer, || {
             let same = joined.chars().zip(answer.chars()).take_while(|(a, b)| a == b).count();
             let from = |text: &str| text.chars().skip(same.saturating_sub(20)).take(60).collect::<String>();
@@ -71,19 +73,19 @@ pub(super) async fn deltas_add_up(trial: &Trial<'_>) -> Outcome {
     pass(format!("{count} pieces of {} answers", prompts.len()))
 }
 
-pub(super) async fn request_answered(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let answered_by = match trial.profile.events.accepted.is_empty() {
+pub(super) async fn request_answered(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let answered_by = match context.profile.events.accepted.is_empty() {
         false => Kind::Accepted,
         true => Kind::Started,
     };
-    let (from, prompt) = (session.count(), trial.plain("wk1request")?);
+    let (from, prompt) = (session.count(), context.plain("wk1request")?);
     let mut asked = Vec::new();
     for _ in 0..REQUESTS {
         asked.push(session.ask(&prompt).await?);
     }
     for request in &asked {
-        let answer = |seen: &crate::check::Seen| {
+        let answer = |seen: &crate::check::ReceivedFrame| {
             [answered_by, Kind::Error].contains(&seen.kind) && seen.request.as_deref() == Some(&request.id)
         };
         session
@@ -98,17 +100,24 @@ pub(super) async fn request_answered(trial: &Trial<'_>) -> Outcome {
         let answers = seen.iter().skip(from).filter(|seen| seen.kind == answered_by);
         let count = answers.filter(|seen| seen.request.as_deref() == Some(&request.id)).count();
         ensure(count == 1, || {
-            format!("the request {:?} was answered {count} times:{}", request.id, story(&seen[from..], &[]))
+            format!(
+                "the request {:?} was answered {count} times:{}",
+                request.id,
+                timeline(&seen[from..], &[])
+            )
         })?;
     }
-    let refused = refused_by_id(trial, &session).await?;
+    let refused = refused_by_id(context, &session).await?;
     pass(format!("{REQUESTS} requests at once answered by id, once each{refused}"))
 }
 
 /// A refusal says what it refuses, where frames have ids.
-async fn refused_by_id(trial: &Trial<'_>, session: &crate::check::Session) -> Result<&'static str, Fault> {
-    let incomplete = trial.profile.messages.incomplete.as_ref().filter(|message| message.names("id"));
-    let Some(incomplete) = incomplete.filter(|_| trial.profile.endpoint.transport == Transport::WebSocket)
+async fn refused_by_id(
+    context: &CheckContext<'_>,
+    session: &crate::check::Session,
+) -> Result<&'static str, Fault> {
+    let incomplete = context.profile.messages.incomplete.as_ref().filter(|message| message.names("id"));
+    let Some(incomplete) = incomplete.filter(|_| context.profile.endpoint.transport == Transport::WebSocket)
     else {
         return Ok("");
     };
@@ -121,15 +130,15 @@ async fn refused_by_id(trial: &Trial<'_>, session: &crate::check::Session) -> Re
     Ok(", and a refusal too")
 }
 
-pub(super) async fn unicode(trial: &Trial<'_>) -> Outcome {
-    if !trial.profile.prompts.echoes {
+pub(super) async fn unicode(context: &CheckContext<'_>) -> Outcome {
+    if !context.profile.prompts.echoes {
         let why = "no event or answer repeats what was asked (prompts.echoes)";
         return Err(Fault::NotDone(why.to_owned()));
     }
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
     for text in TEXTS {
         let from = session.count();
-        session.run(&trial.plain(text)?).await?;
+        session.run(&context.plain(text)?).await?;
         session.barrier().await?;
         let seen = session.seen();
         let came_back = seen.iter().skip(from).filter(|seen| holds(&seen.json, text)).count();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::{
     check::{
-        Outcome, Trial, ensure,
+        CheckContext, Outcome, ensure,
         list::whole::{lawful, listen, prompts, settled, whole},
         pass,
         rules::Rule,
-        story,
+        timeline,
     },
     profile::Kind,
 };
@@ -16,25 +16,25 @@ use crate::{
 /// Connections that see one run.
 const DEVICES: usize = 3;
 
-pub(super) async fn one_end(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompts = prompts(trial)?;
+pub(super) async fn one_end(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompts = prompts(context)?;
     let mut runs = Vec::new();
     for (_, prompt) in &prompts {
-        runs.push(whole(trial, &session, prompt).await?);
+        runs.push(whole(context, &session, prompt).await?);
     }
     listen(&session, &mut runs).await;
     for ((name, _), run) in prompts.iter().zip(&runs) {
-        lawful(trial, run, |violation| violation.rule == Rule::EndedTwice)?;
+        lawful(context, run, |violation| violation.rule == Rule::EndedTwice)?;
         let ends = run.of(Kind::Completed).count();
-        ensure(ends == 1, || format!("the run of {name} has {ends} ends:{}", story(&run.frames, &[])))?;
+        ensure(ends == 1, || format!("the run of {name} has {ends} ends:{}", timeline(&run.frames, &[])))?;
     }
     pass(format!("{} runs with one end each, and nothing of another behind it", prompts.len()))
 }
 
-pub(super) async fn an_end(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompts = prompts(trial)?;
+pub(super) async fn an_end(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompts = prompts(context)?;
     let mut longest = Duration::ZERO;
     for (_, prompt) in &prompts {
         let run = session.run(prompt).await?;
@@ -50,25 +50,25 @@ pub(super) async fn an_end(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn all_devices(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+pub(super) async fn all_devices(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
-        devices.push(trial.connect(&ada).await?);
+        devices.push(context.connect(&ada).await?);
     }
     let before: Vec<usize> = devices.iter().map(|device| device.count()).collect();
-    let asked = devices[0].ask(&trial.plain("wk1devices")?).await?;
-    let run = settled(trial, &devices[0], &asked).await?;
+    let asked = devices[0].ask(&context.plain("wk1devices")?).await?;
+    let run = settled(context, &devices[0], &asked).await?;
     let events: Vec<_> = run.frames.iter().map(|seen| &seen.name).collect();
     for (device, from) in devices.iter().zip(before).skip(1) {
         // The run is over where it was asked for: an answer's time is enough for the others.
-        let ours = |seen: &crate::check::Seen| seen.kind == Kind::Completed && seen.run == run.run;
+        let ours = |seen: &crate::check::ReceivedFrame| seen.kind == Kind::Completed && seen.run == run.run;
         device.wait("end of the run of another device", from, device.patience(), ours).await?;
         let frames = device.frames_of(from, &run.run);
         let seen: Vec<_> = frames.iter().map(|seen| &seen.name).collect();
         // A device that was behind may have got pieces merged.
         let without = |names: &[&String]| {
-            let deltas = &trial.profile.events.delta;
+            let deltas = &context.profile.events.delta;
             names
                 .iter()
                 .filter(|name| !deltas.contains(name))
@@ -76,7 +76,7 @@ pub(super) async fn all_devices(trial: &Trial<'_>) -> Outcome {
                 .collect::<Vec<_>>()
         };
         ensure(without(&seen) == without(&events), || {
-            let (there, here) = (story(&run.frames, &[]), story(&frames, &[]));
+            let (there, here) = (timeline(&run.frames, &[]), timeline(&frames, &[]));
             format!(
                 "{} saw another run than the device that asked for it:{here}\n  in place of{there}",
                 device.name

@@ -6,40 +6,40 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, broken, ensure,
+        CheckContext, Fault, Outcome, Session, broken, ensure,
         list::whole::{answer_of, holds, settled, whole},
         pass,
         session::{Asked, RunSeen, new_id},
-        story,
+        timeline,
     },
     profile::Kind,
 };
 
-pub(super) async fn right_thread(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn right_thread(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
     let mut threads = Vec::new();
     for _ in 0..2 {
-        let run = whole(trial, &session, &trial.plain("wk1thread")?).await?;
-        threads.push(thread_of(trial, &run)?);
+        let run = whole(context, &session, &context.plain("wk1thread")?).await?;
+        threads.push(thread_of(context, &run)?);
     }
     ensure(threads[0] != threads[1], || format!("two conversations have one thread: {:?}", threads[0]))?;
     // The first is still at work when the second is asked.
-    let first = trial.profile.prompts.slow.clone().unwrap_or(trial.sum()?.prompt);
+    let first = context.profile.prompts.slow.clone().unwrap_or(context.sum()?.prompt);
     let asked = [
-        ask_in(trial, &session, &threads[0], &first).await?,
-        ask_in(trial, &session, &threads[1], &trial.sum()?.prompt).await?,
+        ask_in(context, &session, &threads[0], &first).await?,
+        ask_in(context, &session, &threads[1], &context.sum()?.prompt).await?,
     ];
     let mut events = 0;
     for (asked, thread) in asked.iter().zip(&threads) {
-        let run = settled(trial, &session, asked).await?;
-        let said = |seen: &crate::check::Seen| trial.profile.fields.thread.text(&seen.json);
+        let run = settled(context, &session, asked).await?;
+        let said = |seen: &crate::check::ReceivedFrame| context.profile.fields.thread.text(&seen.json);
         let strays = run.frames.iter().enumerate().filter_map(|(at, seen)| Some((at, said(seen)?)));
         let strays = strays.filter(|(_, said)| said != thread);
         let strays: Vec<_> = strays.map(|(at, said)| (at, format!("in the thread {said:?}"))).collect();
         ensure(strays.is_empty(), || {
-            let story = story(&run.frames, &strays);
+            let timeline = timeline(&run.frames, &strays);
             format!(
-                "{} events of an answer in the thread {thread:?} are told in another:{story}",
+                "{} events of an answer in the thread {thread:?} are told in another:{timeline}",
                 strays.len()
             )
         })?;
@@ -48,15 +48,20 @@ pub(super) async fn right_thread(trial: &Trial<'_>) -> Outcome {
     pass(format!("{events} events of answers in two threads at once, each in its own"))
 }
 
-fn thread_of(trial: &Trial<'_>, run: &RunSeen) -> Result<String, Fault> {
-    let found = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
+fn thread_of(context: &CheckContext<'_>, run: &RunSeen) -> Result<String, Fault> {
+    let found = run.frames.iter().find_map(|seen| context.profile.fields.thread.text(&seen.json));
     found.ok_or_else(|| {
-        Fault::Broken(format!("no event of a run says its thread:{}", story(&run.frames, &[])))
+        Fault::Broken(format!("no event of a run says its thread:{}", timeline(&run.frames, &[])))
     })
 }
 
-async fn ask_in(trial: &Trial<'_>, session: &Session, thread: &str, text: &str) -> Result<Asked, Fault> {
-    let Some(ask) = &trial.profile.messages.ask_in else {
+async fn ask_in(
+    context: &CheckContext<'_>,
+    session: &Session,
+    thread: &str,
+    text: &str,
+) -> Result<Asked, Fault> {
+    let Some(ask) = &context.profile.messages.ask_in else {
         return Err(Fault::NotDone(
             "the profile does not say how to ask in a thread (messages.ask_in)".to_owned(),
         ));
@@ -68,18 +73,18 @@ async fn ask_in(trial: &Trial<'_>, session: &Session, thread: &str, text: &str) 
     Ok(asked)
 }
 
-pub(super) async fn kept(trial: &Trial<'_>) -> Outcome {
-    let Some(history) = &trial.profile.messages.history else {
+pub(super) async fn kept(context: &CheckContext<'_>) -> Outcome {
+    let Some(history) = &context.profile.messages.history else {
         return Err(Fault::NotDone(
             "the profile does not say how to ask for a thread (messages.history)".to_owned(),
         ));
     };
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let question = trial.sum()?.prompt;
-    let run = whole(trial, &session, &question).await?;
-    let thread = thread_of(trial, &run)?;
-    let Some(answer) = answer_of(&trial.profile, &run) else {
-        return broken(format!("{question:?} got no answer:{}", story(&run.frames, &[])));
+    let session = context.connect(&context.principal("ada")?).await?;
+    let question = context.sum()?.prompt;
+    let run = whole(context, &session, &question).await?;
+    let thread = thread_of(context, &run)?;
+    let Some(answer) = answer_of(&context.profile, &run) else {
+        return broken(format!("{question:?} got no answer:{}", timeline(&run.frames, &[])));
     };
     let kept = session.request(history, &[("thread", json!(thread))]).await?;
     ensure(kept.kind != Kind::Error, || format!("the thread cannot be read: {}", kept.brief()))?;
@@ -91,12 +96,12 @@ pub(super) async fn kept(trial: &Trial<'_>) -> Outcome {
     pass("a question and its answer stand in their thread as they were told")
 }
 
-pub(super) async fn long_text(trial: &Trial<'_>) -> Outcome {
-    let (limit, echoes) = (trial.profile.limits.message_bytes, trial.profile.prompts.echoes);
+pub(super) async fn long_text(context: &CheckContext<'_>) -> Outcome {
+    let (limit, echoes) = (context.profile.limits.message_bytes, context.profile.prompts.echoes);
     let (Some(limit), true) = (limit, echoes) else {
         return Err(Fault::NotDone("no event or answer repeats what was asked (prompts.echoes)".to_owned()));
     };
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
     // With room for the rest of the frame. Words of their own, so that a piece left out anywhere is missed.
     let words = (1..).map(|word| format!("w{word}"));
     let mut text = new_id();
@@ -108,7 +113,7 @@ pub(super) async fn long_text(trial: &Trial<'_>) -> Outcome {
         text.push_str(&word);
     }
     let from = session.count();
-    session.run(&trial.plain(&text)?).await?;
+    session.run(&context.plain(&text)?).await?;
     session.barrier().await?;
     let seen = session.seen();
     let came_back = seen.iter().skip(from).any(|seen| holds(&seen.json, &text));

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, broken, ensure,
+        CheckContext, Fault, Outcome, Session, broken, ensure,
         list::whole::{answer_of, lawful, settled},
         pass,
         session::{Asked, RunSeen, new_id},
-        story,
+        timeline,
     },
     profile::Kind,
 };
@@ -20,21 +20,22 @@ const LONG: usize = 5;
 /// Questions behind them.
 const QUESTIONS: usize = 6;
 
-pub(super) async fn cancelled(trial: &Trial<'_>) -> Outcome {
-    let prompts = &trial.profile.prompts;
-    let long = trial.prompt(&prompts.slow, "slow")?;
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn cancelled(context: &CheckContext<'_>) -> Outcome {
+    let prompts = &context.profile.prompts;
+    let long = context.prompt(&prompts.slow, "slow")?;
+    let session = context.connect(&context.principal("ada")?).await?;
     // What the same run takes at the same time when it is left alone.
     let alone = session.ask(long).await?;
     let asked = session.ask(long).await?;
-    let (run, at) = cancel(trial, &session, &asked, Kind::Delta).await?;
+    let (run, at) = cancel(context, &session, &asked, Kind::Delta).await?;
     let ended = end_of(&run)?.saturating_duration_since(at);
-    lawful(trial, &run, |_| true)?;
+    lawful(context, &run, |_| true)?;
     let mut cancelled = 1;
-    if let Some(tool) = prompts.slow_tool.as_ref().filter(|_| !trial.profile.events.tool_started.is_empty()) {
+    if let Some(tool) = prompts.slow_tool.as_ref().filter(|_| !context.profile.events.tool_started.is_empty())
+    {
         let asked = session.ask(tool).await?;
-        let (run, _) = cancel(trial, &session, &asked, Kind::ToolStarted).await?;
-        lawful(trial, &run, |_| true)?;
+        let (run, _) = cancel(context, &session, &asked, Kind::ToolStarted).await?;
+        lawful(context, &run, |_| true)?;
         cancelled += 1;
     }
     let alone = session.finish(&alone).await?;
@@ -51,40 +52,40 @@ pub(super) async fn cancelled(trial: &Trial<'_>) -> Outcome {
 
 /// Cancels a run once it came to something, and waits for its end; gives when it was cancelled, too.
 async fn cancel(
-    trial: &Trial<'_>,
+    context: &CheckContext<'_>,
     session: &Session,
     asked: &Asked,
     begun: Kind,
 ) -> Result<(RunSeen, Instant), Fault> {
-    let Some(message) = &trial.profile.messages.cancel else {
+    let Some(message) = &context.profile.messages.cancel else {
         return Err(Fault::NotDone("the profile does not say how to cancel (messages.cancel)".to_owned()));
     };
     let run = session.run_of(asked).await?;
-    let begun_here = |seen: &crate::check::Seen| seen.kind == begun && seen.run == run;
+    let begun_here = |seen: &crate::check::ReceivedFrame| seen.kind == begun && seen.run == run;
     session
         .wait("work of the run that is to be cancelled", asked.from, session.patience(), begun_here)
         .await?;
     let at = Instant::now();
     session.send(message.fill(&[("run", json!(run)), ("id", json!(new_id()))])).await?;
-    Ok((settled(trial, session, asked).await?, at))
+    Ok((settled(context, session, asked).await?, at))
 }
 
 fn end_of(run: &RunSeen) -> Result<Instant, Fault> {
     match run.of(Kind::Completed).next() {
         Some(end) => Ok(end.at),
-        None => broken(format!("a run has no end:{}", story(&run.frames, &[]))),
+        None => broken(format!("a run has no end:{}", timeline(&run.frames, &[]))),
     }
 }
 
-pub(super) async fn every_question(trial: &Trial<'_>) -> Outcome {
-    let limits = &trial.profile.limits;
+pub(super) async fn every_question(context: &CheckContext<'_>) -> Outcome {
+    let limits = &context.profile.limits;
     let most = limits.burst.unwrap_or(LONG + QUESTIONS).min(limits.runs.unwrap_or(LONG + QUESTIONS));
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
     let mut questions: Vec<(String, Option<String>)> = Vec::new();
-    if let Some(slow) = &trial.profile.prompts.slow {
+    if let Some(slow) = &context.profile.prompts.slow {
         questions.extend((0..LONG).map(|_| (slow.clone(), None)));
     }
-    questions.extend(trial.sums(QUESTIONS)?.into_iter().map(|sum| (sum.prompt, sum.answer)));
+    questions.extend(context.sums(QUESTIONS)?.into_iter().map(|sum| (sum.prompt, sum.answer)));
     questions.truncate(most);
     let mut asked = Vec::new();
     for (question, _) in &questions {
@@ -100,7 +101,7 @@ pub(super) async fn every_question(trial: &Trial<'_>) -> Outcome {
             ))
         })?;
         let answer =
-            answer_of(&trial.profile, &run).unwrap_or_default().replace([',', '\u{a0}', '\u{202f}'], "");
+            answer_of(&context.profile, &run).unwrap_or_default().replace([',', '\u{a0}', '\u{202f}'], "");
         ensure(expected.as_ref().is_none_or(|expected| answer.contains(expected)), || {
             format!(
                 "asked   {question:?} beside others\n  expected an answer with {expected:?}\n  got     {answer:?}"

@@ -2,33 +2,33 @@
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, broken, ensure, list::whole::whole, pass, rules::missing, session::RunSeen,
-        story,
+        CheckContext, Fault, Outcome, broken, ensure, list::whole::whole, pass, rules::missing,
+        session::RunSeen, timeline,
     },
     profile::{Kind, at},
 };
 
-pub(super) async fn critical(trial: &Trial<'_>) -> Outcome {
-    let order = &trial.profile.order;
+pub(super) async fn critical(context: &CheckContext<'_>) -> Outcome {
+    let order = &context.profile.order;
     if order.required.is_empty() {
         return Err(Fault::NotDone("the profile requires no kinds of events (order.required)".to_owned()));
     }
-    let run = tool_run(trial).await?;
+    let run = tool_run(context).await?;
     let missing = missing(order, run.kinds());
     ensure(missing.is_empty(), || {
-        format!("a run that needs a tool came without {missing:?}: it was{}", story(&run.frames, &[]))
+        format!("a run that needs a tool came without {missing:?}: it was{}", timeline(&run.frames, &[]))
     })?;
     pass(format!("{} events with all of {:?}", run.frames.len(), order.required))
 }
 
-pub(super) async fn run_named(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    whole(trial, &session, &trial.sum()?.prompt).await?;
+pub(super) async fn run_named(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    whole(context, &session, &context.sum()?.prompt).await?;
     let of_a_run =
         [Kind::Started, Kind::Thinking, Kind::ToolStarted, Kind::ToolCompleted, Kind::Delta, Kind::Completed];
     let seen = session.seen();
     let events: Vec<_> = seen.into_iter().filter(|seen| of_a_run.contains(&seen.kind)).collect();
-    let nameless = |seen: &crate::check::Seen| seen.run.is_none().then(|| "says no run".to_owned());
+    let nameless = |seen: &crate::check::ReceivedFrame| seen.run.is_none().then(|| "says no run".to_owned());
     let notes: Vec<_> =
         events.iter().enumerate().filter_map(|(at, seen)| Some((at, nameless(seen)?))).collect();
     ensure(notes.is_empty(), || {
@@ -36,19 +36,19 @@ pub(super) async fn run_named(trial: &Trial<'_>) -> Outcome {
             "{} of {} events of a run do not say which:{}",
             notes.len(),
             events.len(),
-            story(&events, &notes)
+            timeline(&events, &notes)
         )
     })?;
     pass(format!("{} events, each with its run", events.len()))
 }
 
-pub(super) async fn required_fields(trial: &Trial<'_>) -> Outcome {
-    let required = &trial.profile.fields.required;
+pub(super) async fn required_fields(context: &CheckContext<'_>) -> Outcome {
+    let required = &context.profile.fields.required;
     if required.is_empty() {
         return Err(Fault::NotDone("the profile requires no fields (fields.required)".to_owned()));
     }
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    whole(trial, &session, &trial.sum()?.prompt).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
+    whole(context, &session, &context.sum()?.prompt).await?;
     let (mut looked_at, mut types) = (0, std::collections::BTreeSet::new());
     for seen in session.seen() {
         let Some(paths) = required.get(&seen.name) else { continue };
@@ -63,41 +63,41 @@ pub(super) async fn required_fields(trial: &Trial<'_>) -> Outcome {
     pass(format!("{looked_at} fields of {} types of events", types.len()))
 }
 
-pub(super) async fn reasoning(trial: &Trial<'_>) -> Outcome {
-    let run = tool_run(trial).await?;
+pub(super) async fn reasoning(context: &CheckContext<'_>) -> Outcome {
+    let run = tool_run(context).await?;
     let mut thoughts = 0;
     for seen in run.of(Kind::Thinking) {
-        let text = trial.profile.fields.reasoning.text(&seen.json).unwrap_or_default();
+        let text = context.profile.fields.reasoning.text(&seen.json).unwrap_or_default();
         ensure(!text.trim().is_empty(), || {
             format!(
                 "{} comes with {text:?} in place of what the agent thinks:{}",
                 seen.name,
-                story(&run.frames, &[])
+                timeline(&run.frames, &[])
             )
         })?;
         thoughts += 1;
     }
     if thoughts == 0 {
-        return broken(format!("the run told of no thought:{}", story(&run.frames, &[])));
+        return broken(format!("the run told of no thought:{}", timeline(&run.frames, &[])));
     }
     pass(format!("{thoughts} thoughts, each with its text"))
 }
 
-async fn tool_run(trial: &Trial<'_>) -> Result<RunSeen, Fault> {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    whole(trial, &session, &trial.sum()?.prompt).await
+async fn tool_run(context: &CheckContext<'_>) -> Result<RunSeen, Fault> {
+    let session = context.connect(&context.principal("ada")?).await?;
+    whole(context, &session, &context.sum()?.prompt).await
 }
 
-pub(super) async fn times(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let mut prompts = vec![trial.plain("wk1times")?];
-    prompts.extend(trial.profile.prompts.slow.clone());
+pub(super) async fn times(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let mut prompts = vec![context.plain("wk1times")?];
+    prompts.extend(context.profile.prompts.slow.clone());
     let mut told = 0;
     for prompt in &prompts {
-        let run = whole(trial, &session, prompt).await?;
+        let run = whole(context, &session, prompt).await?;
         let mut latest = f64::MIN;
         for (at, seen) in run.frames.iter().enumerate() {
-            let Some(value) = trial.profile.fields.timestamp.of(&seen.json) else { continue };
+            let Some(value) = context.profile.fields.timestamp.of(&seen.json) else { continue };
             let Some(time) = seconds(value) else {
                 return broken(format!("{} has a time that is none: {value}", seen.name));
             };
@@ -106,7 +106,7 @@ pub(super) async fn times(trial: &Trial<'_>) -> Outcome {
                 format!(
                     "the time of {} goes back; the run was{}",
                     seen.name,
-                    story(&run.frames, &[(at, note)])
+                    timeline(&run.frames, &[(at, note)])
                 )
             })?;
             latest = time;

@@ -2,40 +2,40 @@
 
 use crate::{
     check::{
-        Outcome, Trial, ensure,
+        CheckContext, Outcome, ensure,
         list::whole::{lawful, whole},
         pass,
         rules::Rule,
-        story,
+        timeline,
     },
     profile::Kind,
 };
 
-pub(super) async fn paired(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompt = trial.prompt(&trial.profile.prompts.parallel, "parallel")?;
-    let run = whole(trial, &session, prompt).await?;
+pub(super) async fn paired(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompt = context.prompt(&context.profile.prompts.parallel, "parallel")?;
+    let run = whole(context, &session, prompt).await?;
     let (started, ended) = (run.of(Kind::ToolStarted).count(), run.of(Kind::ToolCompleted).count());
     ensure(started > 1, || {
-        format!("{started} tools were used where several are needed:{}", story(&run.frames, &[]))
+        format!("{started} tools were used where several are needed:{}", timeline(&run.frames, &[]))
     })?;
-    lawful(trial, &run, |violation| {
+    lawful(context, &run, |violation| {
         matches!(violation.rule, Rule::ToolNotOpen { .. } | Rule::ToolOpen { .. })
     })?;
     // Where the profile asks for no order of tools, their number is still the same.
     ensure(started == ended, || {
-        format!("{started} tools started and {ended} ended:{}", story(&run.frames, &[]))
+        format!("{started} tools started and {ended} ended:{}", timeline(&run.frames, &[]))
     })?;
     pass(format!("{started} tools at once, each ended once"))
 }
 
-pub(super) async fn result(trial: &Trial<'_>) -> Outcome {
-    let fields = &trial.profile.fields;
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let run = whole(trial, &session, &trial.sum()?.prompt).await?;
+pub(super) async fn result(context: &CheckContext<'_>) -> Outcome {
+    let fields = &context.profile.fields;
+    let session = context.connect(&context.principal("ada")?).await?;
+    let run = whole(context, &session, &context.sum()?.prompt).await?;
     let ended: Vec<_> = run.of(Kind::ToolCompleted).collect();
     ensure(!ended.is_empty(), || {
-        format!("no tool ended in a run that needs one:{}", story(&run.frames, &[]))
+        format!("no tool ended in a run that needs one:{}", timeline(&run.frames, &[]))
     })?;
     for seen in &ended {
         let says = fields.result.of(&seen.json).or_else(|| fields.tool_error.of(&seen.json));
@@ -46,18 +46,18 @@ pub(super) async fn result(trial: &Trial<'_>) -> Outcome {
     pass(format!("{} tools ended, each with a result", ended.len()))
 }
 
-pub(super) async fn failed(trial: &Trial<'_>) -> Outcome {
-    let fields = &trial.profile.fields;
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompt = trial.prompt(&trial.profile.prompts.failing_tool, "failing_tool")?;
-    let run = whole(trial, &session, prompt).await?;
+pub(super) async fn failed(context: &CheckContext<'_>) -> Outcome {
+    let fields = &context.profile.fields;
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompt = context.prompt(&context.profile.prompts.failing_tool, "failing_tool")?;
+    let run = whole(context, &session, prompt).await?;
     let ended: Vec<_> = run.of(Kind::ToolCompleted).collect();
     let failed = ended.iter().filter(|seen| fields.tool_error.of(&seen.json).is_some()).count();
     ensure(failed > 0, || match ended.first() {
         Some(seen) => {
             format!("no tool is told to have failed, but one ended as if it had gone well:\n  {}", seen.text)
         }
-        None => format!("no tool is told to have ended:{}", story(&run.frames, &[])),
+        None => format!("no tool is told to have ended:{}", timeline(&run.frames, &[])),
     })?;
     pass(format!("{failed} of {} tools failed and said so, and the run ended", ended.len()))
 }

@@ -5,7 +5,7 @@ use tokio::sync::Barrier;
 
 use crate::{
     check::{
-        Outcome, Session, Trial, ensure,
+        CheckContext, Outcome, Session, ensure,
         list::{
             log::{epoch_of, missing, ranges},
             requests::settle,
@@ -19,20 +19,20 @@ use crate::{
 /// How often one user leaves while another comes.
 const ROUNDS: u64 = 4;
 
-pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
-    let users = [trial.visitor("ada")?, trial.visitor("bob")?];
+pub(super) async fn live(context: &CheckContext<'_>) -> Outcome {
+    let users = [context.principal("ada")?, context.principal("bob")?];
     let (start, mut secrets) = (Barrier::new(2), Vec::new());
     let mut devices = Vec::new();
     for user in &users {
-        devices.push([trial.connect(user).await?, trial.connect(user).await?]);
+        devices.push([context.connect(user).await?, context.connect(user).await?]);
         secrets.push(Secrets::of(&user.user));
     }
     // With a tool and without, twice: each kind of event has its turn to go astray.
     for turn in 0..4 {
         let (mut missed, mut prompts) = (None, Vec::new());
         for secrets in &mut secrets {
-            let tool = if turn % 2 == 0 { secrets.tool_prompt(trial)? } else { None };
-            prompts.push(tool.map_or_else(|| secrets.prompt(trial), Ok)?);
+            let tool = if turn % 2 == 0 { secrets.tool_prompt(context)? } else { None };
+            prompts.push(tool.map_or_else(|| secrets.prompt(context), Ok)?);
         }
         let both = prompts.iter().zip(&devices).map(async |(prompt, devices)| {
             start.wait().await;
@@ -40,7 +40,7 @@ pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
         });
         for (run, secrets) in join_all(both).await.into_iter().zip(&mut secrets) {
             match run {
-                Ok(run) => secrets.add(trial, &run),
+                Ok(run) => secrets.add(context, &run),
                 Err(fault) => missed = Some(fault),
             }
         }
@@ -69,19 +69,19 @@ pub(super) async fn live(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn reconnect(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let first = trial.connect(&bob).await?;
-    let epoch = epoch_of(trial, &first);
+pub(super) async fn reconnect(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let first = context.connect(&bob).await?;
+    let epoch = epoch_of(context, &first);
     first.close(1000).await;
     let (mut secrets, mut frames) = (Secrets::of(&ada.user), 0);
     for round in 0..ROUNDS {
-        let leaving = trial.connect(&ada).await?;
-        let run = leaving.run(&secrets.prompt(trial)?).await?;
-        secrets.add(trial, &run);
+        let leaving = context.connect(&ada).await?;
+        let run = leaving.run(&secrets.prompt(context)?).await?;
+        secrets.add(context, &run);
         secrets.reach(&leaving)?;
         // Another run goes on while its user leaves.
-        leaving.ask(&secrets.prompt(trial)?).await?;
+        leaving.ask(&secrets.prompt(context)?).await?;
         let end = async {
             if round % 2 == 0 {
                 leaving.cut().await;
@@ -93,11 +93,11 @@ pub(super) async fn reconnect(trial: &Trial<'_>) -> Outcome {
         let come = async |wait: bool| {
             if wait {
                 // On the heels of the other, or on the same instant.
-                for _ in 0..trial.chance(4) {
+                for _ in 0..context.chance(4) {
                     tokio::task::yield_now().await;
                 }
             }
-            trial.resume(&bob, &epoch, 0).await
+            context.resume(&bob, &epoch, 0).await
         };
         let back = if round < ROUNDS / 2 {
             end.await?;
@@ -115,27 +115,27 @@ pub(super) async fn reconnect(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn own_log(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
-    let epoch = epoch_of(trial, &his);
+pub(super) async fn own_log(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
+    let epoch = epoch_of(context, &his);
     let (mut of_ada, mut of_bob) = (Secrets::of(&ada.user), Secrets::of(&bob.user));
     for _ in 0..2 {
-        let run = hers.run(&of_ada.prompt(trial)?).await?;
-        of_ada.add(trial, &run);
-        let (one, other) = tokio::join!(async { hers.run(&of_ada.prompt(trial)?).await }, async {
-            his.run(&of_bob.prompt(trial)?).await
+        let run = hers.run(&of_ada.prompt(context)?).await?;
+        of_ada.add(context, &run);
+        let (one, other) = tokio::join!(async { hers.run(&of_ada.prompt(context)?).await }, async {
+            his.run(&of_bob.prompt(context)?).await
         });
-        of_ada.add(trial, &one?);
+        of_ada.add(context, &one?);
         other?;
     }
     of_ada.reach(&hers)?;
     of_bob.reach(&his)?;
-    let again = trial.resume(&bob, &epoch, 0).await?;
+    let again = context.resume(&bob, &epoch, 0).await?;
     settle(&again).await?;
     settle(&his).await?;
     let frames = of_ada.hidden_from(&again)? + of_ada.hidden_from(&his)?;
-    if trial.profile.endpoint.shared {
+    if context.profile.endpoint.shared {
         no_gap(&his)?;
     }
     let replayed =

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Session, Trial, Visitor, ensure,
+        CheckContext, Fault, Outcome, ReceivedFrame, Session, TestPrincipal, ensure,
         list::{
             log::{epoch_of, last, resume_here},
             requests::{message, settle},
@@ -21,19 +21,19 @@ use crate::{
 
 /// A user with a run in a thread, and what nobody else may see of it.
 struct Owner {
-    user: Visitor,
+    user: TestPrincipal,
     session: Session,
     thread: String,
     secrets: Secrets,
 }
 
 impl Owner {
-    async fn new(trial: &Trial<'_>) -> Result<Self, Fault> {
-        let user = trial.visitor("ada")?;
-        let session = trial.connect(&user).await?;
+    async fn new(context: &CheckContext<'_>) -> Result<Self, Fault> {
+        let user = context.principal("ada")?;
+        let session = context.connect(&user).await?;
         let mut secrets = Secrets::of(&user.user);
-        let run = session.run(&secrets.prompt(trial)?).await?;
-        let thread = run.frames.iter().find_map(|seen| trial.profile.fields.thread.text(&seen.json));
+        let run = session.run(&secrets.prompt(context)?).await?;
+        let thread = run.frames.iter().find_map(|seen| context.profile.fields.thread.text(&seen.json));
         match thread {
             Some(thread) => Ok(Self { user, session, thread, secrets }),
             None => Err(unnamed("thread", &run)),
@@ -50,24 +50,24 @@ impl Owner {
 
 /// What a user gets who asks for a thread, by each way that the profile knows: how, whether it is a refusal, and the text.
 async fn read(
-    trial: &Trial<'_>,
-    user: &Visitor,
+    context: &CheckContext<'_>,
+    user: &TestPrincipal,
     session: &Session,
     thread: &str,
 ) -> Result<Vec<(&'static str, bool, String)>, Fault> {
     let mut answers = Vec::new();
-    if let Some(history) = &trial.profile.messages.history {
+    if let Some(history) = &context.profile.messages.history {
         let from = session.count();
         session.send(history.fill(&[("thread", json!(thread)), ("id", json!(new_id()))])).await?;
         settle(session).await?;
-        let seen: Vec<Arc<Seen>> = session.seen().into_iter().skip(from).collect();
+        let seen: Vec<Arc<ReceivedFrame>> = session.seen().into_iter().skip(from).collect();
         let refused = seen.iter().any(|seen| seen.kind == Kind::Error);
         let texts: Vec<&str> = seen.iter().map(|seen| seen.text.as_str()).collect();
         answers.push(("over the socket", refused, texts.join("\n")));
     }
-    if let Some(path) = &trial.profile.http.thread {
+    if let Some(path) = &context.profile.http.thread {
         let path = Template::new(path.clone()).fill_plain(&[("thread", json!(thread))]);
-        let answer = trial.http("GET", &path, user.token.as_deref(), None).await?;
+        let answer = context.http("GET", &path, user.token.as_deref(), None).await?;
         answers.push((
             "over HTTP",
             (400..500).contains(&answer.status),
@@ -77,11 +77,11 @@ async fn read(
     Ok(answers)
 }
 
-pub(super) async fn thread(trial: &Trial<'_>) -> Outcome {
-    let owner = Owner::new(trial).await?;
-    let bob = trial.visitor("bob")?;
-    let session = trial.connect(&bob).await?;
-    let own = read(trial, &owner.user, &owner.session, &owner.thread).await?;
+pub(super) async fn thread(context: &CheckContext<'_>) -> Outcome {
+    let owner = Owner::new(context).await?;
+    let bob = context.principal("bob")?;
+    let session = context.connect(&bob).await?;
+    let own = read(context, &owner.user, &owner.session, &owner.thread).await?;
     if own.is_empty() {
         let why = "the profile does not say how a thread is read (messages.history, http.thread)";
         return Err(Fault::NotDone(why.to_owned()));
@@ -90,7 +90,7 @@ pub(super) async fn thread(trial: &Trial<'_>) -> Outcome {
         let why = format!("a user does not get the user's own thread {how}: {text}");
         return Err(Fault::NotDone(why));
     }
-    let foreign = read(trial, &bob, &session, &owner.thread).await?;
+    let foreign = read(context, &bob, &session, &owner.thread).await?;
     for (how, refused, text) in &foreign {
         owner.secrets.hidden_in(
             &session.name,
@@ -115,27 +115,27 @@ async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Faul
     }
 }
 
-pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
-    let owner = Owner::new(trial).await?;
-    let bob = trial.visitor("bob")?;
-    let session = trial.connect(&bob).await?;
+pub(super) async fn write(context: &CheckContext<'_>) -> Outcome {
+    let owner = Owner::new(context).await?;
+    let bob = context.principal("bob")?;
+    let session = context.connect(&bob).await?;
     let mut his = Secrets::of(&bob.user);
-    let ask = message(&trial.profile.messages.ask_in, "ask_in")?;
+    let ask = message(&context.profile.messages.ask_in, "ask_in")?;
     let id = if ask.names("id") { new_id() } else { String::new() };
     let asked = Asked { id, from: session.count(), at: std::time::Instant::now() };
-    let text = his.prompt(trial)?;
+    let text = his.prompt(context)?;
     let values = [("text", json!(text)), ("thread", json!(owner.thread)), ("id", json!(asked.id))];
     session.send(ask.fill(&values)).await?;
     let run = taken(&session, &asked).await?;
     owner.secrets.hidden_from(&session)?;
     settle(&owner.session).await?;
     his.hidden_from(&owner.session)?;
-    let thread = read(trial, &owner.user, &owner.session, &owner.thread).await?;
+    let thread = read(context, &owner.user, &owner.session, &owner.thread).await?;
     for (how, _, text) in &thread {
         his.hidden_in(&owner.session.name, &format!("the user's own thread {how}"), text)?;
     }
     match (run, thread.is_empty()) {
-        (None, true) if !trial.profile.endpoint.shared => Err(Fault::NotDone(
+        (None, true) if !context.profile.endpoint.shared => Err(Fault::NotDone(
             "the profile does not say how to look at a thread (messages.history, http.thread)".to_owned(),
         )),
         (None, _) => pass("a message into another user's thread was refused, and nothing of it is there"),
@@ -150,19 +150,19 @@ pub(super) async fn write(trial: &Trial<'_>) -> Outcome {
 }
 
 /// How a run ended, as the profile tells it.
-async fn outcome(trial: &Trial<'_>, session: &Session, asked: &Asked) -> Result<String, Fault> {
+async fn outcome(context: &CheckContext<'_>, session: &Session, asked: &Asked) -> Result<String, Fault> {
     let run = session.finish(asked).await?;
-    let end = run.of(Kind::Completed).next().map(|seen| trial.profile.fields.outcome.text(&seen.json));
+    let end = run.of(Kind::Completed).next().map(|seen| context.profile.fields.outcome.text(&seen.json));
     end.flatten()
         .ok_or_else(|| Fault::Broken(format!("{}: the end of a run does not say how it ended", session.name)))
 }
 
-pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, his) = (trial.connect(&ada).await?, trial.connect(&bob).await?);
-    let cancel = message(&trial.profile.messages.cancel, "cancel")?;
-    let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
-    if trial.profile.limits.runs.is_some_and(|runs| runs < 3) {
+pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
+    let cancel = message(&context.profile.messages.cancel, "cancel")?;
+    let slow = context.prompt(&context.profile.prompts.slow, "slow")?;
+    if context.profile.limits.runs.is_some_and(|runs| runs < 3) {
         return Err(Fault::NotDone("it takes three runs of a user at once (limits.runs)".to_owned()));
     }
     // The same three times: one that nobody touches, one that its user cancels, and one that somebody else would like to.
@@ -173,9 +173,9 @@ pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
     his.barrier().await?;
     let over = hers.seen().iter().any(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
     hers.send(cancel.fill(&[("run", json!(own)), ("id", json!(new_id()))])).await?;
-    let stopped = outcome(trial, &hers, &stopped).await?;
+    let stopped = outcome(context, &hers, &stopped).await?;
     let (untouched, wanted) =
-        (outcome(trial, &hers, &untouched).await?, outcome(trial, &hers, &wanted).await?);
+        (outcome(context, &hers, &untouched).await?, outcome(context, &hers, &wanted).await?);
     ensure(wanted == untouched, || {
         format!(
             "the run that another user asked to cancel ended as {wanted:?}, the same that nobody touched as {untouched:?}"
@@ -194,19 +194,19 @@ pub(super) async fn cancel(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn position(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let hers = trial.connect(&ada).await?;
+pub(super) async fn position(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let hers = context.connect(&ada).await?;
     let mut secrets = Secrets::of(&ada.user);
     for _ in 0..2 {
-        let run = hers.run(&secrets.prompt(trial)?).await?;
-        secrets.add(trial, &run);
+        let run = hers.run(&secrets.prompt(context)?).await?;
+        secrets.add(context, &run);
     }
     secrets.reach(&hers)?;
-    let (epoch, head) = (epoch_of(trial, &hers), last(&hers).unwrap_or_default());
+    let (epoch, head) = (epoch_of(context, &hers), last(&hers).unwrap_or_default());
     let mut frames = 0;
-    for after in [0, trial.chance(head.max(1)), head] {
-        match trial.resume(&bob, &epoch, after).await {
+    for after in [0, context.chance(head.max(1)), head] {
+        match context.resume(&bob, &epoch, after).await {
             Ok(session) => {
                 settle(&session).await?;
                 frames += secrets.hidden_from(&session)?;
@@ -216,8 +216,8 @@ pub(super) async fn position(trial: &Trial<'_>) -> Outcome {
             Err(other) => return Err(other),
         }
     }
-    let his = trial.connect(&bob).await?;
-    if resume_here(trial, &his, &epoch, 0).await?.is_some() {
+    let his = context.connect(&bob).await?;
+    if resume_here(context, &his, &epoch, 0).await?.is_some() {
         settle(&his).await?;
         frames += secrets.hidden_from(&his)?;
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Trial, ensure,
+        CheckContext, Fault, Outcome, ensure,
         list::{
             requests::{ask_with_id, settle},
             secrets::Secrets,
@@ -16,15 +16,15 @@ use crate::{
     profile::Kind,
 };
 
-pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
-    let users = [trial.visitor("ada")?, trial.visitor("bob")?];
-    let sessions = try_join_all(users.iter().map(|user| trial.connect(user))).await?;
-    ask_with_id(trial)?;
+pub(super) async fn request_ids(context: &CheckContext<'_>) -> Outcome {
+    let users = [context.principal("ada")?, context.principal("bob")?];
+    let sessions = try_join_all(users.iter().map(|user| context.connect(user))).await?;
+    ask_with_id(context)?;
     let mut runs = 0;
     for (same_text, at_once) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut secrets = Secrets::of(&users[0].user);
-        let hers = secrets.prompt(trial)?;
-        let his = if same_text { hers.clone() } else { Secrets::of(&users[1].user).prompt(trial)? };
+        let hers = secrets.prompt(context)?;
+        let his = if same_text { hers.clone() } else { Secrets::of(&users[1].user).prompt(context)? };
         let id = new_id();
         let told = |fault| match fault {
             Fault::Broken(why) => {
@@ -54,7 +54,7 @@ pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
             settle(session).await?;
         }
         if !same_text {
-            secrets.add(trial, &ended[0]);
+            secrets.add(context, &ended[0]);
             secrets.hidden_from(&sessions[1])?;
         }
         runs += ended.len();
@@ -64,10 +64,10 @@ pub(super) async fn request_ids(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let (hers, mut his) = (trial.connect(&ada).await?, Vec::new());
-    let messages = &trial.profile.messages;
+pub(super) async fn error_text(context: &CheckContext<'_>) -> Outcome {
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let (hers, mut his) = (context.connect(&ada).await?, Vec::new());
+    let messages = &context.profile.messages;
     let mut secrets = Secrets::of(&ada.user);
     let mut frames = Vec::new();
     let unknown = new_id();
@@ -76,7 +76,7 @@ pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
         (&messages.incomplete, vec![]),
         (&messages.cancel, vec![("run", json!(unknown))]),
         (&messages.history, vec![("thread", json!(unknown))]),
-        (&messages.ask_in, vec![("thread", json!(unknown)), ("text", json!(trial.plain("nobody")?))]),
+        (&messages.ask_in, vec![("thread", json!(unknown)), ("text", json!(context.plain("nobody")?))]),
     ] {
         frames.extend(template.as_ref().map(|template| {
             let id = [("id", json!(new_id()))];
@@ -86,22 +86,22 @@ pub(super) async fn error_text(trial: &Trial<'_>) -> Outcome {
     frames.push("{ this is no JSON".to_owned());
     for frame in &frames {
         // Whatever was asked last is another user's, and still at work.
-        let asked = hers.ask(&secrets.prompt(trial)?).await?;
+        let asked = hers.ask(&secrets.prompt(context)?).await?;
         hers.run_of(&asked).await?;
         // A connection of its own: an error may end it.
-        let session = trial.connect(&bob).await?;
+        let session = context.connect(&bob).await?;
         session.send(frame.clone()).await?;
         match settle(&session).await {
             Ok(()) | Err(Fault::Broken(_)) => his.push(session),
             Err(other) => return Err(other),
         }
         let run = hers.finish(&asked).await?;
-        secrets.add(trial, &run);
+        secrets.add(context, &run);
     }
-    if let Some(failing) = &trial.profile.prompts.failing_tool {
-        let session = trial.connect(&bob).await?;
+    if let Some(failing) = &context.profile.prompts.failing_tool {
+        let session = context.connect(&bob).await?;
         let (bobs, adas) =
-            tokio::join!(session.run(failing), async { hers.run(&secrets.prompt(trial)?).await });
+            tokio::join!(session.run(failing), async { hers.run(&secrets.prompt(context)?).await });
         bobs?;
         adas?;
         his.push(session);

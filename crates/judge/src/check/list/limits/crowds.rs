@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    check::{Fault, Outcome, Seen, Session, Trial, broken, ensure, pass},
+    check::{CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure, pass},
     profile::{Kind, Place},
 };
 
@@ -16,18 +16,19 @@ const BELIEVED: usize = 3;
 /// Between two tries at a place that was left.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) async fn connections(trial: &Trial<'_>) -> Outcome {
-    let most = trial.profile.limits.connections.unwrap_or_default();
-    let ada = trial.visitor("ada")?;
+pub(super) async fn connections(context: &CheckContext<'_>) -> Outcome {
+    let most = context.profile.limits.connections.unwrap_or_default();
+    let ada = context.principal("ada")?;
     let mut sessions = Vec::with_capacity(most);
     for _ in 0..most {
-        sessions.push(trial.connect(&ada).await?);
+        sessions.push(context.connect(&ada).await?);
     }
-    let connect = trial.target.connect(trial.target.url(), ada.token.as_deref(), trial.profile.auth.place);
-    let shown = ada.token.as_deref().filter(|_| trial.profile.auth.place == Some(Place::Frame));
+    let connect =
+        context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
+    let shown = ada.token.as_deref().filter(|_| context.profile.auth.place == Some(Place::Frame));
     let whom = format!("connection {} of {}, where {most} are allowed,", most + 1, ada.user);
     // Said once by a server that is full for this user, and by nobody else: it is no "later" for all.
-    let how = trial.kept_out_once(connect, shown, &whom).await?;
+    let how = context.kept_out_once(connect, shown, &whom).await?;
     for session in &sessions {
         session.barrier().await?;
     }
@@ -38,7 +39,7 @@ pub(super) async fn connections(trial: &Trial<'_>) -> Outcome {
     left.ended(left.patience()).await?;
     let deadline = Instant::now() + left.patience();
     loop {
-        match trial.connect(&ada).await {
+        match context.connect(&ada).await {
             Ok(_) => break,
             // The server may notice the end a moment after the client.
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
@@ -50,21 +51,21 @@ pub(super) async fn connections(trial: &Trial<'_>) -> Outcome {
     pass(format!("{most} connections, one more refused ({how}), and let in when one had left"))
 }
 
-pub(super) async fn places_freed(trial: &Trial<'_>) -> Outcome {
-    let most = trial.profile.limits.connections.unwrap_or_default();
-    let ada = trial.visitor("ada")?;
+pub(super) async fn places_freed(context: &CheckContext<'_>) -> Outcome {
+    let most = context.profile.limits.connections.unwrap_or_default();
+    let ada = context.principal("ada")?;
     let mut sessions = Vec::with_capacity(most);
     for _ in 0..most {
-        sessions.push(trial.connect(&ada).await?);
+        sessions.push(context.connect(&ada).await?);
     }
     for session in &sessions {
         session.cut().await;
         session.ended(session.patience()).await?;
     }
-    let deadline = Instant::now() + Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+    let deadline = Instant::now() + Duration::from_secs_f64(context.profile.timing.answer_seconds);
     let mut again = Vec::with_capacity(most);
     while again.len() < most {
-        match trial.connect(&ada).await {
+        match context.connect(&ada).await {
             Ok(session) => again.push(session),
             // The server may notice the end a moment after the client.
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
@@ -79,12 +80,12 @@ pub(super) async fn places_freed(trial: &Trial<'_>) -> Outcome {
     pass(format!("{most} connections broke, and {most} others were let in"))
 }
 
-pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
-    let most = trial.profile.limits.runs.unwrap_or_default();
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompt = trial.prompt(&trial.profile.prompts.slow_tool, "slow_tool")?;
+pub(super) async fn runs(context: &CheckContext<'_>) -> Outcome {
+    let most = context.profile.limits.runs.unwrap_or_default();
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompt = context.prompt(&context.profile.prompts.slow_tool, "slow_tool")?;
     for number in 1..=most {
-        let answer = ask(trial, &session, prompt).await?;
+        let answer = ask(context, &session, prompt).await?;
         let over = session.seen().iter().filter(|seen| seen.kind == Kind::Completed).count();
         if over > 0 {
             return Err(Fault::NotDone(format!(
@@ -95,8 +96,8 @@ pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
             format!("run {number} was refused, and {most} are allowed: {}", answer.brief())
         })?;
     }
-    let answer = ask(trial, &session, prompt).await?;
-    let ended = |seen: &&Arc<Seen>| seen.kind == Kind::Completed && seen.index < answer.index;
+    let answer = ask(context, &session, prompt).await?;
+    let ended = |seen: &&Arc<ReceivedFrame>| seen.kind == Kind::Completed && seen.index < answer.index;
     let over = session.seen().iter().filter(ended).count();
     if over > 0 {
         return Err(Fault::NotDone(format!("{over} runs ended before the last was asked for")));
@@ -109,16 +110,20 @@ pub(super) async fn runs(trial: &Trial<'_>) -> Outcome {
 }
 
 /// The answer to a question; one that was too fast is asked again, under another id, when the server says so.
-async fn ask(trial: &Trial<'_>, session: &Session, prompt: &str) -> Result<Arc<Seen>, Fault> {
+async fn ask(
+    context: &CheckContext<'_>,
+    session: &Session,
+    prompt: &str,
+) -> Result<Arc<ReceivedFrame>, Fault> {
     let mut tries = 0;
     loop {
         let asked = session.ask(prompt).await?;
-        let ours = |seen: &Seen| {
+        let ours = |seen: &ReceivedFrame| {
             seen.request.as_deref() == Some(&asked.id) && matches!(seen.kind, Kind::Error | Kind::Accepted)
         };
         let answer = session.wait("answer", asked.from, session.patience(), ours).await?;
         let wait =
-            trial.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
+            context.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
         match wait {
             Some(wait) if tries < BELIEVED => {
                 tokio::time::sleep(Duration::from_millis(wait).min(LATER)).await
@@ -129,11 +134,11 @@ async fn ask(trial: &Trial<'_>, session: &Session, prompt: &str) -> Result<Arc<S
     }
 }
 
-pub(super) async fn stranger(trial: &Trial<'_>) -> Outcome {
-    let seconds = trial.profile.limits.stranger_seconds.unwrap_or_default();
-    trial.let_in().await?;
-    let connect = trial.target.connect(trial.target.url(), None, None);
-    let session = match trial.open(connect, "a stranger").await {
+pub(super) async fn stranger(context: &CheckContext<'_>) -> Outcome {
+    let seconds = context.profile.limits.stranger_seconds.unwrap_or_default();
+    context.let_in().await?;
+    let connect = context.target.connect(context.target.url(), None, None);
+    let session = match context.open(connect, "a stranger").await {
         Ok(session) => session,
         Err(error @ wireproof_client::OpenError::Refused { .. }) => {
             return pass(format!("a stranger is refused at once: {error}"));
@@ -147,7 +152,7 @@ pub(super) async fn stranger(trial: &Trial<'_>) -> Outcome {
     let told = session
         .seen()
         .into_iter()
-        .find(|seen| seen.kind != Kind::Error && !trial.profile.events.other.contains(&seen.name));
+        .find(|seen| seen.kind != Kind::Error && !context.profile.events.other.contains(&seen.name));
     ensure(told.is_none(), || {
         format!("a stranger was told {}", told.map(|seen| seen.brief()).unwrap_or_default())
     })?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    check::{Fault, Outcome, Session, Trial, ensure, pass, session::Asked},
+    check::{CheckContext, Fault, Outcome, Session, ensure, pass, session::Asked},
     profile::Kind,
 };
 
@@ -20,26 +20,26 @@ struct Sent {
 }
 
 /// Sends so many questions without waiting, then waits for what becomes of each.
-async fn send(trial: &Trial<'_>, session: &Session, count: usize) -> Result<Sent, Fault> {
+async fn send(context: &CheckContext<'_>, session: &Session, count: usize) -> Result<Sent, Fault> {
     let mut asked = Vec::with_capacity(count);
     for number in 0..count {
-        asked.push(session.ask(&trial.plain(&format!("message {number}"))?).await?);
+        asked.push(session.ask(&context.plain(&format!("message {number}"))?).await?);
     }
     let mut sent = Sent::default();
     for (index, asked) in asked.iter().enumerate() {
-        became(trial, session, asked, index + 1, &mut sent).await?;
+        became(context, session, asked, index + 1, &mut sent).await?;
     }
     Ok(sent)
 }
 
 async fn became(
-    trial: &Trial<'_>,
+    context: &CheckContext<'_>,
     session: &Session,
     asked: &Asked,
     number: usize,
     sent: &mut Sent,
 ) -> Result<(), Fault> {
-    let ours = |seen: &crate::check::Seen| seen.request.as_deref() == Some(&asked.id);
+    let ours = |seen: &crate::check::ReceivedFrame| seen.request.as_deref() == Some(&asked.id);
     let answer = session.wait("answer", asked.from, session.patience(), ours).await;
     let answer = answer
         .map_err(|fault| Fault::Broken(format!("message {number} ({}) was dropped: {fault}", asked.id)))?;
@@ -47,7 +47,7 @@ async fn became(
         sent.taken += 1;
         return Ok(());
     }
-    let later = &trial.profile.fields.retry_after_ms;
+    let later = &context.profile.fields.retry_after_ms;
     if later.is_known() && !matches!(later.number(&answer.json), Some(1..)) {
         sent.undated.push(answer.brief());
         return Ok(());
@@ -59,11 +59,11 @@ async fn became(
     Ok(())
 }
 
-pub(super) async fn rate(trial: &Trial<'_>) -> Outcome {
-    let burst = trial.profile.limits.burst.unwrap_or_default();
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+pub(super) async fn rate(context: &CheckContext<'_>) -> Outcome {
+    let burst = context.profile.limits.burst.unwrap_or_default();
+    let session = context.connect(&context.principal("ada")?).await?;
     // Twice as many: what comes back to a user in the meantime is far less.
-    let sent = send(trial, &session, 2 * burst).await?;
+    let sent = send(context, &session, 2 * burst).await?;
     ensure(sent.refused == 0 || sent.first_refused > burst, || {
         format!(
             "message {} of {} was refused, and {burst} may be sent at once",
@@ -90,18 +90,20 @@ pub(super) async fn rate(trial: &Trial<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn per_user(trial: &Trial<'_>) -> Outcome {
-    let burst = trial.profile.limits.burst.unwrap_or_default();
-    let (hers, his) =
-        (trial.connect(&trial.visitor("ada")?).await?, trial.connect(&trial.visitor("bob")?).await?);
-    let greedy = send(trial, &hers, 2 * burst).await?;
+pub(super) async fn per_user(context: &CheckContext<'_>) -> Outcome {
+    let burst = context.profile.limits.burst.unwrap_or_default();
+    let (hers, his) = (
+        context.connect(&context.principal("ada")?).await?,
+        context.connect(&context.principal("bob")?).await?,
+    );
+    let greedy = send(context, &hers, 2 * burst).await?;
     if greedy.refused == 0 {
         return Err(Fault::NotDone(format!(
             "nobody is too fast here: {} messages at once were taken",
             greedy.taken
         )));
     }
-    let modest = send(trial, &his, burst).await?;
+    let modest = send(context, &his, burst).await?;
     ensure(modest.refused == 0, || {
         format!(
             "{} was too fast, and message {} of {burst} of {} was refused for the rate",
@@ -114,10 +116,10 @@ pub(super) async fn per_user(trial: &Trial<'_>) -> Outcome {
 /// The longest wait that is worth a check.
 const WORTH: Duration = Duration::from_secs(20);
 
-pub(super) async fn retry_after(trial: &Trial<'_>) -> Outcome {
-    let burst = trial.profile.limits.burst.unwrap_or_default();
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let sent = send(trial, &session, 2 * burst).await?;
+pub(super) async fn retry_after(context: &CheckContext<'_>) -> Outcome {
+    let burst = context.profile.limits.burst.unwrap_or_default();
+    let session = context.connect(&context.principal("ada")?).await?;
+    let sent = send(context, &session, 2 * burst).await?;
     if sent.refused == 0 {
         return Err(Fault::NotDone(format!(
             "nobody is too fast here: {} messages at once were taken",
@@ -125,10 +127,10 @@ pub(super) async fn retry_after(trial: &Trial<'_>) -> Outcome {
         )));
     }
     // The last one tells how it is now.
-    let asked = session.ask(&trial.plain("one more")?).await?;
-    let ours = |id: String| move |seen: &crate::check::Seen| seen.request.as_deref() == Some(&id);
+    let asked = session.ask(&context.plain("one more")?).await?;
+    let ours = |id: String| move |seen: &crate::check::ReceivedFrame| seen.request.as_deref() == Some(&id);
     let refusal = session.wait("answer", asked.from, session.patience(), ours(asked.id)).await?;
-    let Some(wait) = trial.profile.fields.retry_after_ms.number(&refusal.json) else {
+    let Some(wait) = context.profile.fields.retry_after_ms.number(&refusal.json) else {
         return Err(Fault::NotDone("the rate is back before it can be asked about".to_owned()));
     };
     let wait = Duration::from_millis(wait);
@@ -138,7 +140,7 @@ pub(super) async fn retry_after(trial: &Trial<'_>) -> Outcome {
         )));
     }
     tokio::time::sleep_until((refusal.at + wait).into()).await;
-    let again = session.ask(&trial.plain("again, in time")?).await?;
+    let again = session.ask(&context.plain("again, in time")?).await?;
     let answer = session.wait("answer", again.from, session.patience(), ours(again.id)).await?;
     ensure(answer.kind != Kind::Error, || {
         format!("a message was refused that came when the refusal said, {wait:?} later: {}", answer.brief())

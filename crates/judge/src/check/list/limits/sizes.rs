@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, broken, ensure, pass,
+        CheckContext, Fault, Outcome, Session, broken, ensure, pass,
         session::{Asked, new_id},
     },
     profile::Kind,
@@ -14,11 +14,11 @@ use crate::{
 const MARGIN: usize = 256;
 
 /// A question of this many bytes, its envelope included.
-fn question(trial: &Trial<'_>, id: &str, bytes: usize) -> Result<String, Fault> {
-    let Some(ask) = &trial.profile.messages.ask else {
+fn question(context: &CheckContext<'_>, id: &str, bytes: usize) -> Result<String, Fault> {
+    let Some(ask) = &context.profile.messages.ask else {
         return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
     };
-    let plain = trial.plain("{size}")?;
+    let plain = context.plain("{size}")?;
     let of = |filling: usize| {
         let text = plain.replace("{size}", &"x".repeat(filling));
         ask.fill(&[("text", json!(text)), ("id", json!(id))])
@@ -26,12 +26,12 @@ fn question(trial: &Trial<'_>, id: &str, bytes: usize) -> Result<String, Fault> 
     Ok(of(bytes.saturating_sub(of(0).len())))
 }
 
-pub(super) async fn message(trial: &Trial<'_>) -> Outcome {
-    let limits = &trial.profile.limits;
+pub(super) async fn message(context: &CheckContext<'_>) -> Outcome {
+    let limits = &context.profile.limits;
     let limit = limits.message_bytes.unwrap_or_default();
-    let session = trial.connect(&trial.visitor("ada")?).await?;
+    let session = context.connect(&context.principal("ada")?).await?;
     let (id, from) = (new_id(), session.count());
-    let under = question(trial, &id, limit.saturating_sub(MARGIN))?;
+    let under = question(context, &id, limit.saturating_sub(MARGIN))?;
     let bytes = under.len();
     session.send(under).await?;
     let asked = Asked { id, from, at: std::time::Instant::now() };
@@ -42,7 +42,7 @@ pub(super) async fn message(trial: &Trial<'_>) -> Outcome {
     })?;
     let from = session.count();
     // Over the limit however it is counted, and under the one that ends connections.
-    let over = question(trial, &new_id(), limit + 2 * MARGIN)?;
+    let over = question(context, &new_id(), limit + 2 * MARGIN)?;
     let bytes = over.len();
     session.send(over).await?;
     let answers =
@@ -60,11 +60,11 @@ pub(super) async fn message(trial: &Trial<'_>) -> Outcome {
     pass(format!("{bytes} bytes, where {limit} are allowed, were answered with {}", told.brief()))
 }
 
-pub(super) async fn hard(trial: &Trial<'_>) -> Outcome {
-    let limit = trial.profile.limits.hard_bytes.unwrap_or_default();
-    let ada = trial.visitor("ada")?;
-    let (session, other) = (trial.connect(&ada).await?, trial.connect(&ada).await?);
-    let over = question(trial, &new_id(), limit + 2 * MARGIN)?;
+pub(super) async fn hard(context: &CheckContext<'_>) -> Outcome {
+    let limit = context.profile.limits.hard_bytes.unwrap_or_default();
+    let ada = context.principal("ada")?;
+    let (session, other) = (context.connect(&ada).await?, context.connect(&ada).await?);
+    let over = question(context, &new_id(), limit + 2 * MARGIN)?;
     let bytes = over.len();
     // A server that ends the connection in the middle takes not all of it: how it ends is what is looked at.
     let _ = session.send(over).await;

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Session, Trial, broken, ensure,
+        CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure,
         list::whole::{numbered, pieces, prompts},
         pass,
         session::RunSeen,
-        story,
+        timeline,
     },
     profile::Kind,
 };
@@ -20,7 +20,7 @@ mod tests;
 
 /// What is wrong with the numbers of a connection's events between two positions that are known: at which of them, and
 /// what.
-type Judge = fn(&[Arc<Seen>], Known) -> Vec<(usize, String)>;
+type Judge = fn(&[Arc<ReceivedFrame>], Known) -> Vec<(usize, String)>;
 
 /// The positions between which a connection must have every number, as far as they are known.
 #[derive(Clone, Copy)]
@@ -31,30 +31,30 @@ struct Known {
     end: u64,
 }
 
-pub(super) async fn gapless(trial: &Trial<'_>) -> Outcome {
-    judged(trial, gaps).await
+pub(super) async fn gapless(context: &CheckContext<'_>) -> Outcome {
+    judged(context, gaps).await
 }
 
-pub(super) async fn increasing(trial: &Trial<'_>) -> Outcome {
-    judged(trial, steps_back).await
+pub(super) async fn increasing(context: &CheckContext<'_>) -> Outcome {
+    judged(context, steps_back).await
 }
 
-pub(super) async fn once(trial: &Trial<'_>) -> Outcome {
-    judged(trial, repeats).await
+pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
+    judged(context, repeats).await
 }
 
 /// Asks everything there is, on two connections if both see it: first one by one, then all at once.
-async fn judged(trial: &Trial<'_>, judge: Judge) -> Outcome {
-    let sessions = devices(trial).await?;
+async fn judged(context: &CheckContext<'_>, judge: Judge) -> Outcome {
+    let sessions = devices(context).await?;
     // Only a user of our own is quiet while we look at one connection after the other.
-    let is_quiet = trial.target.given().is_empty();
+    let is_quiet = context.target.given().is_empty();
     let look = || {
         let highest =
             |session: &Session| numbered(session).iter().filter_map(|seen| seen.seq).max().unwrap_or(0);
         let end = if is_quiet { sessions.iter().map(highest).max().unwrap_or(0) } else { 0 };
         for session in &sessions {
             let events = numbered(session);
-            let notes = judge(&events, Known { begin: position(trial, session), end });
+            let notes = judge(&events, Known { begin: position(context, session), end });
             let (Some((_, first)), Some(at)) = (notes.first(), notes.first().map(|(at, _)| *at)) else {
                 continue;
             };
@@ -65,12 +65,12 @@ async fn judged(trial: &Trial<'_>, judge: Judge) -> Outcome {
             return broken(format!(
                 "{}: {first}; there came{}",
                 session.name,
-                story(&events[from..to], &near)
+                timeline(&events[from..to], &near)
             ));
         }
         Ok(())
     };
-    let prompts = prompts(trial)?;
+    let prompts = prompts(context)?;
     for (_, prompt) in &prompts {
         let run = sessions[0].run(prompt).await;
         // A run whose end does not come may be one whose end was lost: the numbers know.
@@ -92,23 +92,23 @@ async fn judged(trial: &Trial<'_>, judge: Judge) -> Outcome {
 }
 
 /// Where the log was when the connection began, if the welcome says so and a position is what one resumes from.
-fn position(trial: &Trial<'_>, session: &Session) -> Option<u64> {
+fn position(context: &CheckContext<'_>, session: &Session) -> Option<u64> {
     let seen = session.seen();
     let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome)?;
-    trial.profile.resume.as_ref().and_then(|_| trial.profile.fields.seq.number(&welcome.json))
+    context.profile.resume.as_ref().and_then(|_| context.profile.fields.seq.number(&welcome.json))
 }
 
 /// Two connections of a user that nobody else has; one where each sees only what it asked for itself.
-async fn devices(trial: &Trial<'_>) -> Result<Vec<Session>, Fault> {
-    let shared = trial.profile.endpoint.shared;
-    if !shared && !trial.target.given().is_empty() {
+async fn devices(context: &CheckContext<'_>) -> Result<Vec<Session>, Fault> {
+    let shared = context.profile.endpoint.shared;
+    if !shared && !context.target.given().is_empty() {
         let why = "connections see only what they asked for, and the user whose token was given may be busy elsewhere";
         return Err(Fault::NotDone(why.to_owned()));
     }
-    let ada = trial.visitor("ada")?;
-    let mut sessions = vec![trial.connect(&ada).await?];
+    let ada = context.principal("ada")?;
+    let mut sessions = vec![context.connect(&ada).await?];
     if shared {
-        sessions.push(trial.connect(&ada).await?);
+        sessions.push(context.connect(&ada).await?);
     }
     Ok(sessions)
 }
@@ -120,13 +120,13 @@ async fn barriers(sessions: &[Session]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn range(seen: &Seen) -> (u64, u64) {
+fn range(seen: &ReceivedFrame) -> (u64, u64) {
     let last = seen.seq.unwrap_or_default();
     (seen.first_seq.unwrap_or(last), last)
 }
 
 /// Numbers that never came, though later ones did. In whatever order they came: that is another promise.
-fn gaps(events: &[Arc<Seen>], known: Known) -> Vec<(usize, String)> {
+fn gaps(events: &[Arc<ReceivedFrame>], known: Known) -> Vec<(usize, String)> {
     let mut by_number: Vec<(u64, u64, usize)> =
         events.iter().enumerate().map(|(at, seen)| (range(seen).0, range(seen).1, at)).collect();
     by_number.sort_unstable();
@@ -149,7 +149,7 @@ fn gaps(events: &[Arc<Seen>], known: Known) -> Vec<(usize, String)> {
 }
 
 /// Events that came behind one with a higher number. Whether they came twice is another promise.
-fn steps_back(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
+fn steps_back(events: &[Arc<ReceivedFrame>], _: Known) -> Vec<(usize, String)> {
     let (mut highest, mut known, mut notes) = (0, std::collections::BTreeSet::new(), Vec::new());
     for (at, seen) in events.iter().enumerate() {
         let (first, last) = range(seen);
@@ -163,7 +163,7 @@ fn steps_back(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
 }
 
 /// Numbers that came again.
-fn repeats(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
+fn repeats(events: &[Arc<ReceivedFrame>], _: Known) -> Vec<(usize, String)> {
     let (mut known, mut notes) = (BTreeMap::new(), Vec::new());
     for (at, seen) in events.iter().enumerate() {
         let (first, last) = range(seen);
@@ -178,9 +178,9 @@ fn repeats(events: &[Arc<Seen>], _: Known) -> Vec<(usize, String)> {
     notes
 }
 
-pub(super) async fn devices_agree(trial: &Trial<'_>) -> Outcome {
-    let sessions = devices(trial).await?;
-    let (from, prompts) = (sessions.iter().map(Session::count).collect::<Vec<_>>(), prompts(trial)?);
+pub(super) async fn devices_agree(context: &CheckContext<'_>) -> Outcome {
+    let sessions = devices(context).await?;
+    let (from, prompts) = (sessions.iter().map(Session::count).collect::<Vec<_>>(), prompts(context)?);
     let mut asked = Vec::new();
     for (_, prompt) in &prompts {
         asked.push(sessions[0].ask(prompt).await?);
@@ -206,13 +206,13 @@ pub(super) async fn devices_agree(trial: &Trial<'_>) -> Outcome {
     for run in runs {
         let there = sessions[1].frames_of(from[1], &run.run);
         let there = RunSeen { run: run.run.clone(), frames: there, asked_at: run.asked_at };
-        let (one, other) = (pieces(&trial.profile, &run), pieces(&trial.profile, &there));
+        let (one, other) = (pieces(&context.profile, &run), pieces(&context.profile, &there));
         ensure(one == other, || {
             format!("one answer is\n  {one:?}\n  on one connection and\n  {other:?}\n  on another")
         })?;
         let ends = there.of(Kind::Completed).count();
         ensure(ends == 1, || {
-            format!("a run has {ends} ends on another connection:{}", story(&there.frames, &[]))
+            format!("a run has {ends} ends on another connection:{}", timeline(&there.frames, &[]))
         })?;
     }
     pass(format!("{compared} events the same on both connections, under the same numbers"))

@@ -7,8 +7,8 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        Evidence, Fault, Measure, Outcome, Session, Trial, broken, ensure, list::protocol::hand::Hand, pass,
-        session::new_id, story,
+        CheckContext, Evidence, Fault, Measure, Outcome, Session, broken, ensure, list::protocol::hand::Hand,
+        pass, session::new_id, timeline,
     },
     profile::Kind,
 };
@@ -22,21 +22,21 @@ const UNREAD_BYTES: usize = 60_000;
 /// Runs of somebody else meanwhile.
 const RUNS: usize = 5;
 
-pub(super) async fn not_one_at_a_time(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let (prompt, asked_for) = long_prompt(trial, &session).await?;
-    let Some(ping) = &trial.profile.messages.ping else {
+pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let (prompt, asked_for) = long_prompt(context, &session).await?;
+    let Some(ping) = &context.profile.messages.ping else {
         return Err(Fault::NotDone("the profile has no messages.ping".to_owned()));
     };
     let asked = session.ask(&prompt).await?;
     let id = new_id();
     session.send(ping.fill(&[("id", json!(id))])).await?;
-    let run_seconds = Duration::from_secs_f64(trial.profile.timing.run_seconds);
+    let run_seconds = Duration::from_secs_f64(context.profile.timing.run_seconds);
     let pong =
         session.wait("answer to a ping", asked.from, run_seconds, |seen| seen.kind == Kind::Pong).await?;
     let run = session.finish(&asked).await?;
     let Some(end) = run.of(Kind::Completed).next() else {
-        return broken(format!("a run has no end:{}", story(&run.frames, &[])));
+        return broken(format!("a run has no end:{}", timeline(&run.frames, &[])));
     };
     let (waited, took) = (pong.at - asked.at, end.at.saturating_duration_since(asked.at));
     ensure(pong.index < end.index, || {
@@ -50,14 +50,14 @@ pub(super) async fn not_one_at_a_time(trial: &Trial<'_>) -> Outcome {
 }
 
 /// A prompt whose run is long; where the profile knows none, any whose run is shown to be.
-async fn long_prompt(trial: &Trial<'_>, session: &Session) -> Result<(String, &'static str), Fault> {
-    let prompts = &trial.profile.prompts;
+async fn long_prompt(context: &CheckContext<'_>, session: &Session) -> Result<(String, &'static str), Fault> {
+    let prompts = &context.profile.prompts;
     for (prompt, name) in [(&prompts.slow, "prompts.slow"), (&prompts.slow_tool, "prompts.slow_tool")] {
         if let Some(prompt) = prompt {
             return Ok((prompt.clone(), name));
         }
     }
-    let plain = trial.plain("wk1long")?;
+    let plain = context.plain("wk1long")?;
     let run = session.run(&plain).await?;
     let end = run.of(Kind::Completed).next().map(|seen| seen.at.saturating_duration_since(run.asked_at));
     match end {
@@ -68,33 +68,34 @@ async fn long_prompt(trial: &Trial<'_>, session: &Session) -> Result<(String, &'
     }
 }
 
-pub(super) async fn slow_reader(trial: &Trial<'_>) -> Outcome {
-    let profile = &trial.profile;
+pub(super) async fn slow_reader(context: &CheckContext<'_>) -> Outcome {
+    let profile = &context.profile;
     let Some(ask) = &profile.messages.ask else {
         return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
     };
-    let (ada, bob) = (trial.visitor("ada")?, trial.visitor("bob")?);
-    let session = trial.connect(&bob).await?;
-    let mut unread = Hand::open(trial, &ada).await?;
+    let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
+    let session = context.connect(&bob).await?;
+    let mut unread = Hand::open(context, &ada).await?;
     // With room for the rest of the frame.
     let bytes = UNREAD_BYTES.min(profile.limits.message_bytes.map_or(4_000, |most| most.saturating_sub(500)));
     let messages =
         UNREAD.min(profile.limits.burst.unwrap_or(UNREAD)).min(profile.limits.runs.unwrap_or(UNREAD));
     let filler = "unread ".repeat(bytes / 7);
     for _ in 0..messages {
-        let frame = ask.fill(&[("text", json!(trial.plain(&filler)?)), ("id", json!(new_id()))]);
+        let frame = ask.fill(&[("text", json!(context.plain(&filler)?)), ("id", json!(new_id()))]);
         let frame: String = frame;
         unread
             .send(&masked(FIN | TEXT, frame.as_bytes()), &format!("a question of {bytes} bytes, never read"))
             .await?;
     }
-    let prompt = trial.plain("wk1beside")?;
+    let prompt = context.plain("wk1beside")?;
     let mut ms = Vec::new();
     for number in 1..=RUNS {
         let asked = session.ask(&prompt).await?;
         let run = session.run_of(&asked).await?;
-        let ours =
-            |seen: &crate::check::Seen| seen.kind == Kind::Completed && (run.is_none() || seen.run == run);
+        let ours = |seen: &crate::check::ReceivedFrame| {
+            seen.kind == Kind::Completed && (run.is_none() || seen.run == run)
+        };
         let end = session.wait("end of the run", asked.from, session.patience(), ours).await;
         let end = end.or_else(|fault| {
             broken(format!("run {number} beside a client that does not read {messages} answers: {fault}"))

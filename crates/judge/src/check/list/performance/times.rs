@@ -7,10 +7,10 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        Evidence, Fault, Measure, Outcome, Trial, broken, ensure,
+        CheckContext, Evidence, Fault, Measure, Outcome, broken, ensure,
         list::protocol::hand::{Came, Hand},
         session::new_id,
-        story,
+        timeline,
     },
     profile::Kind,
 };
@@ -24,18 +24,18 @@ const PAIRS: usize = 9;
 /// Milliseconds that delayed acknowledgements may add to a run: half of the shortest delay that a kernel makes.
 const ADDED: f64 = 20.0;
 
-pub(super) async fn started(trial: &Trial<'_>) -> Outcome {
-    let Some(bound) = trial.profile.timing.started_ms else {
+pub(super) async fn started(context: &CheckContext<'_>) -> Outcome {
+    let Some(bound) = context.profile.timing.started_ms else {
         return Err(Fault::NotDone("the profile has no timing.started_ms".to_owned()));
     };
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let prompt = trial.plain("wk1started")?;
-    let runs = RUNS.min(trial.profile.limits.burst.unwrap_or(RUNS));
+    let session = context.connect(&context.principal("ada")?).await?;
+    let prompt = context.plain("wk1started")?;
+    let runs = RUNS.min(context.profile.limits.burst.unwrap_or(RUNS));
     let mut ms = Vec::new();
     for _ in 0..runs {
         let run = session.run(&prompt).await?;
         let Some(started) = run.of(Kind::Started).next() else {
-            return broken(format!("a run has no beginning: it was {}", run.story()));
+            return broken(format!("a run has no beginning: it was {}", run.timeline()));
         };
         ms.push(in_ms(started.at.saturating_duration_since(run.asked_at)));
     }
@@ -55,13 +55,13 @@ pub(super) async fn started(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-pub(super) async fn streamed(trial: &Trial<'_>) -> Outcome {
-    let session = trial.connect(&trial.visitor("ada")?).await?;
-    let run = session.run(trial.prompt(&trial.profile.prompts.slow, "slow")?).await?;
+pub(super) async fn streamed(context: &CheckContext<'_>) -> Outcome {
+    let session = context.connect(&context.principal("ada")?).await?;
+    let run = session.run(context.prompt(&context.profile.prompts.slow, "slow")?).await?;
     let pieces: Vec<_> = run.of(Kind::Delta).map(|seen| seen.at).collect();
     let end = run.of(Kind::Completed).next().map(|seen| seen.at);
     let (Some(first), Some(end)) = (pieces.first(), end) else {
-        return broken(format!("an answer came without pieces:{}", story(&run.frames, &[])));
+        return broken(format!("an answer came without pieces:{}", timeline(&run.frames, &[])));
     };
     let whole = end.saturating_duration_since(*first);
     let after: Vec<f64> = pieces.iter().map(|at| in_ms(at.saturating_duration_since(*first))).collect();
@@ -83,13 +83,13 @@ pub(super) async fn streamed(trial: &Trial<'_>) -> Outcome {
 /// A server that waits for acknowledgements before it sends on is as fast as its client's kernel acknowledges. So the same
 /// run is timed with acknowledgements that come at once and with such that come late, turn by turn: whatever else the
 /// machine does is the same for both.
-pub(super) async fn nodelay(trial: &Trial<'_>) -> Outcome {
-    let (ada, prompt) = (trial.visitor("ada")?, trial.sum()?.prompt);
-    let mut hand = Hand::open(trial, &ada).await?;
+pub(super) async fn nodelay(context: &CheckContext<'_>) -> Outcome {
+    let (ada, prompt) = (context.principal("ada")?, context.sum()?.prompt);
+    let mut hand = Hand::open(context, &ada).await?;
     let (mut at_once, mut late) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS.min(trial.profile.limits.burst.map_or(PAIRS, |burst| burst / 2)).max(1) {
-        at_once.push(timed(trial, &mut hand, &prompt, true).await?);
-        late.push(timed(trial, &mut hand, &prompt, false).await?);
+    for _ in 0..PAIRS.min(context.profile.limits.burst.map_or(PAIRS, |burst| burst / 2)).max(1) {
+        at_once.push(timed(context, &mut hand, &prompt, true).await?);
+        late.push(timed(context, &mut hand, &prompt, false).await?);
     }
     let (middle, middle_late) = (median(&at_once), median(&late));
     let longer = at_once.iter().zip(&late).filter(|(at_once, late)| late > at_once).count();
@@ -110,8 +110,13 @@ pub(super) async fn nodelay(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Milliseconds from a request to the end of its run.
-async fn timed(trial: &Trial<'_>, hand: &mut Hand<'_>, prompt: &str, at_once: bool) -> Result<f64, Fault> {
-    let Some(ask) = &trial.profile.messages.ask else {
+async fn timed(
+    context: &CheckContext<'_>,
+    hand: &mut Hand<'_>,
+    prompt: &str,
+    at_once: bool,
+) -> Result<f64, Fault> {
+    let Some(ask) = &context.profile.messages.ask else {
         return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
     };
     let cannot =

@@ -7,18 +7,18 @@ use super::{
     question::Question,
 };
 use crate::{
-    check::{Outcome, Trial, broken, pass, session::new_id},
+    check::{CheckContext, Outcome, broken, pass, session::new_id},
     profile::Kind,
 };
 
-pub(super) async fn frames(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn frames(context: &CheckContext<'_>) -> Outcome {
     // Not `open`: the first frames are judged as well, and before anything waits for a welcome.
-    let ada = trial.visitor("ada")?;
-    let mut hand = Hand::entered(trial, &ada).await?;
-    let question = Question::new(trial, " é€😀 ")?;
+    let ada = context.principal("ada")?;
+    let mut hand = Hand::entered(context, &ada).await?;
+    let question = Question::new(context, " é€😀 ")?;
     let mut bytes = masked(FIN | TEXT, question.text.as_bytes());
-    let tool = trial.sum().ok().and_then(|sum| {
-        let ask = trial.profile.messages.ask.as_ref()?;
+    let tool = context.sum().ok().and_then(|sum| {
+        let ask = context.profile.messages.ask.as_ref()?;
         Some(ask.fill(&[("text", sum.prompt.into()), ("id", new_id().into())]))
     });
     if let Some(tool) = &tool {
@@ -44,16 +44,16 @@ pub(super) async fn frames(trial: &Trial<'_>) -> Outcome {
         }
         let Some(seen) = hand.fragment(&frame) else { continue };
         completed |= seen.kind == Kind::Completed;
-        answered |= question.is_answered_by(&seen, trial);
+        answered |= question.is_answered_by(&seen, context);
         if answered && completed {
             return pass(format!("frames of the server, each as it must be: {count}"));
         }
     }
 }
 
-pub(super) async fn fragments(trial: &Trial<'_>) -> Outcome {
-    let mut hand = Hand::open(trial, &trial.visitor("ada")?).await?;
-    let question = Question::new(trial, "")?;
+pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
+    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
+    let question = Question::new(context, "")?;
     let text = question.text.as_bytes();
     let (begin, end) = text.split_at(text.len() / 2);
     let frames = [
@@ -64,7 +64,7 @@ pub(super) async fn fragments(trial: &Trial<'_>) -> Outcome {
     ];
     hand.send(&frames.concat(), "a message in three fragments with a ping between").await?;
     hand.answered(&question, "a message in three fragments").await?;
-    let question = Question::new(trial, "")?;
+    let question = Question::new(context, "")?;
     let text = question.text.as_bytes();
     for (index, byte) in text.iter().enumerate() {
         let opcode = if index == 0 { TEXT } else { CONTINUATION };
@@ -75,11 +75,11 @@ pub(super) async fn fragments(trial: &Trial<'_>) -> Outcome {
     pass(format!("a message in 3 fragments with a ping between, and one in {}, were answered", text.len()))
 }
 
-pub(super) async fn utf8_fragments(trial: &Trial<'_>) -> Outcome {
-    let mut hand = Hand::open(trial, &trial.visitor("ada")?).await?;
+pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> Outcome {
+    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
     for letter in ["é", "€", "😀"] {
         for cut in 1..letter.len() {
-            let question = Question::new(trial, letter)?;
+            let question = Question::new(context, letter)?;
             let Some(at) = question.text.find(letter) else {
                 return broken(format!("the profile's message leaves no place for {letter}"));
             };
@@ -93,8 +93,8 @@ pub(super) async fn utf8_fragments(trial: &Trial<'_>) -> Outcome {
     pass("é, € and 😀 were cut after each of their bytes, and each message was answered")
 }
 
-pub(super) async fn pong(trial: &Trial<'_>) -> Outcome {
-    let mut hand = Hand::open(trial, &trial.visitor("ada")?).await?;
+pub(super) async fn pong(context: &CheckContext<'_>) -> Outcome {
+    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
     for payload in [&b""[..], b"wireproof", b"\x00\xff\xfe", &[b'x'; 125]] {
         let what = format!("a ping of {} bytes", payload.len());
         hand.send(&masked(FIN | PING, payload), &what).await?;

@@ -8,7 +8,7 @@ use super::{
     hand::{Came, Hand, unsound},
     question::Question,
 };
-use crate::check::{Fault, Outcome, Trial, Visitor, broken, ensure, pass, session::new_id};
+use crate::check::{CheckContext, Fault, Outcome, TestPrincipal, broken, ensure, pass, session::new_id};
 
 /// A close with a code and a reason.
 fn close_with(code: u16, reason: &[u8]) -> Vec<u8> {
@@ -26,8 +26,8 @@ async fn closed(hand: &mut Hand<'_>) -> Result<Option<Option<u16>>, Fault> {
     }
 }
 
-pub(super) async fn close(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
+pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
     let mut seen = Vec::new();
     for (what, bytes) in [
         ("a close with 1000", close_with(1000, b"")),
@@ -35,7 +35,7 @@ pub(super) async fn close(trial: &Trial<'_>) -> Outcome {
         ("a close with 4321", close_with(4321, b"")),
         ("a close without a code", masked(FIN | CLOSE, b"")),
     ] {
-        let mut hand = Hand::open(trial, &ada).await?;
+        let mut hand = Hand::open(context, &ada).await?;
         // A server that was closing anyway answers nothing by it.
         hand.is_sound().await?;
         hand.send(&bytes, what).await?;
@@ -45,7 +45,7 @@ pub(super) async fn close(trial: &Trial<'_>) -> Outcome {
         let Some(code) = answer else {
             return broken(format!("{what} was answered with the end of the connection alone"));
         };
-        let within = Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+        let within = Duration::from_secs_f64(context.profile.timing.answer_seconds);
         ensure(hand.ends_within(within).await, || {
             format!("{what} was answered, and the server did not hang up within {within:?}")
         })?;
@@ -55,8 +55,8 @@ pub(super) async fn close(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Holds that a good message is answered, and a good close with a close.
-async fn is_sound(trial: &Trial<'_>, ada: &Visitor) -> Result<(), Fault> {
-    let mut hand = Hand::open(trial, ada).await.map_err(unsound)?;
+async fn is_sound(context: &CheckContext<'_>, ada: &TestPrincipal) -> Result<(), Fault> {
+    let mut hand = Hand::open(context, ada).await.map_err(unsound)?;
     hand.is_sound().await?;
     hand.send(&close_with(1000, b""), "a close with 1000").await?;
     match closed(&mut hand).await? {
@@ -67,9 +67,9 @@ async fn is_sound(trial: &Trial<'_>, ada: &Visitor) -> Result<(), Fault> {
     }
 }
 
-pub(super) async fn close_codes(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    is_sound(trial, &ada).await?;
+pub(super) async fn close_codes(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    is_sound(context, &ada).await?;
     let mut seen = Vec::new();
     for (what, bad, bytes) in [
         ("a close with 999", 999, close_with(999, b"")),
@@ -80,7 +80,7 @@ pub(super) async fn close_codes(trial: &Trial<'_>) -> Outcome {
         ("a close with one byte", 0, masked(FIN | CLOSE, b"x")),
         ("a close whose reason is no UTF-8", 1000, close_with(1000, b"\xff")),
     ] {
-        let mut hand = Hand::open(trial, &ada).await?;
+        let mut hand = Hand::open(context, &ada).await?;
         hand.send(&bytes, what).await?;
         match closed(&mut hand).await? {
             Some(Some(code)) if code == 1000 || code == bad => {
@@ -98,20 +98,20 @@ pub(super) async fn close_codes(trial: &Trial<'_>) -> Outcome {
     pass(seen.join("; "))
 }
 
-pub(super) async fn silent_after_close(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    is_sound(trial, &ada).await?;
-    let profile = &trial.profile;
+pub(super) async fn silent_after_close(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    is_sound(context, &ada).await?;
+    let profile = &context.profile;
     // Where there is an agent it is at work when the connection ends: what it says then has nowhere to go.
     let busy = match (&profile.messages.ask, &profile.prompts.plain) {
         (Some(ask), Some(_)) => {
-            ask.fill(&[("text", trial.plain("wireproof")?.into()), ("id", new_id().into())])
+            ask.fill(&[("text", context.plain("wireproof")?.into()), ("id", new_id().into())])
         }
-        _ => Question::new(trial, "")?.text,
+        _ => Question::new(context, "")?.text,
     };
     let mut seen = Vec::new();
     for (what, bytes) in [("a close", close_with(1000, b"")), ("a reserved opcode", masked(FIN | 0x7, b""))] {
-        let mut hand = Hand::open(trial, &ada).await?;
+        let mut hand = Hand::open(context, &ada).await?;
         let bytes = [masked(FIN | TEXT, busy.as_bytes()), bytes].concat();
         hand.send(&bytes, &format!("a message and {what}")).await?;
         let Some(code) = closed(&mut hand).await? else {

@@ -6,28 +6,28 @@ use super::{
     hand::{Hand, unsound},
     question::Question,
 };
-use crate::check::{Outcome, Trial, pass};
+use crate::check::{CheckContext, Outcome, pass};
 
 /// What it is, and its bytes, which may have a question in them.
 type Row<'a> = (&'a str, &'a (dyn Fn(&Question) -> Vec<u8> + Sync));
 
 /// Sends one thing on a connection of its own for each row; each must end it.
-async fn each_fails(trial: &Trial<'_>, rows: &[Row<'_>]) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    Hand::open(trial, &ada).await.map_err(unsound)?.is_sound().await?;
+async fn each_fails(context: &CheckContext<'_>, rows: &[Row<'_>]) -> Outcome {
+    let ada = context.principal("ada")?;
+    Hand::open(context, &ada).await.map_err(unsound)?.is_sound().await?;
     let mut seen = Vec::new();
     for (what, bytes) in rows {
-        let mut hand = Hand::open(trial, &ada).await?;
-        let question = Question::new(trial, "")?;
+        let mut hand = Hand::open(context, &ada).await?;
+        let question = Question::new(context, "")?;
         let how = hand.fails(&bytes(&question), &question, what).await?;
         seen.push(format!("{what}: {how}"));
     }
     pass(seen.join("; "))
 }
 
-pub(super) async fn masks(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn masks(context: &CheckContext<'_>) -> Outcome {
     each_fails(
-        trial,
+        context,
         &[
             ("a text without a mask", &|question| unmasked(FIN | TEXT, question.text.as_bytes())),
             ("a ping without a mask", &|_| unmasked(FIN | PING, b"wireproof")),
@@ -36,9 +36,9 @@ pub(super) async fn masks(trial: &Trial<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn reserved(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn reserved(context: &CheckContext<'_>) -> Outcome {
     each_fails(
-        trial,
+        context,
         &[
             ("the first reserved bit", &|question| masked(FIN | RSV1 | TEXT, question.text.as_bytes())),
             ("the second reserved bit", &|question| masked(FIN | RSV2 | TEXT, question.text.as_bytes())),
@@ -50,9 +50,9 @@ pub(super) async fn reserved(trial: &Trial<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn control_frames(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn control_frames(context: &CheckContext<'_>) -> Outcome {
     each_fails(
-        trial,
+        context,
         &[
             ("a ping of 126 bytes", &|_| masked(FIN | PING, &[b'x'; 126])),
             ("a ping in two pieces", &|_| [masked(PING, b"x"), masked(FIN | CONTINUATION, b"x")].concat()),
@@ -61,9 +61,9 @@ pub(super) async fn control_frames(trial: &Trial<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn continuation(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn continuation(context: &CheckContext<'_>) -> Outcome {
     each_fails(
-        trial,
+        context,
         &[
             ("a continuation of nothing", &|question| masked(FIN | CONTINUATION, question.text.as_bytes())),
             ("a text inside a text", &|question| {
@@ -74,7 +74,7 @@ pub(super) async fn continuation(trial: &Trial<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn utf8(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn utf8(context: &CheckContext<'_>) -> Outcome {
     // In a JSON string, so that only UTF-8 is wrong with it.
     let with = |bytes: &'static [u8]| {
         move |question: &Question| {
@@ -84,7 +84,7 @@ pub(super) async fn utf8(trial: &Trial<'_>) -> Outcome {
         }
     };
     each_fails(
-        trial,
+        context,
         &[
             ("the byte ff", &with(b"\xff")),
             ("a letter without its end", &with(b"\xe2\x82")),

@@ -8,7 +8,7 @@ use wireproof_faultproxy::wire::{
 
 use super::{question::Question, shake::shake};
 use crate::{
-    check::{Fault, Seen, Trial, Visitor, broken},
+    check::{CheckContext, Fault, ReceivedFrame, TestPrincipal, broken},
     profile::Kind,
     record::{Action, Op, Outcome},
 };
@@ -18,7 +18,7 @@ const LARGEST: usize = 16 << 20;
 
 /// A WebSocket, its bytes, and where in a message of the server it is.
 pub struct Hand<'a> {
-    trial: &'a Trial<'a>,
+    context: &'a CheckContext<'a>,
     wire: Wire,
     user: String,
     /// The fragments of a message that is not over.
@@ -29,7 +29,7 @@ pub struct Hand<'a> {
 /// What came.
 pub enum Came {
     /// A whole message.
-    Message(Seen),
+    Message(ReceivedFrame),
     /// A pong.
     Pong(Vec<u8>),
     /// A close, with its code if it has one.
@@ -56,14 +56,14 @@ pub fn fault(error: WireError) -> Fault {
 
 impl<'a> Hand<'a> {
     /// The hand on a connection on which nothing came yet but the answer to a handshake.
-    pub fn on(trial: &'a Trial<'a>, wire: Wire, visitor: &Visitor) -> Self {
-        Self { trial, wire, user: visitor.user.clone(), fragments: Vec::new(), messages: 0 }
+    pub fn on(context: &'a CheckContext<'a>, wire: Wire, principal: &TestPrincipal) -> Self {
+        Self { context, wire, user: principal.user.clone(), fragments: Vec::new(), messages: 0 }
     }
 
     /// An open connection of a visitor, welcomed where the server welcomes.
-    pub async fn open(trial: &'a Trial<'a>, visitor: &Visitor) -> Result<Self, Fault> {
-        let mut hand = Self::entered(trial, visitor).await?;
-        if trial.profile.events.welcome.is_empty() {
+    pub async fn open(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Fault> {
+        let mut hand = Self::entered(context, principal).await?;
+        if context.profile.events.welcome.is_empty() {
             return Ok(hand);
         }
         loop {
@@ -77,12 +77,14 @@ impl<'a> Hand<'a> {
     }
 
     /// The same; the welcome is still to come.
-    pub async fn entered(trial: &'a Trial<'a>, visitor: &Visitor) -> Result<Self, Fault> {
-        let (mut hand, head) = shake(trial, visitor, |request| request).await?;
+    pub async fn entered(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Fault> {
+        let (mut hand, head) = shake(context, principal, |request| request).await?;
         if head.status != 101 {
             return broken(format!("a good handshake was answered with {}", head.status));
         }
-        if let Some(frame) = trial.profile.first_frame(trial.profile.auth.place, visitor.token.as_deref()) {
+        if let Some(frame) =
+            context.profile.first_frame(context.profile.auth.place, principal.token.as_deref())
+        {
             hand.send(&masked(FIN | TEXT, frame.as_bytes()), "authenticate").await?;
         }
         Ok(hand)
@@ -101,7 +103,7 @@ impl<'a> Hand<'a> {
             frame => frame.map_err(fault)?,
         };
         let bytes = frame.as_ref().map_or(0, |frame| frame.header.len() + frame.payload.len());
-        self.trial.allowance.take(bytes).map_err(|why| {
+        self.context.allowance.take(bytes).map_err(|why| {
             self.note(Action::Close, Outcome::Ok, &why);
             Fault::Broken(why)
         })?;
@@ -132,7 +134,7 @@ impl<'a> Hand<'a> {
     }
 
     /// Adds a fragment; the message, once it is over.
-    pub fn fragment(&mut self, frame: &RawFrame) -> Option<Seen> {
+    pub fn fragment(&mut self, frame: &RawFrame) -> Option<ReceivedFrame> {
         if frame.opcode != CONTINUATION {
             self.fragments.clear();
         }
@@ -145,14 +147,14 @@ impl<'a> Hand<'a> {
         let text = String::from_utf8_lossy(&std::mem::take(&mut self.fragments)).into_owned();
         self.note(Action::Recv, Outcome::Ok, &text);
         self.messages += 1;
-        Some(Seen::read(&self.trial.profile, self.messages - 1, Instant::now(), &text))
+        Some(ReceivedFrame::read(&self.context.profile, self.messages - 1, Instant::now(), &text))
     }
 
     /// Waits for the answer to a question; what else comes is let pass.
     pub async fn answered(&mut self, question: &Question, what: &str) -> Result<(), Fault> {
         loop {
             match self.next().await? {
-                Came::Message(seen) if question.is_answered_by(&seen, self.trial) => return Ok(()),
+                Came::Message(seen) if question.is_answered_by(&seen, self.context) => return Ok(()),
                 Came::Message(_) | Came::Pong(_) => {}
                 Came::Close(code) => {
                     return broken(format!("{what} was answered with a close, code {code:?}"));
@@ -164,7 +166,7 @@ impl<'a> Hand<'a> {
 
     /// Holds that a good message is answered here: that a bad one is not says something only then.
     pub async fn is_sound(&mut self) -> Result<(), Fault> {
-        let question = Question::new(self.trial, "")?;
+        let question = Question::new(self.context, "")?;
         let answered = async {
             self.send(&masked(FIN | TEXT, question.text.as_bytes()), "a good message").await?;
             self.answered(&question, "a good message").await
@@ -175,13 +177,13 @@ impl<'a> Hand<'a> {
     /// Sends what must fail the connection, and behind it a question. Holds that neither is answered and the connection
     /// ends; gives how, in words.
     pub async fn fails(&mut self, bytes: &[u8], bad: &Question, what: &str) -> Result<String, Fault> {
-        let behind = Question::new(self.trial, "")?;
+        let behind = Question::new(self.context, "")?;
         let bytes = [bytes, &masked(FIN | TEXT, behind.text.as_bytes())].concat();
         self.send(&bytes, &format!("{what}, and a good message behind it")).await?;
         loop {
             match self.next().await {
                 Ok(Came::Message(seen)) => {
-                    let is_answer = |question: &Question| question.is_answered_by(&seen, self.trial);
+                    let is_answer = |question: &Question| question.is_answered_by(&seen, self.context);
                     if is_answer(bad) || is_answer(&behind) {
                         return broken(format!("{what} was taken: the answer is {}", seen.brief()));
                     }
@@ -213,7 +215,7 @@ impl<'a> Hand<'a> {
 
     fn note(&self, f: Action, outcome: Outcome, text: &str) {
         let (user, text) = (self.user.clone(), text.to_owned());
-        self.trial.recorder.note(Op {
+        self.context.recorder.note(Op {
             conn: format!("{user}#hand"),
             user,
             outcome,

@@ -3,10 +3,10 @@
 use wireproof_faultproxy::wire::{KEY, accept_of};
 
 use super::shake::shake;
-use crate::check::{Fault, Outcome, Trial, ensure, pass};
+use crate::check::{CheckContext, Fault, Outcome, ensure, pass};
 
-pub(super) async fn accept_key(trial: &Trial<'_>) -> Outcome {
-    let (_hand, head) = shake(trial, &trial.visitor("ada")?, |request| request).await?;
+pub(super) async fn accept_key(context: &CheckContext<'_>) -> Outcome {
+    let (_hand, head) = shake(context, &context.principal("ada")?, |request| request).await?;
     let told = |name: &str| head.header(name).unwrap_or_default().to_owned();
     let has_word =
         |name: &str, word: &str| told(name).split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
@@ -25,9 +25,9 @@ pub(super) async fn accept_key(trial: &Trial<'_>) -> Outcome {
     pass(format!("101 with the proof {accept}"))
 }
 
-pub(super) async fn version(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let (_hand, head) = shake(trial, &ada, |request| request).await?;
+pub(super) async fn version(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let (_hand, head) = shake(context, &ada, |request| request).await?;
     if head.status != 101 {
         return Err(Fault::NotDone(format!("a good handshake is answered with {} as well", head.status)));
     }
@@ -37,7 +37,7 @@ pub(super) async fn version(trial: &Trial<'_>) -> Outcome {
         let other = |request: String| {
             request.replace("Sec-WebSocket-Version: 13", &format!("Sec-WebSocket-Version: {version}"))
         };
-        let (_hand, head) = shake(trial, &ada, other).await?;
+        let (_hand, head) = shake(context, &ada, other).await?;
         ensure(head.status >= 400, || {
             format!("a handshake of version {version} was answered with {}", head.status)
         })?;

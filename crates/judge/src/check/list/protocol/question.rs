@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    check::{Fault, Seen, Trial, session::new_id},
+    check::{CheckContext, Fault, ReceivedFrame, session::new_id},
     profile::Kind,
 };
 
@@ -17,12 +17,12 @@ pub struct Question {
 
 impl Question {
     /// A question that nobody asked before. `mark` goes into it as a text.
-    pub fn new(trial: &Trial<'_>, mark: &str) -> Result<Self, Fault> {
+    pub fn new(context: &CheckContext<'_>, mark: &str) -> Result<Self, Fault> {
         let id = new_id() + mark;
-        let messages = &trial.profile.messages;
+        let messages = &context.profile.messages;
         let (template, text) = match (&messages.ping, &messages.ask) {
             (Some(ping), _) => (ping, String::new()),
-            (None, Some(ask)) => (ask, trial.plain("wireproof")?),
+            (None, Some(ask)) => (ask, context.plain("wireproof")?),
             (None, None) => {
                 let why = "the profile has no message that is surely answered (messages.ping)";
                 return Err(Fault::NotDone(why.to_owned()));
@@ -38,8 +38,8 @@ impl Question {
     }
 
     /// True for its answer.
-    pub fn is_answered_by(&self, seen: &Seen, trial: &Trial<'_>) -> bool {
-        if self.names_id && trial.profile.fields.request.is_known() {
+    pub fn is_answered_by(&self, seen: &ReceivedFrame, context: &CheckContext<'_>) -> bool {
+        if self.names_id && context.profile.fields.request.is_known() {
             return seen.request.as_deref() == Some(&self.id);
         }
         !matches!(seen.kind, Kind::Welcome | Kind::Error | Kind::Other | Kind::BeforeStart)

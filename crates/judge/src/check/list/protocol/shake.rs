@@ -5,7 +5,7 @@ use std::time::Duration;
 use wireproof_faultproxy::wire::{Head, Wire, handshake_at};
 
 use super::hand::{Hand, fault};
-use crate::check::{Fault, Trial, Visitor};
+use crate::check::{CheckContext, Fault, TestPrincipal};
 
 /// How often a server that says "later" is asked again.
 const TRIES: usize = 4;
@@ -15,25 +15,25 @@ const LATER: Duration = Duration::from_secs(5);
 /// Dials the server and shakes hands, the text of the request changed by `change`. Gives what the server answered;
 /// one that says "later" is asked again.
 pub async fn shake<'a, B: Into<Vec<u8>>>(
-    trial: &'a Trial<'a>,
-    visitor: &Visitor,
+    context: &'a CheckContext<'a>,
+    principal: &TestPrincipal,
     change: impl Fn(String) -> B,
 ) -> Result<(Hand<'a>, Head), Fault> {
-    let authority = trial.target.authority();
-    let (target, place) = (trial.target, trial.profile.auth.place);
-    let (path, headers) = target.handshake(target.path(), visitor.token.as_deref(), place);
+    let authority = context.target.authority();
+    let (target, place) = (context.target, context.profile.auth.place);
+    let (path, headers) = target.handshake(target.path(), principal.token.as_deref(), place);
     let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let request: Vec<u8> = change(handshake_at(authority, &path, &lines)).into();
-    let within = Duration::from_secs_f64(trial.profile.timing.answer_seconds);
+    let within = Duration::from_secs_f64(context.profile.timing.answer_seconds);
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut wire = dial(trial.target.host_and_port(), within).await?;
+        let mut wire = dial(context.target.host_and_port(), within).await?;
         wire.write(&request).await.map_err(fault)?;
         let head = wire.head().await.map_err(fault)?;
         if !matches!(head.status, 429 | 503) || tries == TRIES {
-            return Ok((Hand::on(trial, wire, visitor), head));
+            return Ok((Hand::on(context, wire, principal), head));
         }
         // What the server asks for, and it is bounded.
         let wait = head.header("retry-after").and_then(|seconds| seconds.parse().ok()).unwrap_or(1);

@@ -7,7 +7,7 @@ use tokio::{sync::Barrier, time::sleep};
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, Visitor, ensure,
+        CheckContext, Fault, Outcome, Session, TestPrincipal, ensure,
         list::{
             log::{caught_up, complete, epoch_of, last},
             requests::{rounds, user_of},
@@ -32,12 +32,16 @@ const APART: u64 = 3000;
 
 /// Holds that connections of a user get a run, whoever asked for it: one that came later where all get all, else each
 /// its own.
-async fn all_get_a_run(trial: &Trial<'_>, user: &Visitor, sessions: &[Session]) -> Result<(), Fault> {
-    let prompt = trial.plain("wk1race")?;
-    if !trial.profile.endpoint.shared {
+async fn all_get_a_run(
+    context: &CheckContext<'_>,
+    user: &TestPrincipal,
+    sessions: &[Session],
+) -> Result<(), Fault> {
+    let prompt = context.plain("wk1race")?;
+    if !context.profile.endpoint.shared {
         return try_join_all(sessions.iter().map(|session| session.run(&prompt))).await.map(drop);
     }
-    let asker = trial.connect(user).await?;
+    let asker = context.connect(user).await?;
     let from: Vec<usize> = sessions.iter().map(Session::count).collect();
     let run = asker.run(&prompt).await?;
     for (session, from) in sessions.iter().zip(from) {
@@ -54,38 +58,38 @@ async fn all_get_a_run(trial: &Trial<'_>, user: &Visitor, sessions: &[Session]) 
     Ok(())
 }
 
-pub(super) async fn simultaneous(trial: &Trial<'_>) -> Outcome {
-    let most = if trial.target.issuer().is_some() { AT_ONCE } else { OF_A_GIVEN_USER };
+pub(super) async fn simultaneous(context: &CheckContext<'_>) -> Outcome {
+    let most = if context.target.issuer().is_some() { AT_ONCE } else { OF_A_GIVEN_USER };
     // One more asks.
     let most =
-        trial.profile.limits.connections.map_or(most, |limit| most.min(limit.saturating_sub(1)).max(1));
-    let waves = rounds(trial, WAVES, most);
+        context.profile.limits.connections.map_or(most, |limit| most.min(limit.saturating_sub(1)).max(1));
+    let waves = rounds(context, WAVES, most);
     for wave in 0..waves {
-        let user = user_of(trial, wave)?;
+        let user = user_of(context, wave)?;
         let start = Barrier::new(most);
         let opened = join_all((0..most).map(async |_| {
             start.wait().await;
-            trial.connect(&user).await
+            context.connect(&user).await
         }));
         let sessions: Vec<Session> = opened.await.into_iter().collect::<Result<_, _>>()?;
-        all_get_a_run(trial, &user, &sessions).await?;
+        all_get_a_run(context, &user, &sessions).await?;
     }
     pass(format!("{waves} times {most} connections of a user opened at once, and all got its run"))
 }
 
-pub(super) async fn rapid(trial: &Trial<'_>) -> Outcome {
-    let rounds = rounds(trial, 6, 1);
+pub(super) async fn rapid(context: &CheckContext<'_>) -> Outcome {
+    let rounds = rounds(context, 6, 1);
     for round in 0..rounds {
-        let user = user_of(trial, round)?;
-        let mut session = trial.connect(&user).await?;
+        let user = user_of(context, round)?;
+        let mut session = context.connect(&user).await?;
         for _ in 0..EXCHANGES {
-            session = exchange(trial, &user, session).await?;
+            session = exchange(context, &user, session).await?;
         }
         // At last the new one is there for certain before the old one is gone.
-        let new = trial.connect(&user).await?;
+        let new = context.connect(&user).await?;
         session.close(1000).await;
         session.ended(session.patience()).await?;
-        all_get_a_run(trial, &user, &[new]).await?;
+        all_get_a_run(context, &user, &[new]).await?;
     }
     pass(format!(
         "{rounds} connections were exchanged {EXCHANGES} times in a row, and the last one got its user's run"
@@ -93,34 +97,34 @@ pub(super) async fn rapid(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Ends a connection as another one opens: before, after, or at once.
-async fn exchange(trial: &Trial<'_>, user: &Visitor, old: Session) -> Result<Session, Fault> {
-    match trial.chance(3) {
+async fn exchange(context: &CheckContext<'_>, user: &TestPrincipal, old: Session) -> Result<Session, Fault> {
+    match context.chance(3) {
         0 => {
             old.cut().await;
-            trial.connect(user).await
+            context.connect(user).await
         }
         1 => {
-            let new = trial.connect(user).await;
+            let new = context.connect(user).await;
             old.cut().await;
             new
         }
-        _ => tokio::join!(trial.connect(user), old.close(1000)).0,
+        _ => tokio::join!(context.connect(user), old.close(1000)).0,
     }
 }
 
-pub(super) async fn close_and_append(trial: &Trial<'_>) -> Outcome {
-    let closes = rounds(trial, CLOSES, 1);
-    let user = trial.visitor("ada")?;
-    let writer = trial.connect(&user).await?;
-    let mut reader = trial.connect(&user).await?;
-    let epoch = epoch_of(trial, &reader);
-    writer.run(&trial.plain("wk1first")?).await?;
+pub(super) async fn close_and_append(context: &CheckContext<'_>) -> Outcome {
+    let closes = rounds(context, CLOSES, 1);
+    let user = context.principal("ada")?;
+    let writer = context.connect(&user).await?;
+    let mut reader = context.connect(&user).await?;
+    let epoch = epoch_of(context, &reader);
+    writer.run(&context.plain("wk1first")?).await?;
     reader.barrier().await?;
     let mut position = last(&reader).unwrap_or_default();
     let mut missed = 0;
     for _ in 0..closes {
-        let (apart, first) = (Duration::from_micros(trial.chance(APART)), trial.chance(2) == 0);
-        let (prompt, hard, start) = (trial.plain("wk1append")?, trial.chance(2) == 0, Barrier::new(2));
+        let (apart, first) = (Duration::from_micros(context.chance(APART)), context.chance(2) == 0);
+        let (prompt, hard, start) = (context.plain("wk1append")?, context.chance(2) == 0, Barrier::new(2));
         let close = async {
             start.wait().await;
             sleep(if first { Duration::ZERO } else { apart }).await;
@@ -140,7 +144,7 @@ pub(super) async fn close_and_append(trial: &Trial<'_>) -> Outcome {
         closed?;
         let head = run?.of(Kind::Completed).find_map(|seen| seen.seq).unwrap_or_default();
         position = last(&reader).unwrap_or(position);
-        let back = trial.resume(&user, &epoch, position).await?;
+        let back = context.resume(&user, &epoch, position).await?;
         caught_up(&back, 0, head).await?;
         complete(&back, 0, position, head)?;
         missed += head.saturating_sub(position);

@@ -10,7 +10,7 @@ use tokio::{sync::Barrier, time::sleep_until};
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, Visitor, broken, ensure,
+        CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure,
         list::requests::{accepted, ask_with_id, message, rounds, settle, user_of},
         pass,
         session::{Asked, new_id},
@@ -29,13 +29,13 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The furthest that two devices are apart, in microseconds.
 const APART: u64 = 400;
 
-pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let authenticate = message(&trial.profile.messages.authenticate, "authenticate")?;
-    let session = trial.connect(&ada).await?;
+pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let authenticate = message(&context.profile.messages.authenticate, "authenticate")?;
+    let session = context.connect(&ada).await?;
     let mut messages = 0;
     for (before, behind) in [(0, 1), (1, 1), (1, 0), (0, 3)] {
-        let token = trial.target.sign(&ada.user).or_else(|| ada.token.clone());
+        let token = context.target.sign(&ada.user).or_else(|| ada.token.clone());
         let Some(token) = token else { return Err(Fault::NotDone("there is no token to renew".to_owned())) };
         let (from, id) = (session.count(), new_id());
         let mut asked = Vec::new();
@@ -43,7 +43,7 @@ pub(super) async fn renewal(trial: &Trial<'_>) -> Outcome {
             if place == before {
                 session.send(authenticate.fill(&[("token", json!(token)), ("id", json!(id))])).await?;
             }
-            asked.push(session.ask(&trial.plain("wk1renewal")?).await?);
+            asked.push(session.ask(&context.plain("wk1renewal")?).await?);
         }
         if behind == 0 {
             session.send(authenticate.fill(&[("token", json!(token)), ("id", json!(id))])).await?;
@@ -80,8 +80,8 @@ struct Moment {
 
 impl Moment {
     /// A time about the moment, by chance.
-    fn about(&self, trial: &Trial<'_>) -> Duration {
-        let shake = Duration::from_micros(trial.chance(1 + self.step.as_micros() as u64));
+    fn about(&self, context: &CheckContext<'_>) -> Duration {
+        let shake = Duration::from_micros(context.chance(1 + self.step.as_micros() as u64));
         (self.offset + shake).saturating_sub(self.step / 2)
     }
 
@@ -96,7 +96,7 @@ impl Moment {
 /// Runs that are cancelled about two moments: the last in which a cancel has an effect, and that in which the end is
 /// seen. What lies between them is where two ends come from.
 struct Canceller<'a> {
-    trial: &'a Trial<'a>,
+    context: &'a CheckContext<'a>,
     /// How a run ends that nobody stops.
     usual: Option<String>,
     decided: Moment,
@@ -105,31 +105,31 @@ struct Canceller<'a> {
 
 impl<'a> Canceller<'a> {
     /// Measures a run that nobody stops.
-    async fn new(trial: &'a Trial<'a>, session: &Session) -> Result<Self, Fault> {
+    async fn new(context: &'a CheckContext<'a>, session: &Session) -> Result<Self, Fault> {
         // The first run of a connection may take longer than others.
-        session.run(&trial.plain("wk1first")?).await?;
-        let run = session.run(&trial.plain("wk1measure")?).await?;
+        session.run(&context.plain("wk1first")?).await?;
+        let run = session.run(&context.plain("wk1measure")?).await?;
         let end = run.of(Kind::Completed).next();
         let offset = end.map_or(Duration::ZERO, |end| end.at.saturating_duration_since(run.asked_at));
-        let usual = end.and_then(|end| trial.profile.fields.outcome.text(&end.json));
+        let usual = end.and_then(|end| context.profile.fields.outcome.text(&end.json));
         let moment = Moment { offset, step: offset / 8, before: None };
-        Ok(Self { trial, usual, decided: moment, seen: moment })
+        Ok(Self { context, usual, decided: moment, seen: moment })
     }
 
     /// Asks for a run and cancels it; true when the cancel went before the end was seen.
     async fn cancel(&mut self, session: &Session, place: usize) -> Result<bool, Fault> {
-        let cancel = message(&self.trial.profile.messages.cancel, "cancel")?;
+        let cancel = message(&self.context.profile.messages.cancel, "cancel")?;
         let aim = if place.is_multiple_of(2) { self.decided } else { self.seen };
-        let asked = session.ask(&self.trial.plain("wk1cancel")?).await?;
+        let asked = session.ask(&self.context.plain("wk1cancel")?).await?;
         let run = session.run_of(&asked).await?;
-        sleep_until((asked.at + aim.about(self.trial)).into()).await;
+        sleep_until((asked.at + aim.about(self.context)).into()).await;
         let sent = Instant::now();
         session.send(cancel.fill(&[("run", json!(run)), ("id", json!(new_id()))])).await?;
         let run = session.finish(&asked).await?;
         settle(session).await?;
         let end = run.of(Kind::Completed).next();
         let in_time = end.is_some_and(|end| end.at > sent);
-        let outcome = end.and_then(|end| self.trial.profile.fields.outcome.text(&end.json));
+        let outcome = end.and_then(|end| self.context.profile.fields.outcome.text(&end.json));
         if place.is_multiple_of(2) {
             // Where no outcome is told the two moments are one.
             self.decided.was(in_time && (outcome.is_none() || outcome != self.usual));
@@ -154,17 +154,17 @@ fn one_end_each(session: &Session) -> Result<usize, Fault> {
     }
 }
 
-pub(super) async fn cancel_and_end(trial: &Trial<'_>) -> Outcome {
-    let (cancels, mut sessions, mut in_time) = (rounds(trial, CANCELS, 2), Vec::new(), 0);
+pub(super) async fn cancel_and_end(context: &CheckContext<'_>) -> Outcome {
+    let (cancels, mut sessions, mut in_time) = (rounds(context, CANCELS, 2), Vec::new(), 0);
     let mut canceller: Option<Canceller<'_>> = None;
     for round in 0..cancels {
         if round % CANCELS_OF_A_USER == 0 {
-            sessions.push(trial.connect(&user_of(trial, round / CANCELS_OF_A_USER)?).await?);
+            sessions.push(context.connect(&user_of(context, round / CANCELS_OF_A_USER)?).await?);
         }
         let Some(session) = sessions.last() else { continue };
         let canceller = match &mut canceller {
             Some(canceller) => canceller,
-            none => none.insert(Canceller::new(trial, session).await?),
+            none => none.insert(Canceller::new(context, session).await?),
         };
         in_time += usize::from(canceller.cancel(session, round).await?);
         one_end_each(session)?;
@@ -180,28 +180,28 @@ pub(super) async fn cancel_and_end(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Two devices of a user.
-async fn devices(trial: &Trial<'_>, user: &Visitor) -> Result<[Session; 2], Fault> {
-    let (one, other) = tokio::join!(trial.connect(user), trial.connect(user));
+async fn devices(context: &CheckContext<'_>, user: &TestPrincipal) -> Result<[Session; 2], Fault> {
+    let (one, other) = tokio::join!(context.connect(user), context.connect(user));
     Ok([one?, other?])
 }
 
 /// Waits at the barrier, and then as long as chance says, at most so many microseconds.
-async fn together(trial: &Trial<'_>, start: &Barrier) {
-    let apart = Duration::from_micros(trial.chance(APART));
+async fn together(context: &CheckContext<'_>, start: &Barrier) {
+    let apart = Duration::from_micros(context.chance(APART));
     start.wait().await;
     sleep_until(tokio::time::Instant::now() + apart).await;
 }
 
-pub(super) async fn one_request(trial: &Trial<'_>) -> Outcome {
-    ask_with_id(trial)?;
-    let requests = rounds(trial, REQUESTS, 2);
-    let ada = trial.visitor("ada")?;
-    let devices = devices(trial, &ada).await?;
+pub(super) async fn one_request(context: &CheckContext<'_>) -> Outcome {
+    ask_with_id(context)?;
+    let requests = rounds(context, REQUESTS, 2);
+    let ada = context.principal("ada")?;
+    let devices = devices(context, &ada).await?;
     for _ in 0..requests {
-        let (id, text, start) = (new_id(), trial.plain("wk1once")?, Barrier::new(2));
+        let (id, text, start) = (new_id(), context.plain("wk1once")?, Barrier::new(2));
         let from = devices[0].count();
         let send = async |device: &Session| {
-            together(trial, &start).await;
+            together(context, &start).await;
             let asked = device.ask_as(&id, &text).await?;
             Ok::<_, Fault>((accepted(device, &asked).await?, asked))
         };
@@ -226,19 +226,19 @@ pub(super) async fn one_request(trial: &Trial<'_>) -> Outcome {
     pass(format!("{requests} requests were sent by two devices at once, and became {requests} runs"))
 }
 
-pub(super) async fn one_approval(trial: &Trial<'_>) -> Outcome {
-    let approve = message(&trial.profile.messages.approve, "approve")?;
-    let prompt = trial.prompt(&trial.profile.prompts.approval, "approval")?;
-    if !trial.profile.fields.approval.is_known() {
+pub(super) async fn one_approval(context: &CheckContext<'_>) -> Outcome {
+    let approve = message(&context.profile.messages.approve, "approve")?;
+    let prompt = context.prompt(&context.profile.prompts.approval, "approval")?;
+    if !context.profile.fields.approval.is_known() {
         return Err(Fault::NotDone("the profile does not say where fields.approval is".to_owned()));
     }
-    let ada = trial.visitor("ada")?;
-    let devices = devices(trial, &ada).await?;
-    let approval_of = |json: &serde_json::Value| trial.profile.fields.approval.text(json);
-    let approvals = rounds(trial, REQUESTS, 3);
+    let ada = context.principal("ada")?;
+    let devices = devices(context, &ada).await?;
+    let approval_of = |json: &serde_json::Value| context.profile.fields.approval.text(json);
+    let approvals = rounds(context, REQUESTS, 3);
     for _ in 0..approvals {
         let asked = devices[0].ask(prompt).await?;
-        let requested = |seen: &crate::check::Seen| seen.kind == Kind::ApprovalRequested;
+        let requested = |seen: &crate::check::ReceivedFrame| seen.kind == Kind::ApprovalRequested;
         let within = devices[0].patience();
         let request = devices[0].wait("request for an approval", asked.from, within, requested).await?;
         let Some(approval) = approval_of(&request.json) else {
@@ -246,7 +246,7 @@ pub(super) async fn one_approval(trial: &Trial<'_>) -> Outcome {
         };
         let start = Barrier::new(2);
         let send = async |device: &Session| {
-            together(trial, &start).await;
+            together(context, &start).await;
             device.send(approve.fill(&[("approval", json!(approval)), ("id", json!(new_id()))])).await
         };
         let (one, other) = tokio::join!(send(&devices[0]), send(&devices[1]));
@@ -264,7 +264,7 @@ pub(super) async fn one_approval(trial: &Trial<'_>) -> Outcome {
         calls.sort();
         calls.dedup();
         ensure(calls.len() == all, || {
-            format!("a tool that was approved once started twice: {}", run.story())
+            format!("a tool that was approved once started twice: {}", run.timeline())
         })?;
     }
     pass(format!("{approvals} approvals were answered by two devices at once; each was resolved once"))

@@ -3,7 +3,7 @@
 use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::check::{
-    Fault, Outcome, Trial, broken, ensure,
+    CheckContext, Fault, Outcome, broken, ensure,
     list::protocol::{
         hand::{Came, Hand},
         question::Question,
@@ -12,12 +12,12 @@ use crate::check::{
     pass,
 };
 
-pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let profile = &trial.profile;
+pub(super) async fn first_frame(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let profile = &context.profile;
     let (mut answered, mut refused) = (0, 0);
     // So many frames, the last of them cut after so many bytes, if it is.
-    for (frames, cut) in [(1, None), (3, None), (1, Some(1 + trial.chance(6) as usize)), (2, Some(9))] {
+    for (frames, cut) in [(1, None), (3, None), (1, Some(1 + context.chance(6) as usize)), (2, Some(9))] {
         let mut behind = Vec::new();
         if let Some(frame) = profile.first_frame(profile.auth.place, ada.token.as_deref()) {
             behind.extend(masked(FIN | TEXT, frame.as_bytes()));
@@ -25,7 +25,7 @@ pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
         let mut questions = Vec::new();
         let mut rest = Vec::new();
         for place in 1..=frames {
-            let question = Question::new(trial, "")?;
+            let question = Question::new(context, "")?;
             let bytes = masked(FIN | TEXT, question.text.as_bytes());
             let cut = cut.filter(|_| place == frames).unwrap_or(bytes.len()).min(bytes.len());
             behind.extend(&bytes[..cut]);
@@ -33,7 +33,7 @@ pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
             questions.push(question);
         }
         let with = |request: String| [request.as_bytes(), &behind].concat();
-        let (mut hand, head) = shake(trial, &ada, with).await?;
+        let (mut hand, head) = shake(context, &ada, with).await?;
         if (400..500).contains(&head.status) {
             // Who says that it is too early has lost nothing.
             refused += 1;
@@ -46,7 +46,7 @@ pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
             hand.send(&rest, "the rest of a frame").await?;
         }
         for (place, question) in questions.iter().enumerate() {
-            if !carried_out(trial, &mut hand, question, place + 1, frames).await? {
+            if !carried_out(context, &mut hand, question, place + 1, frames).await? {
                 refused += 1;
                 break;
             }
@@ -63,7 +63,7 @@ pub(super) async fn first_frame(trial: &Trial<'_>) -> Outcome {
 
 /// Waits for the answer to a frame; false when the connection ends instead.
 async fn carried_out(
-    trial: &Trial<'_>,
+    context: &CheckContext<'_>,
     hand: &mut Hand<'_>,
     question: &Question,
     place: usize,
@@ -71,7 +71,7 @@ async fn carried_out(
 ) -> Result<bool, Fault> {
     loop {
         match hand.next().await {
-            Ok(Came::Message(seen)) if question.is_answered_by(&seen, trial) => return Ok(true),
+            Ok(Came::Message(seen)) if question.is_answered_by(&seen, context) => return Ok(true),
             Ok(Came::Message(_) | Came::Pong(_)) => {}
             Ok(Came::Close(_) | Came::End) => return Ok(false),
             Err(Fault::Broken(why)) => {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Fault, Outcome, Seen, Trial, ensure,
+        CheckContext, Fault, Outcome, ReceivedFrame, ensure,
         list::{
             log::{epoch_of, last},
             requests::{accepted, ask_with_id, settle},
@@ -19,14 +19,18 @@ use crate::{
 const LOST: usize = 3;
 
 /// How a run ended that nobody touched: what its end says, and whether there is an answer.
-fn end_of(trial: &Trial<'_>, end: &Seen) -> (Option<String>, bool) {
-    let fields = &trial.profile.fields;
+fn end_of(context: &CheckContext<'_>, end: &ReceivedFrame) -> (Option<String>, bool) {
+    let fields = &context.profile.fields;
     (fields.outcome.text(&end.json), fields.answer.of(&end.json).is_some())
 }
 
 /// Holds that a run ended as one does that nobody touched.
-fn lived(trial: &Trial<'_>, usual: &(Option<String>, bool), end: &Seen) -> Result<(), Fault> {
-    ensure(end_of(trial, end) == *usual, || {
+fn lived(
+    context: &CheckContext<'_>,
+    usual: &(Option<String>, bool),
+    end: &ReceivedFrame,
+) -> Result<(), Fault> {
+    ensure(end_of(context, end) == *usual, || {
         let (outcome, told) = (&usual.0, end.brief());
         format!(
             "a run did not end as others do ({outcome:?}) after a connection of its user was lost: {told}"
@@ -34,23 +38,23 @@ fn lived(trial: &Trial<'_>, usual: &(Option<String>, bool), end: &Seen) -> Resul
     })
 }
 
-pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let witness = trial.connect(&ada).await?;
-    let quiet = witness.run(&trial.plain("wk1quiet")?).await?;
-    let usual = quiet.of(Kind::Completed).next().map(|end| end_of(trial, end)).unwrap_or_default();
+pub(super) async fn run_survives(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let witness = context.connect(&ada).await?;
+    let quiet = witness.run(&context.plain("wk1quiet")?).await?;
+    let usual = quiet.of(Kind::Completed).next().map(|end| end_of(context, end)).unwrap_or_default();
     if usual == (None, false) {
         return Err(Fault::NotDone(
             "the end of a run does not say how it ended (fields.outcome, fields.answer)".to_owned(),
         ));
     }
-    let slow = trial.prompt(&trial.profile.prompts.slow, "slow")?;
+    let slow = context.prompt(&context.profile.prompts.slow, "slow")?;
     let (from, mut runs) = (witness.count(), Vec::new());
     for place in 0..LOST {
-        let session = trial.connect(&ada).await?;
+        let session = context.connect(&ada).await?;
         let asked = session.ask(slow).await?;
         let run = session.run_of(&asked).await?.unwrap_or_default();
-        for _ in 0..trial.chance(4) {
+        for _ in 0..context.chance(4) {
             let next = session.count();
             session.wait("event of a run", next, session.patience(), |_| true).await?;
         }
@@ -58,7 +62,7 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
         let seen = session.seen();
         let over = seen.iter().find(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
         if let Some(end) = over {
-            lived(trial, &usual, end)?;
+            lived(context, &usual, end)?;
             return Err(Fault::NotDone(
                 "prompts.slow was over before its connection could be lost".to_owned(),
             ));
@@ -71,32 +75,33 @@ pub(super) async fn run_survives(trial: &Trial<'_>) -> Outcome {
         session.ended(session.patience()).await?;
         runs.push(run);
     }
-    let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
+    let within = std::time::Duration::from_secs_f64(context.profile.timing.run_seconds);
     for run in &runs {
         let end = witness
             .wait("end of a run", from, within, |seen| seen.kind == Kind::Completed && seen.is_of_run(run));
         let end = end.await?;
-        lived(trial, &usual, &end)?;
+        lived(context, &usual, &end)?;
     }
     pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
 }
 
-pub(super) async fn resent_request(trial: &Trial<'_>) -> Outcome {
-    let ada = trial.visitor("ada")?;
-    let ask = ask_with_id(trial)?;
+pub(super) async fn resent_request(context: &CheckContext<'_>) -> Outcome {
+    let ada = context.principal("ada")?;
+    let ask = ask_with_id(context)?;
     let mut sent_again = 0;
     for wait in [true, false, true] {
-        let session = trial.connect(&ada).await?;
-        let (epoch, marker) = (epoch_of(trial, &session), format!("wk1again{:x}", trial.chance(u64::MAX)));
-        let (id, text) = (new_id(), trial.plain(&marker)?);
-        session.run(&trial.plain("wk1before")?).await?;
+        let session = context.connect(&ada).await?;
+        let (epoch, marker) =
+            (epoch_of(context, &session), format!("wk1again{:x}", context.chance(u64::MAX)));
+        let (id, text) = (new_id(), context.plain(&marker)?);
+        session.run(&context.plain("wk1before")?).await?;
         let position = last(&session);
         let asked = session.ask_as(&id, &text).await?;
         let before = if wait { Some(accepted(&session, &asked).await?) } else { None };
         session.cut().await;
         let back = match position {
-            Some(position) => trial.resume(&ada, &epoch, position).await?,
-            None => trial.connect(&ada).await?,
+            Some(position) => context.resume(&ada, &epoch, position).await?,
+            None => context.connect(&ada).await?,
         };
         let again = back.ask_as(&id, &text).await?;
         let run = accepted(&back, &again).await?;
@@ -104,8 +109,8 @@ pub(super) async fn resent_request(trial: &Trial<'_>) -> Outcome {
             format!("a request that was sent again became another run: {run}, and {before:?} before")
         })?;
         // Once more, to a run that is over.
-        let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
-        let ended = |seen: &Seen| seen.kind == Kind::Completed && seen.is_of_run(&run);
+        let within = std::time::Duration::from_secs_f64(context.profile.timing.run_seconds);
+        let ended = |seen: &ReceivedFrame| seen.kind == Kind::Completed && seen.is_of_run(&run);
         back.wait("end of the run", 0, within, ended).await?;
         back.send(ask.fill(&[("text", json!(text)), ("id", json!(id))])).await?;
         let third = Asked { id: id.clone(), from: again.from + 1, at: again.at };

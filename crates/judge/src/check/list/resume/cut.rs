@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, broken, ensure,
+        CheckContext, Fault, Outcome, Session, broken, ensure,
         list::log::{self, complete as holds_all, epoch_of, last, ranges},
         pass,
         session::Asked,
@@ -25,19 +25,19 @@ struct Back {
 }
 
 /// What a run is asked for: one that goes on for a while where there is one, so that a cut falls into it.
-fn prompt(trial: &Trial<'_>, round: usize) -> Result<String, Fault> {
-    let prompts = &trial.profile.prompts;
+fn prompt(context: &CheckContext<'_>, round: usize) -> Result<String, Fault> {
+    let prompts = &context.profile.prompts;
     match (&prompts.slow, prompts.tool.is_some()) {
         (Some(slow), _) if round == 0 => Ok(slow.clone()),
-        (_, true) => Ok(trial.sum()?.prompt),
-        _ => trial.plain("wk1cut"),
+        (_, true) => Ok(context.sum()?.prompt),
+        _ => context.plain("wk1cut"),
     }
 }
 
 /// Waits until a connection has so many numbered events of a request.
 async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Fault> {
     let seen = std::sync::atomic::AtomicUsize::new(0);
-    let fits = |frame: &crate::check::Seen| {
+    let fits = |frame: &crate::check::ReceivedFrame| {
         let numbered = usize::from(frame.seq.is_some());
         let enough = seen.fetch_add(numbered, std::sync::atomic::Ordering::Relaxed) + numbered >= count;
         // A short run is over before.
@@ -47,19 +47,19 @@ async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Fau
 }
 
 /// Cuts connections in runs that a second device sees to their end, and brings them back.
-async fn cut_and_back(trial: &Trial<'_>) -> Result<Vec<Back>, Fault> {
-    let ada = trial.visitor("ada")?;
-    let witness = trial.connect(&ada).await?;
+async fn cut_and_back(context: &CheckContext<'_>) -> Result<Vec<Back>, Fault> {
+    let ada = context.principal("ada")?;
+    let witness = context.connect(&ada).await?;
     let mut backs = Vec::new();
     for round in 0..TRIES {
-        let session = trial.connect(&ada).await?;
-        let (epoch, from) = (epoch_of(trial, &session), witness.count());
-        let asked = session.ask(&prompt(trial, round)?).await?;
+        let session = context.connect(&ada).await?;
+        let (epoch, from) = (epoch_of(context, &session), witness.count());
+        let asked = session.ask(&prompt(context, round)?).await?;
         let run = session.run_of(&asked).await?;
-        until(&session, &asked, 1 + trial.chance(6) as usize).await?;
+        until(&session, &asked, 1 + context.chance(6) as usize).await?;
         // From here on the server talks to nobody, and does not know it.
         session.hang().await?;
-        let within = std::time::Duration::from_secs_f64(trial.profile.timing.run_seconds);
+        let within = std::time::Duration::from_secs_f64(context.profile.timing.run_seconds);
         let end = witness.wait("end of the run", from, within, |seen| {
             seen.kind == Kind::Completed && run.as_ref().is_none_or(|run| seen.is_of_run(run))
         });
@@ -68,7 +68,7 @@ async fn cut_and_back(trial: &Trial<'_>) -> Result<Vec<Back>, Fault> {
         };
         session.cut().await;
         if after < head {
-            let session = trial.resume(&ada, &epoch, after).await?;
+            let session = context.resume(&ada, &epoch, after).await?;
             log::caught_up(&session, 0, head).await?;
             backs.push(Back { session, after, head });
         }
@@ -87,16 +87,16 @@ fn told(backs: &[Back]) -> String {
     format!("{} connections were cut in a run; {} events were missed", backs.len(), missed.join(", "))
 }
 
-pub(super) async fn complete(trial: &Trial<'_>) -> Outcome {
-    let backs = cut_and_back(trial).await?;
+pub(super) async fn complete(context: &CheckContext<'_>) -> Outcome {
+    let backs = cut_and_back(context).await?;
     for back in &backs {
         holds_all(&back.session, 0, back.after, back.head)?;
     }
     pass(format!("{} and came with the resume", told(&backs)))
 }
 
-pub(super) async fn once(trial: &Trial<'_>) -> Outcome {
-    let backs = cut_and_back(trial).await?;
+pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
+    let backs = cut_and_back(context).await?;
     for back in &backs {
         let mut reached = back.after;
         for (first, seq) in ranges(&back.session, 0) {
@@ -114,11 +114,11 @@ pub(super) async fn once(trial: &Trial<'_>) -> Outcome {
     pass(format!("{} and none came again", told(&backs)))
 }
 
-pub(super) async fn caught_up(trial: &Trial<'_>) -> Outcome {
-    if trial.profile.resume.as_ref().is_some_and(|resume| resume.caught_up.is_empty()) {
+pub(super) async fn caught_up(context: &CheckContext<'_>) -> Outcome {
+    if context.profile.resume.as_ref().is_some_and(|resume| resume.caught_up.is_empty()) {
         return Err(Fault::NotDone("the profile names no end of a replay (resume.caught_up)".to_owned()));
     }
-    let backs = cut_and_back(trial).await?;
+    let backs = cut_and_back(context).await?;
     for Back { session, head, .. } in &backs {
         let seen = session.seen();
         let ends: Vec<usize> =

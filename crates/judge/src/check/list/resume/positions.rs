@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        Fault, Outcome, Session, Trial, Visitor, broken, ensure,
+        CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure,
         list::log::{
             self, caught_up, claims, complete, epoch_of, has_snapshot, last, missing, ranges, resume_here,
         },
@@ -16,7 +16,7 @@ const AHEAD: u64 = 1000;
 
 /// A user's log, of which a connection has seen some.
 struct Log {
-    user: Visitor,
+    user: TestPrincipal,
     epoch: String,
     /// The first number that was seen.
     first: u64,
@@ -25,14 +25,14 @@ struct Log {
 }
 
 impl Log {
-    async fn new(trial: &Trial<'_>) -> Result<Self, Fault> {
-        let user = trial.visitor("ada")?;
-        let session = trial.connect(&user).await?;
-        session.run(&trial.plain("wk1log")?).await?;
+    async fn new(context: &CheckContext<'_>) -> Result<Self, Fault> {
+        let user = context.principal("ada")?;
+        let session = context.connect(&user).await?;
+        session.run(&context.plain("wk1log")?).await?;
         let first = ranges(&session, 0).first().map(|(first, _)| *first);
         match (first, last(&session)) {
             (Some(first), Some(head)) if (1..=head).contains(&first) => {
-                Ok(Self { user, epoch: epoch_of(trial, &session), first, head })
+                Ok(Self { user, epoch: epoch_of(context, &session), first, head })
             }
             (Some(first), Some(head)) => {
                 broken(format!("the events of a run begin at {first}, in a log that ends at {head}"))
@@ -42,13 +42,18 @@ impl Log {
     }
 
     /// A number in the log with something behind it.
-    fn inside(&self, trial: &Trial<'_>) -> u64 {
-        self.first - 1 + trial.chance(self.head - self.first + 1)
+    fn inside(&self, context: &CheckContext<'_>) -> u64 {
+        self.first - 1 + context.chance(self.head - self.first + 1)
     }
 
     /// Comes in at a position; nothing when that is refused.
-    async fn enter(&self, trial: &Trial<'_>, epoch: &str, after: u64) -> Result<Option<Session>, Fault> {
-        match trial.resume(&self.user, epoch, after).await {
+    async fn enter(
+        &self,
+        context: &CheckContext<'_>,
+        epoch: &str,
+        after: u64,
+    ) -> Result<Option<Session>, Fault> {
+        match context.resume(&self.user, epoch, after).await {
             Ok(session) => Ok(Some(session)),
             Err(Fault::Broken(_)) => Ok(None),
             Err(other) => Err(other),
@@ -62,27 +67,27 @@ fn says_nothing(session: &Session, from: usize) -> bool {
     !error && !has_snapshot(session, from)
 }
 
-pub(super) async fn honest(trial: &Trial<'_>) -> Outcome {
-    let log = Log::new(trial).await?;
-    let mut positions = vec![(log.epoch.clone(), log.first - 1), (log.epoch.clone(), log.inside(trial))];
-    if let Ok(other) = log::other_epoch(trial, &log.epoch) {
-        positions.extend([(other.clone(), log.inside(trial)), (other, log.first - 1)]);
+pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
+    let log = Log::new(context).await?;
+    let mut positions = vec![(log.epoch.clone(), log.first - 1), (log.epoch.clone(), log.inside(context))];
+    if let Ok(other) = log::other_epoch(context, &log.epoch) {
+        positions.extend([(other.clone(), log.inside(context)), (other, log.first - 1)]);
     }
     let (mut resumed, mut told) = (0, 0);
     for (epoch, after) in &positions {
-        let Some(session) = log.enter(trial, epoch, *after).await? else {
+        let Some(session) = log.enter(context, epoch, *after).await? else {
             told += 1;
             continue;
         };
-        if claims(trial, &session) && !has_snapshot(&session, 0) {
+        if claims(context, &session) && !has_snapshot(&session, 0) {
             caught_up(&session, 0, log.head).await?;
             complete(&session, 0, *after, log.head)?;
             resumed += 1;
         } else {
             told += 1;
         }
-        let open = trial.connect(&log.user).await?;
-        let Some(from) = resume_here(trial, &open, epoch, *after).await? else { continue };
+        let open = context.connect(&log.user).await?;
+        let Some(from) = resume_here(context, &open, epoch, *after).await? else { continue };
         if says_nothing(&open, from) {
             caught_up(&open, from, log.head).await?;
             complete(&open, from, *after, log.head)?;
@@ -91,21 +96,21 @@ pub(super) async fn honest(trial: &Trial<'_>) -> Outcome {
     pass(format!("{resumed} positions were resumed whole, {told} were said not to be"))
 }
 
-pub(super) async fn other_epoch(trial: &Trial<'_>) -> Outcome {
-    let log = Log::new(trial).await?;
-    let other = log::other_epoch(trial, &log.epoch)?;
-    let after = log.inside(trial);
-    if let Some(session) = log.enter(trial, &other, after).await? {
+pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
+    let log = Log::new(context).await?;
+    let other = log::other_epoch(context, &log.epoch)?;
+    let after = log.inside(context);
+    if let Some(session) = log.enter(context, &other, after).await? {
         session.barrier().await?;
-        ensure(!claims(trial, &session), || {
+        ensure(!claims(context, &session), || {
             format!(
                 "{}: the welcome says that it goes on after {after} of {other:?}, an epoch that never was",
                 session.name
             )
         })?;
     }
-    let open = trial.connect(&log.user).await?;
-    if let Some(from) = resume_here(trial, &open, &other, after).await? {
+    let open = context.connect(&log.user).await?;
+    if let Some(from) = resume_here(context, &open, &other, after).await? {
         ensure(!says_nothing(&open, from), || {
             format!(
                 "{}: a resume after {after} of {other:?}, an epoch that never was, was served like any other",
@@ -116,10 +121,10 @@ pub(super) async fn other_epoch(trial: &Trial<'_>) -> Outcome {
     pass(format!("a position of the epoch {other:?} was not taken for one of {:?}", log.epoch))
 }
 
-pub(super) async fn ahead(trial: &Trial<'_>) -> Outcome {
-    let log = Log::new(trial).await?;
+pub(super) async fn ahead(context: &CheckContext<'_>) -> Outcome {
+    let log = Log::new(context).await?;
     let after = log.head + AHEAD;
-    let Some(session) = log.enter(trial, &log.epoch, after).await? else {
+    let Some(session) = log.enter(context, &log.epoch, after).await? else {
         return pass(format!("a connection at {after} of a log that ends at {} was refused", log.head));
     };
     if let Err(fault) = session.barrier().await {
@@ -130,7 +135,7 @@ pub(super) async fn ahead(trial: &Trial<'_>) -> Outcome {
             None => Err(fault),
         };
     }
-    let silent = claims(trial, &session) && says_nothing(&session, 0);
+    let silent = claims(context, &session) && says_nothing(&session, 0);
     ensure(!silent, || {
         format!(
             "{}: the welcome says that it goes on after {after}, and the log ends at {}",
@@ -138,12 +143,12 @@ pub(super) async fn ahead(trial: &Trial<'_>) -> Outcome {
         )
     })?;
     let from = session.count();
-    let run = session.run(&trial.plain("wk1ahead")?).await?;
+    let run = session.run(&context.plain("wk1ahead")?).await?;
     session.barrier().await?;
     let came = ranges(&session, from);
     if let (Some((first, _)), Some(end)) = (came.first(), run.of(Kind::Completed).find_map(|seen| seen.seq)) {
         let missing = missing(&came, first - 1, end);
-        ensure(missing.is_empty() || !trial.profile.endpoint.shared, || {
+        ensure(missing.is_empty() || !context.profile.endpoint.shared, || {
             format!("{}: {missing:?} did not come after a position ahead of the log", session.name)
         })?;
     }

@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::*;
 use crate::profile::Profile;
 
-fn events(ranges: &[(u64, u64)]) -> Vec<Arc<Seen>> {
+fn events(ranges: &[(u64, u64)]) -> Vec<Arc<ReceivedFrame>> {
     let profile = Profile::find("wireproof").unwrap();
     let frame = |(index, (first, last)): (usize, &(u64, u64))| {
         let text = format!(r#"{{"type":"message_delta","first_seq":{first},"seq":{last}}}"#);
-        Arc::new(Seen::read(&profile, index, Instant::now(), &text))
+        Arc::new(ReceivedFrame::read(&profile, index, Instant::now(), &text))
     };
     ranges.iter().enumerate().map(frame).collect()
 }

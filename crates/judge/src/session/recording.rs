@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Instant};
 use wireproof_client::Ended;
 use wireproof_testkit::recording::{Recording, ended_by};
 
-use super::{TOO_MUCH, allowance::Allowance};
+use super::{TOO_MUCH, frame_budget::FrameBudget};
 use crate::{
     profile::Profile,
+    received_frame::ReceivedFrame,
     record::{Action, Op, Recorder},
-    seen::Seen,
 };
 
 /// Frames that are taken on one connection, and the bytes of all of them: a server that never stops talking is left.
@@ -20,8 +20,8 @@ const BYTES: usize = 16 << 20;
 const SHOWN: usize = 100;
 
 /// All that came on a connection, and where the history of the check is written.
-pub(crate) struct Book {
-    pub(super) seen: Vec<Arc<Seen>>,
+pub(crate) struct FrameRecording {
+    pub(super) seen: Vec<Arc<ReceivedFrame>>,
     pub(super) ended: Option<Ended>,
     pub(super) profile: Arc<Profile>,
     pub(super) recorder: Recorder,
@@ -30,15 +30,15 @@ pub(crate) struct Book {
     /// Bytes of all frames so far.
     bytes: usize,
     /// What may come on all connections of the check.
-    allowance: Arc<Allowance>,
+    allowance: Arc<FrameBudget>,
 }
 
-impl Book {
+impl FrameRecording {
     /// An empty book of a connection of this user and this name.
     pub(crate) fn new(
         profile: Arc<Profile>,
         recorder: Recorder,
-        allowance: Arc<Allowance>,
+        allowance: Arc<FrameBudget>,
         user: &str,
         name: String,
     ) -> Self {
@@ -48,10 +48,10 @@ impl Book {
 
     /// Writes down a frame that came, with what is known of it besides its text; gives how the connection ends when it
     /// is one too many.
-    pub(super) fn write_down(&mut self, text: &str, amend: impl FnOnce(&mut Seen)) -> Option<Ended> {
+    pub(super) fn write_down(&mut self, text: &str, amend: impl FnOnce(&mut ReceivedFrame)) -> Option<Ended> {
         let at = Instant::now();
         self.bytes += text.len();
-        let mut seen = Seen::read(&self.profile, self.seen.len(), at, text);
+        let mut seen = ReceivedFrame::read(&self.profile, self.seen.len(), at, text);
         amend(&mut seen);
         let op = Op::frame(&self.profile, &seen.json, text);
         let (conn, user) = (self.name.clone(), self.user.clone());
@@ -70,7 +70,7 @@ impl Book {
     }
 }
 
-impl Recording for Book {
+impl Recording for FrameRecording {
     const RESET: &'static str = "reset by the client";
     const RESET_WHEN_DROPPED: bool = true;
 

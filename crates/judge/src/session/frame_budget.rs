@@ -11,14 +11,14 @@ const BYTES: (usize, usize) = (32 << 20, 1 << 20);
 
 /// Counts what a server sent in one check, against the bounds.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct FrameBudget {
     frames: AtomicUsize,
     bytes: AtomicUsize,
     most_frames: usize,
     most_bytes: usize,
 }
 
-impl Allowance {
+impl FrameBudget {
     /// For a check with so many users.
     pub(crate) fn of(users: usize) -> Self {
         Self {

@@ -18,11 +18,11 @@ use crate::{
     outcome::{Fault, broken},
     profile::{Kind, Place, Profile, Template, Transport},
     record::{Action, Op, Outcome, Recorder},
-    session::{Allowance, Book, Session},
+    session::{FrameBudget, FrameRecording, Session},
     target::{HttpAnswer, Target, is_unreachable, with_query},
 };
 
-mod door;
+mod access_probe;
 
 /// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
 const TRIES: usize = 4;
@@ -30,7 +30,7 @@ const TRIES: usize = 4;
 const LATER: Duration = Duration::from_secs(5);
 
 /// One check at work.
-pub struct Trial<'a> {
+pub struct CheckContext<'a> {
     /// The server.
     pub target: &'a Target,
     /// What it speaks.
@@ -45,12 +45,12 @@ pub struct Trial<'a> {
     rng: Mutex<SmallRng>,
     connections: AtomicUsize,
     let_in: OnceCell<()>,
-    pub(crate) allowance: Arc<Allowance>,
+    pub(crate) allowance: Arc<FrameBudget>,
 }
 
 /// A user of a check.
 #[derive(Debug, Clone)]
-pub struct Visitor {
+pub struct TestPrincipal {
     /// The user, as tokens name it.
     pub user: String,
     /// A good token; none where nobody needs one.
@@ -61,7 +61,7 @@ pub struct Visitor {
 #[derive(Debug, Clone, Copy)]
 pub struct Entrance<'a> {
     /// Who.
-    pub visitor: &'a Visitor,
+    pub principal: &'a TestPrincipal,
     /// At which address.
     pub url: &'a str,
     /// Where the token is shown.
@@ -79,7 +79,7 @@ pub struct Sum {
     pub answer: Option<String>,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> CheckContext<'a> {
     /// A trial for the check of this id.
     pub fn new(
         target: &'a Target,
@@ -101,7 +101,7 @@ impl<'a> Trial<'a> {
             rng: Mutex::new(SmallRng::seed_from_u64(own)),
             connections: AtomicUsize::new(0),
             let_in: OnceCell::new(),
-            allowance: Arc::new(Allowance::of(users)),
+            allowance: Arc::new(FrameBudget::of(users)),
         }
     }
 
@@ -112,48 +112,48 @@ impl<'a> Trial<'a> {
     }
 
     /// A user of this name that no other check has; with given tokens, the first for `"ada"`, the second for all others.
-    pub fn visitor(&self, name: &str) -> Result<Visitor, Fault> {
+    pub fn principal(&self, name: &str) -> Result<TestPrincipal, Fault> {
         if let Some(issued) = self.issued(name) {
             return Ok(issued);
         }
         let given = self.target.given();
         if given.is_empty() {
-            return Ok(Visitor { user: name.to_owned(), token: None });
+            return Ok(TestPrincipal { user: name.to_owned(), token: None });
         }
         let index = usize::from(name != "ada");
         match given.get(index) {
-            Some((user, token)) => Ok(Visitor { user: user.clone(), token: Some(token.clone()) }),
+            Some((user, token)) => Ok(TestPrincipal { user: user.clone(), token: Some(token.clone()) }),
             None => Err(Fault::NotDone("it takes the tokens of two users (--token-file)".to_owned())),
         }
     }
 
-    fn issued(&self, name: &str) -> Option<Visitor> {
+    fn issued(&self, name: &str) -> Option<TestPrincipal> {
         let user = format!("{}-{name}-{}", self.id.replace(['.', '_'], "-"), self.target.visit());
         let token = self.target.sign(&user)?;
-        Some(Visitor { user, token: Some(token) })
+        Some(TestPrincipal { user, token: Some(token) })
     }
 
     /// How a visitor comes in by the profile.
-    pub fn entrance<'e>(&'e self, visitor: &'e Visitor) -> Entrance<'e> {
-        Entrance { visitor, url: self.target.url(), place: self.profile.auth.place, position: None }
+    pub fn entrance<'e>(&'e self, principal: &'e TestPrincipal) -> Entrance<'e> {
+        Entrance { principal, url: self.target.url(), place: self.profile.auth.place, position: None }
     }
 
     /// Connects and waits for the welcome, if the profile has one. A server that says "later" is asked again.
-    pub async fn connect(&self, visitor: &Visitor) -> Result<Session, Fault> {
-        self.enter(&self.entrance(visitor)).await
+    pub async fn connect(&self, principal: &TestPrincipal) -> Result<Session, Fault> {
+        self.enter(&self.entrance(principal)).await
     }
 
     /// Connects at a position, and waits for the welcome.
-    pub async fn resume(&self, visitor: &Visitor, epoch: &str, after: u64) -> Result<Session, Fault> {
+    pub async fn resume(&self, principal: &TestPrincipal, epoch: &str, after: u64) -> Result<Session, Fault> {
         if self.profile.resume.is_none() {
             return Err(Fault::NotDone("the profile does not say how a client resumes".to_owned()));
         }
-        self.enter(&Entrance { position: Some((epoch, after)), ..self.entrance(visitor) }).await
+        self.enter(&Entrance { position: Some((epoch, after)), ..self.entrance(principal) }).await
     }
 
     /// Comes in like this and waits for the welcome, if the profile has one. A server that says "later" is asked again.
     pub async fn enter(&self, entrance: &Entrance<'_>) -> Result<Session, Fault> {
-        let user = &entrance.visitor.user;
+        let user = &entrance.principal.user;
         if self.profile.endpoint.transport == Transport::Sse {
             return Ok(self.posting(entrance));
         }
@@ -179,16 +179,16 @@ impl<'a> Trial<'a> {
     }
 
     /// Opens the connection under a name in the history, tries once and waits for nothing. A token whose place is the
-    /// first frame is shown by [`Trial::show`].
+    /// first frame is shown by [`CheckContext::show`].
     pub(crate) async fn enter_as(&self, entrance: &Entrance<'_>, name: String) -> Result<Session, OpenError> {
-        let Entrance { visitor, place, position, .. } = *entrance;
-        let connect = self.target.connect(&self.address_of(entrance), visitor.token.as_deref(), place);
-        self.open_as(connect, &visitor.user, name, position.filter(|_| self.profile.resume.is_some())).await
+        let Entrance { principal, place, position, .. } = *entrance;
+        let connect = self.target.connect(&self.address_of(entrance), principal.token.as_deref(), place);
+        self.open_as(connect, &principal.user, name, position.filter(|_| self.profile.resume.is_some())).await
     }
 
     /// Shows the token in the first frame, where that is its place.
     pub(crate) async fn show(&self, session: &Session, entrance: &Entrance<'_>) -> Result<(), Fault> {
-        match self.profile.first_frame(entrance.place, entrance.visitor.token.as_deref()) {
+        match self.profile.first_frame(entrance.place, entrance.principal.token.as_deref()) {
             Some(frame) => session.send(frame).await,
             None => Ok(()),
         }
@@ -208,8 +208,8 @@ impl<'a> Trial<'a> {
     pub(crate) async fn let_in(&self) -> Result<(), Fault> {
         let good = async {
             // Another than the user of the check, whom it may have shut out.
-            let visitor = self.visitor("good").or_else(|_| self.visitor("ada"))?;
-            self.connect(&visitor).await?.barrier().await
+            let principal = self.principal("good").or_else(|_| self.principal("ada"))?;
+            self.connect(&principal).await?.barrier().await
         };
         let let_in = self.let_in.get_or_try_init(|| good).await;
         let_in.copied().map_err(|fault| match fault {
@@ -222,13 +222,13 @@ impl<'a> Trial<'a> {
 
     /// A session whose messages are posted: the first of them opens a connection.
     pub(crate) fn posting(&self, entrance: &Entrance<'_>) -> Session {
-        let Entrance { visitor, place, .. } = *entrance;
-        let post = self.target.post(&self.address_of(entrance), visitor.token.as_deref(), place);
-        Session::posting(post, self.book(&visitor.user, self.new_name(&visitor.user)))
+        let Entrance { principal, place, .. } = *entrance;
+        let post = self.target.post(&self.address_of(entrance), principal.token.as_deref(), place);
+        Session::posting(post, self.book(&principal.user, self.new_name(&principal.user)))
     }
 
-    fn book(&self, user: &str, name: String) -> Book {
-        Book::new(self.profile.clone(), self.recorder.clone(), self.allowance.clone(), user, name)
+    fn book(&self, user: &str, name: String) -> FrameRecording {
+        FrameRecording::new(self.profile.clone(), self.recorder.clone(), self.allowance.clone(), user, name)
     }
 
     pub(crate) fn new_name(&self, user: &str) -> String {

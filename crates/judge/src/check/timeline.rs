@@ -2,19 +2,19 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::Seen;
+use super::ReceivedFrame;
 use crate::profile::Kind;
 
 /// Lines of a story; what is beyond stays in the history.
 const LINES: usize = 40;
 
 /// Frames in a row, pieces of an answer put together; a note is told beside the frame at its place.
-pub fn story(frames: &[Arc<Seen>], notes: &[(usize, String)]) -> String {
+pub fn timeline(frames: &[Arc<ReceivedFrame>], notes: &[(usize, String)]) -> String {
     let note = |at: usize| notes.iter().filter(move |(place, _)| *place == at).map(|(_, note)| note.as_str());
     let width = frames.iter().map(|seen| label(seen).chars().count()).max().unwrap_or(0);
     let (mut text, mut at, mut lines) = (String::new(), 0, 0);
     while at < frames.len() && lines < LINES {
-        let alike = |seen: &Arc<Seen>| seen.kind == Kind::Delta && seen.name == frames[at].name;
+        let alike = |seen: &Arc<ReceivedFrame>| seen.kind == Kind::Delta && seen.name == frames[at].name;
         let same =
             frames[at..].iter().enumerate().take_while(|(i, seen)| alike(seen) && note(at + i).eq(note(at)));
         let many = same.count().max(1);
@@ -35,7 +35,7 @@ pub fn story(frames: &[Arc<Seen>], notes: &[(usize, String)]) -> String {
     text
 }
 
-fn label(seen: &Seen) -> String {
+fn label(seen: &ReceivedFrame) -> String {
     let mut label = seen.name.clone();
     if let Some(seq) = seen.seq {
         let first =

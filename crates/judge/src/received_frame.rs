@@ -8,7 +8,7 @@ use crate::profile::{Kind, Profile};
 
 /// A frame that came.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedFrame {
     /// Its number on its connection, from 0.
     pub index: usize,
     /// When it had come.
@@ -33,7 +33,7 @@ pub struct Seen {
     pub call: Option<String>,
 }
 
-impl Seen {
+impl ReceivedFrame {
     /// Reads a frame.
     pub fn read(profile: &Profile, index: usize, at: Instant, text: &str) -> Self {
         let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);

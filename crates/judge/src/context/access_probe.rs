@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 use wireproof_client::{Connect, OpenError};
 
-use super::{LATER, TRIES, Trial};
+use super::{CheckContext, LATER, TRIES};
 use crate::{
     outcome::{Fault, broken},
     profile::{Kind, Place},
-    seen::Seen,
+    received_frame::ReceivedFrame,
     session::{Session, new_id},
 };
 
@@ -17,14 +17,14 @@ use crate::{
 const TRY_LATER: u16 = 1013;
 
 /// What came of a try to get in.
-enum Knock {
+enum AccessProbe {
     /// It was refused: how.
     Out(String),
     /// Nobody is let in for so long.
     Later(Duration),
 }
 
-impl Trial<'_> {
+impl CheckContext<'_> {
     /// Where the server takes tokens: the first place, then the others.
     pub fn places(&self) -> Vec<Place> {
         let auth = &self.profile.auth;
@@ -57,9 +57,9 @@ impl Trial<'_> {
         self.let_in().await?;
         for _ in 0..TRIES {
             match self.knock(connect.clone(), token, whom).await? {
-                Knock::Out(how) => return Ok(how),
+                AccessProbe::Out(how) => return Ok(how),
                 // What the server asks for, and it is bounded.
-                Knock::Later(wait) => tokio::time::sleep(wait.min(LATER)).await,
+                AccessProbe::Later(wait) => tokio::time::sleep(wait.min(LATER)).await,
             }
         }
         Err(Fault::NotDone(format!("the server lets nobody in for now, so {whom} was not put to the test")))
@@ -73,44 +73,46 @@ impl Trial<'_> {
         whom: &str,
     ) -> Result<String, Fault> {
         match self.knock(connect, token, whom).await? {
-            Knock::Out(how) => Ok(how),
-            Knock::Later(_) => Ok("it was told to come later".to_owned()),
+            AccessProbe::Out(how) => Ok(how),
+            AccessProbe::Later(_) => Ok("it was told to come later".to_owned()),
         }
     }
 
-    async fn knock(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<Knock, Fault> {
+    async fn knock(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<AccessProbe, Fault> {
         let session = match self.open(connect, whom).await {
             Ok(session) => session,
             Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) => {
-                return Ok(Knock::Later(retry_after.unwrap_or(Duration::from_secs(1))));
+                return Ok(AccessProbe::Later(retry_after.unwrap_or(Duration::from_secs(1))));
             }
             Err(OpenError::Refused { status, .. }) if (400..500).contains(&status) => {
-                return Ok(Knock::Out(format!("HTTP {status}")));
+                return Ok(AccessProbe::Out(format!("HTTP {status}")));
             }
             Err(OpenError::Refused { status, .. }) => {
                 return broken(format!("{whom} was answered with HTTP {status}, which is no refusal"));
             }
-            Err(OpenError::Ended { .. }) => return Ok(Knock::Out("the connection was ended".to_owned())),
+            Err(OpenError::Ended { .. }) => {
+                return Ok(AccessProbe::Out("the connection was ended".to_owned()));
+            }
             // Cut in the middle of the handshake. A server that is gone cannot be reached at the next try.
             Err(OpenError::NotUnderstood { .. }) => {
-                return Ok(Knock::Out("the handshake was broken off".to_owned()));
+                return Ok(AccessProbe::Out("the handshake was broken off".to_owned()));
             }
             Err(error) => return Err(Fault::Gone(error.to_string())),
         };
         self.speak(&session, token).await;
         let others = &self.profile.events.other;
-        let let_in = |seen: &Seen| seen.kind != Kind::Error && !others.contains(&seen.name);
+        let let_in = |seen: &ReceivedFrame| seen.kind != Kind::Error && !others.contains(&seen.name);
         let within = session.patience();
         if let Ok(told) = session.wait("refusal", 0, within, let_in).await {
             return broken(format!("{whom} got in: {}", told.brief()));
         }
         let errors = session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
         match session.end() {
-            Some(ended) if ended.code == Some(TRY_LATER) => Ok(Knock::Later(Duration::from_secs(1))),
+            Some(ended) if ended.code == Some(TRY_LATER) => Ok(AccessProbe::Later(Duration::from_secs(1))),
             Some(ended) => {
-                Ok(Knock::Out(ended.code.map_or("ended".to_owned(), |code| format!("close {code}"))))
+                Ok(AccessProbe::Out(ended.code.map_or("ended".to_owned(), |code| format!("close {code}"))))
             }
-            None if errors > 0 => Ok(Knock::Out("errors alone".to_owned())),
+            None if errors > 0 => Ok(AccessProbe::Out("errors alone".to_owned())),
             None => broken(format!("{whom} was neither refused nor served within {within:?}")),
         }
     }
