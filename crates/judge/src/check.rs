@@ -6,7 +6,7 @@
 //! How a check is written: a function `async fn name(context: &CheckContext<'_>) -> Outcome` in the file of its group, and a row in
 //! `list`. It takes users, connections and HTTP from its [`CheckContext`], says what it saw with [`pass`], and ends early with
 //! `?`: every wait of a [`Session`] has a deadline and fails with what was waited for. What the server or the profile
-//! cannot do ends it with [`Fault::NotDone`]. No sleeps: barriers, answers and events.
+//! cannot do ends it with [`Failure::NotDone`]. No sleeps: barriers, answers and events.
 
 use std::{future::Future, pin::Pin};
 
@@ -25,7 +25,7 @@ mod timeline;
 
 pub use crate::{
     context::{CheckContext, Entrance, TestPrincipal},
-    outcome::{Evidence, Fault, Outcome, broken, ensure, pass},
+    outcome::{Evidence, Failure, Outcome, broken, ensure, pass},
     received_frame::ReceivedFrame,
     report::{Measure, Severity},
     rules,
@@ -54,7 +54,7 @@ pub struct Check {
     /// When it runs.
     pub pace: Schedule,
     /// Puts it to the test.
-    pub run: Run,
+    pub run: CheckFn,
 }
 
 impl Check {
@@ -66,7 +66,7 @@ impl Check {
 }
 
 /// How a check is run.
-pub type Run = for<'a> fn(&'a CheckContext<'a>) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+pub type CheckFn = for<'a> fn(&'a CheckContext<'a>) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
 /// When a check runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

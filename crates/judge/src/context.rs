@@ -15,9 +15,9 @@ use tokio::sync::OnceCell;
 use wireproof_client::{Connect, OpenError};
 
 use crate::{
-    outcome::{Fault, broken},
+    outcome::{Failure, broken},
     profile::{Kind, Place, Profile, Template, Transport},
-    record::{Action, Op, Outcome, Recorder},
+    record::{Action, HistoryRecorder, Op, OpOutcome},
     session::{FrameBudget, FrameRecording, Session},
     target::{HttpAnswer, Target, is_unreachable, with_query},
 };
@@ -36,7 +36,7 @@ pub struct CheckContext<'a> {
     /// What it speaks.
     pub profile: Arc<Profile>,
     /// What happens is written down here.
-    pub recorder: Recorder,
+    pub recorder: HistoryRecorder,
     /// How many users, where a check takes many.
     pub users: usize,
     /// What chance is made of: the same seed, the same choices.
@@ -83,7 +83,7 @@ impl<'a> CheckContext<'a> {
     /// A trial for the check of this id.
     pub fn new(
         target: &'a Target,
-        recorder: Recorder,
+        recorder: HistoryRecorder,
         id: impl Into<Cow<'static, str>>,
         seed: u64,
         users: usize,
@@ -112,7 +112,7 @@ impl<'a> CheckContext<'a> {
     }
 
     /// A user of this name that no other check has; with given tokens, the first for `"ada"`, the second for all others.
-    pub fn principal(&self, name: &str) -> Result<TestPrincipal, Fault> {
+    pub fn principal(&self, name: &str) -> Result<TestPrincipal, Failure> {
         if let Some(issued) = self.issued(name) {
             return Ok(issued);
         }
@@ -123,7 +123,7 @@ impl<'a> CheckContext<'a> {
         let index = usize::from(name != "ada");
         match given.get(index) {
             Some((user, token)) => Ok(TestPrincipal { user: user.clone(), token: Some(token.clone()) }),
-            None => Err(Fault::NotDone("it takes the tokens of two users (--token-file)".to_owned())),
+            None => Err(Failure::NotDone("it takes the tokens of two users (--token-file)".to_owned())),
         }
     }
 
@@ -139,20 +139,25 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Connects and waits for the welcome, if the profile has one. A server that says "later" is asked again.
-    pub async fn connect(&self, principal: &TestPrincipal) -> Result<Session, Fault> {
+    pub async fn connect(&self, principal: &TestPrincipal) -> Result<Session, Failure> {
         self.enter(&self.entrance(principal)).await
     }
 
     /// Connects at a position, and waits for the welcome.
-    pub async fn resume(&self, principal: &TestPrincipal, epoch: &str, after: u64) -> Result<Session, Fault> {
+    pub async fn resume(
+        &self,
+        principal: &TestPrincipal,
+        epoch: &str,
+        after: u64,
+    ) -> Result<Session, Failure> {
         if self.profile.resume.is_none() {
-            return Err(Fault::NotDone("the profile does not say how a client resumes".to_owned()));
+            return Err(Failure::NotDone("the profile does not say how a client resumes".to_owned()));
         }
         self.enter(&Entrance { position: Some((epoch, after)), ..self.entrance(principal) }).await
     }
 
     /// Comes in like this and waits for the welcome, if the profile has one. A server that says "later" is asked again.
-    pub async fn enter(&self, entrance: &Entrance<'_>) -> Result<Session, Fault> {
+    pub async fn enter(&self, entrance: &Entrance<'_>) -> Result<Session, Failure> {
         let user = &entrance.principal.user;
         if self.profile.endpoint.transport == Transport::Sse {
             return Ok(self.posting(entrance));
@@ -166,7 +171,7 @@ impl<'a> CheckContext<'a> {
                     // What the server asks for, and it is bounded.
                     tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(LATER)).await;
                 }
-                Err(error) if is_unreachable(&error) => return Err(Fault::Gone(error.to_string())),
+                Err(error) if is_unreachable(&error) => return Err(Failure::Gone(error.to_string())),
                 Err(error) => return broken(format!("{user} with good credentials: {error}")),
             }
         };
@@ -187,7 +192,7 @@ impl<'a> CheckContext<'a> {
     }
 
     /// Shows the token in the first frame, where that is its place.
-    pub(crate) async fn show(&self, session: &Session, entrance: &Entrance<'_>) -> Result<(), Fault> {
+    pub(crate) async fn show(&self, session: &Session, entrance: &Entrance<'_>) -> Result<(), Failure> {
         match self.profile.first_frame(entrance.place, entrance.principal.token.as_deref()) {
             Some(frame) => session.send(frame).await,
             None => Ok(()),
@@ -205,7 +210,7 @@ impl<'a> CheckContext<'a> {
 
     /// Holds, once in a check, that somebody with good credentials is let in and answered: what is refused besides is
     /// refused for what it is.
-    pub(crate) async fn let_in(&self) -> Result<(), Fault> {
+    pub(crate) async fn let_in(&self) -> Result<(), Failure> {
         let good = async {
             // Another than the user of the check, whom it may have shut out.
             let principal = self.principal("good").or_else(|_| self.principal("ada"))?;
@@ -213,8 +218,8 @@ impl<'a> CheckContext<'a> {
         };
         let let_in = self.let_in.get_or_try_init(|| good).await;
         let_in.copied().map_err(|fault| match fault {
-            Fault::Broken(why) => {
-                Fault::NotDone(format!("who has good credentials is not served either: {why}"))
+            Failure::Broken(why) => {
+                Failure::NotDone(format!("who has good credentials is not served either: {why}"))
             }
             other => other,
         })
@@ -258,14 +263,14 @@ impl<'a> CheckContext<'a> {
             text,
             ..Op::default()
         };
-        self.recorder.note(op(Outcome::Invoke, String::new()));
+        self.recorder.note(op(OpOutcome::Invoke, String::new()));
         match connect.open().await {
             Ok(connection) => {
-                self.recorder.note(op(Outcome::Ok, String::new()));
+                self.recorder.note(op(OpOutcome::Ok, String::new()));
                 Ok(Session::new(connection, self.book(user, name)))
             }
             Err(error) => {
-                self.recorder.note(op(Outcome::Fail, error.to_string()));
+                self.recorder.note(op(OpOutcome::Fail, error.to_string()));
                 Err(error)
             }
         }
@@ -273,14 +278,14 @@ impl<'a> CheckContext<'a> {
 
     /// Holds that a connection is refused before anything is told: by a status of the handshake, or by nothing but an
     /// error and a close. Gives how, in words.
-    pub async fn refused(&self, connect: Connect, whom: &str) -> Result<String, Fault> {
+    pub async fn refused(&self, connect: Connect, whom: &str) -> Result<String, Failure> {
         let session = match self.open(connect, whom).await {
             Ok(session) => session,
             Err(OpenError::Refused { status, .. }) if (400..500).contains(&status) => {
                 return Ok(format!("HTTP {status}"));
             }
             Err(OpenError::Ended { .. }) => return Ok("the connection was ended".to_owned()),
-            Err(error) => return Err(Fault::Gone(error.to_string())),
+            Err(error) => return Err(Failure::Gone(error.to_string())),
         };
         let within = session.patience();
         let told = session.wait("refusal", 0, within, |seen| seen.kind != Kind::Error).await;
@@ -300,17 +305,18 @@ impl<'a> CheckContext<'a> {
         path: &str,
         token: Option<&str>,
         body: Option<Value>,
-    ) -> Result<HttpAnswer, Fault> {
+    ) -> Result<HttpAnswer, Failure> {
         let body = body.map(|body| body.to_string());
         let asked = format!("{method} {path} {}", body.as_deref().unwrap_or_default());
-        self.recorder.note(Op { f: Action::Http, outcome: Outcome::Invoke, text: asked, ..Op::default() });
+        self.recorder.note(Op { f: Action::Http, outcome: OpOutcome::Invoke, text: asked, ..Op::default() });
         let answer = self.target.http(method, path, token, body).await;
         let answer = answer.map_err(|error| match error {
-            error if error.is_connect() => Fault::Gone(format!("{method} {path}: {error}")),
-            error if error.is_timeout() => {
-                Fault::Broken(format!("{method} {path} was not answered within {:?}", self.target.deadline()))
-            }
-            error => Fault::Broken(format!("{method} {path} was not answered: {error}")),
+            error if error.is_connect() => Failure::Gone(format!("{method} {path}: {error}")),
+            error if error.is_timeout() => Failure::Broken(format!(
+                "{method} {path} was not answered within {:?}",
+                self.target.deadline()
+            )),
+            error => Failure::Broken(format!("{method} {path} was not answered: {error}")),
         })?;
         let text = format!("{} {}", answer.status, answer.body);
         self.recorder.note(Op { f: Action::Http, text, ..Op::default() });
@@ -318,19 +324,19 @@ impl<'a> CheckContext<'a> {
     }
 
     /// The profile's plain prompt with a marker in it.
-    pub fn plain(&self, marker: &str) -> Result<String, Fault> {
+    pub fn plain(&self, marker: &str) -> Result<String, Failure> {
         let plain = self.profile.prompts.plain.as_ref();
-        let plain = plain.ok_or_else(|| Fault::NotDone("the profile has no prompts.plain".to_owned()))?;
+        let plain = plain.ok_or_else(|| Failure::NotDone("the profile has no prompts.plain".to_owned()))?;
         Ok(Template::new(plain.clone()).fill_plain(&[("marker", json!(marker))]))
     }
 
     /// A question that takes a tool, with numbers that chance picks.
-    pub fn sum(&self) -> Result<Sum, Fault> {
+    pub fn sum(&self) -> Result<Sum, Failure> {
         let (a, b) = (11 + self.chance(88), 11 + self.chance(88));
         let values = [("a", json!(a)), ("b", json!(b)), ("product", json!(a * b)), ("sum", json!(a + b))];
         let prompts = &self.profile.prompts;
         let tool = prompts.tool.as_ref();
-        let tool = tool.ok_or_else(|| Fault::NotDone("the profile has no prompts.tool".to_owned()))?;
+        let tool = tool.ok_or_else(|| Failure::NotDone("the profile has no prompts.tool".to_owned()))?;
         Ok(Sum {
             prompt: Template::new(tool.clone()).fill_plain(&values),
             answer: prompts
@@ -341,7 +347,7 @@ impl<'a> CheckContext<'a> {
     }
 
     /// So many such questions, each with another answer.
-    pub fn sums(&self, count: usize) -> Result<Vec<Sum>, Fault> {
+    pub fn sums(&self, count: usize) -> Result<Vec<Sum>, Failure> {
         let mut sums: Vec<Sum> = Vec::new();
         // Chance may pick one twice, and does so rarely; a prompt without numbers in it is the same every time.
         for _ in 0..count * TRIES {
@@ -357,11 +363,11 @@ impl<'a> CheckContext<'a> {
             }
         }
         let why = "prompts.tool and prompts.tool_answer are the same every time: they need {a} and {b}, {product} or {sum}";
-        Err(Fault::NotDone(why.to_owned()))
+        Err(Failure::NotDone(why.to_owned()))
     }
 
     /// A prompt that the profile has under a name.
-    pub fn prompt<'p>(&self, prompt: &'p Option<String>, name: &str) -> Result<&'p str, Fault> {
-        prompt.as_deref().ok_or_else(|| Fault::NotDone(format!("the profile has no prompts.{name}")))
+    pub fn prompt<'p>(&self, prompt: &'p Option<String>, name: &str) -> Result<&'p str, Failure> {
+        prompt.as_deref().ok_or_else(|| Failure::NotDone(format!("the profile has no prompts.{name}")))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::report::Measure;
 
 /// What came of a check.
-pub type Outcome = Result<Evidence, Fault>;
+pub type Outcome = Result<Evidence, Failure>;
 
 /// What a check saw that made it pass.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,7 +18,7 @@ pub struct Evidence {
 
 /// Why a check did not pass.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fault {
+pub enum Failure {
     /// The promise is broken: what was seen instead.
     Broken(String),
     /// It could not be put to the test: why.
@@ -27,10 +27,10 @@ pub enum Fault {
     Gone(String),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Broken(what) | Fault::NotDone(what) | Fault::Gone(what) => f.write_str(what),
+            Failure::Broken(what) | Failure::NotDone(what) | Failure::Gone(what) => f.write_str(what),
         }
     }
 }
@@ -41,11 +41,11 @@ pub fn pass(what: impl Into<String>) -> Outcome {
 }
 
 /// The promise is broken.
-pub fn broken<T>(what: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Broken(what.into()))
+pub fn broken<T>(what: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Broken(what.into()))
 }
 
 /// Breaks the check off unless the condition holds.
-pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Fault> {
-    if holds { Ok(()) } else { Err(Fault::Broken(what())) }
+pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Broken(what())) }
 }

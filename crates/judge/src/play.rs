@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     context::{CheckContext, TestPrincipal},
-    outcome::Fault,
+    outcome::Failure,
     proof::{
         marker::Mint,
         plan::{Abilities, Mode, Plan, Round, Size},
@@ -49,7 +49,7 @@ impl Stage<'_> {
 }
 
 /// Draws a plan up for a trial's server, plays it, and gives the header of its history.
-pub async fn play(context: &CheckContext<'_>, size: Size) -> Result<Header, Fault> {
+pub async fn play(context: &CheckContext<'_>, size: Size) -> Result<Header, Failure> {
     let visitors = visitors(context, size.users)?;
     let wire = faults::upstream(context.target).await;
     let abilities = Abilities::of(&context.profile, wire.is_some());
@@ -79,12 +79,12 @@ fn phase(context: &CheckContext<'_>, name: &str) {
     context.recorder.note(Op { f: Action::Note, ev, text: name.to_owned(), ..Op::default() });
 }
 
-type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'p>>;
+type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'p>>;
 
 async fn each<'a>(
     players: &mut [Player<'a>],
     step: impl for<'p> Fn(&'p mut Player<'a>) -> Step<'p>,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     join_all(players.iter_mut().map(step)).await.into_iter().collect()
 }
 
@@ -94,7 +94,7 @@ async fn act(
     players: &mut [Player<'_>],
     number: usize,
     round: &Round,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     match stage.plan.mode {
         Mode::Lockstep => each(players, |player| Box::pin(player.turn(number, Duration::ZERO))).await,
         Mode::Random => {
@@ -114,7 +114,7 @@ async fn act(
 }
 
 /// Those who take part: made up where the judge has the key, else those whose tokens were given.
-fn visitors(context: &CheckContext<'_>, users: usize) -> Result<Vec<TestPrincipal>, Fault> {
+fn visitors(context: &CheckContext<'_>, users: usize) -> Result<Vec<TestPrincipal>, Failure> {
     let given = context.target.given();
     if !given.is_empty() {
         let principal = |(user, token): &(String, String)| TestPrincipal {

@@ -35,7 +35,7 @@ pub struct Op {
     pub user: String,
     /// Whether it began, went well, failed, or nobody knows.
     #[serde(rename = "type")]
-    pub outcome: Outcome,
+    pub outcome: OpOutcome,
     /// What it was.
     pub f: Action,
     /// The run that it is of.
@@ -94,7 +94,7 @@ pub mod note {
 /// How an op went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum OpOutcome {
     /// It began.
     Invoke,
     /// It went well.
@@ -131,18 +131,18 @@ pub enum Action {
 
 /// Collects a history; a clone writes to the same one.
 #[derive(Debug, Clone)]
-pub struct Recorder {
+pub struct HistoryRecorder {
     began: Instant,
     ops: Arc<Mutex<Vec<Op>>>,
 }
 
-impl Default for Recorder {
+impl Default for HistoryRecorder {
     fn default() -> Self {
         Self { began: Instant::now(), ops: Arc::default() }
     }
 }
 
-impl Recorder {
+impl HistoryRecorder {
     /// A history that begins now.
     pub fn new() -> Self {
         Self::default()

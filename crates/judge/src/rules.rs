@@ -37,7 +37,7 @@ impl<'a> RunEvent<'a> {
 
 /// An event, or the absence of one, that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
+pub struct OrderViolation {
     /// The place in the run of the event that breaks it, from 0; behind the last one for what never came.
     pub at: usize,
     /// That event's name; empty for what never came.
@@ -94,7 +94,7 @@ impl Rule {
     }
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for OrderViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match &self.rule {
@@ -143,7 +143,7 @@ impl RunOrder {
     }
 
     /// Takes the next event; says what it breaks. Frames that are of no run are passed over.
-    pub fn take(&mut self, order: &Order, event: RunEvent<'_>) -> Vec<Violation> {
+    pub fn take(&mut self, order: &Order, event: RunEvent<'_>) -> Vec<OrderViolation> {
         if !is_of_a_run(event.kind) {
             return Vec::new();
         }
@@ -153,12 +153,16 @@ impl RunOrder {
         }
         self.taken += 1;
         let at = self.taken - 1;
-        rules.into_iter().flatten().map(|rule| Violation { at, name: event.name.to_owned(), rule }).collect()
+        rules
+            .into_iter()
+            .flatten()
+            .map(|rule| OrderViolation { at, name: event.name.to_owned(), rule })
+            .collect()
     }
 
     /// Says what is missing of a run of which nothing more will come.
-    pub fn finish(&self) -> Option<Violation> {
-        let violation = || Violation { at: self.taken, name: String::new(), rule: Rule::NoEnd };
+    pub fn finish(&self) -> Option<OrderViolation> {
+        let violation = || OrderViolation { at: self.taken, name: String::new(), rule: Rule::NoEnd };
         (!self.ended).then(violation)
     }
 
@@ -244,9 +248,10 @@ pub fn order_of(profile: &Profile) -> Order {
 }
 
 /// What a whole run breaks, in the order of its events.
-pub fn violations<'a>(order: &Order, events: impl IntoIterator<Item = RunEvent<'a>>) -> Vec<Violation> {
+pub fn violations<'a>(order: &Order, events: impl IntoIterator<Item = RunEvent<'a>>) -> Vec<OrderViolation> {
     let mut run = RunOrder::new();
-    let mut found: Vec<Violation> = events.into_iter().flat_map(|event| run.take(order, event)).collect();
+    let mut found: Vec<OrderViolation> =
+        events.into_iter().flat_map(|event| run.take(order, event)).collect();
     found.extend(run.finish());
     found
 }

@@ -11,10 +11,10 @@ use wireproof_client::{Connection, Ended};
 use wireproof_testkit::recording::{NotSent, RecordedConnection, Watched};
 
 use crate::{
-    outcome::{Fault, broken},
+    outcome::{Failure, broken},
     profile::{Kind, Profile, Template},
     received_frame::ReceivedFrame,
-    record::{Action, Op, Outcome, Recorder},
+    record::{Action, HistoryRecorder, Op, OpOutcome},
     target::Post,
 };
 
@@ -37,7 +37,7 @@ pub struct Session {
     /// Whose it is.
     pub user: String,
     profile: Arc<Profile>,
-    recorder: Recorder,
+    recorder: HistoryRecorder,
     connection: RecordedConnection<FrameRecording>,
 }
 
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Sends a text as it is.
-    pub async fn send(&self, text: impl Into<String>) -> Result<(), Fault> {
+    pub async fn send(&self, text: impl Into<String>) -> Result<(), Failure> {
         let text = text.into();
         let json: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         let request = self.profile.fields.request.text(&json);
@@ -79,18 +79,18 @@ impl Session {
         if let Some(op) = Op::resumes_here(&self.profile, &json) {
             self.recorder.note(Op { conn: conn.clone(), user: user.clone(), ..op });
         }
-        let (f, outcome) = (Action::Send, Outcome::Invoke);
+        let (f, outcome) = (Action::Send, OpOutcome::Invoke);
         self.recorder.note(Op { conn, user, outcome, f, request, text: text.clone(), ..Op::default() });
         self.sent(self.connection.send_text(text)).await
     }
 
     /// Sends a binary frame.
-    pub async fn send_binary(&self, bytes: Vec<u8>) -> Result<(), Fault> {
-        self.note(Action::Send, Outcome::Invoke, &format!("{} binary bytes", bytes.len()));
+    pub async fn send_binary(&self, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.note(Action::Send, OpOutcome::Invoke, &format!("{} binary bytes", bytes.len()));
         self.sent(self.connection.send_binary(bytes)).await
     }
 
-    async fn sent(&self, sending: impl Future<Output = Result<(), NotSent>>) -> Result<(), Fault> {
+    async fn sent(&self, sending: impl Future<Output = Result<(), NotSent>>) -> Result<(), Failure> {
         match tokio::time::timeout(self.patience(), sending).await {
             Ok(Ok(())) => Ok(()),
             _ => broken(format!("{}: nothing can be sent, {}", self.name, self.state())),
@@ -99,20 +99,20 @@ impl Session {
 
     /// Says goodbye; [`Session::ended`] tells how it is answered.
     pub async fn close(&self, code: u16) {
-        self.note(Action::Close, Outcome::Invoke, &code.to_string());
+        self.note(Action::Close, OpOutcome::Invoke, &code.to_string());
         // Over already: what was to be done is done.
         let _ = self.connection.close(code, "").await;
     }
 
     /// Reads nothing any more, as a client that hangs: what comes stays where the kernel keeps it.
-    pub async fn hang(&self) -> Result<(), Fault> {
-        self.note(Action::Fault, Outcome::Ok, "the client reads no more");
+    pub async fn hang(&self) -> Result<(), Failure> {
+        self.note(Action::Fault, OpOutcome::Ok, "the client reads no more");
         self.sent(self.connection.stop_reading()).await
     }
 
     /// Ends the connection with a reset, as a lost network would.
     pub async fn cut(&self) {
-        self.note(Action::Fault, Outcome::Ok, "reset by the client");
+        self.note(Action::Fault, OpOutcome::Ok, "reset by the client");
         self.connection.reset().await;
     }
 
@@ -145,7 +145,7 @@ impl Session {
         from: usize,
         within: Duration,
         fits: impl Fn(&ReceivedFrame) -> bool,
-    ) -> Result<Arc<ReceivedFrame>, Fault> {
+    ) -> Result<Arc<ReceivedFrame>, Failure> {
         let mut next = from;
         let found = self.watch(within, |seen, ended| {
             let found = seen.get(next..).unwrap_or_default().iter().find(|frame| fits(frame)).cloned();
@@ -178,7 +178,7 @@ impl Session {
     }
 
     /// Waits for the end of the connection.
-    pub async fn ended(&self, within: Duration) -> Result<Ended, Fault> {
+    pub async fn ended(&self, within: Duration) -> Result<Ended, Failure> {
         match self.watch(within, |_, ended| ended.clone()).await {
             Some(ended) => Ok(ended),
             None => broken(format!("{}: the connection did not end within {within:?}", self.name)),
@@ -195,14 +195,14 @@ impl Session {
     }
 
     /// Asks the agent something, under a new id.
-    pub async fn ask(&self, text: &str) -> Result<Asked, Fault> {
+    pub async fn ask(&self, text: &str) -> Result<Asked, Failure> {
         self.ask_as(&new_id(), text).await
     }
 
     /// Asks the agent something under an id.
-    pub async fn ask_as(&self, id: &str, text: &str) -> Result<Asked, Fault> {
+    pub async fn ask_as(&self, id: &str, text: &str) -> Result<Asked, Failure> {
         let Some(ask) = &self.profile.messages.ask else {
-            return Err(Fault::NotDone(
+            return Err(Failure::NotDone(
                 "the profile does not say how to ask an agent (messages.ask)".to_owned(),
             ));
         };
@@ -216,7 +216,7 @@ impl Session {
         &self,
         message: &Template,
         values: &[(&str, Value)],
-    ) -> Result<Arc<ReceivedFrame>, Fault> {
+    ) -> Result<Arc<ReceivedFrame>, Failure> {
         let (id, from) = (new_id(), self.count());
         let mut values = values.to_vec();
         values.push(("id", json!(id)));
@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// The run that a request became: by the answer to it if the server gives one, else by the next that starts.
-    pub async fn run_of(&self, asked: &Asked) -> Result<Option<String>, Fault> {
+    pub async fn run_of(&self, asked: &Asked) -> Result<Option<String>, Failure> {
         let answers = !self.profile.events.accepted.is_empty() && self.profile.fields.request.is_known();
         let began = self.wait("beginning of the run", asked.from, self.patience(), |seen| match seen.kind {
             Kind::Error => !answers || seen.request.as_deref() == Some(&asked.id),
@@ -247,7 +247,7 @@ impl Session {
     }
 
     /// Waits for the end of the run that a request became, and gives all frames of it.
-    pub async fn finish(&self, asked: &Asked) -> Result<RunSeen, Fault> {
+    pub async fn finish(&self, asked: &Asked) -> Result<RunSeen, Failure> {
         let run = self.run_of(asked).await?;
         let within = Duration::from_secs_f64(self.profile.timing.run_seconds);
         let is_ours = |seen: &ReceivedFrame| match &run {
@@ -284,13 +284,13 @@ impl Session {
     }
 
     /// Asks and waits for the end of the run.
-    pub async fn run(&self, text: &str) -> Result<RunSeen, Fault> {
+    pub async fn run(&self, text: &str) -> Result<RunSeen, Failure> {
         let asked = self.ask(text).await?;
         self.finish(&asked).await
     }
 
     /// Waits until the server has answered something that was sent behind all else: what it had to say before is here.
-    pub async fn barrier(&self) -> Result<(), Fault> {
+    pub async fn barrier(&self) -> Result<(), Failure> {
         // Only where a ping carries an id its answer can be told from that to another.
         let by_id = self.profile.fields.request.is_known();
         if let Some(ping) = self.profile.messages.ping.as_ref().filter(|ping| by_id && ping.names("id")) {
@@ -306,14 +306,14 @@ impl Session {
         }
         match &self.profile.prompts.plain {
             Some(plain) => self.run(plain).await.map(|_| ()),
-            None => Err(Fault::NotDone(
+            None => Err(Failure::NotDone(
                 "the profile has no message that is surely answered (messages.ping)".to_owned(),
             )),
         }
     }
 
     /// Adds an op of this connection to the history.
-    pub fn note(&self, f: Action, outcome: Outcome, text: &str) {
+    pub fn note(&self, f: Action, outcome: OpOutcome, text: &str) {
         let (conn, user, text) = (self.name.clone(), self.user.clone(), text.to_owned());
         self.recorder.note(Op { conn, user, outcome, f, text, ..Op::default() });
     }

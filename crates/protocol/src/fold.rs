@@ -14,7 +14,7 @@ use crate::{
     event::{Event, EventBody, RunPart},
     ids::{RunId, ThreadId},
     records::{RunSnapshot, SnapshotThread},
-    run::{RunRules, Violation},
+    run::{RunRules, RunViolation},
 };
 
 /// All that the events of one user say so far.
@@ -62,7 +62,7 @@ pub enum FoldError {
         /// Where.
         seq: u64,
         /// Which rule.
-        violation: Violation,
+        violation: RunViolation,
     },
 }
 
@@ -124,7 +124,7 @@ impl UserState {
         Ok(())
     }
 
-    fn apply_run(&mut self, part: &RunPart, event: &Event) -> Result<(), Violation> {
+    fn apply_run(&mut self, part: &RunPart, event: &Event) -> Result<(), RunViolation> {
         if let Some(view) = self.runs.get_mut(&part.run_id) {
             return view.take(part, event);
         }

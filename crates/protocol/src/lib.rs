@@ -43,7 +43,7 @@ pub use parse::{FrameError, parse_frame};
 pub use position::{Epoch, Position};
 pub use printable::{printable, printable_line, shorten_line};
 pub use records::{ActiveRun, Message, OpenToolCall, ResumeReason, RunSnapshot, SnapshotThread, Thread};
-pub use run::{RunRules, Violation};
+pub use run::{RunRules, RunViolation};
 pub use schema::{absent_instead_of_null, client_schema, server_schema};
 pub use server_frame::{Control, ControlBody, ErrorBody};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod midway;
 mod violation;
 
-pub use violation::Violation;
+pub use violation::RunViolation;
 
 use crate::{
     event::{EventBody, Outcome},
@@ -88,13 +88,13 @@ impl RunRules {
         first_run_seq: Option<u64>,
         run_seq: u64,
         body: &EventBody,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), RunViolation> {
         let first = first_run_seq.unwrap_or(run_seq);
         if first != self.run_seq + 1 || run_seq < first {
-            return Err(Violation::RunSeq { expected: self.run_seq + 1, found: first });
+            return Err(RunViolation::RunSeq { expected: self.run_seq + 1, found: first });
         }
         if first_run_seq.is_some() && body.delta().is_none() {
-            return Err(Violation::Range(body.name()));
+            return Err(RunViolation::Range(body.name()));
         }
         self.check_phase(body)?;
         self.check_body(body)?;
@@ -103,52 +103,54 @@ impl RunRules {
         Ok(())
     }
 
-    fn check_phase(&self, body: &EventBody) -> Result<(), Violation> {
+    fn check_phase(&self, body: &EventBody) -> Result<(), RunViolation> {
         use EventBody::*;
         if !body.is_of_a_run() {
-            return Err(Violation::NotOfARun(body.name()));
+            return Err(RunViolation::NotOfARun(body.name()));
         }
         match (self.phase, body) {
-            (Phase::Ended(_), _) => Err(Violation::AfterEnd(body.name())),
+            (Phase::Ended(_), _) => Err(RunViolation::AfterEnd(body.name())),
             (Phase::Waiting, body) if self.midway || may_come_first(body) => Ok(()),
-            (Phase::Waiting, _) => Err(Violation::BeforeStart(body.name())),
-            (Phase::Running, AgentStarted { .. }) => Err(Violation::StartedTwice),
+            (Phase::Waiting, _) => Err(RunViolation::BeforeStart(body.name())),
+            (Phase::Running, AgentStarted { .. }) => Err(RunViolation::StartedTwice),
             (Phase::Running, _) => Ok(()),
         }
     }
 
-    fn check_body(&self, body: &EventBody) -> Result<(), Violation> {
+    fn check_body(&self, body: &EventBody) -> Result<(), RunViolation> {
         use EventBody::*;
         match body {
-            AgentThinking { reasoning, .. } if reasoning.trim().is_empty() => Err(Violation::EmptyReasoning),
+            AgentThinking { reasoning, .. } if reasoning.trim().is_empty() => {
+                Err(RunViolation::EmptyReasoning)
+            }
             AgentThinking { step_number, .. }
                 if *step_number != self.step_number + 1 && !(self.midway && self.step_number == 0) =>
             {
-                Err(Violation::StepNumber { expected: self.step_number + 1, found: *step_number })
+                Err(RunViolation::StepNumber { expected: self.step_number + 1, found: *step_number })
             }
             ThinkingDelta { message_id, .. } | MessageDelta { message_id, .. } => {
                 self.same_answer(message_id)
             }
             ToolArgumentsDelta(piece) if self.seen_tools.contains(&piece.tool_call_id) => {
-                Err(Violation::LateArguments(piece.tool_call_id))
+                Err(RunViolation::LateArguments(piece.tool_call_id))
             }
             ToolExecuting(call) if self.seen_tools.contains(&call.tool_call_id) => {
-                Err(Violation::ToolTwice(call.tool_call_id))
+                Err(RunViolation::ToolTwice(call.tool_call_id))
             }
             ToolCompleted(call) => match self.open_tools.get(&call.tool_call_id) {
                 None if self.midway && !self.seen_tools.contains(&call.tool_call_id) => Ok(()),
-                None => Err(Violation::ToolNotOpen(call.tool_call_id)),
-                Some(name) if *name != call.tool_name => Err(Violation::ToolName(call.tool_call_id)),
+                None => Err(RunViolation::ToolNotOpen(call.tool_call_id)),
+                Some(name) if *name != call.tool_name => Err(RunViolation::ToolName(call.tool_call_id)),
                 Some(_) if call.result.is_some() == call.error.is_some() => {
-                    Err(Violation::ToolResult(call.tool_call_id))
+                    Err(RunViolation::ToolResult(call.tool_call_id))
                 }
                 Some(_) => Ok(()),
             },
             ApprovalRequested { approval_id, .. } if self.seen_approvals.contains(approval_id) => {
-                Err(Violation::Approval(*approval_id))
+                Err(RunViolation::Approval(*approval_id))
             }
             ApprovalResolved { approval_id, .. } if !self.knows_open(approval_id) => {
-                Err(Violation::Approval(*approval_id))
+                Err(RunViolation::Approval(*approval_id))
             }
             AgentCompleted { .. } => self.check_end(body),
             _ => Ok(()),
@@ -160,22 +162,22 @@ impl RunRules {
             || (self.midway && !self.seen_approvals.contains(approval_id))
     }
 
-    fn same_answer(&self, message_id: &MessageId) -> Result<(), Violation> {
+    fn same_answer(&self, message_id: &MessageId) -> Result<(), RunViolation> {
         match self.message_id {
-            Some(known) if known != *message_id => Err(Violation::TwoAnswers),
+            Some(known) if known != *message_id => Err(RunViolation::TwoAnswers),
             _ => Ok(()),
         }
     }
 
-    fn check_end(&self, body: &EventBody) -> Result<(), Violation> {
+    fn check_end(&self, body: &EventBody) -> Result<(), RunViolation> {
         let EventBody::AgentCompleted { outcome, message_id, final_response, error, .. } = body else {
             return Ok(());
         };
         if !self.open_tools.is_empty() {
-            return Err(Violation::OpenTools(self.open_tools.len()));
+            return Err(RunViolation::OpenTools(self.open_tools.len()));
         }
         if !self.open_approvals.is_empty() {
-            return Err(Violation::OpenApprovals(self.open_approvals.len()));
+            return Err(RunViolation::OpenApprovals(self.open_approvals.len()));
         }
         if let Some(message_id) = message_id {
             self.same_answer(message_id)?;
@@ -188,11 +190,11 @@ impl RunRules {
             Outcome::Unknown => true,
         };
         if !complete {
-            return Err(Violation::OutcomeFields);
+            return Err(RunViolation::OutcomeFields);
         }
         match final_response {
             Some(response) if !self.midway && !self.text.is_empty() && *response != self.text => {
-                Err(Violation::FinalResponse)
+                Err(RunViolation::FinalResponse)
             }
             _ => Ok(()),
         }

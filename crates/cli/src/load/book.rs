@@ -6,14 +6,14 @@ use anyhow::Context;
 use wireproof_client::Welcome;
 use wireproof_judge::{
     profile::Profile,
-    record::{Action, Header, Op, Outcome, Recorder, write_draft},
+    record::{Action, Header, HistoryRecorder, Op, OpOutcome, write_draft},
 };
 use wireproof_server::files::Draft;
 
 /// What all connections write to.
 #[derive(Clone)]
 pub(super) struct Book {
-    recorder: Recorder,
+    recorder: HistoryRecorder,
     profile: Arc<Profile>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Pages {
 impl Book {
     pub(super) fn new() -> anyhow::Result<Self> {
         let profile = Profile::find("wireproof").context("reading the profile of our own server")?;
-        Ok(Self { recorder: Recorder::new(), profile: Arc::new(profile) })
+        Ok(Self { recorder: HistoryRecorder::new(), profile: Arc::new(profile) })
     }
 
     /// Begins the pages of a connection that was welcomed with this frame.
@@ -50,7 +50,7 @@ impl Pages {
     /// A message that goes out under this id.
     pub(super) fn sent(&self, id: &str, text: &str) {
         let (request, text) = (Some(id.to_owned()), text.to_owned());
-        self.note(Op { f: Action::Send, outcome: Outcome::Invoke, request, text, ..Op::default() });
+        self.note(Op { f: Action::Send, outcome: OpOutcome::Invoke, request, text, ..Op::default() });
     }
 
     /// A frame that came.

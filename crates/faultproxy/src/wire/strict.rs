@@ -9,7 +9,7 @@ use super::{BINARY, CLOSE, CONTINUATION, PING, PONG, RawFrame, TEXT};
 
 /// What a frame does that RFC 6455 forbids; the number is the section that forbids it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Violation {
+pub enum FramingViolation {
     /// A server masks nothing.
     #[error("a frame of the server is masked (5.1)")]
     Masked,
@@ -77,38 +77,38 @@ impl Strict {
     }
 
     /// Judges the next frame.
-    pub fn frame(&mut self, frame: &RawFrame) -> Result<(), Violation> {
+    pub fn frame(&mut self, frame: &RawFrame) -> Result<(), FramingViolation> {
         match frame {
-            _ if self.closed => Err(Violation::AfterClose),
-            RawFrame { mask: Some(_), .. } => Err(Violation::Masked),
-            RawFrame { rsv: 1.., .. } => Err(Violation::ReservedBits(frame.rsv)),
-            _ if !has_shortest_length(frame) => Err(Violation::LongLength(frame.payload.len())),
+            _ if self.closed => Err(FramingViolation::AfterClose),
+            RawFrame { mask: Some(_), .. } => Err(FramingViolation::Masked),
+            RawFrame { rsv: 1.., .. } => Err(FramingViolation::ReservedBits(frame.rsv)),
+            _ if !has_shortest_length(frame) => Err(FramingViolation::LongLength(frame.payload.len())),
             _ if frame.is_control() => self.control(frame),
             _ => self.data(frame),
         }
     }
 
-    fn control(&mut self, frame: &RawFrame) -> Result<(), Violation> {
+    fn control(&mut self, frame: &RawFrame) -> Result<(), FramingViolation> {
         match (frame.opcode, frame.payload.len()) {
-            (CLOSE | PING | PONG, 126..) => Err(Violation::LargeControl(frame.payload.len())),
-            (CLOSE | PING | PONG, _) if !frame.fin => Err(Violation::FragmentedControl),
+            (CLOSE | PING | PONG, 126..) => Err(FramingViolation::LargeControl(frame.payload.len())),
+            (CLOSE | PING | PONG, _) if !frame.fin => Err(FramingViolation::FragmentedControl),
             (CLOSE, _) => {
                 self.closed = true;
                 close(frame)
             }
             (PING | PONG, _) => Ok(()),
-            (reserved, _) => Err(Violation::ReservedOpcode(reserved)),
+            (reserved, _) => Err(FramingViolation::ReservedOpcode(reserved)),
         }
     }
 
-    fn data(&mut self, frame: &RawFrame) -> Result<(), Violation> {
+    fn data(&mut self, frame: &RawFrame) -> Result<(), FramingViolation> {
         let open = match (frame.opcode, self.open.take()) {
-            (CONTINUATION, None) => return Err(Violation::ContinuesNothing),
+            (CONTINUATION, None) => return Err(FramingViolation::ContinuesNothing),
             (CONTINUATION, Some(open)) => open,
-            (TEXT | BINARY, Some(_)) => return Err(Violation::Interleaved),
+            (TEXT | BINARY, Some(_)) => return Err(FramingViolation::Interleaved),
             (TEXT, None) => Open::Text(Vec::new()),
             (BINARY, None) => Open::Binary,
-            (reserved, _) => return Err(Violation::ReservedOpcode(reserved)),
+            (reserved, _) => return Err(FramingViolation::ReservedOpcode(reserved)),
         };
         let open = match open {
             Open::Text(rest) => Open::Text(text_goes_on(rest, frame)?),
@@ -129,25 +129,25 @@ fn has_shortest_length(frame: &RawFrame) -> bool {
 }
 
 /// The letter that a fragment leaves unfinished, if what came until now can still become UTF-8.
-fn text_goes_on(mut rest: Vec<u8>, frame: &RawFrame) -> Result<Vec<u8>, Violation> {
+fn text_goes_on(mut rest: Vec<u8>, frame: &RawFrame) -> Result<Vec<u8>, FramingViolation> {
     rest.extend(&frame.payload);
     match str::from_utf8(&rest) {
         Ok(_) => Ok(Vec::new()),
         Err(error) if error.error_len().is_none() && !frame.fin => Ok(rest.split_off(error.valid_up_to())),
-        Err(_) => Err(Violation::Utf8),
+        Err(_) => Err(FramingViolation::Utf8),
     }
 }
 
-fn close(frame: &RawFrame) -> Result<(), Violation> {
+fn close(frame: &RawFrame) -> Result<(), FramingViolation> {
     let Some((code, reason)) = frame.payload.split_first_chunk() else {
-        return if frame.payload.is_empty() { Ok(()) } else { Err(Violation::HalfCode) };
+        return if frame.payload.is_empty() { Ok(()) } else { Err(FramingViolation::HalfCode) };
     };
     match u16::from_be_bytes(*code) {
         // 1004 to 1006 and 1015 are for programs and never sent; what else is below 3000 has no meaning.
         1000..=1003 | 1007..=1014 | 3000..=4999 => {}
-        code => return Err(Violation::CloseCode(code)),
+        code => return Err(FramingViolation::CloseCode(code)),
     }
-    str::from_utf8(reason).map_or(Err(Violation::Reason), |_| Ok(()))
+    str::from_utf8(reason).map_or(Err(FramingViolation::Reason), |_| Ok(()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use wireproof_protocol::shorten_line;
 use super::{Check, CheckContext, Target, session::new_id};
 use crate::{
     profile::{Kind, Transport},
-    record::{Action, Op, Recorder},
+    record::{Action, HistoryRecorder, Op},
     report::{CheckResult, Verdict, terminal::tell},
 };
 
@@ -93,7 +93,7 @@ impl<'a> Alive<'a> {
     }
 
     async fn comes_in(&self) -> Result<(), String> {
-        let context = CheckContext::new(self.target, Recorder::new(), "alive", self.seed, 1);
+        let context = CheckContext::new(self.target, HistoryRecorder::new(), "alive", self.seed, 1);
         let (target, profile) = (self.target, &context.profile);
         if profile.endpoint.transport == Transport::Sse {
             let answer = target.http("GET", target.path(), None, None).await;

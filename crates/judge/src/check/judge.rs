@@ -10,11 +10,11 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{
-    CHECKS, Check, CheckContext, Fault, Schedule, Target, TargetError, alive::Alive, foreign, look, redact,
+    CHECKS, Check, CheckContext, Failure, Schedule, Target, TargetError, alive::Alive, foreign, look, redact,
     throttled,
 };
 use crate::{
-    record::Recorder,
+    record::HistoryRecorder,
     report::{CheckResult, Report, SCHEMA, Verdict},
 };
 
@@ -113,7 +113,7 @@ impl Judge {
 
     /// Runs the chosen checks; `progress` hears of each.
     pub async fn run(&self, target: &Target, progress: impl Fn(Progress<'_>) + Sync) -> Report {
-        let (began, recorder) = (Instant::now(), Recorder::new());
+        let (began, recorder) = (Instant::now(), HistoryRecorder::new());
         let alive = Alive::new(target, self.seed);
         let (mut first, mut beside, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for (place, check) in self.chosen().into_iter().enumerate() {
@@ -156,7 +156,7 @@ impl Judge {
 
     /// Judges one check. Where all checks have the same users, one may find what those before it used up: the server says
     /// "later", which is nothing against it, and the check is done later, or is not done.
-    async fn judge(&self, target: &Target, check: &'static Check, recorder: Recorder) -> CheckResult {
+    async fn judge(&self, target: &Target, check: &'static Check, recorder: HistoryRecorder) -> CheckResult {
         let mut result = self.judge_once(target, check, recorder.beside()).await;
         let shared = !target.given().is_empty();
         let put_off = |result: &CheckResult| {
@@ -179,24 +179,29 @@ impl Judge {
         result
     }
 
-    async fn judge_once(&self, target: &Target, check: &'static Check, recorder: Recorder) -> CheckResult {
+    async fn judge_once(
+        &self,
+        target: &Target,
+        check: &'static Check,
+        recorder: HistoryRecorder,
+    ) -> CheckResult {
         let began = Instant::now();
         let outcome = match cannot(check, target) {
-            Some(why) => Err(Fault::NotDone(why)),
+            Some(why) => Err(Failure::NotDone(why)),
             None => {
                 let users = if self.quick { self.users.min(FEW) } else { self.users };
                 let context = CheckContext::new(target, recorder.clone(), check.id, self.seed, users);
                 let run = tokio::time::timeout(DEADLINE, (check.run)(&context)).await;
                 run.unwrap_or_else(|_| {
-                    Err(Fault::Broken(format!("the check did not end within {DEADLINE:?}")))
+                    Err(Failure::Broken(format!("the check did not end within {DEADLINE:?}")))
                 })
             }
         };
         let (verdict, what, measures) = match outcome {
             Ok(evidence) => (Verdict::Pass, evidence.what, evidence.measures),
-            Err(Fault::Broken(what)) => (Verdict::Fail, what, Vec::new()),
-            Err(Fault::NotDone(why)) => (Verdict::NotDone, why, Vec::new()),
-            Err(Fault::Gone(why)) => (Verdict::Gone, why, Vec::new()),
+            Err(Failure::Broken(what)) => (Verdict::Fail, what, Vec::new()),
+            Err(Failure::NotDone(why)) => (Verdict::NotDone, why, Vec::new()),
+            Err(Failure::Gone(why)) => (Verdict::Gone, why, Vec::new()),
         };
         CheckResult {
             id: check.id.to_owned(),

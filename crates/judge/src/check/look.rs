@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     profile::{Kind, Transport},
-    record::Recorder,
+    record::HistoryRecorder,
 };
 
 mod fields;
@@ -44,7 +44,7 @@ enum Heard {
 
 /// Whether somebody is there who speaks the profile and lets the judge in; gives the fields that no event had.
 pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>, TargetError> {
-    let context = CheckContext::new(target, Recorder::new(), "look", seed, 1);
+    let context = CheckContext::new(target, HistoryRecorder::new(), "look", seed, 1);
     let principal = context.principal("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
     let began = Instant::now();
     let posts = context.profile.endpoint.transport == Transport::Sse;

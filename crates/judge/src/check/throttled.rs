@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     profile::{Kind, Profile},
-    record::{Action, Op, Outcome},
+    record::{Action, Op, OpOutcome},
 };
 
 /// True when something of a history says so: an error with a time to come back, a close with 1013, or HTTP 429.
@@ -12,7 +12,7 @@ pub(super) fn was_said(profile: &Profile, history: &[Op]) -> bool {
     history.iter().any(|op| match (op.f, op.outcome) {
         (Action::Recv, _) => is_later(profile, op),
         (Action::Close, _) => op.text.contains("with 1013"),
-        (_, Outcome::Fail) => op.text.contains("HTTP 429"),
+        (_, OpOutcome::Fail) => op.text.contains("HTTP 429"),
         (Action::Http, _) => op.text.starts_with("429 "),
         _ => false,
     })
@@ -40,16 +40,16 @@ mod tests {
         let later = [
             op(
                 Action::Recv,
-                Outcome::Ok,
+                OpOutcome::Ok,
                 r#"{"type":"error","error_code":"rate_limited","retry_after_ms":559}"#,
             ),
-            op(Action::Close, Outcome::Ok, "closed with 1013 (too many connections)"),
-            op(Action::Connect, Outcome::Fail, "127.0.0.1:1 refused the handshake with HTTP 429"),
+            op(Action::Close, OpOutcome::Ok, "closed with 1013 (too many connections)"),
+            op(Action::Connect, OpOutcome::Fail, "127.0.0.1:1 refused the handshake with HTTP 429"),
         ];
         let never = [
-            op(Action::Recv, Outcome::Ok, r#"{"type":"error","error_code":"invalid_message"}"#),
-            op(Action::Close, Outcome::Ok, "closed with 1008"),
-            op(Action::Connect, Outcome::Fail, "127.0.0.1:1 refused the handshake with HTTP 401"),
+            op(Action::Recv, OpOutcome::Ok, r#"{"type":"error","error_code":"invalid_message"}"#),
+            op(Action::Close, OpOutcome::Ok, "closed with 1008"),
+            op(Action::Connect, OpOutcome::Fail, "127.0.0.1:1 refused the handshake with HTTP 401"),
         ];
         assert!(!was_said(&profile, &never));
         later.iter().for_each(|op| assert!(was_said(&profile, std::slice::from_ref(op)), "{op:?}"));

@@ -7,7 +7,7 @@ use wireproof_client::{Connect, OpenError};
 
 use super::{CheckContext, LATER, TRIES};
 use crate::{
-    outcome::{Fault, broken},
+    outcome::{Failure, broken},
     profile::{Kind, Place},
     received_frame::ReceivedFrame,
     session::{Session, new_id},
@@ -33,7 +33,7 @@ impl CheckContext<'_> {
 
     /// Holds that none of these tokens opens anything: the first is shown in every place, the others in the first one.
     /// Says how each was refused.
-    pub async fn shut_to(&self, tokens: &[(String, String)]) -> Result<String, Fault> {
+    pub async fn shut_to(&self, tokens: &[(String, String)]) -> Result<String, Failure> {
         let mut told = Vec::new();
         for (index, (what, token)) in tokens.iter().enumerate() {
             let places = self.places();
@@ -46,14 +46,19 @@ impl CheckContext<'_> {
             }
         }
         if told.is_empty() {
-            return Err(Fault::NotDone("there is no such token here".to_owned()));
+            return Err(Failure::NotDone("there is no such token here".to_owned()));
         }
         Ok(told.join("; "))
     }
 
     /// Holds that nobody gets in like this, a token in the first frame included: the handshake is refused, or all that
     /// comes, whatever is said, is an error or a close. Says how it was refused.
-    pub async fn kept_out(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<String, Fault> {
+    pub async fn kept_out(
+        &self,
+        connect: Connect,
+        token: Option<&str>,
+        whom: &str,
+    ) -> Result<String, Failure> {
         self.let_in().await?;
         for _ in 0..TRIES {
             match self.knock(connect.clone(), token, whom).await? {
@@ -62,7 +67,7 @@ impl CheckContext<'_> {
                 AccessProbe::Later(wait) => tokio::time::sleep(wait.min(LATER)).await,
             }
         }
-        Err(Fault::NotDone(format!("the server lets nobody in for now, so {whom} was not put to the test")))
+        Err(Failure::NotDone(format!("the server lets nobody in for now, so {whom} was not put to the test")))
     }
 
     /// The same for somebody who alone is told "later": that is a refusal too.
@@ -71,14 +76,14 @@ impl CheckContext<'_> {
         connect: Connect,
         token: Option<&str>,
         whom: &str,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, Failure> {
         match self.knock(connect, token, whom).await? {
             AccessProbe::Out(how) => Ok(how),
             AccessProbe::Later(_) => Ok("it was told to come later".to_owned()),
         }
     }
 
-    async fn knock(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<AccessProbe, Fault> {
+    async fn knock(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<AccessProbe, Failure> {
         let session = match self.open(connect, whom).await {
             Ok(session) => session,
             Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) => {
@@ -97,7 +102,7 @@ impl CheckContext<'_> {
             Err(OpenError::NotUnderstood { .. }) => {
                 return Ok(AccessProbe::Out("the handshake was broken off".to_owned()));
             }
-            Err(error) => return Err(Fault::Gone(error.to_string())),
+            Err(error) => return Err(Failure::Gone(error.to_string())),
         };
         self.speak(&session, token).await;
         let others = &self.profile.events.other;

@@ -11,7 +11,7 @@ use wireproof_client::OpenError;
 use super::faults::Way;
 use crate::{
     context::{CheckContext, Entrance, TestPrincipal},
-    outcome::Fault,
+    outcome::Failure,
     profile::Kind,
     received_frame::ReceivedFrame,
     record::{Action, Op, note},
@@ -110,7 +110,7 @@ impl<'a> Device<'a> {
     }
 
     /// Connects, if it has no connection, and goes on where it was; waits for the welcome unless it is told not to.
-    pub(super) async fn ensure(&mut self, welcomed: bool) -> Result<(), Fault> {
+    pub(super) async fn ensure(&mut self, welcomed: bool) -> Result<(), Failure> {
         let deadline = Instant::now() + Duration::from_secs_f64(self.context.profile.timing.answer_seconds);
         while !self.is_open() {
             self.pack();
@@ -132,9 +132,9 @@ impl<'a> Device<'a> {
         }
     }
 
-    async fn again(&self, error: OpenError, deadline: Instant) -> Result<(), Fault> {
+    async fn again(&self, error: OpenError, deadline: Instant) -> Result<(), Failure> {
         if Instant::now() > deadline {
-            return Err(Fault::Gone(error.to_string()));
+            return Err(Failure::Gone(error.to_string()));
         }
         match error {
             OpenError::Refused { status: 429 | 503, retry_after, .. } => {
@@ -142,7 +142,10 @@ impl<'a> Device<'a> {
             }
             error if is_unreachable(&error) => tokio::time::sleep(AGAIN).await,
             error => {
-                return Err(Fault::Broken(format!("{} with good credentials: {error}", self.principal.user)));
+                return Err(Failure::Broken(format!(
+                    "{} with good credentials: {error}",
+                    self.principal.user
+                )));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 use wireproof_faultproxy::{FaultProxy, Toxic};
 
 use crate::{
-    record::{Action, Op, Recorder},
+    record::{Action, HistoryRecorder, Op},
     target::Target,
 };
 
@@ -50,7 +50,7 @@ impl Way {
     }
 
     /// Writes down what it did since this was last asked. `name` is the device's: its connections are numbered alike.
-    pub(super) fn tell(&mut self, recorder: &Recorder, user: &str, name: &str) {
+    pub(super) fn tell(&mut self, recorder: &HistoryRecorder, user: &str, name: &str) {
         let (now, unix) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         for entry in self.proxy.journal_since(self.told) {
             self.told = entry.number;

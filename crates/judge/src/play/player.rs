@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Stage, device::Device, mint, with_marker};
 use crate::{
     context::TestPrincipal,
-    outcome::Fault,
+    outcome::Failure,
     profile::Kind,
     proof::{
         marker::Mint,
@@ -27,7 +27,7 @@ const TAIL: Duration = Duration::from_secs(2);
 /// Between two looks at several connections at once.
 const LOOK: Duration = Duration::from_millis(250);
 /// What everything but a server that is gone comes to: the judge will tell.
-const GO_ON: Result<(), Fault> = Ok(());
+const GO_ON: Result<(), Failure> = Ok(());
 
 pub(super) struct Player<'a> {
     stage: &'a Stage<'a>,
@@ -60,7 +60,7 @@ impl<'a> Player<'a> {
         index: usize,
         principal: TestPrincipal,
         wire: Option<SocketAddr>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Failure> {
         let mut devices = Vec::new();
         for number in 0..stage.plan.size.devices {
             let letter = char::from(b'a' + (number % 26) as u8);
@@ -73,7 +73,7 @@ impl<'a> Player<'a> {
     }
 
     /// Does what the plan has for it in a round, with a pause before each act.
-    pub(super) async fn turn(&mut self, round: usize, pause: Duration) -> Result<(), Fault> {
+    pub(super) async fn turn(&mut self, round: usize, pause: Duration) -> Result<(), Failure> {
         let stage = self.stage;
         let round = &stage.plan.rounds[round];
         for device in &mut self.devices {
@@ -88,7 +88,7 @@ impl<'a> Player<'a> {
         GO_ON
     }
 
-    async fn act(&mut self, act: &Act) -> Result<(), Fault> {
+    async fn act(&mut self, act: &Act) -> Result<(), Failure> {
         match act {
             Act::Ask { device, request, prompt, number } => {
                 self.ask(*device, request, *prompt, *number).await
@@ -107,7 +107,13 @@ impl<'a> Player<'a> {
         }
     }
 
-    async fn ask(&mut self, device: usize, request: &Id, prompt: Prompt, number: usize) -> Result<(), Fault> {
+    async fn ask(
+        &mut self,
+        device: usize,
+        request: &Id,
+        prompt: Prompt,
+        number: usize,
+    ) -> Result<(), Failure> {
         let prompts = &self.stage.context.profile.prompts;
         let prompt = match prompt {
             Prompt::Plain => &prompts.plain,
@@ -152,12 +158,12 @@ impl<'a> Player<'a> {
         asked.sent_on = device.tried;
         // One that is lost on the way is asked again once the device is back.
         let sent = session.ask_as(&asked.id, &asked.text).await;
-        if matches!(sent, Err(Fault::NotDone(_))) {
+        if matches!(sent, Err(Failure::NotDone(_))) {
             asked.given_up = true;
         }
     }
 
-    async fn cancel(&mut self) -> Result<(), Fault> {
+    async fn cancel(&mut self) -> Result<(), Failure> {
         let (context, Some(asked)) = (self.stage.context, self.asked.last()) else { return GO_ON };
         let (id, device) = (asked.id.clone(), &self.devices[asked.device]);
         let (Some(cancel), Some(session)) = (&context.profile.messages.cancel, &device.session) else {
@@ -172,7 +178,7 @@ impl<'a> Player<'a> {
     }
 
     /// Does what only another may do; what comes of it is the judge's to tell.
-    async fn trespass(&mut self, trespass: Trespass, owner: usize) -> Result<(), Fault> {
+    async fn trespass(&mut self, trespass: Trespass, owner: usize) -> Result<(), Failure> {
         let (context, known) = (self.stage.context, self.stage.known()[owner].clone());
         let messages = &context.profile.messages;
         if trespass == Trespass::Position && known.position.is_some() {
@@ -208,7 +214,7 @@ impl<'a> Player<'a> {
 
     /// Waits until all its runs have ended on one of its devices, coming back where a connection was lost; gives up on
     /// those that take longer.
-    pub(super) async fn settle(&mut self, patience: Duration) -> Result<(), Fault> {
+    pub(super) async fn settle(&mut self, patience: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + patience;
         let resumes = self.stage.context.profile.resume.is_some();
         loop {
@@ -233,7 +239,7 @@ impl<'a> Player<'a> {
 
     /// Opens what was lost, and sends the requests again to which no answer came on a connection that is gone: under the
     /// same ids they are the same requests.
-    async fn come_back(&mut self) -> Result<(), Fault> {
+    async fn come_back(&mut self) -> Result<(), Failure> {
         for device in &mut self.devices {
             device.ensure(true).await?;
         }
@@ -306,7 +312,7 @@ impl<'a> Player<'a> {
 
     /// The end: no faults, all devices back, all runs over; then one more connection that gets all of it again, and time
     /// for everybody.
-    pub(super) async fn drain(&mut self) -> Result<(), Fault> {
+    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
         let context = self.stage.context;
         self.devices.iter_mut().for_each(Device::heal);
         if context.profile.resume.is_some() {

@@ -211,7 +211,7 @@ pub struct Http {
     /// Sells tickets by POST; the field of the answer is `ticket`, and `?ticket=` opens a connection.
     pub ticket: Option<String>,
     /// Revokes all tokens of a user by POST: the body, with `{user}`.
-    pub revoke: Option<Post>,
+    pub revoke: Option<RevokeRequest>,
     /// A thread, with `{thread}` in the path.
     pub thread: Option<String>,
 }
@@ -219,7 +219,7 @@ pub struct Http {
 /// A POST.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Post {
+pub struct RevokeRequest {
     /// Where.
     pub path: String,
     /// What.

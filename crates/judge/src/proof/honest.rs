@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use super::marker::Mint;
 use crate::{
     profile::{Profile, ProfileError},
-    record::{Action, Header, Op, Outcome, note},
+    record::{Action, Header, Op, OpOutcome, note},
 };
 
 /// Pieces of an answer in a run.
@@ -104,7 +104,7 @@ impl User {
         let f = if resume { Action::Resume } else { Action::Connect };
         let seq = resume.then_some(self.devices[device].has as u64);
         let opened = Op { epoch: self.epoch().filter(|_| resume), seq, ..self.op(Some(device), f) };
-        self.ops.push(Op { outcome: Outcome::Invoke, ..opened.clone() });
+        self.ops.push(Op { outcome: OpOutcome::Invoke, ..opened.clone() });
         self.ops.push(opened);
         let welcome = self.control(device, "connection_established", self.log.len());
         self.ops.push(Op { resumed: Some(resume), epoch: self.epoch(), ..welcome });
@@ -151,7 +151,7 @@ impl User {
         // Runs of one user have the same request ids as those of another.
         let (request, asker) = (Some(format!("same-{number}")), rng.random_range(0..self.devices.len()));
         let text = format!("{{\"type\":\"chat\",\"content\":\"{marker}\",\"id\":\"same-{number}\"}}");
-        let (sends, outcome) = (self.op(Some(asker), Action::Send), Outcome::Invoke);
+        let (sends, outcome) = (self.op(Some(asker), Action::Send), OpOutcome::Invoke);
         self.ops.push(Op { outcome, request: request.clone(), text, ..sends });
         let accepted = self.control(asker, "accepted", self.log.len() + 1);
         self.ops.push(Op { request, stream: Some(run.clone()), head: None, ..accepted });

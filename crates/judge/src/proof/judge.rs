@@ -22,7 +22,7 @@ mod verdict;
 
 pub use verdict::{Counts, Judgement, Unjudged};
 
-use frame::{Connection, Frame, Names};
+use frame::{ConnectionFrames, Frame, Names};
 use verdict::Findings;
 
 /// A map by numbers and short names: nobody from outside picks the keys of a history that is judged here and now.
@@ -43,7 +43,7 @@ struct Court<'a> {
     users: Names<'a>,
     runs_by_name: Names<'a>,
     connections_by_name: Names<'a>,
-    connections: Vec<Connection>,
+    connections: Vec<ConnectionFrames>,
     counts: Counts,
     /// Frames of which nobody knows who got them.
     nobodys: u64,
@@ -81,7 +81,7 @@ impl<'a> Court<'a> {
         let conn = (!op.conn.is_empty()).then(|| {
             let conn = self.connections_by_name.number(&op.conn);
             if conn as usize == self.connections.len() {
-                self.connections.push(Connection { user, opened: at, altered: None });
+                self.connections.push(ConnectionFrames { user, opened: at, altered: None });
             }
             conn
         });
@@ -122,7 +122,7 @@ impl<'a> Court<'a> {
 
     /// What came beside frames of a connection: why it ended or did not begin, an answer over HTTP.
     fn other_bytes(&mut self, at: usize, op: &'a Op, user: Option<u32>) {
-        let Some(user) = user.filter(|_| op.outcome != crate::record::Outcome::Invoke) else { return };
+        let Some(user) = user.filter(|_| op.outcome != crate::record::OpOutcome::Invoke) else { return };
         self.isolation.scan(user, at, op, &self.users, &mut self.findings);
     }
 

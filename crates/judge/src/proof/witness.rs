@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Action, Header, Op, Outcome};
+use crate::record::{Action, Header, Op, OpOutcome};
 
 /// What must hold, by the names under which it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ impl Violation {
         let concerned = |user: &str| user == self.victim || self.owner.as_deref() == Some(user);
         let tells = |op: &&Op| {
             let of_the_way = matches!(op.f, Action::Connect | Action::Resume | Action::Close | Action::Fault);
-            of_the_way && op.outcome != Outcome::Invoke && concerned(&op.user)
+            of_the_way && op.outcome != OpOutcome::Invoke && concerned(&op.user)
         };
         let from = ops.partition_point(|op| op.i <= *first);
         let to = ops.partition_point(|op| op.i < *last).max(from);

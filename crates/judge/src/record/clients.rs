@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wireproof_testkit::{Entry, TestClient};
 
-use super::{Action, Op, Outcome};
+use super::{Action, Op, OpOutcome};
 use crate::profile::{Kind, Profile, ProfileError};
 
 /// The history of clients of wireproof servers, each with its user. Give all clients of a test: what one of them began
@@ -50,7 +50,7 @@ fn of_client(
             Entry::Sent { at, text } => {
                 let json: Value = serde_json::from_str(text).unwrap_or(Value::Null);
                 let request = profile.fields.request.text(&json);
-                let (f, outcome) = (Action::Send, Outcome::Invoke);
+                let (f, outcome) = (Action::Send, OpOutcome::Invoke);
                 if let Some(op) = Op::resumes_here(profile, &json) {
                     let conn = format!("{lineage}#{connection}");
                     ops.push(Op { t_ns: nanoseconds(since + *at), conn, user: user.to_owned(), ..op });
@@ -80,7 +80,7 @@ impl Op {
         let [epoch, after, id] = ["\u{0}epoch", "\u{0}after", "\u{0}id"].map(Value::from);
         let values = [("epoch", epoch.clone()), ("after", after.clone()), ("id", id.clone())];
         let template: Value = serde_json::from_str(&frame.fill(&values)).ok()?;
-        let mut op = Self { f: Action::Resume, outcome: Outcome::Invoke, ..Self::default() };
+        let mut op = Self { f: Action::Resume, outcome: OpOutcome::Invoke, ..Self::default() };
         for (name, wanted) in template.as_object()? {
             let said = sent.get(name);
             if *wanted == epoch {

@@ -7,7 +7,7 @@ use wireproof_protocol::printable_line;
 use wireproof_protocol::shorten_line;
 
 use super::{CheckResult, Report, Verdict};
-use crate::record::{Action, Op, Outcome};
+use crate::record::{Action, Op, OpOutcome};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -95,8 +95,8 @@ pub fn tell(op: &Op) -> String {
     let what = match (op.f, op.outcome) {
         (Action::Send, _) => "->".to_owned(),
         (Action::Recv, _) => "<-".to_owned(),
-        (f, Outcome::Invoke) => format!("{f:?} …").to_lowercase(),
-        (f, Outcome::Fail) => format!("{f:?} failed").to_lowercase(),
+        (f, OpOutcome::Invoke) => format!("{f:?} …").to_lowercase(),
+        (f, OpOutcome::Fail) => format!("{f:?} failed").to_lowercase(),
         (f, _) => format!("{f:?}").to_lowercase(),
     };
     let line = format!("{:>9.1} ms  {}  {what} {}", op.t_ns as f64 / 1e6, op.conn, op.text);

@@ -25,7 +25,7 @@ fn numbered(mut run: Vec<Told>) -> Vec<Told> {
     run
 }
 
-fn judged(run: &[Told]) -> Vec<Violation> {
+fn judged(run: &[Told]) -> Vec<OrderViolation> {
     let event = |told: &'_ Told| (told.kind, told.call.clone(), told.number);
     let events: Vec<_> = run.iter().map(event).collect();
     violations(

@@ -9,7 +9,7 @@ use super::{TOO_MUCH, frame_budget::FrameBudget};
 use crate::{
     profile::Profile,
     received_frame::ReceivedFrame,
-    record::{Action, Op, Recorder},
+    record::{Action, HistoryRecorder, Op},
 };
 
 /// Frames that are taken on one connection, and the bytes of all of them: a server that never stops talking is left.
@@ -24,7 +24,7 @@ pub(crate) struct FrameRecording {
     pub(super) seen: Vec<Arc<ReceivedFrame>>,
     pub(super) ended: Option<Ended>,
     pub(super) profile: Arc<Profile>,
-    pub(super) recorder: Recorder,
+    pub(super) recorder: HistoryRecorder,
     pub(super) user: String,
     pub(super) name: String,
     /// Bytes of all frames so far.
@@ -37,7 +37,7 @@ impl FrameRecording {
     /// An empty book of a connection of this user and this name.
     pub(crate) fn new(
         profile: Arc<Profile>,
-        recorder: Recorder,
+        recorder: HistoryRecorder,
         allowance: Arc<FrameBudget>,
         user: &str,
         name: String,

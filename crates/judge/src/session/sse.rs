@@ -21,7 +21,7 @@ use crate::{
 
 mod events;
 
-use events::Events;
+use events::EventStream;
 
 /// Carries orders out until the session is over; the streams end with it.
 pub(super) async fn serve(post: Post, book: Arc<Watched<FrameRecording>>, mut orders: mpsc::Receiver<Order>) {
@@ -78,7 +78,7 @@ async fn follow(
     if !kind.starts_with(EVENT_STREAM) {
         return Err(broke(format!("the answer is {kind:?} and no {EVENT_STREAM}")));
     }
-    let mut events = Events::default();
+    let mut events = EventStream::default();
     while let Some(bytes) = answer.chunk().await.map_err(|error| broke(root(&error)))? {
         events.push(&bytes);
         while let Some(data) =

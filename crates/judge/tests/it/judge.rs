@@ -11,7 +11,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 use wireproof_judge::{
     check::{CheckContext, Credentials, Embedded, Judge, ProgressEvent, Target},
     profile::Profile,
-    record::Recorder,
+    record::HistoryRecorder,
     report::{Report, Verdict, json},
 };
 use wireproof_server::auth::keys::KEY_FILE;
@@ -227,7 +227,7 @@ fn a_question_that_is_always_the_same_is_not_waited_out() {
     profile.prompts.tool = Some("What is 6*7?".to_owned());
     profile.prompts.tool_answer = Some("42".to_owned());
     let target = Target::new("ws://127.0.0.1:1", profile, Credentials::None).unwrap();
-    let context = CheckContext::new(&target, Recorder::new(), "events.answer", 1, 2);
+    let context = CheckContext::new(&target, HistoryRecorder::new(), "events.answer", 1, 2);
     assert_eq!(context.sums(1).unwrap().len(), 1);
     let why = context.sums(3).unwrap_err().to_string();
     assert!(why.contains("{a} and {b}"), "{why}");

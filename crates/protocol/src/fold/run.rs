@@ -7,7 +7,7 @@ use crate::{
     event::{Event, EventBody, Outcome, RunPart},
     ids::{ThreadId, ToolCallId},
     records::RunSnapshot,
-    run::{RunRules, Violation},
+    run::{RunRules, RunViolation},
 };
 
 /// A run as its events tell it.
@@ -64,7 +64,7 @@ impl RunView {
         view
     }
 
-    pub(super) fn take(&mut self, part: &RunPart, event: &Event) -> Result<(), Violation> {
+    pub(super) fn take(&mut self, part: &RunPart, event: &Event) -> Result<(), RunViolation> {
         self.rules.apply(part.first_run_seq, part.run_seq, &event.body)?;
         self.thread_id = Some(event.thread_id.clone());
         self.agent_name.clone_from(&part.agent_name);

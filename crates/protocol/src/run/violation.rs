@@ -4,7 +4,7 @@ use crate::ids::{ApprovalId, ToolCallId};
 
 /// Which rule an event breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
+pub enum RunViolation {
     /// `run_seq` is not the next number.
     #[error("run_seq {found} where {expected} comes next")]
     RunSeq {

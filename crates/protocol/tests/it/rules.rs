@@ -16,7 +16,7 @@ pub fn numbered(bodies: Vec<EventBody>) -> Vec<Numbered> {
     (1..).zip(bodies).map(|(run_seq, body)| (None, run_seq, body)).collect()
 }
 
-fn feed(events: &[Numbered]) -> Result<RunRules, Violation> {
+fn feed(events: &[Numbered]) -> Result<RunRules, RunViolation> {
     let mut rules = RunRules::new();
     for (first, run_seq, body) in events {
         rules.apply(*first, *run_seq, body)?;
@@ -162,7 +162,7 @@ proptest! {
         let rules = feed(&events).unwrap();
         for body in more {
             let refused = rules.clone().apply(None, events.len() as u64 + 1, &body);
-            prop_assert_eq!(refused, Err(Violation::AfterEnd(body.name())));
+            prop_assert_eq!(refused, Err(RunViolation::AfterEnd(body.name())));
         }
     }
 }

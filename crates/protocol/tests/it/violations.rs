@@ -82,47 +82,50 @@ fn succeeds() -> EventBody {
 }
 
 /// Sequences whose last event is refused, with why.
-fn broken() -> Vec<(Vec<EventBody>, Violation)> {
+fn broken() -> Vec<(Vec<EventBody>, RunViolation)> {
     let good = || completed("calculate", true, false);
     let title = || "Sums".to_owned();
-    let incomplete = |end| (vec![started(), end], Violation::OutcomeFields);
+    let incomplete = |end| (vec![started(), end], RunViolation::OutcomeFields);
     let stranger = |body: EventBody| {
         let name = body.name();
-        (vec![started(), body], Violation::NotOfARun(name))
+        (vec![started(), body], RunViolation::NotOfARun(name))
     };
     vec![
-        (vec![thinking("So.", 1)], Violation::BeforeStart("agent_thinking")),
-        (vec![status("retrying")], Violation::BeforeStart("status_update")),
-        (vec![status("queued"), executing()], Violation::BeforeStart("tool_executing")),
-        (vec![ends(Outcome::Cancelled, None, None, false)], Violation::BeforeStart("agent_completed")),
-        (vec![started(), started()], Violation::StartedTwice),
-        (vec![started(), succeeds(), succeeds()], Violation::AfterEnd("agent_completed")),
-        (vec![started(), succeeds(), status("queued")], Violation::AfterEnd("status_update")),
-        (vec![started(), thinking("", 1)], Violation::EmptyReasoning),
-        (vec![started(), thinking(" \n\u{a0}", 1)], Violation::EmptyReasoning),
-        (vec![started(), thinking("So.", 0)], Violation::StepNumber { expected: 1, found: 0 }),
+        (vec![thinking("So.", 1)], RunViolation::BeforeStart("agent_thinking")),
+        (vec![status("retrying")], RunViolation::BeforeStart("status_update")),
+        (vec![status("queued"), executing()], RunViolation::BeforeStart("tool_executing")),
+        (vec![ends(Outcome::Cancelled, None, None, false)], RunViolation::BeforeStart("agent_completed")),
+        (vec![started(), started()], RunViolation::StartedTwice),
+        (vec![started(), succeeds(), succeeds()], RunViolation::AfterEnd("agent_completed")),
+        (vec![started(), succeeds(), status("queued")], RunViolation::AfterEnd("status_update")),
+        (vec![started(), thinking("", 1)], RunViolation::EmptyReasoning),
+        (vec![started(), thinking(" \n\u{a0}", 1)], RunViolation::EmptyReasoning),
+        (vec![started(), thinking("So.", 0)], RunViolation::StepNumber { expected: 1, found: 0 }),
         (
             vec![started(), thinking("So.", 1), thinking("And.", 3)],
-            Violation::StepNumber { expected: 2, found: 3 },
+            RunViolation::StepNumber { expected: 2, found: 3 },
         ),
-        (vec![started(), executing(), executing()], Violation::ToolTwice(tool(1))),
-        (vec![started(), executing(), good(), executing()], Violation::ToolTwice(tool(1))),
-        (vec![started(), good()], Violation::ToolNotOpen(tool(1))),
-        (vec![started(), executing(), good(), good()], Violation::ToolNotOpen(tool(1))),
-        (vec![started(), executing(), completed("search", true, false)], Violation::ToolName(tool(1))),
-        (vec![started(), executing(), completed("calculate", false, false)], Violation::ToolResult(tool(1))),
-        (vec![started(), executing(), completed("calculate", true, true)], Violation::ToolResult(tool(1))),
-        (vec![started(), arguments(), executing(), arguments()], Violation::LateArguments(tool(1))),
-        (vec![started(), executing(), good(), arguments()], Violation::LateArguments(tool(1))),
-        (vec![started(), executing(), succeeds()], Violation::OpenTools(1)),
-        (vec![started(), asks(), succeeds()], Violation::OpenApprovals(1)),
-        (vec![started(), asks(), asks()], Violation::Approval(approval())),
-        (vec![started(), asks(), answers(), asks()], Violation::Approval(approval())),
-        (vec![started(), answers()], Violation::Approval(approval())),
-        (vec![started(), asks(), answers(), answers()], Violation::Approval(approval())),
-        (vec![started(), says(1, "3"), says(2, "91")], Violation::TwoAnswers),
-        (vec![started(), says(2, "391"), succeeds()], Violation::TwoAnswers),
-        (vec![started(), says(1, "39"), succeeds()], Violation::FinalResponse),
+        (vec![started(), executing(), executing()], RunViolation::ToolTwice(tool(1))),
+        (vec![started(), executing(), good(), executing()], RunViolation::ToolTwice(tool(1))),
+        (vec![started(), good()], RunViolation::ToolNotOpen(tool(1))),
+        (vec![started(), executing(), good(), good()], RunViolation::ToolNotOpen(tool(1))),
+        (vec![started(), executing(), completed("search", true, false)], RunViolation::ToolName(tool(1))),
+        (
+            vec![started(), executing(), completed("calculate", false, false)],
+            RunViolation::ToolResult(tool(1)),
+        ),
+        (vec![started(), executing(), completed("calculate", true, true)], RunViolation::ToolResult(tool(1))),
+        (vec![started(), arguments(), executing(), arguments()], RunViolation::LateArguments(tool(1))),
+        (vec![started(), executing(), good(), arguments()], RunViolation::LateArguments(tool(1))),
+        (vec![started(), executing(), succeeds()], RunViolation::OpenTools(1)),
+        (vec![started(), asks(), succeeds()], RunViolation::OpenApprovals(1)),
+        (vec![started(), asks(), asks()], RunViolation::Approval(approval())),
+        (vec![started(), asks(), answers(), asks()], RunViolation::Approval(approval())),
+        (vec![started(), answers()], RunViolation::Approval(approval())),
+        (vec![started(), asks(), answers(), answers()], RunViolation::Approval(approval())),
+        (vec![started(), says(1, "3"), says(2, "91")], RunViolation::TwoAnswers),
+        (vec![started(), says(2, "391"), succeeds()], RunViolation::TwoAnswers),
+        (vec![started(), says(1, "39"), succeeds()], RunViolation::FinalResponse),
         incomplete(ends(Outcome::Success, None, Some("391"), false)),
         incomplete(ends(Outcome::Success, Some(1), None, false)),
         incomplete(ends(Outcome::Success, Some(1), Some("391"), true)),
@@ -136,26 +139,26 @@ fn broken() -> Vec<(Vec<EventBody>, Violation)> {
     ]
 }
 
-fn number_of(violation: &Violation) -> usize {
+fn number_of(violation: &RunViolation) -> usize {
     match violation {
-        Violation::BeforeStart(_) => 0,
-        Violation::StartedTwice => 1,
-        Violation::AfterEnd(_) => 2,
-        Violation::EmptyReasoning => 3,
-        Violation::StepNumber { .. } => 4,
-        Violation::ToolTwice(_) => 5,
-        Violation::ToolNotOpen(_) => 6,
-        Violation::ToolName(_) => 7,
-        Violation::ToolResult(_) => 8,
-        Violation::LateArguments(_) => 9,
-        Violation::OpenTools(_) => 10,
-        Violation::OpenApprovals(_) => 11,
-        Violation::Approval(_) => 12,
-        Violation::TwoAnswers => 13,
-        Violation::FinalResponse => 14,
-        Violation::OutcomeFields => 15,
-        Violation::NotOfARun(_) => 16,
-        Violation::RunSeq { .. } | Violation::Range(_) => panic!("has a test of its own: {violation}"),
+        RunViolation::BeforeStart(_) => 0,
+        RunViolation::StartedTwice => 1,
+        RunViolation::AfterEnd(_) => 2,
+        RunViolation::EmptyReasoning => 3,
+        RunViolation::StepNumber { .. } => 4,
+        RunViolation::ToolTwice(_) => 5,
+        RunViolation::ToolNotOpen(_) => 6,
+        RunViolation::ToolName(_) => 7,
+        RunViolation::ToolResult(_) => 8,
+        RunViolation::LateArguments(_) => 9,
+        RunViolation::OpenTools(_) => 10,
+        RunViolation::OpenApprovals(_) => 11,
+        RunViolation::Approval(_) => 12,
+        RunViolation::TwoAnswers => 13,
+        RunViolation::FinalResponse => 14,
+        RunViolation::OutcomeFields => 15,
+        RunViolation::NotOfARun(_) => 16,
+        RunViolation::RunSeq { .. } | RunViolation::Range(_) => panic!("has a test of its own: {violation}"),
     }
 }
 
@@ -180,11 +183,11 @@ fn each_rule_refuses_what_breaks_it_and_only_that() {
 fn numbers_follow_each_other() {
     let delta = || says(1, "39");
     let rows = [
-        (None, 3, delta(), Err(Violation::RunSeq { expected: 2, found: 3 })),
-        (None, 1, delta(), Err(Violation::RunSeq { expected: 2, found: 1 })),
-        (None, 0, delta(), Err(Violation::RunSeq { expected: 2, found: 0 })),
-        (Some(3), 4, delta(), Err(Violation::RunSeq { expected: 2, found: 3 })),
-        (Some(2), 1, delta(), Err(Violation::RunSeq { expected: 2, found: 2 })),
+        (None, 3, delta(), Err(RunViolation::RunSeq { expected: 2, found: 3 })),
+        (None, 1, delta(), Err(RunViolation::RunSeq { expected: 2, found: 1 })),
+        (None, 0, delta(), Err(RunViolation::RunSeq { expected: 2, found: 0 })),
+        (Some(3), 4, delta(), Err(RunViolation::RunSeq { expected: 2, found: 3 })),
+        (Some(2), 1, delta(), Err(RunViolation::RunSeq { expected: 2, found: 2 })),
         (Some(2), 7, delta(), Ok(())),
         (Some(2), 2, delta(), Ok(())),
         (None, 2, delta(), Ok(())),
@@ -201,8 +204,8 @@ fn numbers_follow_each_other() {
 fn only_deltas_carry_a_range() {
     let mut rules = RunRules::new();
     rules.apply(None, 1, &started()).unwrap();
-    assert_eq!(rules.apply(Some(2), 9, &executing()), Err(Violation::Range("tool_executing")));
-    assert_eq!(rules.apply(Some(2), 9, &succeeds()), Err(Violation::Range("agent_completed")));
+    assert_eq!(rules.apply(Some(2), 9, &executing()), Err(RunViolation::Range("tool_executing")));
+    assert_eq!(rules.apply(Some(2), 9, &succeeds()), Err(RunViolation::Range("agent_completed")));
 }
 
 #[test]
@@ -218,9 +221,9 @@ fn a_run_joined_midway_is_judged_by_what_was_seen() {
     }
     assert_eq!(midway(&succeeds()).unwrap().outcome(), Some(Outcome::Success));
     let mut rules = midway(&executing()).unwrap();
-    assert_eq!(rules.apply(None, 8, &executing()), Err(Violation::ToolTwice(tool(1))));
-    assert_eq!(rules.apply(None, 8, &succeeds()), Err(Violation::OpenTools(1)));
-    assert_eq!(rules.apply(None, 8, &thinking("", 4)), Err(Violation::EmptyReasoning));
+    assert_eq!(rules.apply(None, 8, &executing()), Err(RunViolation::ToolTwice(tool(1))));
+    assert_eq!(rules.apply(None, 8, &succeeds()), Err(RunViolation::OpenTools(1)));
+    assert_eq!(rules.apply(None, 8, &thinking("", 4)), Err(RunViolation::EmptyReasoning));
 }
 
 proptest::proptest! {

@@ -200,7 +200,7 @@ impl Run {
         }
     }
 
-    fn broke_rules(&self, violation: &wireproof_protocol::Violation) -> AgentError {
+    fn broke_rules(&self, violation: &wireproof_protocol::RunViolation) -> AgentError {
         tracing::error!(run_id = %self.run_id, agent = self.agent.name(), %violation, "an agent broke the rules of a run");
         failed("agent_broke_rules", "The agent said something that no run may say.")
     }

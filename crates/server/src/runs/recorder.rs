@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use wireproof_agents::{AgentError, Answer, Emission};
 use wireproof_protocol::{
-    Decision, Event, EventBody, EventId, MessageId, Outcome, RunError, RunId, RunPart, RunRules, ThreadId,
-    Timestamp, ToolCallId, ToolCompleted, ToolError, Usage, UserId, Violation,
+    Decision, Event, EventBody, EventId, MessageId, Outcome, RunError, RunId, RunPart, RunRules,
+    RunViolation, ThreadId, Timestamp, ToolCallId, ToolCompleted, ToolError, Usage, UserId,
 };
 
 use super::bounds::{self, BoundExceeded, Budget, Follows, RunBounds};
@@ -18,7 +18,7 @@ const DELTA_INTERVAL: Duration = Duration::from_millis(40);
 pub enum NotTaken {
     /// It breaks a rule of a run.
     #[error(transparent)]
-    Rule(#[from] Violation),
+    Rule(#[from] RunViolation),
     /// It is more than a run may say.
     #[error(transparent)]
     Bound(#[from] BoundExceeded),
@@ -94,7 +94,7 @@ impl RunRecorder {
     }
 
     /// Says that the agent begins.
-    pub fn start(&mut self, message: String, now: Timestamp) -> Result<(), Violation> {
+    pub fn start(&mut self, message: String, now: Timestamp) -> Result<(), RunViolation> {
         self.push(EventBody::AgentStarted { message }, now)
     }
 
@@ -155,7 +155,7 @@ impl RunRecorder {
     }
 
     /// Holds a delta back for more of its kind; the first one of a run is never held.
-    fn delta(&mut self, next: Pending, joins: bool, at: Instant, now: Timestamp) -> Result<(), Violation> {
+    fn delta(&mut self, next: Pending, joins: bool, at: Instant, now: Timestamp) -> Result<(), RunViolation> {
         let due = self.last_delta.map_or(at, |last| last + DELTA_INTERVAL);
         if due <= at && self.pending.is_empty() {
             self.last_delta = Some(at);
@@ -181,7 +181,7 @@ impl RunRecorder {
     }
 
     /// Lets go of deltas that are due.
-    pub fn tick(&mut self, at: Instant, now: Timestamp) -> Result<(), Violation> {
+    pub fn tick(&mut self, at: Instant, now: Timestamp) -> Result<(), RunViolation> {
         if self.due.is_some_and(|due| due <= at) {
             self.last_delta = Some(at);
             self.flush(now)?;
@@ -189,12 +189,12 @@ impl RunRecorder {
         Ok(())
     }
 
-    fn flush(&mut self, now: Timestamp) -> Result<(), Violation> {
+    fn flush(&mut self, now: Timestamp) -> Result<(), RunViolation> {
         self.due = None;
         std::mem::take(&mut self.pending).into_iter().try_for_each(|pending| self.push(pending.body, now))
     }
 
-    fn push(&mut self, body: EventBody, now: Timestamp) -> Result<(), Violation> {
+    fn push(&mut self, body: EventBody, now: Timestamp) -> Result<(), RunViolation> {
         let run_seq = self.rules.run_seq() + 1;
         self.rules.apply(None, run_seq, &body)?;
         if let EventBody::AgentThinking { step_number, .. } = body {

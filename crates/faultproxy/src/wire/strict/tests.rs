@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::{FIN, RSV1, RSV3, masked, unmasked};
 
 /// The verdict on the last of these frames; those before it are good.
-fn verdict(frames: &[Vec<u8>]) -> Result<(), Violation> {
+fn verdict(frames: &[Vec<u8>]) -> Result<(), FramingViolation> {
     let mut strict = Strict::new();
     let (last, before) = frames.split_last().unwrap();
     for bytes in before {
@@ -26,9 +26,9 @@ fn long_length(first: u8, length_bytes: usize, length: usize) -> Vec<u8> {
 
 #[test]
 fn each_violation_is_named() {
-    use Violation::*;
+    use FramingViolation::*;
     let euro = "€".as_bytes();
-    let rows: [(Vec<Vec<u8>>, Violation); 22] = [
+    let rows: [(Vec<Vec<u8>>, FramingViolation); 22] = [
         (vec![masked(FIN | TEXT, b"x")], Masked),
         (vec![unmasked(FIN | RSV1 | TEXT, b"x")], ReservedBits(4)),
         (vec![unmasked(FIN | RSV3 | PING, b"")], ReservedBits(1)),

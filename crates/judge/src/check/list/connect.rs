@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::shake::shake};
 use crate::{
-    check::{Check, CheckContext, Entrance, Fault, Need, Outcome, TestPrincipal, ensure, pass},
+    check::{Check, CheckContext, Entrance, Failure, Need, Outcome, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
@@ -123,13 +123,13 @@ async fn unique_ids(context: &CheckContext<'_>) -> Outcome {
         let welcome = seen.iter().find(|seen| seen.kind == Kind::Welcome);
         let id = welcome.and_then(|welcome| context.profile.fields.connection.text(&welcome.json));
         let Some(id) = id.filter(|id| !id.is_empty()) else {
-            return Err(Fault::Broken(format!(
+            return Err(Failure::Broken(format!(
                 "{}: the welcome tells no id of the connection",
                 session.name
             )));
         };
         if let Some(other) = known.insert(id.clone(), &session.name) {
-            return Err(Fault::Broken(format!("{other} and {} both have the id {id}", session.name)));
+            return Err(Failure::Broken(format!("{other} and {} both have the id {id}", session.name)));
         }
     }
     pass(format!("{} connections that opened at once have {} ids", sessions.len(), known.len()))
@@ -144,9 +144,9 @@ async fn paths(context: &CheckContext<'_>) -> Outcome {
         let session =
             context.enter(&Entrance { url: &context.target.url_at(path), ..context.entrance(&ada) }).await;
         let at_path = |fault| match fault {
-            Fault::Broken(why) => Fault::Broken(format!("at {path}: {why}")),
+            Failure::Broken(why) => Failure::Broken(format!("at {path}: {why}")),
             // Another address of the same server was reached: this one is what is missing.
-            Fault::Gone(why) => Fault::Broken(format!("at {path}: {why}")),
+            Failure::Gone(why) => Failure::Broken(format!("at {path}: {why}")),
             other => other,
         };
         let session = session.map_err(at_path)?;
@@ -223,14 +223,14 @@ async fn foreign_origin(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// A page that the server itself shows is let in: what is refused next is refused for where it is from.
-async fn own_origin(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<String, Fault> {
+async fn own_origin(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<String, Failure> {
     let scheme = if context.target.is_encrypted() { "https" } else { "http" };
     let own = format!("{scheme}://{}", context.target.authority());
     let connect =
         context.target.connect(context.target.url(), principal.token.as_deref(), context.profile.auth.place);
     match context.open(connect.header("origin", &own), &principal.user).await {
         Ok(_) => Ok(format!("{own} is let in")),
-        Err(error) => Err(Fault::Broken(format!("a page of the server's own, {own}, is refused: {error}"))),
+        Err(error) => Err(Failure::Broken(format!("a page of the server's own, {own}, is refused: {error}"))),
     }
 }
 
@@ -248,8 +248,8 @@ async fn silent_clients(context: &CheckContext<'_>) -> Outcome {
         silent.push(stream);
     }
     let session = context.connect(&ada).await.map_err(|fault| match fault {
-        Fault::Broken(why) | Fault::Gone(why) => {
-            Fault::Broken(format!("while {SILENT} connections say nothing or half a handshake: {why}"))
+        Failure::Broken(why) | Failure::Gone(why) => {
+            Failure::Broken(format!("while {SILENT} connections say nothing or half a handshake: {why}"))
         }
         other => other,
     })?;
@@ -258,8 +258,9 @@ async fn silent_clients(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{SILENT} connections say nothing or half a handshake, and another one is served"))
 }
 
-async fn dial(context: &CheckContext<'_>) -> Result<TcpStream, Fault> {
+async fn dial(context: &CheckContext<'_>) -> Result<TcpStream, Failure> {
     let dialled = tokio::time::timeout(REACH, TcpStream::connect(context.target.host_and_port())).await;
-    let gone = |why: String| Fault::Gone(format!("{} cannot be reached: {why}", context.target.authority()));
+    let gone =
+        |why: String| Failure::Gone(format!("{} cannot be reached: {why}", context.target.authority()));
     dialled.map_err(|_| gone(format!("no answer within {REACH:?}")))?.map_err(|error| gone(error.to_string()))
 }

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::check;
-use crate::check::{Check, CheckContext, Fault, Need, Outcome, Session, broken, ensure, pass};
+use crate::check::{Check, CheckContext, Failure, Need, Outcome, Session, broken, ensure, pass};
 
 /// Connections that have to be counted.
 const OPENED: usize = 3;
@@ -79,13 +79,13 @@ async fn open(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{path} answered {} without credentials", answer.status))
 }
 
-fn health<'t>(context: &'t CheckContext<'_>) -> Result<&'t str, Fault> {
+fn health<'t>(context: &'t CheckContext<'_>) -> Result<&'t str, Failure> {
     context
         .profile
         .http
         .health
         .as_deref()
-        .ok_or_else(|| Fault::NotDone("the profile has no http.health".to_owned()))
+        .ok_or_else(|| Failure::NotDone("the profile has no http.health".to_owned()))
 }
 
 async fn honest(context: &CheckContext<'_>) -> Outcome {
@@ -121,18 +121,18 @@ async fn leave(sessions: Vec<Session>) {
 }
 
 /// How many connections the server tells of.
-async fn count(context: &CheckContext<'_>) -> Result<u64, Fault> {
+async fn count(context: &CheckContext<'_>) -> Result<u64, Failure> {
     let path = context.profile.http.status.as_deref();
-    let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.status".to_owned()))?;
+    let path = path.ok_or_else(|| Failure::NotDone("the profile has no http.status".to_owned()))?;
     let answer = context.http("GET", path, None, None).await?;
     let count = context.profile.http.connections.number(&answer.json);
     count.ok_or_else(|| {
-        Fault::Broken(format!("{path} tells no number of connections: {} {}", answer.status, answer.body))
+        Failure::Broken(format!("{path} tells no number of connections: {} {}", answer.status, answer.body))
     })
 }
 
 /// The count as soon as it fits, or the last one that was told.
-async fn count_until(context: &CheckContext<'_>, fits: impl Fn(u64) -> bool) -> Result<u64, Fault> {
+async fn count_until(context: &CheckContext<'_>, fits: impl Fn(u64) -> bool) -> Result<u64, Failure> {
     let deadline = Instant::now() + FOLLOWS;
     loop {
         let now = count(context).await?;

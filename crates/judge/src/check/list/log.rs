@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Fault, ReceivedFrame, Session, broken, session::new_id},
+    check::{CheckContext, Failure, ReceivedFrame, Session, broken, session::new_id},
     profile::Kind,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn has_snapshot(session: &Session, from: usize) -> bool {
 }
 
 /// An epoch that is none of this server's, but looks like one.
-pub(super) fn other_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<String, Fault> {
+pub(super) fn other_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<String, Failure> {
     let named = context.profile.resume.as_ref().is_some_and(|resume| resume.query.contains("{epoch}"));
     let digit = epoch.char_indices().rev().find(|(_, letter)| letter.is_ascii_hexdigit());
     match digit.filter(|_| named) {
@@ -56,16 +56,16 @@ pub(super) fn other_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<Str
             let other = if letter == '0' { '1' } else { '0' };
             Ok(format!("{}{other}{}", &epoch[..at], &epoch[at + 1..]))
         }
-        None => Err(Fault::NotDone("positions have no epoch (fields.epoch, resume.query)".to_owned())),
+        None => Err(Failure::NotDone("positions have no epoch (fields.epoch, resume.query)".to_owned())),
     }
 }
 
 /// Waits until a resumed connection has all up to a number, or says that it has.
-pub(super) async fn caught_up(session: &Session, from: usize, to: u64) -> Result<(), Fault> {
+pub(super) async fn caught_up(session: &Session, from: usize, to: u64) -> Result<(), Failure> {
     let there = |seen: &ReceivedFrame| seen.seq.is_some_and(|seq| seq >= to) || seen.kind == Kind::CaughtUp;
     match session.wait("end of the replay", from, session.patience(), there).await {
         // What never came is told by what came.
-        Ok(_) | Err(Fault::Broken(_)) if session.end().is_none() => session.barrier().await,
+        Ok(_) | Err(Failure::Broken(_)) if session.end().is_none() => session.barrier().await,
         Ok(_) => Ok(()),
         Err(fault) => Err(fault),
     }
@@ -77,7 +77,7 @@ pub(super) async fn resume_here(
     session: &Session,
     epoch: &str,
     after: u64,
-) -> Result<Option<usize>, Fault> {
+) -> Result<Option<usize>, Failure> {
     let frame = context.profile.resume.as_ref().and_then(|resume| resume.frame.as_ref());
     let Some(frame) = frame else { return Ok(None) };
     let (from, id) = (session.count(), new_id());
@@ -92,7 +92,7 @@ pub(super) async fn resume_here(
 }
 
 /// Holds that a connection has all numbers after one and up to another.
-pub(super) fn complete(session: &Session, from: usize, after: u64, to: u64) -> Result<(), Fault> {
+pub(super) fn complete(session: &Session, from: usize, after: u64, to: u64) -> Result<(), Failure> {
     let came = ranges(session, from);
     let missing = missing(&came, after, to);
     if missing.is_empty() {

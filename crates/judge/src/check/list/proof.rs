@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::{
-    check::{Check, CheckContext, Evidence, Fault, Need, Outcome},
+    check::{Check, CheckContext, Evidence, Failure, Need, Outcome},
     play::play,
     proof::{Size, judge},
 };
@@ -40,7 +40,7 @@ async fn proof(context: &CheckContext<'_>) -> Outcome {
         None => Ok(Evidence { what: judgement.tell(), ..Evidence::default() }),
         Some(first) => {
             let told = first.tell(&header, &ops);
-            Err(Fault::Broken(format!("{}\n{told}", judgement.tell())))
+            Err(Failure::Broken(format!("{}\n{told}", judgement.tell())))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests: the profile's messages, what a request became, and whom a check has for how many of them.
 
 use crate::{
-    check::{CheckContext, Fault, ReceivedFrame, Session, TestPrincipal, broken, session::Asked},
+    check::{CheckContext, Failure, ReceivedFrame, Session, TestPrincipal, broken, session::Asked},
     profile::{Kind, Template},
 };
 
@@ -9,27 +9,27 @@ use crate::{
 const BURST: usize = 20;
 
 /// A message of the profile that a check cannot do without.
-pub(super) fn message<'t>(message: &'t Option<Template>, name: &str) -> Result<&'t Template, Fault> {
-    message.as_ref().ok_or_else(|| Fault::NotDone(format!("the profile has no messages.{name}")))
+pub(super) fn message<'t>(message: &'t Option<Template>, name: &str) -> Result<&'t Template, Failure> {
+    message.as_ref().ok_or_else(|| Failure::NotDone(format!("the profile has no messages.{name}")))
 }
 
 /// The message that asks the agent, if it carries an id.
-pub(super) fn ask_with_id<'t>(context: &'t CheckContext<'_>) -> Result<&'t Template, Fault> {
+pub(super) fn ask_with_id<'t>(context: &'t CheckContext<'_>) -> Result<&'t Template, Failure> {
     let ask = message(&context.profile.messages.ask, "ask")?;
     match ask.names("id") {
         true => Ok(ask),
-        false => Err(Fault::NotDone("requests have no ids (messages.ask has no {id})".to_owned())),
+        false => Err(Failure::NotDone("requests have no ids (messages.ask has no {id})".to_owned())),
     }
 }
 
 /// Waits until what was on its way to a connection is there, what the server queues behind an answer included.
-pub(super) async fn settle(session: &Session) -> Result<(), Fault> {
+pub(super) async fn settle(session: &Session) -> Result<(), Failure> {
     session.barrier().await?;
     session.barrier().await
 }
 
 /// The run that a request was accepted as, by the answer to it.
-pub(super) async fn accepted(session: &Session, asked: &Asked) -> Result<String, Fault> {
+pub(super) async fn accepted(session: &Session, asked: &Asked) -> Result<String, Failure> {
     let answers = |seen: &ReceivedFrame| {
         matches!(seen.kind, Kind::Accepted | Kind::Error) && seen.request.as_deref() == Some(&asked.id)
     };
@@ -48,7 +48,7 @@ pub(super) fn rounds(context: &CheckContext<'_>, most: usize, messages: usize) -
 }
 
 /// The user of a round: one of its own where the judge can make users.
-pub(super) fn user_of(context: &CheckContext<'_>, round: usize) -> Result<TestPrincipal, Fault> {
+pub(super) fn user_of(context: &CheckContext<'_>, round: usize) -> Result<TestPrincipal, Failure> {
     match context.target.issuer() {
         Some(_) => context.principal(&format!("ada{round}")),
         None => context.principal("ada"),

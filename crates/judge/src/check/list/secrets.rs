@@ -1,6 +1,6 @@
 //! What only one user can know, and looking for it in everything that another one gets.
 
-use crate::check::{CheckContext, Fault, Session, broken, session::RunSeen};
+use crate::check::{CheckContext, Failure, Session, broken, session::RunSeen};
 
 /// Letters and digits alone: no way of escaping hides them.
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -28,19 +28,19 @@ impl Secrets {
     }
 
     /// The profile's plain prompt with a new string in it.
-    pub(super) fn prompt(&mut self, context: &CheckContext<'_>) -> Result<String, Fault> {
+    pub(super) fn prompt(&mut self, context: &CheckContext<'_>) -> Result<String, Failure> {
         let marker = self.marker(context);
         let prompt = context.plain(&marker)?;
         if prompt.contains(&marker) {
             return Ok(prompt);
         }
-        Err(Fault::NotDone(
+        Err(Failure::NotDone(
             "prompts.plain has no {marker}: what a user says cannot be told from what others say".to_owned(),
         ))
     }
 
     /// A question that takes a tool, with a new string in it; nothing where the profile has none.
-    pub(super) fn tool_prompt(&mut self, context: &CheckContext<'_>) -> Result<Option<String>, Fault> {
+    pub(super) fn tool_prompt(&mut self, context: &CheckContext<'_>) -> Result<Option<String>, Failure> {
         if context.profile.prompts.tool.is_none() {
             return Ok(None);
         }
@@ -61,16 +61,16 @@ impl Secrets {
     }
 
     /// Holds that the owner's own connection got some of them: what nobody gets cannot be missed anywhere.
-    pub(super) fn reach(&self, session: &Session) -> Result<(), Fault> {
+    pub(super) fn reach(&self, session: &Session) -> Result<(), Failure> {
         if session.seen().iter().any(|seen| self.found(&seen.text).is_some()) {
             return Ok(());
         }
         let what = "no frame holds what a user said, nor a name of the run (prompts.echoes, fields.run)";
-        Err(Fault::NotDone(format!("{what}: nothing could be told from what is another's")))
+        Err(Failure::NotDone(format!("{what}: nothing could be told from what is another's")))
     }
 
     /// Holds that none of them is in what another user's connection got; gives how many frames that were.
-    pub(super) fn hidden_from(&self, session: &Session) -> Result<usize, Fault> {
+    pub(super) fn hidden_from(&self, session: &Session) -> Result<usize, Failure> {
         let seen = session.seen();
         for frame in &seen {
             self.hidden_in(&session.name, &frame.name, &frame.text)?;
@@ -82,7 +82,7 @@ impl Secrets {
     }
 
     /// Holds that none of them is in a text that another user got.
-    pub(super) fn hidden_in(&self, whom: &str, what: &str, text: &str) -> Result<(), Fault> {
+    pub(super) fn hidden_in(&self, whom: &str, what: &str, text: &str) -> Result<(), Failure> {
         let Some((kind, secret)) = self.found(text) else { return Ok(()) };
         let shown: String = text.chars().take(300).collect();
         broken(format!("{whom} got a {kind} of {} ({secret}) in {what}: {shown}", self.owner))

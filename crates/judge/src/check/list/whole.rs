@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     check::{
-        CheckContext, Fault, ReceivedFrame, Session, broken,
-        rules::{RunEvent, Violation, order_of, violations},
+        CheckContext, Failure, ReceivedFrame, Session, broken,
+        rules::{OrderViolation, RunEvent, order_of, violations},
         session::{Asked, RunSeen},
         timeline,
     },
@@ -19,7 +19,7 @@ pub(super) async fn whole(
     context: &CheckContext<'_>,
     session: &Session,
     text: &str,
-) -> Result<RunSeen, Fault> {
+) -> Result<RunSeen, Failure> {
     let asked = session.ask(text).await?;
     settled(context, session, &asked).await
 }
@@ -29,7 +29,7 @@ pub(super) async fn settled(
     context: &CheckContext<'_>,
     session: &Session,
     asked: &Asked,
-) -> Result<RunSeen, Fault> {
+) -> Result<RunSeen, Failure> {
     let mut run = session.finish(asked).await?;
     // Where runs have no names, a barrier that is a run of its own would be taken for more of this one.
     if run.run.is_some() || context.profile.messages.ping.is_some() {
@@ -40,8 +40,8 @@ pub(super) async fn settled(
 }
 
 /// Why nothing can be told of a run none of whose events has a field that the profile names.
-pub(super) fn unnamed(field: &str, run: &RunSeen) -> Fault {
-    Fault::NotDone(format!("no event of a run has fields.{field}: there came {}", run.timeline()))
+pub(super) fn unnamed(field: &str, run: &RunSeen) -> Failure {
+    Failure::NotDone(format!("no event of a run has fields.{field}: there came {}", run.timeline()))
 }
 
 /// How long is listened when all runs are over: what is told too late comes behind the answer to a ping as well.
@@ -57,7 +57,7 @@ pub(super) async fn listen(session: &Session, runs: &mut [RunSeen]) {
 }
 
 /// The prompts of the profile that are answered without waiting, by their names.
-pub(super) fn prompts(context: &CheckContext<'_>) -> Result<Vec<(&'static str, String)>, Fault> {
+pub(super) fn prompts(context: &CheckContext<'_>) -> Result<Vec<(&'static str, String)>, Failure> {
     let prompts = &context.profile.prompts;
     let mut all = vec![("plain", context.plain("wk1prompt")?)];
     if prompts.tool.is_some() {
@@ -72,12 +72,12 @@ pub(super) fn prompts(context: &CheckContext<'_>) -> Result<Vec<(&'static str, S
 pub(super) fn lawful(
     context: &CheckContext<'_>,
     run: &RunSeen,
-    picked: impl Fn(&Violation) -> bool,
-) -> Result<(), Fault> {
+    picked: impl Fn(&OrderViolation) -> bool,
+) -> Result<(), Failure> {
     let profile = &context.profile;
     let found =
         violations(&order_of(profile), run.frames.iter().map(|seen| RunEvent::of(&profile.fields, seen)));
-    let found: Vec<Violation> = found.into_iter().filter(picked).collect();
+    let found: Vec<OrderViolation> = found.into_iter().filter(picked).collect();
     let Some(first) = found.first() else { return Ok(()) };
     let notes: Vec<_> = found.iter().map(|violation| (violation.at, violation.to_string())).collect();
     broken(format!("{first}; the run was{}", timeline(&run.frames, &notes)))

@@ -16,7 +16,7 @@ pub(super) struct Frame<'a> {
 }
 
 /// A connection of the history.
-pub(super) struct Connection {
+pub(super) struct ConnectionFrames {
     pub(super) user: Option<u32>,
     /// Where it is named first.
     pub(super) opened: usize,

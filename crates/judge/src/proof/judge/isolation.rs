@@ -115,7 +115,13 @@ pub(super) fn decide(
 }
 
 /// A run that two users saw where no answer says whose it is: it cannot be both's.
-fn shared(run: &super::runs::Run, runs: &Runs<'_>, name: &str, users: &Names<'_>, findings: &mut Findings) {
+fn shared(
+    run: &super::runs::AskedRun,
+    runs: &Runs<'_>,
+    name: &str,
+    users: &Names<'_>,
+    findings: &mut Findings,
+) {
     // Who asked for nothing cannot be its owner; else the first who saw it is taken for it.
     let owner = run.seen.iter().find(|(user, ..)| runs.made(*user) > 0).or(run.seen.first());
     let Some((owner, first, _)) = owner else { return };

@@ -1,7 +1,7 @@
 //! ORD-1: the events of a run keep the order of the profile. Where events have numbers, the order is that of the
 //! numbers, whatever the wire did: that is judged by `sequence`.
 
-use super::{Findings, Frame, Map, Names, frame::Connection, runs::Runs, sequence::Numbered};
+use super::{Findings, Frame, Map, Names, frame::ConnectionFrames, runs::Runs, sequence::Numbered};
 use crate::{
     profile::Kind,
     proof::witness::Invariant,
@@ -27,7 +27,7 @@ impl<'a> Orders<'a> {
     pub(super) fn frame(
         &mut self,
         frame: &Frame<'a>,
-        connections: &[Connection],
+        connections: &[ConnectionFrames],
         runs: &Runs<'a>,
         findings: &mut Findings,
     ) {

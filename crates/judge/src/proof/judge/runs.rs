@@ -7,7 +7,7 @@ use crate::profile::Kind;
 #[derive(Default)]
 pub(super) struct Runs<'a> {
     requests: Map<(u32, &'a str), Request>,
-    runs: Map<u32, Run>,
+    runs: Map<u32, AskedRun>,
     /// Answers to requests that their receiver had not made: where they came, and to whom.
     pub(super) unasked: Vec<(usize, u32)>,
     /// Requests of each user that no answer came to.
@@ -21,7 +21,7 @@ struct Request {
 
 /// A run.
 #[derive(Default)]
-pub(super) struct Run {
+pub(super) struct AskedRun {
     /// Who was told that it is the answer to a request: user, request, answer.
     pub(super) accepted: Vec<(u32, usize, usize)>,
     /// Who got frames of it: user, the first one, on which connection.
@@ -30,7 +30,7 @@ pub(super) struct Run {
     pub(super) ended: Vec<(u32, usize)>,
 }
 
-impl Run {
+impl AskedRun {
     /// Whether a user was told that it is the user's own.
     pub(super) fn is_of(&self, user: u32) -> bool {
         self.accepted.iter().any(|(asker, ..)| *asker == user)
@@ -90,12 +90,12 @@ impl<'a> Runs<'a> {
         self.requests.keys().filter(|(asker, _)| *asker == user).count()
     }
 
-    pub(super) fn get(&self, run: u32) -> Option<&Run> {
+    pub(super) fn get(&self, run: u32) -> Option<&AskedRun> {
         self.runs.get(&run)
     }
 
     /// All runs, by their numbers.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Run)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &AskedRun)> {
         let mut all: Vec<_> = self.runs.iter().map(|(number, run)| (*number, run)).collect();
         all.sort_unstable_by_key(|(number, _)| *number);
         all.into_iter()

@@ -3,7 +3,7 @@
 use wireproof_protocol::shorten_line;
 
 use super::escape;
-use crate::record::{Action, Op, Outcome};
+use crate::record::{Action, Op, OpOutcome};
 
 const WIDTH: f64 = 1100.0;
 const LABEL: f64 = 230.0;
@@ -58,7 +58,7 @@ pub(super) fn svg(history: &[Op]) -> String {
 
 fn mark(op: &Op, x: f64, y: f64) -> String {
     let class = match (op.f, op.outcome) {
-        (_, Outcome::Fail) => "bad",
+        (_, OpOutcome::Fail) => "bad",
         (Action::Send, _) => "sent",
         (Action::Recv, _) => "came",
         (Action::Fault | Action::Close, _) => "cut",

@@ -5,14 +5,14 @@ const MOST: usize = 1 << 20;
 
 /// What was read of a stream and is no whole event yet.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(super) struct EventStream {
     unread: Vec<u8>,
     data: Option<String>,
     /// The last line ended with a carriage return: a line feed that follows belongs to it.
     after_return: bool,
 }
 
-impl Events {
+impl EventStream {
     /// Takes bytes as they came, cut anywhere.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn all(pieces: &[&[u8]]) -> (Vec<String>, bool) {
-        let (mut events, mut found) = (Events::default(), Vec::new());
+        let (mut events, mut found) = (EventStream::default(), Vec::new());
         for piece in pieces {
             events.push(piece);
             while let Some(data) = events.next().unwrap() {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_is_no_event_stream_is_told() {
         for bytes in [b"data: \xff\n".to_vec(), vec![b'x'; MOST + 1]] {
-            let mut events = Events::default();
+            let mut events = EventStream::default();
             events.push(&bytes);
             assert!(events.next().is_err());
         }

@@ -7,13 +7,13 @@ use wireproof_judge::{
     check::{CheckContext, Embedded},
     play::play,
     proof::{Size, judge},
-    record::{Action, Recorder, read, write},
+    record::{Action, HistoryRecorder, read, write},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_server_has_no_violation() {
     let embedded = Embedded::start().await.unwrap();
-    let context = CheckContext::new(&embedded.target, Recorder::new(), "delivery.proof", 11, 8);
+    let context = CheckContext::new(&embedded.target, HistoryRecorder::new(), "delivery.proof", 11, 8);
     let header = play(&context, Size::small()).await.unwrap();
     let ops = context.recorder.snapshot();
     let judgement = judge(&header, &ops);

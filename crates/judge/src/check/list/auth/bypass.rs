@@ -3,7 +3,7 @@
 use wireproof_testkit::TokenKind;
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, ensure, pass},
+    check::{CheckContext, Failure, Outcome, ensure, pass},
     profile::Place,
 };
 
@@ -31,7 +31,7 @@ pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
     if context.places().contains(&Place::Query) {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "this server takes tokens in the address, as its profile says".to_owned(),
         ));
     }
@@ -51,7 +51,7 @@ pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn refusal_silent(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
     let (Some(issuer), claims) = (context.target.issuer(), context.target.claims(&ada.user)) else {
-        return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
+        return Err(Failure::NotDone("the judge has no key to make tokens with".to_owned()));
     };
     let kinds = [TokenKind::TamperedSignature, TokenKind::Expired, TokenKind::WrongKey];
     let mut refusals = 0;
@@ -68,7 +68,7 @@ pub(super) async fn refusal_silent(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// All that a server says to a bad token: on the socket, in the close, and over HTTP.
-async fn answers(context: &CheckContext<'_>, token: &str) -> Result<Vec<String>, Fault> {
+async fn answers(context: &CheckContext<'_>, token: &str) -> Result<Vec<String>, Failure> {
     let mut said = Vec::new();
     for place in context.places().into_iter().filter(|place| *place != Place::Frame) {
         let connect = context.target.connect(context.target.url(), Some(token), Some(place));

@@ -2,7 +2,7 @@
 
 use wireproof_testkit::TokenKind;
 
-use crate::check::{CheckContext, Fault, Outcome, ensure, pass};
+use crate::check::{CheckContext, Failure, Outcome, ensure, pass};
 
 pub(super) async fn protected(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
@@ -15,7 +15,7 @@ pub(super) async fn protected(context: &CheckContext<'_>) -> Outcome {
     for path in &context.profile.http.protected {
         let good = context.http("GET", path, ada.token.as_deref(), None).await?;
         if good.status == 404 {
-            return Err(Fault::NotDone(format!(
+            return Err(Failure::NotDone(format!(
                 "{path} answers 404 to a good token: the profile names what is not there"
             )));
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure, pass, session::new_id},
+    check::{CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure, pass, session::new_id},
     profile::Kind,
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn token_user(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// How many frames name a user, which must be this one.
-fn whose(context: &CheckContext<'_>, session: &Session, principal: &TestPrincipal) -> Result<usize, Fault> {
+fn whose(context: &CheckContext<'_>, session: &Session, principal: &TestPrincipal) -> Result<usize, Failure> {
     let mut named = 0;
     for seen in session.seen() {
         let Some(user) = context.profile.fields.user.text(&seen.json) else { continue };
@@ -44,7 +44,9 @@ pub(super) async fn message_user(context: &CheckContext<'_>) -> Outcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let Some(ask) = &context.profile.messages.ask else {
-        return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+        return Err(Failure::NotDone(
+            "the profile does not say how to ask an agent (messages.ask)".to_owned(),
+        ));
     };
     let marker = new_id();
     let (id, from) = (new_id(), hers.count());
@@ -96,9 +98,10 @@ fn refusal(session: &Session, from: usize) -> Option<String> {
 }
 
 /// The message with a user in it, under all names and in every object of it.
-fn naming(message: &str, user: &str) -> Result<String, Fault> {
-    let mut frame: Value = serde_json::from_str(message)
-        .map_err(|error| Fault::NotDone(format!("messages.ask is no JSON, and names no user so: {error}")))?;
+fn naming(message: &str, user: &str) -> Result<String, Failure> {
+    let mut frame: Value = serde_json::from_str(message).map_err(|error| {
+        Failure::NotDone(format!("messages.ask is no JSON, and names no user so: {error}"))
+    })?;
     name_in(&mut frame, user);
     Ok(frame.to_string())
 }
@@ -115,7 +118,7 @@ pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let Some(authenticate) = &context.profile.messages.authenticate else {
-        return Err(Fault::NotDone("the profile has no messages.authenticate".to_owned()));
+        return Err(Failure::NotDone("the profile has no messages.authenticate".to_owned()));
     };
     let (id, from) = (new_id(), hers.count());
     let token = bob.token.clone().unwrap_or_default();
@@ -169,7 +172,7 @@ pub(super) async fn exact(context: &CheckContext<'_>) -> Outcome {
         let his = match context.connect(&other).await {
             Ok(his) => his,
             // A name that a server does not take is nobody's.
-            Err(Fault::Broken(why)) => {
+            Err(Failure::Broken(why)) => {
                 told.push(format!("{alike:?} is refused: {why}"));
                 continue;
             }

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, ReceivedFrame, TestPrincipal, ensure, pass},
+    check::{CheckContext, Failure, Outcome, ReceivedFrame, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
 pub(super) async fn permissions(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
     let (Some(issuer), Some(jwt)) = (context.target.issuer(), &context.profile.auth.jwt) else {
-        return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
+        return Err(Failure::NotDone("the judge has no key to make tokens with".to_owned()));
     };
     // Who may ask is answered: what is refused next is refused for the claims.
     context.connect(&ada).await?.run(&context.plain("allowed")?).await?;
@@ -40,7 +40,7 @@ pub(super) async fn admin_only(context: &CheckContext<'_>) -> Outcome {
                 "the judge is no administrator here: {path} answered {} (auth.jwt.admin)",
                 good.status
             );
-            return Err(Fault::NotDone(why));
+            return Err(Failure::NotDone(why));
         }
         for (what, token) in [("a user", ada.token.as_deref()), ("nobody", None)] {
             let answer = context.http("GET", path, token, None).await?;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Entrance, Fault, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
+        CheckContext, Entrance, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
         with_query,
     },
     profile::Kind,
@@ -21,7 +21,7 @@ pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
     for place in context.places() {
         let session = context.enter(&Entrance { place: Some(place), ..context.entrance(&ada) }).await;
         let session = session.map_err(|fault| match fault {
-            Fault::Broken(why) => Fault::Broken(format!("a good token in the place {place:?}: {why}")),
+            Failure::Broken(why) => Failure::Broken(format!("a good token in the place {place:?}: {why}")),
             other => other,
         })?;
         session.barrier().await?;
@@ -33,7 +33,7 @@ pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (Some(revoke), Some(admin)) = (&context.profile.http.revoke, context.target.admin_token()) else {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the profile has no http.revoke, or the judge is no administrator".to_owned(),
         ));
     };
@@ -41,10 +41,10 @@ pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
         (context.connect(&ada).await?, context.connect(&ada).await?, context.connect(&bob).await?);
     let body = revoke.body.fill(&[("user", json!(ada.user))]);
     let body = serde_json::from_str(&body)
-        .map_err(|error| Fault::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
+        .map_err(|error| Failure::NotDone(format!("http.revoke.body is no JSON: {error}")))?;
     let answer = context.http("POST", &revoke.path, Some(&admin), Some(body)).await?;
     if matches!(answer.status, 401 | 403) {
-        return Err(Fault::NotDone(format!(
+        return Err(Failure::NotDone(format!(
             "the judge is no administrator here: {} answered {} (auth.jwt.admin)",
             revoke.path, answer.status
         )));
@@ -54,7 +54,7 @@ pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
     })?;
     for session in [&hers, &again] {
         session.ended(session.patience()).await.map_err(|fault| {
-            Fault::Broken(format!("all tokens of {} were revoked, and {fault}", ada.user))
+            Failure::Broken(format!("all tokens of {} were revoked, and {fault}", ada.user))
         })?;
     }
     let connect =
@@ -67,12 +67,12 @@ pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// A visitor whose token ends under the eyes of the check, and by how many seconds a connection may outlive it.
-fn short_lived(context: &CheckContext<'_>) -> Result<(TestPrincipal, f64), Fault> {
+fn short_lived(context: &CheckContext<'_>) -> Result<(TestPrincipal, f64), Failure> {
     let (ada, Some(grace)) = (context.principal("ada")?, context.profile.limits.token_grace_seconds) else {
-        return Err(Fault::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
+        return Err(Failure::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
     };
     let Some(issuer) = context.target.issuer() else {
-        return Err(Fault::NotDone("the judge has no key to make tokens with".to_owned()));
+        return Err(Failure::NotDone("the judge has no key to make tokens with".to_owned()));
     };
     let mut claims = context.target.claims(&ada.user);
     let made = claims["iat"].as_u64().unwrap_or_default();
@@ -86,7 +86,7 @@ pub(super) async fn expiry_ends(context: &CheckContext<'_>) -> Outcome {
     session.barrier().await?;
     let within = Duration::from_secs_f64(LIFE as f64 + grace) + session.patience();
     let ended = session.ended(within).await.map_err(|fault| {
-        Fault::Broken(format!("the token expired after {LIFE} s and may be outlived by {grace} s: {fault}"))
+        Failure::Broken(format!("the token expired after {LIFE} s and may be outlived by {grace} s: {fault}"))
     })?;
     pass(format!("the connection ended with its token: {ended}"))
 }
@@ -96,7 +96,7 @@ pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> Outcome {
     let session = context.connect(&short).await?;
     let long = context.target.sign(&short.user).unwrap_or_default();
     let Some(authenticate) = &context.profile.messages.authenticate else {
-        return Err(Fault::NotDone("the profile has no messages.authenticate".to_owned()));
+        return Err(Failure::NotDone("the profile has no messages.authenticate".to_owned()));
     };
     let from = session.count();
     session.send(authenticate.fill(&[("token", json!(long)), ("id", json!(new_id()))])).await?;
@@ -118,7 +118,7 @@ pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn ticket_once(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
     let path = context.profile.http.ticket.as_deref();
-    let path = path.ok_or_else(|| Fault::NotDone("the profile has no http.ticket".to_owned()))?;
+    let path = path.ok_or_else(|| Failure::NotDone("the profile has no http.ticket".to_owned()))?;
     let nobody = context.http("POST", path, None, None).await?;
     ensure(matches!(nobody.status, 401 | 403), || {
         format!(

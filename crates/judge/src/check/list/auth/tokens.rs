@@ -4,18 +4,18 @@ use serde_json::{Value, json};
 use wireproof_testkit::{Issuer, TokenKind, unsigned};
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, pass},
+    check::{CheckContext, Failure, Outcome, pass},
     profile::Place,
 };
 
 /// The key that signs good tokens, and the claims of one that was just let in: what is refused next differs from it in
 /// what the check says, and in nothing else.
-async fn good<'t>(context: &'t CheckContext<'_>) -> Result<(&'t Issuer, Value), Fault> {
+async fn good<'t>(context: &'t CheckContext<'_>) -> Result<(&'t Issuer, Value), Failure> {
     let ada = context.principal("ada")?;
     context.connect(&ada).await?;
     let issuer = context.target.issuer();
     let issuer =
-        issuer.ok_or_else(|| Fault::NotDone("the judge has no key to make tokens with".to_owned()))?;
+        issuer.ok_or_else(|| Failure::NotDone("the judge has no key to make tokens with".to_owned()))?;
     Ok((issuer, context.target.claims(&ada.user)))
 }
 
@@ -65,7 +65,7 @@ async fn spoiled(context: &CheckContext<'_>) -> Outcome {
     let token: Vec<char> = ada.token.unwrap_or_default().chars().collect();
     // Far enough from the end to change what it stands for.
     let Some(at) = (token.len() * 3 / 4).checked_sub(1) else {
-        return Err(Fault::NotDone("the judge has neither a key nor a token".to_owned()));
+        return Err(Failure::NotDone("the judge has neither a key nor a token".to_owned()));
     };
     let mut changed = token.clone();
     changed[at] = if changed[at] == 'A' { 'B' } else { 'A' };

@@ -1,7 +1,7 @@
 //! A client that is gone before it was answered, as a tab that is closed or a train in a tunnel.
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, Session, TestPrincipal, pass},
+    check::{CheckContext, Failure, Outcome, Session, TestPrincipal, pass},
     profile::Kind,
 };
 
@@ -32,8 +32,8 @@ pub(super) async fn leaver(context: &CheckContext<'_>) -> Outcome {
             Leave::Close => "closed its connection",
         };
         let told = |fault| match fault {
-            Fault::Broken(why) | Fault::Gone(why) => {
-                Fault::Broken(format!("after a client left in the middle of its answer (it {how}): {why}"))
+            Failure::Broken(why) | Failure::Gone(why) => {
+                Failure::Broken(format!("after a client left in the middle of its answer (it {how}): {why}"))
             }
             other => other,
         };
@@ -47,7 +47,7 @@ async fn leave_midway(
     principal: &TestPrincipal,
     prompt: &str,
     leave: Leave,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     let session = context.connect(principal).await?;
     let asked = session.ask(prompt).await?;
     let has_begun = |kind| !kind_is_of_no_run(kind);
@@ -70,7 +70,7 @@ async fn serves(
     context: &CheckContext<'_>,
     witness: &Session,
     principal: &TestPrincipal,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     witness.barrier().await?;
     let new = context.connect(principal).await?;
     new.barrier().await?;

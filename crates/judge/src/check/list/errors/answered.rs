@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure, pass, session::new_id},
+    check::{CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure, pass, session::new_id},
     profile::{Kind, Profile, Template},
 };
 
@@ -33,12 +33,16 @@ pub(super) fn bad_frames(profile: &Profile) -> Vec<(&'static str, String)> {
 }
 
 /// Sends a frame and waits for the error that answers it.
-pub(super) async fn refused(session: &Session, what: &str, frame: &str) -> Result<Arc<ReceivedFrame>, Fault> {
+pub(super) async fn refused(
+    session: &Session,
+    what: &str,
+    frame: &str,
+) -> Result<Arc<ReceivedFrame>, Failure> {
     let from = session.count();
     session.send(frame).await?;
     let error = session.wait("error", from, session.patience(), |seen| seen.kind == Kind::Error).await;
     error.map_err(|fault| match fault {
-        Fault::Broken(why) => Fault::Broken(format!("{what} ({}): {why}", short(frame))),
+        Failure::Broken(why) => Failure::Broken(format!("{what} ({}): {why}", short(frame))),
         other => other,
     })
 }
@@ -70,14 +74,14 @@ pub(super) async fn not_an_object(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn unknown_type(context: &CheckContext<'_>) -> Outcome {
     let Some(unknown) = &context.profile.messages.unknown else {
-        return Err(Fault::NotDone("the profile has no messages.unknown".to_owned()));
+        return Err(Failure::NotDone("the profile has no messages.unknown".to_owned()));
     };
     each_refused(context, "a frame of an unknown type", &[unknown.fill(&[("id", json!(new_id()))])]).await
 }
 
 pub(super) async fn incomplete(context: &CheckContext<'_>) -> Outcome {
     let Some(incomplete) = &context.profile.messages.incomplete else {
-        return Err(Fault::NotDone("the profile has no messages.incomplete".to_owned()));
+        return Err(Failure::NotDone("the profile has no messages.incomplete".to_owned()));
     };
     each_refused(context, "an incomplete frame", &[incomplete.fill(&[("id", json!(new_id()))])]).await
 }
@@ -120,8 +124,9 @@ pub(super) async fn one_each(context: &CheckContext<'_>) -> Outcome {
     let mut next = from;
     for index in 0..ROW {
         let error = session.wait("error", next, session.patience(), |seen| seen.kind == Kind::Error).await;
-        let error = error
-            .map_err(|fault| Fault::Broken(format!("{ROW} bad frames in a row, {index} answers: {fault}")))?;
+        let error = error.map_err(|fault| {
+            Failure::Broken(format!("{ROW} bad frames in a row, {index} answers: {fault}"))
+        })?;
         next = error.index + 1;
     }
     session.barrier().await?;
@@ -147,7 +152,7 @@ pub(super) async fn connection_survives(context: &CheckContext<'_>) -> Outcome {
         session
             .barrier()
             .await
-            .map_err(|fault| Fault::Broken(format!("after {what} was refused: {fault}")))?;
+            .map_err(|fault| Failure::Broken(format!("after {what} was refused: {fault}")))?;
     }
     pass(format!("the connection answered after each of {} errors", frames.len()))
 }
@@ -167,7 +172,7 @@ pub(super) async fn deep_json(context: &CheckContext<'_>) -> Outcome {
         session
             .barrier()
             .await
-            .map_err(|fault| Fault::Broken(format!("after {what}, nested deep: {fault}")))?;
+            .map_err(|fault| Failure::Broken(format!("after {what}, nested deep: {fault}")))?;
     }
     other.barrier().await?;
     pass(format!("arrays nested {flat} deep and objects nested {keyed} deep: both connections answer"))

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answered::{bad_frames, refused};
 use crate::{
-    check::{CheckContext, Fault, Outcome, ensure, pass, session::new_id},
+    check::{CheckContext, Failure, Outcome, ensure, pass, session::new_id},
     profile::Kind,
 };
 
@@ -112,7 +112,7 @@ pub(super) async fn request_named(context: &CheckContext<'_>) -> Outcome {
     let named: Vec<_> = named.into_iter().filter_map(|(what, frame)| Some((what, frame.as_ref()?))).collect();
     let named: Vec<_> = named.into_iter().filter(|(_, frame)| frame.names("id")).collect();
     if named.is_empty() {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "no bad frame of the profile has an id (messages.unknown, messages.incomplete)".to_owned(),
         ));
     }

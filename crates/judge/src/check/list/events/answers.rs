@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, broken, ensure,
+        CheckContext, Failure, Outcome, broken, ensure,
         list::whole::{answer_of, holds, pieces, whole},
         pass,
         session::new_id,
@@ -27,7 +27,7 @@ pub(super) async fn answer(context: &CheckContext<'_>) -> Outcome {
     // Two questions with one answer would tell nothing.
     for sum in context.sums(QUESTIONS)? {
         let Some(expected) = sum.answer else {
-            return Err(Fault::NotDone("the profile has no prompts.tool_answer".to_owned()));
+            return Err(Failure::NotDone("the profile has no prompts.tool_answer".to_owned()));
         };
         let run = whole(context, &session, &sum.prompt).await?;
         let Some(answer) = answer_of(&context.profile, &run) else {
@@ -115,7 +115,7 @@ pub(super) async fn request_answered(context: &CheckContext<'_>) -> Outcome {
 async fn refused_by_id(
     context: &CheckContext<'_>,
     session: &crate::check::Session,
-) -> Result<&'static str, Fault> {
+) -> Result<&'static str, Failure> {
     let incomplete = context.profile.messages.incomplete.as_ref().filter(|message| message.names("id"));
     let Some(incomplete) = incomplete.filter(|_| context.profile.endpoint.transport == Transport::WebSocket)
     else {
@@ -133,7 +133,7 @@ async fn refused_by_id(
 pub(super) async fn unicode(context: &CheckContext<'_>) -> Outcome {
     if !context.profile.prompts.echoes {
         let why = "no event or answer repeats what was asked (prompts.echoes)";
-        return Err(Fault::NotDone(why.to_owned()));
+        return Err(Failure::NotDone(why.to_owned()));
     }
     let session = context.connect(&context.principal("ada")?).await?;
     for text in TEXTS {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, broken, ensure,
+        CheckContext, Failure, Outcome, Session, broken, ensure,
         list::whole::{answer_of, holds, settled, whole},
         pass,
         session::{Asked, RunSeen, new_id},
@@ -48,10 +48,10 @@ pub(super) async fn right_thread(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{events} events of answers in two threads at once, each in its own"))
 }
 
-fn thread_of(context: &CheckContext<'_>, run: &RunSeen) -> Result<String, Fault> {
+fn thread_of(context: &CheckContext<'_>, run: &RunSeen) -> Result<String, Failure> {
     let found = run.frames.iter().find_map(|seen| context.profile.fields.thread.text(&seen.json));
     found.ok_or_else(|| {
-        Fault::Broken(format!("no event of a run says its thread:{}", timeline(&run.frames, &[])))
+        Failure::Broken(format!("no event of a run says its thread:{}", timeline(&run.frames, &[])))
     })
 }
 
@@ -60,9 +60,9 @@ async fn ask_in(
     session: &Session,
     thread: &str,
     text: &str,
-) -> Result<Asked, Fault> {
+) -> Result<Asked, Failure> {
     let Some(ask) = &context.profile.messages.ask_in else {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the profile does not say how to ask in a thread (messages.ask_in)".to_owned(),
         ));
     };
@@ -75,7 +75,7 @@ async fn ask_in(
 
 pub(super) async fn kept(context: &CheckContext<'_>) -> Outcome {
     let Some(history) = &context.profile.messages.history else {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the profile does not say how to ask for a thread (messages.history)".to_owned(),
         ));
     };
@@ -99,7 +99,9 @@ pub(super) async fn kept(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn long_text(context: &CheckContext<'_>) -> Outcome {
     let (limit, echoes) = (context.profile.limits.message_bytes, context.profile.prompts.echoes);
     let (Some(limit), true) = (limit, echoes) else {
-        return Err(Fault::NotDone("no event or answer repeats what was asked (prompts.echoes)".to_owned()));
+        return Err(Failure::NotDone(
+            "no event or answer repeats what was asked (prompts.echoes)".to_owned(),
+        ));
     };
     let session = context.connect(&context.principal("ada")?).await?;
     // With room for the rest of the frame. Words of their own, so that a piece left out anywhere is missed.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, broken, ensure,
+        CheckContext, Failure, Outcome, Session, broken, ensure,
         list::whole::{answer_of, lawful, settled},
         pass,
         session::{Asked, RunSeen, new_id},
@@ -56,9 +56,9 @@ async fn cancel(
     session: &Session,
     asked: &Asked,
     begun: Kind,
-) -> Result<(RunSeen, Instant), Fault> {
+) -> Result<(RunSeen, Instant), Failure> {
     let Some(message) = &context.profile.messages.cancel else {
-        return Err(Fault::NotDone("the profile does not say how to cancel (messages.cancel)".to_owned()));
+        return Err(Failure::NotDone("the profile does not say how to cancel (messages.cancel)".to_owned()));
     };
     let run = session.run_of(asked).await?;
     let begun_here = |seen: &crate::check::ReceivedFrame| seen.kind == begun && seen.run == run;
@@ -70,7 +70,7 @@ async fn cancel(
     Ok((settled(context, session, asked).await?, at))
 }
 
-fn end_of(run: &RunSeen) -> Result<Instant, Fault> {
+fn end_of(run: &RunSeen) -> Result<Instant, Failure> {
     match run.of(Kind::Completed).next() {
         Some(end) => Ok(end.at),
         None => broken(format!("a run has no end:{}", timeline(&run.frames, &[]))),

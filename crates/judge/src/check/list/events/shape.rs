@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, broken, ensure, list::whole::whole, pass, rules::missing,
+        CheckContext, Failure, Outcome, broken, ensure, list::whole::whole, pass, rules::missing,
         session::RunSeen, timeline,
     },
     profile::{Kind, at},
@@ -11,7 +11,7 @@ use crate::{
 pub(super) async fn critical(context: &CheckContext<'_>) -> Outcome {
     let order = &context.profile.order;
     if order.required.is_empty() {
-        return Err(Fault::NotDone("the profile requires no kinds of events (order.required)".to_owned()));
+        return Err(Failure::NotDone("the profile requires no kinds of events (order.required)".to_owned()));
     }
     let run = tool_run(context).await?;
     let missing = missing(order, run.kinds());
@@ -45,7 +45,7 @@ pub(super) async fn run_named(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn required_fields(context: &CheckContext<'_>) -> Outcome {
     let required = &context.profile.fields.required;
     if required.is_empty() {
-        return Err(Fault::NotDone("the profile requires no fields (fields.required)".to_owned()));
+        return Err(Failure::NotDone("the profile requires no fields (fields.required)".to_owned()));
     }
     let session = context.connect(&context.principal("ada")?).await?;
     whole(context, &session, &context.sum()?.prompt).await?;
@@ -83,7 +83,7 @@ pub(super) async fn reasoning(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{thoughts} thoughts, each with its text"))
 }
 
-async fn tool_run(context: &CheckContext<'_>) -> Result<RunSeen, Fault> {
+async fn tool_run(context: &CheckContext<'_>) -> Result<RunSeen, Failure> {
     let session = context.connect(&context.principal("ada")?).await?;
     whole(context, &session, &context.sum()?.prompt).await
 }
@@ -114,7 +114,7 @@ pub(super) async fn times(context: &CheckContext<'_>) -> Outcome {
         }
     }
     if told == 0 {
-        return Err(Fault::NotDone("no event of a run says its time".to_owned()));
+        return Err(Failure::NotDone("no event of a run says its time".to_owned()));
     }
     pass(format!("{told} times of {} runs, none before an earlier one", prompts.len()))
 }

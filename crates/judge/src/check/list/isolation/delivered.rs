@@ -147,7 +147,7 @@ pub(super) async fn own_log(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// What others do takes no numbers of a user's log.
-fn no_gap(session: &Session) -> Result<(), crate::check::Fault> {
+fn no_gap(session: &Session) -> Result<(), crate::check::Failure> {
     let ranges = ranges(session, 0);
     let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last()) else { return Ok(()) };
     let missing = missing(&ranges, first.saturating_sub(1), *last);

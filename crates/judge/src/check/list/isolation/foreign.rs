@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, ReceivedFrame, Session, TestPrincipal, ensure,
+        CheckContext, Failure, Outcome, ReceivedFrame, Session, TestPrincipal, ensure,
         list::{
             log::{epoch_of, last, resume_here},
             requests::{message, settle},
@@ -28,7 +28,7 @@ struct Owner {
 }
 
 impl Owner {
-    async fn new(context: &CheckContext<'_>) -> Result<Self, Fault> {
+    async fn new(context: &CheckContext<'_>) -> Result<Self, Failure> {
         let user = context.principal("ada")?;
         let session = context.connect(&user).await?;
         let mut secrets = Secrets::of(&user.user);
@@ -54,7 +54,7 @@ async fn read(
     user: &TestPrincipal,
     session: &Session,
     thread: &str,
-) -> Result<Vec<(&'static str, bool, String)>, Fault> {
+) -> Result<Vec<(&'static str, bool, String)>, Failure> {
     let mut answers = Vec::new();
     if let Some(history) = &context.profile.messages.history {
         let from = session.count();
@@ -84,11 +84,11 @@ pub(super) async fn thread(context: &CheckContext<'_>) -> Outcome {
     let own = read(context, &owner.user, &owner.session, &owner.thread).await?;
     if own.is_empty() {
         let why = "the profile does not say how a thread is read (messages.history, http.thread)";
-        return Err(Fault::NotDone(why.to_owned()));
+        return Err(Failure::NotDone(why.to_owned()));
     }
     if let Some((how, _, text)) = own.iter().find(|(_, refused, text)| *refused || !owner.shown_in(text)) {
         let why = format!("a user does not get the user's own thread {how}: {text}");
-        return Err(Fault::NotDone(why));
+        return Err(Failure::NotDone(why));
     }
     let foreign = read(context, &bob, &session, &owner.thread).await?;
     for (how, refused, text) in &foreign {
@@ -107,10 +107,10 @@ pub(super) async fn thread(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// Waits for what becomes of a request: its run, or nothing when it is refused or passed over.
-async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Fault> {
+async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Failure> {
     match session.finish(asked).await {
         Ok(run) => Ok(Some(run)),
-        Err(Fault::Broken(_)) => Ok(None),
+        Err(Failure::Broken(_)) => Ok(None),
         Err(other) => Err(other),
     }
 }
@@ -135,14 +135,14 @@ pub(super) async fn write(context: &CheckContext<'_>) -> Outcome {
         his.hidden_in(&owner.session.name, &format!("the user's own thread {how}"), text)?;
     }
     match (run, thread.is_empty()) {
-        (None, true) if !context.profile.endpoint.shared => Err(Fault::NotDone(
+        (None, true) if !context.profile.endpoint.shared => Err(Failure::NotDone(
             "the profile does not say how to look at a thread (messages.history, http.thread)".to_owned(),
         )),
         (None, _) => pass("a message into another user's thread was refused, and nothing of it is there"),
         (Some(_), false) => {
             pass("a message that names another user's thread went somewhere else: nothing of it is there")
         }
-        (Some(_), true) => Err(Fault::NotDone(
+        (Some(_), true) => Err(Failure::NotDone(
             "the message was taken, and the profile does not say how to look at a thread (messages.history)"
                 .to_owned(),
         )),
@@ -150,11 +150,12 @@ pub(super) async fn write(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// How a run ended, as the profile tells it.
-async fn outcome(context: &CheckContext<'_>, session: &Session, asked: &Asked) -> Result<String, Fault> {
+async fn outcome(context: &CheckContext<'_>, session: &Session, asked: &Asked) -> Result<String, Failure> {
     let run = session.finish(asked).await?;
     let end = run.of(Kind::Completed).next().map(|seen| context.profile.fields.outcome.text(&seen.json));
-    end.flatten()
-        .ok_or_else(|| Fault::Broken(format!("{}: the end of a run does not say how it ended", session.name)))
+    end.flatten().ok_or_else(|| {
+        Failure::Broken(format!("{}: the end of a run does not say how it ended", session.name))
+    })
 }
 
 pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
@@ -163,7 +164,7 @@ pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
     let cancel = message(&context.profile.messages.cancel, "cancel")?;
     let slow = context.prompt(&context.profile.prompts.slow, "slow")?;
     if context.profile.limits.runs.is_some_and(|runs| runs < 3) {
-        return Err(Fault::NotDone("it takes three runs of a user at once (limits.runs)".to_owned()));
+        return Err(Failure::NotDone("it takes three runs of a user at once (limits.runs)".to_owned()));
     }
     // The same three times: one that nobody touches, one that its user cancels, and one that somebody else would like to.
     let (untouched, stopped, wanted) = (hers.ask(slow).await?, hers.ask(slow).await?, hers.ask(slow).await?);
@@ -182,10 +183,10 @@ pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
         )
     })?;
     if over {
-        return Err(Fault::NotDone("prompts.slow was over before anybody could cancel it".to_owned()));
+        return Err(Failure::NotDone("prompts.slow was over before anybody could cancel it".to_owned()));
     }
     if stopped == untouched {
-        return Err(Fault::NotDone(format!(
+        return Err(Failure::NotDone(format!(
             "a cancel by the run's own user changes nothing either: {stopped:?}"
         )));
     }
@@ -212,7 +213,7 @@ pub(super) async fn position(context: &CheckContext<'_>) -> Outcome {
                 frames += secrets.hidden_from(&session)?;
             }
             // A refusal tells nothing.
-            Err(Fault::Broken(_)) => {}
+            Err(Failure::Broken(_)) => {}
             Err(other) => return Err(other),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, ensure,
+        CheckContext, Failure, Outcome, ensure,
         list::{
             requests::{ask_with_id, settle},
             secrets::Secrets,
@@ -27,8 +27,8 @@ pub(super) async fn request_ids(context: &CheckContext<'_>) -> Outcome {
         let his = if same_text { hers.clone() } else { Secrets::of(&users[1].user).prompt(context)? };
         let id = new_id();
         let told = |fault| match fault {
-            Fault::Broken(why) => {
-                Fault::Broken(format!("a request under an id that another user has used as well: {why}"))
+            Failure::Broken(why) => {
+                Failure::Broken(format!("a request under an id that another user has used as well: {why}"))
             }
             other => other,
         };
@@ -92,7 +92,7 @@ pub(super) async fn error_text(context: &CheckContext<'_>) -> Outcome {
         let session = context.connect(&bob).await?;
         session.send(frame.clone()).await?;
         match settle(&session).await {
-            Ok(()) | Err(Fault::Broken(_)) => his.push(session),
+            Ok(()) | Err(Failure::Broken(_)) => his.push(session),
             Err(other) => return Err(other),
         }
         let run = hers.finish(&asked).await?;
@@ -113,7 +113,7 @@ pub(super) async fn error_text(context: &CheckContext<'_>) -> Outcome {
         errors += session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
     }
     if errors == 0 {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "nothing that was sent is answered with an error (events.error)".to_owned(),
         ));
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure, pass},
+    check::{CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure, pass},
     profile::{Kind, Place},
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn connections(context: &CheckContext<'_>) -> Outcome {
         session.barrier().await?;
     }
     let Some(left) = sessions.pop() else {
-        return Err(Fault::NotDone("the profile allows no connection (limits.connections)".to_owned()));
+        return Err(Failure::NotDone("the profile allows no connection (limits.connections)".to_owned()));
     };
     left.close(1000).await;
     left.ended(left.patience()).await?;
@@ -88,7 +88,7 @@ pub(super) async fn runs(context: &CheckContext<'_>) -> Outcome {
         let answer = ask(context, &session, prompt).await?;
         let over = session.seen().iter().filter(|seen| seen.kind == Kind::Completed).count();
         if over > 0 {
-            return Err(Fault::NotDone(format!(
+            return Err(Failure::NotDone(format!(
                 "runs end faster than {most} can be asked for: {over} of {number} are over"
             )));
         }
@@ -100,7 +100,7 @@ pub(super) async fn runs(context: &CheckContext<'_>) -> Outcome {
     let ended = |seen: &&Arc<ReceivedFrame>| seen.kind == Kind::Completed && seen.index < answer.index;
     let over = session.seen().iter().filter(ended).count();
     if over > 0 {
-        return Err(Fault::NotDone(format!("{over} runs ended before the last was asked for")));
+        return Err(Failure::NotDone(format!("{over} runs ended before the last was asked for")));
     }
     ensure(answer.kind == Kind::Error, || {
         format!("run {} was taken, and {most} are allowed: {}", most + 1, answer.brief())
@@ -114,7 +114,7 @@ async fn ask(
     context: &CheckContext<'_>,
     session: &Session,
     prompt: &str,
-) -> Result<Arc<ReceivedFrame>, Fault> {
+) -> Result<Arc<ReceivedFrame>, Failure> {
     let mut tries = 0;
     loop {
         let asked = session.ask(prompt).await?;
@@ -143,11 +143,11 @@ pub(super) async fn stranger(context: &CheckContext<'_>) -> Outcome {
         Err(error @ wireproof_client::OpenError::Refused { .. }) => {
             return pass(format!("a stranger is refused at once: {error}"));
         }
-        Err(error) => return Err(Fault::Gone(error.to_string())),
+        Err(error) => return Err(Failure::Gone(error.to_string())),
     };
     let within = Duration::from_secs_f64(seconds) + session.patience();
     let ended = session.ended(within).await.map_err(|fault| {
-        Fault::Broken(format!("who never says who it is has {seconds} s to do so: {fault}"))
+        Failure::Broken(format!("who never says who it is has {seconds} s to do so: {fault}"))
     })?;
     let told = session
         .seen()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    check::{CheckContext, Fault, Outcome, Session, ensure, pass, session::Asked},
+    check::{CheckContext, Failure, Outcome, Session, ensure, pass, session::Asked},
     profile::Kind,
 };
 
@@ -20,7 +20,7 @@ struct Sent {
 }
 
 /// Sends so many questions without waiting, then waits for what becomes of each.
-async fn send(context: &CheckContext<'_>, session: &Session, count: usize) -> Result<Sent, Fault> {
+async fn send(context: &CheckContext<'_>, session: &Session, count: usize) -> Result<Sent, Failure> {
     let mut asked = Vec::with_capacity(count);
     for number in 0..count {
         asked.push(session.ask(&context.plain(&format!("message {number}"))?).await?);
@@ -38,11 +38,11 @@ async fn became(
     asked: &Asked,
     number: usize,
     sent: &mut Sent,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     let ours = |seen: &crate::check::ReceivedFrame| seen.request.as_deref() == Some(&asked.id);
     let answer = session.wait("answer", asked.from, session.patience(), ours).await;
     let answer = answer
-        .map_err(|fault| Fault::Broken(format!("message {number} ({}) was dropped: {fault}", asked.id)))?;
+        .map_err(|fault| Failure::Broken(format!("message {number} ({}) was dropped: {fault}", asked.id)))?;
     if answer.kind != Kind::Error {
         sent.taken += 1;
         return Ok(());
@@ -98,7 +98,7 @@ pub(super) async fn per_user(context: &CheckContext<'_>) -> Outcome {
     );
     let greedy = send(context, &hers, 2 * burst).await?;
     if greedy.refused == 0 {
-        return Err(Fault::NotDone(format!(
+        return Err(Failure::NotDone(format!(
             "nobody is too fast here: {} messages at once were taken",
             greedy.taken
         )));
@@ -121,7 +121,7 @@ pub(super) async fn retry_after(context: &CheckContext<'_>) -> Outcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let sent = send(context, &session, 2 * burst).await?;
     if sent.refused == 0 {
-        return Err(Fault::NotDone(format!(
+        return Err(Failure::NotDone(format!(
             "nobody is too fast here: {} messages at once were taken",
             sent.taken
         )));
@@ -131,11 +131,11 @@ pub(super) async fn retry_after(context: &CheckContext<'_>) -> Outcome {
     let ours = |id: String| move |seen: &crate::check::ReceivedFrame| seen.request.as_deref() == Some(&id);
     let refusal = session.wait("answer", asked.from, session.patience(), ours(asked.id)).await?;
     let Some(wait) = context.profile.fields.retry_after_ms.number(&refusal.json) else {
-        return Err(Fault::NotDone("the rate is back before it can be asked about".to_owned()));
+        return Err(Failure::NotDone("the rate is back before it can be asked about".to_owned()));
     };
     let wait = Duration::from_millis(wait);
     if wait > WORTH {
-        return Err(Fault::NotDone(format!(
+        return Err(Failure::NotDone(format!(
             "the server says to come back in {wait:?}, which is too long for a check"
         )));
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, broken, ensure, pass,
+        CheckContext, Failure, Outcome, Session, broken, ensure, pass,
         session::{Asked, new_id},
     },
     profile::Kind,
@@ -14,9 +14,11 @@ use crate::{
 const MARGIN: usize = 256;
 
 /// A question of this many bytes, its envelope included.
-fn question(context: &CheckContext<'_>, id: &str, bytes: usize) -> Result<String, Fault> {
+fn question(context: &CheckContext<'_>, id: &str, bytes: usize) -> Result<String, Failure> {
     let Some(ask) = &context.profile.messages.ask else {
-        return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+        return Err(Failure::NotDone(
+            "the profile does not say how to ask an agent (messages.ask)".to_owned(),
+        ));
     };
     let plain = context.plain("{size}")?;
     let of = |filling: usize| {
@@ -36,7 +38,7 @@ pub(super) async fn message(context: &CheckContext<'_>) -> Outcome {
     session.send(under).await?;
     let asked = Asked { id, from, at: std::time::Instant::now() };
     session.finish(&asked).await.map_err(|fault| {
-        Fault::Broken(format!(
+        Failure::Broken(format!(
             "a message of {bytes} bytes, where {limit} are allowed, was not answered: {fault}"
         ))
     })?;
@@ -49,7 +51,7 @@ pub(super) async fn message(context: &CheckContext<'_>) -> Outcome {
         |kind| matches!(kind, Kind::Error | Kind::Accepted | Kind::Started | Kind::Completed | Kind::Message);
     let told = session.wait("answer", from, session.patience(), |seen| answers(seen.kind)).await;
     let told = told.map_err(|fault| {
-        Fault::Broken(format!(
+        Failure::Broken(format!(
             "a message of {bytes} bytes, where {limit} are allowed, was not refused: {fault}"
         ))
     })?;
@@ -75,7 +77,7 @@ pub(super) async fn hard(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-async fn ended(session: &Session, bytes: usize, limit: usize) -> Result<String, Fault> {
+async fn ended(session: &Session, bytes: usize, limit: usize) -> Result<String, Failure> {
     let what = format!("a message of {bytes} bytes, where {limit} are allowed,");
     match session.ended(session.patience()).await {
         Ok(ended) if ended.code == Some(1009) => Ok(ended.to_string()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, ReceivedFrame, Session, broken, ensure,
+        CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure,
         list::whole::{numbered, pieces, prompts},
         pass,
         session::RunSeen,
@@ -99,11 +99,11 @@ fn position(context: &CheckContext<'_>, session: &Session) -> Option<u64> {
 }
 
 /// Two connections of a user that nobody else has; one where each sees only what it asked for itself.
-async fn devices(context: &CheckContext<'_>) -> Result<Vec<Session>, Fault> {
+async fn devices(context: &CheckContext<'_>) -> Result<Vec<Session>, Failure> {
     let shared = context.profile.endpoint.shared;
     if !shared && !context.target.given().is_empty() {
         let why = "connections see only what they asked for, and the user whose token was given may be busy elsewhere";
-        return Err(Fault::NotDone(why.to_owned()));
+        return Err(Failure::NotDone(why.to_owned()));
     }
     let ada = context.principal("ada")?;
     let mut sessions = vec![context.connect(&ada).await?];
@@ -113,7 +113,7 @@ async fn devices(context: &CheckContext<'_>) -> Result<Vec<Session>, Fault> {
     Ok(sessions)
 }
 
-async fn barriers(sessions: &[Session]) -> Result<(), Fault> {
+async fn barriers(sessions: &[Session]) -> Result<(), Failure> {
     for session in sessions {
         session.barrier().await?;
     }

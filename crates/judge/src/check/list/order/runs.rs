@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, broken, ensure,
+        CheckContext, Failure, Outcome, broken, ensure,
         list::whole::{answer_of, lawful, listen, pieces, prompts, settled, unnamed, whole},
         pass,
         rules::{Rule, RunEvent},
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 3;
 
 pub(super) async fn started_first(context: &CheckContext<'_>) -> Outcome {
     if !context.profile.order.started_first {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the profile lets runs begin with anything (order.started_first)".to_owned(),
         ));
     }
@@ -25,7 +25,7 @@ pub(super) async fn started_first(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn completed_last(context: &CheckContext<'_>) -> Outcome {
     if !context.profile.order.completed_last {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the profile lets runs end with anything (order.completed_last)".to_owned(),
         ));
     }
@@ -51,7 +51,7 @@ async fn every_run(context: &CheckContext<'_>, picked: impl Fn(&Rule) -> bool) -
 
 pub(super) async fn tool_order(context: &CheckContext<'_>) -> Outcome {
     if !context.profile.order.tools_paired {
-        return Err(Fault::NotDone("the profile does not pair tools (order.tools_paired)".to_owned()));
+        return Err(Failure::NotDone("the profile does not pair tools (order.tools_paired)".to_owned()));
     }
     let session = context.connect(&context.principal("ada")?).await?;
     let mut tools = 0;

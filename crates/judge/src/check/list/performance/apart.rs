@@ -7,8 +7,8 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        CheckContext, Evidence, Fault, Measure, Outcome, Session, broken, ensure, list::protocol::hand::Hand,
-        pass, session::new_id, timeline,
+        CheckContext, Evidence, Failure, Measure, Outcome, Session, broken, ensure,
+        list::protocol::hand::Hand, pass, session::new_id, timeline,
     },
     profile::Kind,
 };
@@ -26,7 +26,7 @@ pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> Outcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let (prompt, asked_for) = long_prompt(context, &session).await?;
     let Some(ping) = &context.profile.messages.ping else {
-        return Err(Fault::NotDone("the profile has no messages.ping".to_owned()));
+        return Err(Failure::NotDone("the profile has no messages.ping".to_owned()));
     };
     let asked = session.ask(&prompt).await?;
     let id = new_id();
@@ -50,7 +50,10 @@ pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// A prompt whose run is long; where the profile knows none, any whose run is shown to be.
-async fn long_prompt(context: &CheckContext<'_>, session: &Session) -> Result<(String, &'static str), Fault> {
+async fn long_prompt(
+    context: &CheckContext<'_>,
+    session: &Session,
+) -> Result<(String, &'static str), Failure> {
     let prompts = &context.profile.prompts;
     for (prompt, name) in [(&prompts.slow, "prompts.slow"), (&prompts.slow_tool, "prompts.slow_tool")] {
         if let Some(prompt) = prompt {
@@ -62,7 +65,7 @@ async fn long_prompt(context: &CheckContext<'_>, session: &Session) -> Result<(S
     let end = run.of(Kind::Completed).next().map(|seen| seen.at.saturating_duration_since(run.asked_at));
     match end {
         Some(took) if took >= LONG => Ok((plain, "prompts.plain")),
-        _ => Err(Fault::NotDone(
+        _ => Err(Failure::NotDone(
             "the profile has no prompts.slow, and a run of prompts.plain is too short".to_owned(),
         )),
     }
@@ -71,7 +74,9 @@ async fn long_prompt(context: &CheckContext<'_>, session: &Session) -> Result<(S
 pub(super) async fn slow_reader(context: &CheckContext<'_>) -> Outcome {
     let profile = &context.profile;
     let Some(ask) = &profile.messages.ask else {
-        return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+        return Err(Failure::NotDone(
+            "the profile does not say how to ask an agent (messages.ask)".to_owned(),
+        ));
     };
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let session = context.connect(&bob).await?;

@@ -7,7 +7,7 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        CheckContext, Evidence, Fault, Measure, Outcome, broken, ensure,
+        CheckContext, Evidence, Failure, Measure, Outcome, broken, ensure,
         list::protocol::hand::{Came, Hand},
         session::new_id,
         timeline,
@@ -26,7 +26,7 @@ const ADDED: f64 = 20.0;
 
 pub(super) async fn started(context: &CheckContext<'_>) -> Outcome {
     let Some(bound) = context.profile.timing.started_ms else {
-        return Err(Fault::NotDone("the profile has no timing.started_ms".to_owned()));
+        return Err(Failure::NotDone("the profile has no timing.started_ms".to_owned()));
     };
     let session = context.connect(&context.principal("ada")?).await?;
     let prompt = context.plain("wk1started")?;
@@ -115,12 +115,15 @@ async fn timed(
     hand: &mut Hand<'_>,
     prompt: &str,
     at_once: bool,
-) -> Result<f64, Fault> {
+) -> Result<f64, Failure> {
     let Some(ask) = &context.profile.messages.ask else {
-        return Err(Fault::NotDone("the profile does not say how to ask an agent (messages.ask)".to_owned()));
+        return Err(Failure::NotDone(
+            "the profile does not say how to ask an agent (messages.ask)".to_owned(),
+        ));
     };
-    let cannot =
-        |error: std::io::Error| Fault::NotDone(format!("this system cannot time acknowledgements: {error}"));
+    let cannot = |error: std::io::Error| {
+        Failure::NotDone(format!("this system cannot time acknowledgements: {error}"))
+    };
     let frame = ask.fill(&[("text", json!(prompt)), ("id", json!(new_id()))]);
     let began = Instant::now();
     hand.send(&masked(FIN | TEXT, frame.as_bytes()), prompt).await?;

@@ -8,7 +8,7 @@ use super::{
     hand::{Came, Hand, unsound},
     question::Question,
 };
-use crate::check::{CheckContext, Fault, Outcome, TestPrincipal, broken, ensure, pass, session::new_id};
+use crate::check::{CheckContext, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id};
 
 /// A close with a code and a reason.
 fn close_with(code: u16, reason: &[u8]) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn close_with(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 /// Reads on until the server's close; nothing when the connection ended without one.
-async fn closed(hand: &mut Hand<'_>) -> Result<Option<Option<u16>>, Fault> {
+async fn closed(hand: &mut Hand<'_>) -> Result<Option<Option<u16>>, Failure> {
     loop {
         match hand.next().await? {
             Came::Close(code) => return Ok(Some(code)),
@@ -41,7 +41,7 @@ pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
         hand.send(&bytes, what).await?;
         let answer = closed(&mut hand)
             .await
-            .map_err(|fault| Fault::Broken(format!("{what} was not answered: {fault}")))?;
+            .map_err(|fault| Failure::Broken(format!("{what} was not answered: {fault}")))?;
         let Some(code) = answer else {
             return broken(format!("{what} was answered with the end of the connection alone"));
         };
@@ -55,14 +55,14 @@ pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// Holds that a good message is answered, and a good close with a close.
-async fn is_sound(context: &CheckContext<'_>, ada: &TestPrincipal) -> Result<(), Fault> {
+async fn is_sound(context: &CheckContext<'_>, ada: &TestPrincipal) -> Result<(), Failure> {
     let mut hand = Hand::open(context, ada).await.map_err(unsound)?;
     hand.is_sound().await?;
     hand.send(&close_with(1000, b""), "a close with 1000").await?;
     match closed(&mut hand).await? {
         Some(_) => Ok(()),
         None => {
-            Err(Fault::NotDone("a good close is answered with the end of the connection alone".to_owned()))
+            Err(Failure::NotDone("a good close is answered with the end of the connection alone".to_owned()))
         }
     }
 }

@@ -8,9 +8,9 @@ use wireproof_faultproxy::wire::{
 
 use super::{question::Question, shake::shake};
 use crate::{
-    check::{CheckContext, Fault, ReceivedFrame, TestPrincipal, broken},
+    check::{CheckContext, Failure, ReceivedFrame, TestPrincipal, broken},
     profile::Kind,
-    record::{Action, Op, Outcome},
+    record::{Action, Op, OpOutcome},
 };
 
 /// The most bytes of a message that are kept.
@@ -39,18 +39,18 @@ pub enum Came {
 }
 
 /// A server that does not do what is right cannot be asked to refuse what is wrong.
-pub fn unsound(fault: Fault) -> Fault {
+pub fn unsound(fault: Failure) -> Failure {
     match fault {
-        Fault::Broken(why) => Fault::NotDone(format!("what is right is not served either: {why}")),
+        Failure::Broken(why) => Failure::NotDone(format!("what is right is not served either: {why}")),
         other => other,
     }
 }
 
 /// What a failure of the wire is to the judge.
-pub fn fault(error: WireError) -> Fault {
+pub fn fault(error: WireError) -> Failure {
     match error {
-        WireError::Dial { .. } => Fault::Gone(error.to_string()),
-        _ => Fault::Broken(error.to_string()),
+        WireError::Dial { .. } => Failure::Gone(error.to_string()),
+        _ => Failure::Broken(error.to_string()),
     }
 }
 
@@ -61,7 +61,7 @@ impl<'a> Hand<'a> {
     }
 
     /// An open connection of a visitor, welcomed where the server welcomes.
-    pub async fn open(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Fault> {
+    pub async fn open(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Failure> {
         let mut hand = Self::entered(context, principal).await?;
         if context.profile.events.welcome.is_empty() {
             return Ok(hand);
@@ -77,7 +77,7 @@ impl<'a> Hand<'a> {
     }
 
     /// The same; the welcome is still to come.
-    pub async fn entered(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Fault> {
+    pub async fn entered(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Failure> {
         let (mut hand, head) = shake(context, principal, |request| request).await?;
         if head.status != 101 {
             return broken(format!("a good handshake was answered with {}", head.status));
@@ -91,34 +91,34 @@ impl<'a> Hand<'a> {
     }
 
     /// Sends bytes; `what` is what the history says of them.
-    pub async fn send(&mut self, bytes: &[u8], what: &str) -> Result<(), Fault> {
-        self.note(Action::Send, Outcome::Invoke, what);
+    pub async fn send(&mut self, bytes: &[u8], what: &str) -> Result<(), Failure> {
+        self.note(Action::Send, OpOutcome::Invoke, what);
         self.wire.write(bytes).await.map_err(fault)
     }
 
     /// The next frame, as it came; nothing when the connection is over, in the middle of a frame or not.
-    pub async fn frame(&mut self) -> Result<Option<RawFrame>, Fault> {
+    pub async fn frame(&mut self) -> Result<Option<RawFrame>, Failure> {
         let frame = match self.wire.frame().await {
             Err(WireError::Ended { .. }) => None,
             frame => frame.map_err(fault)?,
         };
         let bytes = frame.as_ref().map_or(0, |frame| frame.header.len() + frame.payload.len());
         self.context.allowance.take(bytes).map_err(|why| {
-            self.note(Action::Close, Outcome::Ok, &why);
-            Fault::Broken(why)
+            self.note(Action::Close, OpOutcome::Ok, &why);
+            Failure::Broken(why)
         })?;
         Ok(frame)
     }
 
     /// What comes next: fragments are put together, pings left alone.
-    pub async fn next(&mut self) -> Result<Came, Fault> {
+    pub async fn next(&mut self) -> Result<Came, Failure> {
         loop {
             let Some(frame) = self.frame().await? else { return Ok(Came::End) };
             match frame.opcode {
                 CLOSE => {
-                    self.note(Action::Close, Outcome::Ok, &format!("close {:?}", frame.close_code()));
+                    self.note(Action::Close, OpOutcome::Ok, &format!("close {:?}", frame.close_code()));
                     Strict::new().frame(&frame).map_err(|violation| {
-                        Fault::Broken(format!("the server's own close is not as it must be: {violation}"))
+                        Failure::Broken(format!("the server's own close is not as it must be: {violation}"))
                     })?;
                     return Ok(Came::Close(frame.close_code()));
                 }
@@ -145,13 +145,13 @@ impl<'a> Hand<'a> {
             return None;
         }
         let text = String::from_utf8_lossy(&std::mem::take(&mut self.fragments)).into_owned();
-        self.note(Action::Recv, Outcome::Ok, &text);
+        self.note(Action::Recv, OpOutcome::Ok, &text);
         self.messages += 1;
         Some(ReceivedFrame::read(&self.context.profile, self.messages - 1, Instant::now(), &text))
     }
 
     /// Waits for the answer to a question; what else comes is let pass.
-    pub async fn answered(&mut self, question: &Question, what: &str) -> Result<(), Fault> {
+    pub async fn answered(&mut self, question: &Question, what: &str) -> Result<(), Failure> {
         loop {
             match self.next().await? {
                 Came::Message(seen) if question.is_answered_by(&seen, self.context) => return Ok(()),
@@ -165,7 +165,7 @@ impl<'a> Hand<'a> {
     }
 
     /// Holds that a good message is answered here: that a bad one is not says something only then.
-    pub async fn is_sound(&mut self) -> Result<(), Fault> {
+    pub async fn is_sound(&mut self) -> Result<(), Failure> {
         let question = Question::new(self.context, "")?;
         let answered = async {
             self.send(&masked(FIN | TEXT, question.text.as_bytes()), "a good message").await?;
@@ -176,7 +176,7 @@ impl<'a> Hand<'a> {
 
     /// Sends what must fail the connection, and behind it a question. Holds that neither is answered and the connection
     /// ends; gives how, in words.
-    pub async fn fails(&mut self, bytes: &[u8], bad: &Question, what: &str) -> Result<String, Fault> {
+    pub async fn fails(&mut self, bytes: &[u8], bad: &Question, what: &str) -> Result<String, Failure> {
         let behind = Question::new(self.context, "")?;
         let bytes = [bytes, &masked(FIN | TEXT, behind.text.as_bytes())].concat();
         self.send(&bytes, &format!("{what}, and a good message behind it")).await?;
@@ -195,7 +195,7 @@ impl<'a> Hand<'a> {
                 Ok(Came::Close(Some(code))) => return Ok(format!("close {code}")),
                 Ok(Came::Close(None)) => return Ok("a close".to_owned()),
                 Ok(Came::End) => return Ok("the connection ended".to_owned()),
-                Err(Fault::Broken(why)) => {
+                Err(Failure::Broken(why)) => {
                     return broken(format!("{what} did not end the connection as it must: {why}"));
                 }
                 Err(other) => return Err(other),
@@ -213,7 +213,7 @@ impl<'a> Hand<'a> {
         self.wire.ends_within(time).await
     }
 
-    fn note(&self, f: Action, outcome: Outcome, text: &str) {
+    fn note(&self, f: Action, outcome: OpOutcome, text: &str) {
         let (user, text) = (self.user.clone(), text.to_owned());
         self.context.recorder.note(Op {
             conn: format!("{user}#hand"),

@@ -3,7 +3,7 @@
 use wireproof_faultproxy::wire::{KEY, accept_of};
 
 use super::shake::shake;
-use crate::check::{CheckContext, Fault, Outcome, ensure, pass};
+use crate::check::{CheckContext, Failure, Outcome, ensure, pass};
 
 pub(super) async fn accept_key(context: &CheckContext<'_>) -> Outcome {
     let (_hand, head) = shake(context, &context.principal("ada")?, |request| request).await?;
@@ -29,7 +29,7 @@ pub(super) async fn version(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
     let (_hand, head) = shake(context, &ada, |request| request).await?;
     if head.status != 101 {
-        return Err(Fault::NotDone(format!("a good handshake is answered with {} as well", head.status)));
+        return Err(Failure::NotDone(format!("a good handshake is answered with {} as well", head.status)));
     }
     let mut seen = Vec::new();
     // Not 8: some servers speak that draft as well, and may.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Fault, ReceivedFrame, session::new_id},
+    check::{CheckContext, Failure, ReceivedFrame, session::new_id},
     profile::Kind,
 };
 
@@ -17,7 +17,7 @@ pub struct Question {
 
 impl Question {
     /// A question that nobody asked before. `mark` goes into it as a text.
-    pub fn new(context: &CheckContext<'_>, mark: &str) -> Result<Self, Fault> {
+    pub fn new(context: &CheckContext<'_>, mark: &str) -> Result<Self, Failure> {
         let id = new_id() + mark;
         let messages = &context.profile.messages;
         let (template, text) = match (&messages.ping, &messages.ask) {
@@ -25,7 +25,7 @@ impl Question {
             (None, Some(ask)) => (ask, context.plain("wireproof")?),
             (None, None) => {
                 let why = "the profile has no message that is surely answered (messages.ping)";
-                return Err(Fault::NotDone(why.to_owned()));
+                return Err(Failure::NotDone(why.to_owned()));
             }
         };
         let names_id = template.names("id");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wireproof_faultproxy::wire::{Head, Wire, handshake_at};
 
 use super::hand::{Hand, fault};
-use crate::check::{CheckContext, Fault, TestPrincipal};
+use crate::check::{CheckContext, Failure, TestPrincipal};
 
 /// How often a server that says "later" is asked again.
 const TRIES: usize = 4;
@@ -18,7 +18,7 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     context: &'a CheckContext<'a>,
     principal: &TestPrincipal,
     change: impl Fn(String) -> B,
-) -> Result<(Hand<'a>, Head), Fault> {
+) -> Result<(Hand<'a>, Head), Failure> {
     let authority = context.target.authority();
     let (target, place) = (context.target, context.profile.auth.place);
     let (path, headers) = target.handshake(target.path(), principal.token.as_deref(), place);
@@ -41,9 +41,9 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     }
 }
 
-async fn dial(named: (String, u16), within: Duration) -> Result<Wire, Fault> {
+async fn dial(named: (String, u16), within: Duration) -> Result<Wire, Failure> {
     let host = named.0.clone();
-    let gone = |why: String| Fault::Gone(format!("{host} cannot be reached: {why}"));
+    let gone = |why: String| Failure::Gone(format!("{host} cannot be reached: {why}"));
     let mut last = gone("its name has no address".to_owned());
     for address in tokio::net::lookup_host(named).await.map_err(|error| gone(error.to_string()))? {
         match Wire::dial(address, within).await {

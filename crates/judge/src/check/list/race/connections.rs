@@ -7,7 +7,7 @@ use tokio::{sync::Barrier, time::sleep};
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, TestPrincipal, ensure,
+        CheckContext, Failure, Outcome, Session, TestPrincipal, ensure,
         list::{
             log::{caught_up, complete, epoch_of, last},
             requests::{rounds, user_of},
@@ -36,7 +36,7 @@ async fn all_get_a_run(
     context: &CheckContext<'_>,
     user: &TestPrincipal,
     sessions: &[Session],
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     let prompt = context.plain("wk1race")?;
     if !context.profile.endpoint.shared {
         return try_join_all(sessions.iter().map(|session| session.run(&prompt))).await.map(drop);
@@ -97,7 +97,11 @@ pub(super) async fn rapid(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// Ends a connection as another one opens: before, after, or at once.
-async fn exchange(context: &CheckContext<'_>, user: &TestPrincipal, old: Session) -> Result<Session, Fault> {
+async fn exchange(
+    context: &CheckContext<'_>,
+    user: &TestPrincipal,
+    old: Session,
+) -> Result<Session, Failure> {
     match context.chance(3) {
         0 => {
             old.cut().await;

@@ -10,7 +10,7 @@ use tokio::{sync::Barrier, time::sleep_until};
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure,
+        CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
         list::requests::{accepted, ask_with_id, message, rounds, settle, user_of},
         pass,
         session::{Asked, new_id},
@@ -36,7 +36,9 @@ pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
     let mut messages = 0;
     for (before, behind) in [(0, 1), (1, 1), (1, 0), (0, 3)] {
         let token = context.target.sign(&ada.user).or_else(|| ada.token.clone());
-        let Some(token) = token else { return Err(Fault::NotDone("there is no token to renew".to_owned())) };
+        let Some(token) = token else {
+            return Err(Failure::NotDone("there is no token to renew".to_owned()));
+        };
         let (from, id) = (session.count(), new_id());
         let mut asked = Vec::new();
         for place in 0..before + behind {
@@ -50,7 +52,7 @@ pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
         }
         for asked in &asked {
             session.finish(asked).await.map_err(|fault| match fault {
-                Fault::Broken(why) => Fault::Broken(format!("a message beside a renewal: {why}")),
+                Failure::Broken(why) => Failure::Broken(format!("a message beside a renewal: {why}")),
                 other => other,
             })?;
         }
@@ -105,7 +107,7 @@ struct Canceller<'a> {
 
 impl<'a> Canceller<'a> {
     /// Measures a run that nobody stops.
-    async fn new(context: &'a CheckContext<'a>, session: &Session) -> Result<Self, Fault> {
+    async fn new(context: &'a CheckContext<'a>, session: &Session) -> Result<Self, Failure> {
         // The first run of a connection may take longer than others.
         session.run(&context.plain("wk1first")?).await?;
         let run = session.run(&context.plain("wk1measure")?).await?;
@@ -117,7 +119,7 @@ impl<'a> Canceller<'a> {
     }
 
     /// Asks for a run and cancels it; true when the cancel went before the end was seen.
-    async fn cancel(&mut self, session: &Session, place: usize) -> Result<bool, Fault> {
+    async fn cancel(&mut self, session: &Session, place: usize) -> Result<bool, Failure> {
         let cancel = message(&self.context.profile.messages.cancel, "cancel")?;
         let aim = if place.is_multiple_of(2) { self.decided } else { self.seen };
         let asked = session.ask(&self.context.plain("wk1cancel")?).await?;
@@ -141,7 +143,7 @@ impl<'a> Canceller<'a> {
 }
 
 /// Holds that every run that a connection saw has one end; gives how many runs.
-fn one_end_each(session: &Session) -> Result<usize, Fault> {
+fn one_end_each(session: &Session) -> Result<usize, Failure> {
     let mut ends: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for seen in session.seen().iter().filter(|seen| seen.kind == Kind::Completed) {
         ends.entry(seen.run.clone().unwrap_or_default()).or_default().push(seen.brief());
@@ -180,7 +182,7 @@ pub(super) async fn cancel_and_end(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// Two devices of a user.
-async fn devices(context: &CheckContext<'_>, user: &TestPrincipal) -> Result<[Session; 2], Fault> {
+async fn devices(context: &CheckContext<'_>, user: &TestPrincipal) -> Result<[Session; 2], Failure> {
     let (one, other) = tokio::join!(context.connect(user), context.connect(user));
     Ok([one?, other?])
 }
@@ -203,7 +205,7 @@ pub(super) async fn one_request(context: &CheckContext<'_>) -> Outcome {
         let send = async |device: &Session| {
             together(context, &start).await;
             let asked = device.ask_as(&id, &text).await?;
-            Ok::<_, Fault>((accepted(device, &asked).await?, asked))
+            Ok::<_, Failure>((accepted(device, &asked).await?, asked))
         };
         let (one, other) = tokio::join!(send(&devices[0]), send(&devices[1]));
         let ((one, asked), (other, _)) = (one?, other?);
@@ -230,7 +232,7 @@ pub(super) async fn one_approval(context: &CheckContext<'_>) -> Outcome {
     let approve = message(&context.profile.messages.approve, "approve")?;
     let prompt = context.prompt(&context.profile.prompts.approval, "approval")?;
     if !context.profile.fields.approval.is_known() {
-        return Err(Fault::NotDone("the profile does not say where fields.approval is".to_owned()));
+        return Err(Failure::NotDone("the profile does not say where fields.approval is".to_owned()));
     }
     let ada = context.principal("ada")?;
     let devices = devices(context, &ada).await?;

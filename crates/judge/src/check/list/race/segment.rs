@@ -3,7 +3,7 @@
 use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::check::{
-    CheckContext, Fault, Outcome, broken, ensure,
+    CheckContext, Failure, Outcome, broken, ensure,
     list::protocol::{
         hand::{Came, Hand},
         question::Question,
@@ -68,13 +68,13 @@ async fn carried_out(
     question: &Question,
     place: usize,
     frames: usize,
-) -> Result<bool, Fault> {
+) -> Result<bool, Failure> {
     loop {
         match hand.next().await {
             Ok(Came::Message(seen)) if question.is_answered_by(&seen, context) => return Ok(true),
             Ok(Came::Message(_) | Came::Pong(_)) => {}
             Ok(Came::Close(_) | Came::End) => return Ok(false),
-            Err(Fault::Broken(why)) => {
+            Err(Failure::Broken(why)) => {
                 let what = format!("frame {place} of {frames} in the handshake's own segment");
                 return broken(format!("{what} was not answered: {why}"));
             }

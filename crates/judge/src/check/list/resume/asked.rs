@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, ReceivedFrame, ensure,
+        CheckContext, Failure, Outcome, ReceivedFrame, ensure,
         list::{
             log::{epoch_of, last},
             requests::{accepted, ask_with_id, settle},
@@ -29,7 +29,7 @@ fn lived(
     context: &CheckContext<'_>,
     usual: &(Option<String>, bool),
     end: &ReceivedFrame,
-) -> Result<(), Fault> {
+) -> Result<(), Failure> {
     ensure(end_of(context, end) == *usual, || {
         let (outcome, told) = (&usual.0, end.brief());
         format!(
@@ -44,7 +44,7 @@ pub(super) async fn run_survives(context: &CheckContext<'_>) -> Outcome {
     let quiet = witness.run(&context.plain("wk1quiet")?).await?;
     let usual = quiet.of(Kind::Completed).next().map(|end| end_of(context, end)).unwrap_or_default();
     if usual == (None, false) {
-        return Err(Fault::NotDone(
+        return Err(Failure::NotDone(
             "the end of a run does not say how it ended (fields.outcome, fields.answer)".to_owned(),
         ));
     }
@@ -63,7 +63,7 @@ pub(super) async fn run_survives(context: &CheckContext<'_>) -> Outcome {
         let over = seen.iter().find(|seen| seen.kind == Kind::Completed && seen.is_of_run(&run));
         if let Some(end) = over {
             lived(context, &usual, end)?;
-            return Err(Fault::NotDone(
+            return Err(Failure::NotDone(
                 "prompts.slow was over before its connection could be lost".to_owned(),
             ));
         }

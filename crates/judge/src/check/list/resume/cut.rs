@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, broken, ensure,
+        CheckContext, Failure, Outcome, Session, broken, ensure,
         list::log::{self, complete as holds_all, epoch_of, last, ranges},
         pass,
         session::Asked,
@@ -25,7 +25,7 @@ struct Back {
 }
 
 /// What a run is asked for: one that goes on for a while where there is one, so that a cut falls into it.
-fn prompt(context: &CheckContext<'_>, round: usize) -> Result<String, Fault> {
+fn prompt(context: &CheckContext<'_>, round: usize) -> Result<String, Failure> {
     let prompts = &context.profile.prompts;
     match (&prompts.slow, prompts.tool.is_some()) {
         (Some(slow), _) if round == 0 => Ok(slow.clone()),
@@ -35,7 +35,7 @@ fn prompt(context: &CheckContext<'_>, round: usize) -> Result<String, Fault> {
 }
 
 /// Waits until a connection has so many numbered events of a request.
-async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Fault> {
+async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Failure> {
     let seen = std::sync::atomic::AtomicUsize::new(0);
     let fits = |frame: &crate::check::ReceivedFrame| {
         let numbered = usize::from(frame.seq.is_some());
@@ -47,7 +47,7 @@ async fn until(session: &Session, asked: &Asked, count: usize) -> Result<(), Fau
 }
 
 /// Cuts connections in runs that a second device sees to their end, and brings them back.
-async fn cut_and_back(context: &CheckContext<'_>) -> Result<Vec<Back>, Fault> {
+async fn cut_and_back(context: &CheckContext<'_>) -> Result<Vec<Back>, Failure> {
     let ada = context.principal("ada")?;
     let witness = context.connect(&ada).await?;
     let mut backs = Vec::new();
@@ -77,7 +77,7 @@ async fn cut_and_back(context: &CheckContext<'_>) -> Result<Vec<Back>, Fault> {
         }
     }
     match backs.is_empty() {
-        true => Err(Fault::NotDone("every run was over before its connection could be cut".to_owned())),
+        true => Err(Failure::NotDone("every run was over before its connection could be cut".to_owned())),
         false => Ok(backs),
     }
 }
@@ -116,7 +116,7 @@ pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn caught_up(context: &CheckContext<'_>) -> Outcome {
     if context.profile.resume.as_ref().is_some_and(|resume| resume.caught_up.is_empty()) {
-        return Err(Fault::NotDone("the profile names no end of a replay (resume.caught_up)".to_owned()));
+        return Err(Failure::NotDone("the profile names no end of a replay (resume.caught_up)".to_owned()));
     }
     let backs = cut_and_back(context).await?;
     for Back { session, head, .. } in &backs {

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Fault, Outcome, Session, TestPrincipal, broken, ensure,
+        CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
         list::log::{
             self, caught_up, claims, complete, epoch_of, has_snapshot, last, missing, ranges, resume_here,
         },
@@ -25,7 +25,7 @@ struct Log {
 }
 
 impl Log {
-    async fn new(context: &CheckContext<'_>) -> Result<Self, Fault> {
+    async fn new(context: &CheckContext<'_>) -> Result<Self, Failure> {
         let user = context.principal("ada")?;
         let session = context.connect(&user).await?;
         session.run(&context.plain("wk1log")?).await?;
@@ -52,10 +52,10 @@ impl Log {
         context: &CheckContext<'_>,
         epoch: &str,
         after: u64,
-    ) -> Result<Option<Session>, Fault> {
+    ) -> Result<Option<Session>, Failure> {
         match context.resume(&self.user, epoch, after).await {
             Ok(session) => Ok(Some(session)),
-            Err(Fault::Broken(_)) => Ok(None),
+            Err(Failure::Broken(_)) => Ok(None),
             Err(other) => Err(other),
         }
     }
