@@ -20,7 +20,7 @@ mod race;
 mod requests;
 mod resume;
 mod secrets;
-mod whole;
+mod whole_runs;
 
 /// A row of a group: id, severity, pace, what it needs, the bug that must make it fail, the promise, the function.
 macro_rules! check {

@@ -9,8 +9,8 @@ use crate::{
 mod bypass;
 mod http;
 mod identity;
+mod revocation;
 mod rights;
-mod taken;
 mod tokens;
 
 /// The checks of this group.
@@ -103,7 +103,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::Places],
         "place_refused",
         "A good token opens a connection in every place where the server says that it takes tokens.",
-        taken::places
+        revocation::places
     ),
     check!(
         "auth.token_user",
@@ -166,7 +166,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::TwoUsers, Need::Admin, Need::Http("revoke")],
         "revocation_ignored",
         "When a user's tokens are revoked, the user's connections end, new ones are refused, and nobody else's are touched.",
-        taken::revoked
+        revocation::revoked
     ),
     check!(
         "auth.expiry_ends",
@@ -175,7 +175,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::SigningKey, Need::Limit("token_grace_seconds")],
         "expired_connection_stays",
         "A connection ends with its token, at most the grace later.",
-        taken::expiry_ends
+        revocation::expiry_ends
     ),
     check!(
         "auth.renewal_counts",
@@ -190,7 +190,7 @@ pub(super) const CHECKS: &[Check] = &[
         ],
         "renewal_forgotten",
         "A connection that was renewed with a token of its user lives as long as that one.",
-        taken::renewal_counts
+        revocation::renewal_counts
     ),
     check!(
         "auth.user_exact",
@@ -226,7 +226,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::Http("ticket")],
         "ticket_used_twice",
         "A ticket opens one connection of its buyer and no second one, and nobody gets one without credentials.",
-        taken::ticket_once
+        revocation::ticket_once
     ),
     check!(
         "auth.http",

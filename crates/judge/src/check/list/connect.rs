@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::try_join_all;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{check, protocol::shake::shake};
+use super::{check, protocol::raw_handshake::shake};
 use crate::{
     check::{Check, CheckContext, Entrance, Failure, Need, Outcome, TestPrincipal, ensure, pass},
     profile::Kind,

@@ -7,7 +7,7 @@ use crate::{
 };
 
 mod answered;
-mod told;
+mod error_content;
 
 /// The checks of this group.
 pub(super) const CHECKS: &[Check] = &[
@@ -90,7 +90,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Event(Kind::Error), Need::Field("error_code")],
         "error_without_code",
         "Every error has a code for programs, the same for the same mistake, and a sentence where the server has sentences.",
-        told::coded
+        error_content::coded
     ),
     check!(
         "errors.request_named",
@@ -99,7 +99,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Event(Kind::Error), Need::Field("request")],
         "error_without_request",
         "An error says which request it refuses, when that had an id.",
-        told::request_named
+        error_content::request_named
     ),
     check!(
         "errors.no_internals",
@@ -108,6 +108,6 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Event(Kind::Error)],
         "cause_in_error",
         "No error tells a path, a stack, a query or a type of the server's inside.",
-        told::no_internals
+        error_content::no_internals
     ),
 ];

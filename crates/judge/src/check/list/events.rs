@@ -8,9 +8,9 @@ use crate::{
 
 mod answers;
 mod ends;
-mod kept;
+mod fields;
 mod many;
-mod shape;
+mod persistence;
 mod tools;
 
 /// The checks of this group.
@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool],
         "thinking_dropped",
         "A run that uses a tool tells of every kind of event that users follow it by.",
-        shape::critical
+        fields::critical
     ),
     check!(
         "events.run_named",
@@ -31,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool, Need::Field("run")],
         "event_without_run",
         "Every event of a run says which run it is of.",
-        shape::run_named
+        fields::run_named
     ),
     check!(
         "events.required_fields",
@@ -40,7 +40,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool],
         "event_without_parameters",
         "Every event has the fields that its type must have.",
-        shape::required_fields
+        fields::required_fields
     ),
     check!(
         "events.reasoning",
@@ -49,7 +49,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool, Need::Event(Kind::Thinking), Need::Field("reasoning")],
         "reasoning_empty",
         "The agent's thoughts come with their text.",
-        shape::reasoning
+        fields::reasoning
     ),
     check!(
         "events.answer",
@@ -148,7 +148,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Agent, Need::Limit("message_bytes")],
         "long_text_cut",
         "A message that is as long as allowed comes back whole.",
-        kept::long_text
+        persistence::long_text
     ),
     check!(
         "events.right_thread",
@@ -157,7 +157,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool, Need::Message("ask_in"), Need::Field("thread"), Need::Field("run")],
         "wrong_thread",
         "An answer is told in the thread that it was asked in, whatever is asked elsewhere meanwhile.",
-        kept::right_thread
+        persistence::right_thread
     ),
     check!(
         "events.kept",
@@ -166,7 +166,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Tool, Need::Message("history"), Need::Field("thread"), Need::Field("request")],
         "answer_not_kept",
         "A question and its answer can be read again in their thread.",
-        kept::kept
+        persistence::kept
     ),
     check!(
         "events.times",
@@ -175,7 +175,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Agent, Need::Field("timestamp")],
         "time_goes_back",
         "The times of a run's events do not go back.",
-        shape::times
+        fields::times
     ),
     check!(
         "events.cancelled",

@@ -2,7 +2,7 @@
 
 mod delivered;
 mod foreign;
-mod named;
+mod request_ids;
 
 use super::check;
 use crate::check::{Check, Need};
@@ -86,7 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::TwoUsers, Need::Agent, Need::Field("request"), Need::Field("run")],
         "request_id_not_scoped",
         "Two users may use the same request id: each gets a run of their own.",
-        named::request_ids
+        request_ids::request_ids
     ),
     check!(
         "isolation.error_text",
@@ -95,6 +95,6 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::TwoUsers, Need::Agent],
         "prompt_in_error_text",
         "An error tells nothing of another user.",
-        named::error_text
+        request_ids::error_text
     ),
 ];

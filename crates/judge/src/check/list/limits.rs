@@ -6,7 +6,7 @@ use crate::{
     profile::Kind,
 };
 
-mod crowds;
+mod quotas;
 mod rates;
 mod sizes;
 
@@ -84,7 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::Limit("connections")],
         "connection_limit_ignored",
         "A user has as many connections as allowed; one more is refused, those before go on, and a place that is left can be taken.",
-        crowds::connections
+        quotas::connections
     ),
     check!(
         "limits.places_freed",
@@ -93,7 +93,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::Limit("connections")],
         "place_leaked",
         "A connection that breaks without a goodbye counts no longer: its user can have as many as before.",
-        crowds::places_freed
+        quotas::places_freed
     ),
     check!(
         "limits.runs",
@@ -110,7 +110,7 @@ pub(super) const CHECKS: &[Check] = &[
         ],
         "run_limit_ignored",
         "A user has as many runs going or waiting as allowed; one more is refused with an error.",
-        crowds::runs
+        quotas::runs
     ),
     check!(
         "limits.stranger",
@@ -119,6 +119,6 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Auth, Need::Limit("stranger_seconds")],
         "stranger_stays",
         "A connection that never says who it is ends when its time to do so is over.",
-        crowds::stranger
+        quotas::stranger
     ),
 ];

@@ -7,7 +7,7 @@ use crate::{
     profile::Kind,
 };
 
-mod apart;
+mod independence;
 mod times;
 
 /// The checks of this group.
@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::Agent, Need::Message("ping"), Need::Event(Kind::Completed)],
         "one_at_a_time",
         "A connection whose agent is at work answers all the same.",
-        apart::not_one_at_a_time
+        independence::not_one_at_a_time
     ),
     check!(
         "performance.nodelay",
@@ -46,7 +46,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::PlainWebSocket, Need::TwoUsers, Need::Agent, Need::Event(Kind::Completed)],
         "slow_reader_slows_all",
         "A client that does not read slows nobody else.",
-        apart::slow_reader
+        independence::slow_reader
     ),
     check!(
         "performance.streamed",

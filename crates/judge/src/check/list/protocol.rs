@@ -4,10 +4,10 @@
 mod allowed;
 mod closing;
 mod forbidden;
-pub(super) mod hand;
 mod handshake;
-pub(super) mod question;
-pub(super) mod shake;
+pub(super) mod probe;
+pub(super) mod raw_client;
+pub(super) mod raw_handshake;
 
 use super::check;
 use crate::check::{Check, Need};

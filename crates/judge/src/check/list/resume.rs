@@ -1,8 +1,8 @@
 //! That a client which comes back with its position has all that it missed, once, or is told that it has not.
 
-mod asked;
 mod cut;
 mod positions;
+mod resend;
 
 use super::check;
 use crate::check::{Check, Need};
@@ -70,7 +70,7 @@ pub(super) const CHECKS: &[Check] = &[
         [Need::WebSocket, Need::Prompt("slow"), Need::Shared, Need::Field("run")],
         "disconnect_cancels_run",
         "A run goes on when the connection that asked for it is lost.",
-        asked::run_survives
+        resend::run_survives
     ),
     check!(
         "resume.resent_request",
@@ -86,6 +86,6 @@ pub(super) const CHECKS: &[Check] = &[
         ],
         "resent_request_runs_twice",
         "A request that is sent again under its id, because its answer was lost, is carried out once.",
-        asked::resent_request
+        resend::resent_request
     ),
 ];

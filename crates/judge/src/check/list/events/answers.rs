@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     check::{
         CheckContext, Failure, Outcome, broken, ensure,
-        list::whole::{answer_of, holds, pieces, whole},
+        list::whole_runs::{answer_of, holds, pieces, whole},
         pass,
         session::new_id,
         timeline,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     check::{
         CheckContext, Outcome, ensure,
-        list::whole::{lawful, listen, prompts, settled, whole},
+        list::whole_runs::{lawful, listen, prompts, settled, whole},
         pass,
         rules::Rule,
         timeline,

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     check::{
         CheckContext, Failure, Outcome, Session, broken, ensure,
-        list::whole::{answer_of, lawful, settled},
+        list::whole_runs::{answer_of, lawful, settled},
         pass,
         session::{Asked, RunSeen, new_id},
         timeline,

@@ -3,7 +3,7 @@
 use crate::{
     check::{
         CheckContext, Outcome, ensure,
-        list::whole::{lawful, whole},
+        list::whole_runs::{lawful, whole},
         pass,
         rules::Rule,
         timeline,

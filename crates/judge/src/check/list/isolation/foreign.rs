@@ -11,7 +11,7 @@ use crate::{
             log::{epoch_of, last, resume_here},
             requests::{message, settle},
             secrets::Secrets,
-            whole::unnamed,
+            whole_runs::unnamed,
         },
         pass,
         session::{Asked, RunSeen, new_id},

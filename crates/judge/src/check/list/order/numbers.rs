@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     check::{
         CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure,
-        list::whole::{numbered, pieces, prompts},
+        list::whole_runs::{numbered, pieces, prompts},
         pass,
         session::RunSeen,
         timeline,

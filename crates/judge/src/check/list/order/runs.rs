@@ -3,7 +3,7 @@
 use crate::{
     check::{
         CheckContext, Failure, Outcome, broken, ensure,
-        list::whole::{answer_of, lawful, listen, pieces, prompts, settled, unnamed, whole},
+        list::whole_runs::{answer_of, lawful, listen, pieces, prompts, settled, unnamed, whole},
         pass,
         rules::{Rule, RunEvent},
         timeline,

@@ -8,7 +8,7 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 use crate::{
     check::{
         CheckContext, Evidence, Failure, Measure, Outcome, broken, ensure,
-        list::protocol::hand::{Came, Hand},
+        list::protocol::raw_client::{Came, RawClient},
         session::new_id,
         timeline,
     },
@@ -85,7 +85,7 @@ pub(super) async fn streamed(context: &CheckContext<'_>) -> Outcome {
 /// machine does is the same for both.
 pub(super) async fn nodelay(context: &CheckContext<'_>) -> Outcome {
     let (ada, prompt) = (context.principal("ada")?, context.sum()?.prompt);
-    let mut hand = Hand::open(context, &ada).await?;
+    let mut hand = RawClient::open(context, &ada).await?;
     let (mut at_once, mut late) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS.min(context.profile.limits.burst.map_or(PAIRS, |burst| burst / 2)).max(1) {
         at_once.push(timed(context, &mut hand, &prompt, true).await?);
@@ -112,7 +112,7 @@ pub(super) async fn nodelay(context: &CheckContext<'_>) -> Outcome {
 /// Milliseconds from a request to the end of its run.
 async fn timed(
     context: &CheckContext<'_>,
-    hand: &mut Hand<'_>,
+    hand: &mut RawClient<'_>,
     prompt: &str,
     at_once: bool,
 ) -> Result<f64, Failure> {

@@ -3,8 +3,8 @@
 use wireproof_faultproxy::wire::{CONTINUATION, FIN, PING, TEXT, masked, strict::Strict};
 
 use super::{
-    hand::{Came, Hand},
-    question::Question,
+    probe::Probe,
+    raw_client::{Came, RawClient},
 };
 use crate::{
     check::{CheckContext, Outcome, broken, pass, session::new_id},
@@ -14,8 +14,8 @@ use crate::{
 pub(super) async fn frames(context: &CheckContext<'_>) -> Outcome {
     // Not `open`: the first frames are judged as well, and before anything waits for a welcome.
     let ada = context.principal("ada")?;
-    let mut hand = Hand::entered(context, &ada).await?;
-    let question = Question::new(context, " é€😀 ")?;
+    let mut hand = RawClient::entered(context, &ada).await?;
+    let question = Probe::new(context, " é€😀 ")?;
     let mut bytes = masked(FIN | TEXT, question.text.as_bytes());
     let tool = context.sum().ok().and_then(|sum| {
         let ask = context.profile.messages.ask.as_ref()?;
@@ -52,8 +52,8 @@ pub(super) async fn frames(context: &CheckContext<'_>) -> Outcome {
 }
 
 pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
-    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
-    let question = Question::new(context, "")?;
+    let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
+    let question = Probe::new(context, "")?;
     let text = question.text.as_bytes();
     let (begin, end) = text.split_at(text.len() / 2);
     let frames = [
@@ -64,7 +64,7 @@ pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
     ];
     hand.send(&frames.concat(), "a message in three fragments with a ping between").await?;
     hand.answered(&question, "a message in three fragments").await?;
-    let question = Question::new(context, "")?;
+    let question = Probe::new(context, "")?;
     let text = question.text.as_bytes();
     for (index, byte) in text.iter().enumerate() {
         let opcode = if index == 0 { TEXT } else { CONTINUATION };
@@ -76,10 +76,10 @@ pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
 }
 
 pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> Outcome {
-    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
+    let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
     for letter in ["é", "€", "😀"] {
         for cut in 1..letter.len() {
-            let question = Question::new(context, letter)?;
+            let question = Probe::new(context, letter)?;
             let Some(at) = question.text.find(letter) else {
                 return broken(format!("the profile's message leaves no place for {letter}"));
             };
@@ -94,7 +94,7 @@ pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> Outcome {
 }
 
 pub(super) async fn pong(context: &CheckContext<'_>) -> Outcome {
-    let mut hand = Hand::open(context, &context.principal("ada")?).await?;
+    let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
     for payload in [&b""[..], b"wireproof", b"\x00\xff\xfe", &[b'x'; 125]] {
         let what = format!("a ping of {} bytes", payload.len());
         hand.send(&masked(FIN | PING, payload), &what).await?;

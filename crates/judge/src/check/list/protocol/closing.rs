@@ -5,8 +5,8 @@ use std::time::Duration;
 use wireproof_faultproxy::wire::{CLOSE, FIN, TEXT, masked};
 
 use super::{
-    hand::{Came, Hand, unsound},
-    question::Question,
+    probe::Probe,
+    raw_client::{Came, RawClient, unsound},
 };
 use crate::check::{CheckContext, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id};
 
@@ -16,7 +16,7 @@ fn close_with(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 /// Reads on until the server's close; nothing when the connection ended without one.
-async fn closed(hand: &mut Hand<'_>) -> Result<Option<Option<u16>>, Failure> {
+async fn closed(hand: &mut RawClient<'_>) -> Result<Option<Option<u16>>, Failure> {
     loop {
         match hand.next().await? {
             Came::Close(code) => return Ok(Some(code)),
@@ -35,7 +35,7 @@ pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
         ("a close with 4321", close_with(4321, b"")),
         ("a close without a code", masked(FIN | CLOSE, b"")),
     ] {
-        let mut hand = Hand::open(context, &ada).await?;
+        let mut hand = RawClient::open(context, &ada).await?;
         // A server that was closing anyway answers nothing by it.
         hand.is_sound().await?;
         hand.send(&bytes, what).await?;
@@ -56,7 +56,7 @@ pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
 
 /// Holds that a good message is answered, and a good close with a close.
 async fn is_sound(context: &CheckContext<'_>, ada: &TestPrincipal) -> Result<(), Failure> {
-    let mut hand = Hand::open(context, ada).await.map_err(unsound)?;
+    let mut hand = RawClient::open(context, ada).await.map_err(unsound)?;
     hand.is_sound().await?;
     hand.send(&close_with(1000, b""), "a close with 1000").await?;
     match closed(&mut hand).await? {
@@ -80,7 +80,7 @@ pub(super) async fn close_codes(context: &CheckContext<'_>) -> Outcome {
         ("a close with one byte", 0, masked(FIN | CLOSE, b"x")),
         ("a close whose reason is no UTF-8", 1000, close_with(1000, b"\xff")),
     ] {
-        let mut hand = Hand::open(context, &ada).await?;
+        let mut hand = RawClient::open(context, &ada).await?;
         hand.send(&bytes, what).await?;
         match closed(&mut hand).await? {
             Some(Some(code)) if code == 1000 || code == bad => {
@@ -107,11 +107,11 @@ pub(super) async fn silent_after_close(context: &CheckContext<'_>) -> Outcome {
         (Some(ask), Some(_)) => {
             ask.fill(&[("text", context.plain("wireproof")?.into()), ("id", new_id().into())])
         }
-        _ => Question::new(context, "")?.text,
+        _ => Probe::new(context, "")?.text,
     };
     let mut seen = Vec::new();
     for (what, bytes) in [("a close", close_with(1000, b"")), ("a reserved opcode", masked(FIN | 0x7, b""))] {
-        let mut hand = Hand::open(context, &ada).await?;
+        let mut hand = RawClient::open(context, &ada).await?;
         let bytes = [masked(FIN | TEXT, busy.as_bytes()), bytes].concat();
         hand.send(&bytes, &format!("a message and {what}")).await?;
         let Some(code) = closed(&mut hand).await? else {

@@ -3,22 +3,22 @@
 use wireproof_faultproxy::wire::{CONTINUATION, FIN, PING, RSV1, RSV2, RSV3, TEXT, masked, unmasked};
 
 use super::{
-    hand::{Hand, unsound},
-    question::Question,
+    probe::Probe,
+    raw_client::{RawClient, unsound},
 };
 use crate::check::{CheckContext, Outcome, pass};
 
 /// What it is, and its bytes, which may have a question in them.
-type Row<'a> = (&'a str, &'a (dyn Fn(&Question) -> Vec<u8> + Sync));
+type Row<'a> = (&'a str, &'a (dyn Fn(&Probe) -> Vec<u8> + Sync));
 
 /// Sends one thing on a connection of its own for each row; each must end it.
 async fn each_fails(context: &CheckContext<'_>, rows: &[Row<'_>]) -> Outcome {
     let ada = context.principal("ada")?;
-    Hand::open(context, &ada).await.map_err(unsound)?.is_sound().await?;
+    RawClient::open(context, &ada).await.map_err(unsound)?.is_sound().await?;
     let mut seen = Vec::new();
     for (what, bytes) in rows {
-        let mut hand = Hand::open(context, &ada).await?;
-        let question = Question::new(context, "")?;
+        let mut hand = RawClient::open(context, &ada).await?;
+        let question = Probe::new(context, "")?;
         let how = hand.fails(&bytes(&question), &question, what).await?;
         seen.push(format!("{what}: {how}"));
     }
@@ -77,7 +77,7 @@ pub(super) async fn continuation(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn utf8(context: &CheckContext<'_>) -> Outcome {
     // In a JSON string, so that only UTF-8 is wrong with it.
     let with = |bytes: &'static [u8]| {
-        move |question: &Question| {
+        move |question: &Probe| {
             let text = question.text.as_bytes();
             let quote = text.iter().rposition(|byte| *byte == b'"').unwrap_or(text.len());
             masked(FIN | TEXT, &[&text[..quote], bytes, &text[quote..]].concat())

@@ -2,7 +2,7 @@
 
 use wireproof_faultproxy::wire::{KEY, accept_of};
 
-use super::shake::shake;
+use super::raw_handshake::shake;
 use crate::check::{CheckContext, Failure, Outcome, ensure, pass};
 
 pub(super) async fn accept_key(context: &CheckContext<'_>) -> Outcome {

@@ -5,9 +5,9 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 use crate::check::{
     CheckContext, Failure, Outcome, broken, ensure,
     list::protocol::{
-        hand::{Came, Hand},
-        question::Question,
-        shake::shake,
+        probe::Probe,
+        raw_client::{Came, RawClient},
+        raw_handshake::shake,
     },
     pass,
 };
@@ -25,7 +25,7 @@ pub(super) async fn first_frame(context: &CheckContext<'_>) -> Outcome {
         let mut questions = Vec::new();
         let mut rest = Vec::new();
         for place in 1..=frames {
-            let question = Question::new(context, "")?;
+            let question = Probe::new(context, "")?;
             let bytes = masked(FIN | TEXT, question.text.as_bytes());
             let cut = cut.filter(|_| place == frames).unwrap_or(bytes.len()).min(bytes.len());
             behind.extend(&bytes[..cut]);
@@ -64,8 +64,8 @@ pub(super) async fn first_frame(context: &CheckContext<'_>) -> Outcome {
 /// Waits for the answer to a frame; false when the connection ends instead.
 async fn carried_out(
     context: &CheckContext<'_>,
-    hand: &mut Hand<'_>,
-    question: &Question,
+    hand: &mut RawClient<'_>,
+    question: &Probe,
     place: usize,
     frames: usize,
 ) -> Result<bool, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, broken, ensure, list::whole::whole, pass, rules::missing,
+        CheckContext, Failure, Outcome, broken, ensure, list::whole_runs::whole, pass, rules::missing,
         session::RunSeen, timeline,
     },
     profile::{Kind, at},

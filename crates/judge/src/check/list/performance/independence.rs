@@ -8,7 +8,7 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 use crate::{
     check::{
         CheckContext, Evidence, Failure, Measure, Outcome, Session, broken, ensure,
-        list::protocol::hand::Hand, pass, session::new_id, timeline,
+        list::protocol::raw_client::RawClient, pass, session::new_id, timeline,
     },
     profile::Kind,
 };
@@ -80,7 +80,7 @@ pub(super) async fn slow_reader(context: &CheckContext<'_>) -> Outcome {
     };
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let session = context.connect(&bob).await?;
-    let mut unread = Hand::open(context, &ada).await?;
+    let mut unread = RawClient::open(context, &ada).await?;
     // With room for the rest of the frame.
     let bytes = UNREAD_BYTES.min(profile.limits.message_bytes.map_or(4_000, |most| most.saturating_sub(500)));
     let messages =

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wireproof_faultproxy::wire::{Head, Wire, handshake_at};
 
-use super::hand::{Hand, fault};
+use super::raw_client::{RawClient, fault};
 use crate::check::{CheckContext, Failure, TestPrincipal};
 
 /// How often a server that says "later" is asked again.
@@ -18,7 +18,7 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
     context: &'a CheckContext<'a>,
     principal: &TestPrincipal,
     change: impl Fn(String) -> B,
-) -> Result<(Hand<'a>, Head), Failure> {
+) -> Result<(RawClient<'a>, Head), Failure> {
     let authority = context.target.authority();
     let (target, place) = (context.target, context.profile.auth.place);
     let (path, headers) = target.handshake(target.path(), principal.token.as_deref(), place);
@@ -33,7 +33,7 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
         wire.write(&request).await.map_err(fault)?;
         let head = wire.head().await.map_err(fault)?;
         if !matches!(head.status, 429 | 503) || tries == TRIES {
-            return Ok((Hand::on(context, wire, principal), head));
+            return Ok((RawClient::on(context, wire, principal), head));
         }
         // What the server asks for, and it is bounded.
         let wait = head.header("retry-after").and_then(|seconds| seconds.parse().ok()).unwrap_or(1);

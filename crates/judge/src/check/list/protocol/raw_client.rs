@@ -6,7 +6,7 @@ use wireproof_faultproxy::wire::{
     CLOSE, CONTINUATION, FIN, PING, PONG, RawFrame, TEXT, Wire, WireError, masked, strict::Strict,
 };
 
-use super::{question::Question, shake::shake};
+use super::{probe::Probe, raw_handshake::shake};
 use crate::{
     check::{CheckContext, Failure, ReceivedFrame, TestPrincipal, broken},
     profile::Kind,
@@ -17,7 +17,7 @@ use crate::{
 const LARGEST: usize = 16 << 20;
 
 /// A WebSocket, its bytes, and where in a message of the server it is.
-pub struct Hand<'a> {
+pub struct RawClient<'a> {
     context: &'a CheckContext<'a>,
     wire: Wire,
     user: String,
@@ -54,7 +54,7 @@ pub fn fault(error: WireError) -> Failure {
     }
 }
 
-impl<'a> Hand<'a> {
+impl<'a> RawClient<'a> {
     /// The hand on a connection on which nothing came yet but the answer to a handshake.
     pub fn on(context: &'a CheckContext<'a>, wire: Wire, principal: &TestPrincipal) -> Self {
         Self { context, wire, user: principal.user.clone(), fragments: Vec::new(), messages: 0 }
@@ -151,7 +151,7 @@ impl<'a> Hand<'a> {
     }
 
     /// Waits for the answer to a question; what else comes is let pass.
-    pub async fn answered(&mut self, question: &Question, what: &str) -> Result<(), Failure> {
+    pub async fn answered(&mut self, question: &Probe, what: &str) -> Result<(), Failure> {
         loop {
             match self.next().await? {
                 Came::Message(seen) if question.is_answered_by(&seen, self.context) => return Ok(()),
@@ -166,7 +166,7 @@ impl<'a> Hand<'a> {
 
     /// Holds that a good message is answered here: that a bad one is not says something only then.
     pub async fn is_sound(&mut self) -> Result<(), Failure> {
-        let question = Question::new(self.context, "")?;
+        let question = Probe::new(self.context, "")?;
         let answered = async {
             self.send(&masked(FIN | TEXT, question.text.as_bytes()), "a good message").await?;
             self.answered(&question, "a good message").await
@@ -176,14 +176,14 @@ impl<'a> Hand<'a> {
 
     /// Sends what must fail the connection, and behind it a question. Holds that neither is answered and the connection
     /// ends; gives how, in words.
-    pub async fn fails(&mut self, bytes: &[u8], bad: &Question, what: &str) -> Result<String, Failure> {
-        let behind = Question::new(self.context, "")?;
+    pub async fn fails(&mut self, bytes: &[u8], bad: &Probe, what: &str) -> Result<String, Failure> {
+        let behind = Probe::new(self.context, "")?;
         let bytes = [bytes, &masked(FIN | TEXT, behind.text.as_bytes())].concat();
         self.send(&bytes, &format!("{what}, and a good message behind it")).await?;
         loop {
             match self.next().await {
                 Ok(Came::Message(seen)) => {
-                    let is_answer = |question: &Question| question.is_answered_by(&seen, self.context);
+                    let is_answer = |question: &Probe| question.is_answered_by(&seen, self.context);
                     if is_answer(bad) || is_answer(&behind) {
                         return broken(format!("{what} was taken: the answer is {}", seen.brief()));
                     }

@@ -8,14 +8,14 @@ use crate::{
 };
 
 /// A message that is surely answered, and how its answer is known.
-pub struct Question {
+pub struct Probe {
     /// As it goes on the wire.
     pub text: String,
     id: String,
     names_id: bool,
 }
 
-impl Question {
+impl Probe {
     /// A question that nobody asked before. `mark` goes into it as a text.
     pub fn new(context: &CheckContext<'_>, mark: &str) -> Result<Self, Failure> {
         let id = new_id() + mark;
