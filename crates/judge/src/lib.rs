@@ -6,7 +6,6 @@
 pub mod check;
 mod context;
 mod outcome;
-pub mod play;
 pub mod profile;
 pub mod proof;
 mod received_frame;
@@ -15,3 +14,4 @@ pub mod report;
 pub mod rules;
 pub mod session;
 mod target;
+pub mod workload;

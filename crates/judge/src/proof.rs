@@ -6,14 +6,14 @@
 //! [`Judgement`]; `bound` says how much no violation is worth, and no more.
 
 mod bound;
-pub mod honest;
+pub mod canary;
+mod invariants;
 pub mod judge;
-pub mod marker;
 pub mod plan;
-mod witness;
+pub mod synthetic;
 
 pub use bound::Bound;
+pub use canary::{CanaryKey, Scanner};
+pub use invariants::{Invariant, Violation};
 pub use judge::{Judgement, judge};
-pub use marker::{Mint, Scanner};
 pub use plan::{Act, Mode, Plan, Prompt, Size};
-pub use witness::{Invariant, Violation};

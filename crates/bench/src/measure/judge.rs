@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Instant};
 use anyhow::{Result, ensure};
 use wireproof_judge::{
     proof::{
-        honest::{Shape, honest},
         judge as judge_history,
+        synthetic::{Shape, honest},
     },
     record::{read_file, write_file},
 };

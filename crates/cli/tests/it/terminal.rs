@@ -20,7 +20,7 @@ use tokio::{
     process::Command,
 };
 use wireproof_judge::{
-    proof::honest::{Shape, honest},
+    proof::synthetic::{Shape, honest},
     record::write_file,
 };
 use wireproof_protocol::printable;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 use tempfile::tempdir;
 use wireproof_judge::{
-    proof::honest::{Shape, honest, renumber},
+    proof::synthetic::{Shape, honest, renumber},
     record::{Action, write_file},
 };
 

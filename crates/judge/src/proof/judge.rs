@@ -11,7 +11,7 @@ use crate::{
     record::{Action, Header, Op, note},
 };
 
-mod cause;
+mod causality;
 mod frame;
 mod isolation;
 mod liveness;
@@ -30,7 +30,7 @@ type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Judges a history.
 pub fn judge(header: &Header, ops: &[Op]) -> Judgement {
-    let mut court = Court::new(header);
+    let mut court = JudgeState::new(header);
     for (at, op) in ops.iter().enumerate() {
         court.hear(at, op);
     }
@@ -38,7 +38,7 @@ pub fn judge(header: &Header, ops: &[Op]) -> Judgement {
 }
 
 /// All that is known of a history so far.
-struct Court<'a> {
+struct JudgeState<'a> {
     kinds: Map<&'a str, Kind>,
     users: Names<'a>,
     runs_by_name: Names<'a>,
@@ -55,7 +55,7 @@ struct Court<'a> {
     liveness: liveness::Liveness,
 }
 
-impl<'a> Court<'a> {
+impl<'a> JudgeState<'a> {
     fn new(header: &'a Header) -> Self {
         let rules = &header.rules;
         Self {
@@ -160,7 +160,7 @@ impl<'a> Court<'a> {
         self.order.decide(&numbered, ops, &self.kinds, &self.runs_by_name, &self.runs, &mut self.findings);
         let (answered, whole) = (header.rules.answered, |user| self.liveness.is_whole(user));
         isolation::decide(&self.runs, answered, whole, &self.runs_by_name, &self.users, &mut self.findings);
-        cause::decide(&self.runs, answered, whole, &mut self.findings);
+        causality::decide(&self.runs, answered, whole, &mut self.findings);
         self.liveness.decide(&self.runs, &self.runs_by_name, &mut self.findings);
         let unjudged = verdict::unjudged(header, &self);
         let (findings, connections) = (self.findings, &self.connections_by_name);

@@ -3,8 +3,8 @@
 use super::check;
 use crate::{
     check::{Check, CheckContext, Evidence, Failure, Need, Outcome},
-    play::play,
     proof::{Size, judge},
+    workload::play,
 };
 
 /// The checks of this group.

@@ -1,7 +1,7 @@
 //! LIV-1: once faults have stopped, every run that a user knows of ends.
 
 use super::{Findings, Map, Names, runs::Runs};
-use crate::proof::witness::Invariant;
+use crate::proof::invariants::Invariant;
 
 /// Where users stopped to do things and nothing was done to them any more.
 #[derive(Default)]

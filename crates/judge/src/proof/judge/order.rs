@@ -4,7 +4,7 @@
 use super::{Findings, Frame, Map, Names, frame::ConnectionFrames, runs::Runs, sequence::Numbered};
 use crate::{
     profile::Kind,
-    proof::witness::Invariant,
+    proof::invariants::Invariant,
     record::{Op, Rules},
     rules::{RunEvent, RunOrder},
 };

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use super::{Findings, Frame, Map};
 use crate::{
     profile::Kind,
-    proof::witness::Invariant,
+    proof::invariants::Invariant,
     record::{Action, Op, Rules},
 };
 

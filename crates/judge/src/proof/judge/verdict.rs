@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::Court;
+use super::JudgeState;
 use crate::{
     proof::{
         bound::{Bound, grouped},
-        witness::{Invariant, Violation},
+        invariants::{Invariant, Violation},
     },
     record::{Action, Header, Op},
 };
@@ -217,7 +217,7 @@ fn exonerate(ops: &[Op], conn: &str) -> String {
 }
 
 /// What could not be judged, or only in part.
-pub(super) fn unjudged(header: &Header, court: &Court<'_>) -> Vec<Unjudged> {
+pub(super) fn unjudged(header: &Header, court: &JudgeState<'_>) -> Vec<Unjudged> {
     let rules = &header.rules;
     let mut all = Vec::new();
     let mut tell = |when: bool, id: &str, why: String| {

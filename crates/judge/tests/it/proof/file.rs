@@ -7,8 +7,8 @@ use serde_json::json;
 use wireproof_judge::{
     profile::Profile,
     proof::{
-        honest::{Shape, honest},
         judge,
+        synthetic::{Shape, honest},
     },
     record::{Action, Header, HistoryError, Op, join, of_clients, read, read_file, write, write_file},
 };

@@ -5,9 +5,9 @@ use std::io::Cursor;
 
 use wireproof_judge::{
     check::{CheckContext, Embedded},
-    play::play,
     proof::{Size, judge},
     record::{Action, HistoryRecorder, read, write},
+    workload::play,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,9 +5,8 @@
 use proptest::{prelude::*, sample::Index, strategy::ValueTree};
 use wireproof_judge::{
     proof::{
-        Invariant, Judgement,
-        honest::{Shape, honest, renumber},
-        judge,
+        Invariant, Judgement, judge,
+        synthetic::{Shape, honest, renumber},
     },
     record::{Action, Header, Op},
 };

@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// The longest wait that a server may ask for.
 const LATER: Duration = Duration::from_secs(2);
 
-pub(super) struct Device<'a> {
+pub(super) struct SimClient<'a> {
     context: &'a CheckContext<'a>,
     principal: TestPrincipal,
     /// Its name in the history.
@@ -43,7 +43,7 @@ pub(super) struct Device<'a> {
     left: Vec<Arc<ReceivedFrame>>,
 }
 
-impl<'a> Device<'a> {
+impl<'a> SimClient<'a> {
     /// A device without a connection.
     pub(super) async fn new(
         context: &'a CheckContext<'a>,

@@ -13,17 +13,17 @@ use crate::{
     context::{CheckContext, TestPrincipal},
     outcome::Failure,
     proof::{
-        marker::Mint,
+        canary::CanaryKey,
         plan::{Abilities, Mode, Plan, Round, Size},
     },
     record::{Action, Header, Op, note},
 };
 
-mod device;
 mod faults;
-mod player;
+mod sim_client;
+mod sim_user;
 
-use player::Player;
+use sim_user::SimUser;
 
 /// What users know of each other, as a guesser might: where each is, and what it has.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,7 @@ pub async fn play(context: &CheckContext<'_>, size: Size) -> Result<Header, Fail
     let nonce = format!("{:08x}", rand::random::<u32>());
     let known = Mutex::new(vec![Known::default(); visitors.len()]);
     let stage = Stage { context, plan: &plan, nonce, known };
-    let beginning = |(index, principal)| Player::begin(&stage, index, principal, wire);
+    let beginning = |(index, principal)| SimUser::begin(&stage, index, principal, wire);
     let mut players = try_join_all(visitors.into_iter().enumerate().map(beginning)).await?;
     for (number, round) in plan.rounds.iter().enumerate() {
         phase(context, round.name);
@@ -82,8 +82,8 @@ fn phase(context: &CheckContext<'_>, name: &str) {
 type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'p>>;
 
 async fn each<'a>(
-    players: &mut [Player<'a>],
-    step: impl for<'p> Fn(&'p mut Player<'a>) -> Step<'p>,
+    players: &mut [SimUser<'a>],
+    step: impl for<'p> Fn(&'p mut SimUser<'a>) -> Step<'p>,
 ) -> Result<(), Failure> {
     join_all(players.iter_mut().map(step)).await.into_iter().collect()
 }
@@ -91,7 +91,7 @@ async fn each<'a>(
 /// Everybody's turn, one after the other as the mode of the plan has it.
 async fn act(
     stage: &Stage<'_>,
-    players: &mut [Player<'_>],
+    players: &mut [SimUser<'_>],
     number: usize,
     round: &Round,
 ) -> Result<(), Failure> {
@@ -134,6 +134,6 @@ fn with_marker(prompt: &str, marker: &str) -> String {
 }
 
 /// The markers of a user.
-fn mint(stage: &Stage<'_>, user: &str) -> Mint {
-    Mint::new(stage.plan.seed, user)
+fn mint(stage: &Stage<'_>, user: &str) -> CanaryKey {
+    CanaryKey::new(stage.plan.seed, user)
 }

@@ -1,7 +1,7 @@
 //! CAU-1: a run's first event comes after the request for it, and an answer after what it answers.
 
 use super::{Findings, runs::Runs};
-use crate::proof::witness::Invariant;
+use crate::proof::invariants::Invariant;
 
 /// What came before its cause.
 pub(super) fn decide(runs: &Runs<'_>, answered: bool, whole: impl Fn(u32) -> bool, findings: &mut Findings) {

@@ -24,9 +24,9 @@ const ESCAPE: &str = "\\u00";
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Makes the markers of one user.
-pub struct Mint(hmac::Key);
+pub struct CanaryKey(hmac::Key);
 
-impl Mint {
+impl CanaryKey {
     /// The markers of a user in a proof of this seed; nobody who does not know the seed can guess one.
     pub fn new(seed: u64, user: &str) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes());
@@ -217,7 +217,7 @@ mod tests {
     fn scanner() -> (Scanner, Vec<String>) {
         let mut scanner = Scanner::default();
         let markers: Vec<_> =
-            (0..50).map(|user| Mint::new(7, &format!("u{user}")).marker(3, "text")).collect();
+            (0..50).map(|user| CanaryKey::new(7, &format!("u{user}")).marker(3, "text")).collect();
         (0..).zip(&markers).for_each(|(owner, marker)| assert!(scanner.add(marker, owner)));
         (scanner, markers)
     }
@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn a_marker_is_letters_and_digits_and_its_users_own() {
-        let marker = |seed, user: &str, request, field: &str| Mint::new(seed, user).marker(request, field);
+        let marker =
+            |seed, user: &str, request, field: &str| CanaryKey::new(seed, user).marker(request, field);
         let one = marker(1, "ada", 0, "text");
         assert_eq!(one.len(), LENGTH);
         assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
@@ -293,7 +294,7 @@ mod tests {
         let cut = found(&scanner, &format!("it began with {}…", &markers[4][..3 + SHORTEST]));
         assert_eq!(cut[0].owner, Some(4));
         assert_eq!(found(&scanner, "wk1abc, wk1"), vec![]);
-        let nobodys = found(&scanner, &Mint::new(9, "eve").marker(0, "text"));
+        let nobodys = found(&scanner, &CanaryKey::new(9, "eve").marker(0, "text"));
         assert_eq!((nobodys.len(), nobodys[0].owner), (1, None));
     }
 }

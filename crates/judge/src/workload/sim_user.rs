@@ -8,13 +8,13 @@ use std::{
 
 use serde_json::json;
 
-use super::{Stage, device::Device, mint, with_marker};
+use super::{Stage, mint, sim_client::SimClient, with_marker};
 use crate::{
     context::TestPrincipal,
     outcome::Failure,
     profile::Kind,
     proof::{
-        marker::Mint,
+        canary::CanaryKey,
         plan::{Act, Id, Prompt, Trespass},
     },
     received_frame::ReceivedFrame,
@@ -29,12 +29,12 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What everything but a server that is gone comes to: the judge will tell.
 const GO_ON: Result<(), Failure> = Ok(());
 
-pub(super) struct Player<'a> {
+pub(super) struct SimUser<'a> {
     stage: &'a Stage<'a>,
     pub(super) index: usize,
     principal: TestPrincipal,
-    mint: Mint,
-    devices: Vec<Device<'a>>,
+    mint: CanaryKey,
+    devices: Vec<SimClient<'a>>,
     asked: Vec<Asked>,
     ended: BTreeSet<String>,
     /// Ends that came where runs have no names.
@@ -54,7 +54,7 @@ struct Asked {
     over: bool,
 }
 
-impl<'a> Player<'a> {
+impl<'a> SimUser<'a> {
     pub(super) async fn begin(
         stage: &'a Stage<'a>,
         index: usize,
@@ -65,7 +65,7 @@ impl<'a> Player<'a> {
         for number in 0..stage.plan.size.devices {
             let letter = char::from(b'a' + (number % 26) as u8);
             let seed = stage.plan.seed.wrapping_mul(31).wrapping_add((index * 8 + number) as u64);
-            devices.push(Device::new(stage.context, &principal, letter, wire, seed).await);
+            devices.push(SimClient::new(stage.context, &principal, letter, wire, seed).await);
         }
         let mint = mint(stage, &principal.user);
         let (asked, ended) = (Vec::new(), BTreeSet::new());
@@ -182,7 +182,8 @@ impl<'a> Player<'a> {
         let (context, known) = (self.stage.context, self.stage.known()[owner].clone());
         let messages = &context.profile.messages;
         if trespass == Trespass::Position && known.position.is_some() {
-            let mut stranger = Device::new(context, &self.principal, 'x', None, 0).await.at(known.position);
+            let mut stranger =
+                SimClient::new(context, &self.principal, 'x', None, 0).await.at(known.position);
             stranger.ensure(true).await?;
             if let Some(session) = &stranger.session {
                 let _ = session.barrier().await;
@@ -232,7 +233,7 @@ impl<'a> Player<'a> {
             }
             self.wait(left.min(LOOK)).await;
         }
-        self.devices.iter_mut().for_each(Device::heal);
+        self.devices.iter_mut().for_each(SimClient::heal);
         self.tell();
         GO_ON
     }
@@ -272,7 +273,7 @@ impl<'a> Player<'a> {
 
     /// Takes in what came.
     fn look(&mut self) {
-        let fresh: Vec<_> = self.devices.iter_mut().flat_map(Device::look).collect();
+        let fresh: Vec<_> = self.devices.iter_mut().flat_map(SimClient::look).collect();
         let named = self.stage.context.profile.fields.run.is_known();
         for seen in &fresh {
             let asked =
@@ -314,7 +315,7 @@ impl<'a> Player<'a> {
     /// for everybody.
     pub(super) async fn drain(&mut self) -> Result<(), Failure> {
         let context = self.stage.context;
-        self.devices.iter_mut().for_each(Device::heal);
+        self.devices.iter_mut().for_each(SimClient::heal);
         if context.profile.resume.is_some() {
             self.come_back().await?;
         }
@@ -325,7 +326,7 @@ impl<'a> Player<'a> {
         context.recorder.note(Op { user, f: Action::Note, ev, ..Op::default() });
         let began = self.devices.first().and_then(|device| device.began.clone());
         if context.profile.resume.is_some() && began.is_some() {
-            let mut audit = Device::new(context, &self.principal, 'z', None, 0).await.at(began);
+            let mut audit = SimClient::new(context, &self.principal, 'z', None, 0).await.at(began);
             audit.ensure(true).await?;
             self.devices.push(audit);
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::marker::Mint;
+use super::canary::CanaryKey;
 use crate::{
     profile::{Profile, ProfileError},
     record::{Action, Header, Op, OpOutcome, note},
@@ -55,7 +55,7 @@ pub fn renumber(ops: &mut [Op]) {
 
 struct User {
     name: String,
-    mint: Mint,
+    mint: CanaryKey,
     shape: Shape,
     log: Vec<Op>,
     devices: Vec<Device>,
@@ -72,7 +72,7 @@ impl User {
     fn new(seed: u64, user: usize, shape: Shape) -> Self {
         let name = format!("user-{user:04}");
         let devices = (0..shape.devices).map(|_| Device::default()).collect();
-        Self { mint: Mint::new(seed, &name), name, shape, log: Vec::new(), devices, ops: Vec::new() }
+        Self { mint: CanaryKey::new(seed, &name), name, shape, log: Vec::new(), devices, ops: Vec::new() }
     }
 
     fn ops(mut self, rng: &mut SmallRng) -> Vec<Op> {
