@@ -13,9 +13,9 @@ use wireproof_protocol::{Address, printable_line};
 use crate::{
     address::{self, Read},
     exit::Stop,
+    local_admin::{ANSWER_SECONDS, LocalAdmin},
     logging,
     output::exact,
-    running::{ANSWER_SECONDS, Running},
     runtime,
     settings::SettingsArgs,
     token::parse_seconds,
@@ -113,24 +113,24 @@ impl Admin {
         })
     }
 
-    async fn server(&self) -> anyhow::Result<Running> {
+    async fn server(&self) -> anyhow::Result<LocalAdmin> {
         if let Some(url) = &self.url {
             let token = address::token_of_environment()?;
             let trust = match &self.ca {
                 Some(ca) => Trust::with_pem_file(ca).context("reading --ca")?,
                 None => Trust::default(),
             };
-            return Ok(Running::elsewhere(url.clone(), token, trust, self.timeout));
+            return Ok(LocalAdmin::elsewhere(url.clone(), token, trust, self.timeout));
         }
         let config = self.settings.load()?;
-        let found = Running::find(&config, self.timeout).await?;
+        let found = LocalAdmin::find(&config, self.timeout).await?;
         let nobody = || Stop::Unreachable(format!("no server runs on {}", config.data_dir.display()));
         Ok(found.ok_or_else(nobody)?)
     }
 }
 
 impl Act {
-    async fn carry_out(self, server: &Running) -> anyhow::Result<()> {
+    async fn carry_out(self, server: &LocalAdmin) -> anyhow::Result<()> {
         let (method, path, body) = match &self {
             Act::Connections { user, limit, offset, .. } => {
                 let user = user.as_ref().map(|user| format!("&user_id={}", escaped(user)));
@@ -169,7 +169,7 @@ impl Act {
     }
 
     /// Says what was done, as the server says it.
-    fn tell(&self, server: &Running, answer: &Value) -> anyhow::Result<()> {
+    fn tell(&self, server: &LocalAdmin, answer: &Value) -> anyhow::Result<()> {
         let mut out = exact().even_unread();
         match self {
             Act::Connections { json, .. } => {
@@ -203,7 +203,7 @@ impl Act {
 }
 
 /// The connections of a list, and how many there are in all.
-fn listed(server: &Running, answer: &Value) -> anyhow::Result<(Vec<Value>, u64)> {
+fn listed(server: &LocalAdmin, answer: &Value) -> anyhow::Result<(Vec<Value>, u64)> {
     Ok((server.said(answer, "connections")?, server.said(answer, "total")?))
 }
 

@@ -1,7 +1,7 @@
 //! `wireproof chat`: a conversation with an agent from the terminal, over a connection that comes back by itself.
 
 mod input;
-mod talk;
+mod repl;
 
 use std::{
     io::{self, IsTerminal},
@@ -21,7 +21,7 @@ use crate::{
     transcript::DIM,
 };
 use input::{Input, Line};
-use talk::Talk;
+use repl::Repl;
 
 /// The arguments of `wireproof chat`; what it does is said where the commands are listed.
 #[derive(Args)]
@@ -65,7 +65,7 @@ impl Chat {
             connect = connect.trust(Trust::with_pem_file(ca).context("reading --ca")?);
         }
         let client = Client::connect(connect, Backoff::default()).await?;
-        let mut talk = Talk::new(client, self.thread, self.json, self.timeout)?;
+        let mut talk = Repl::new(client, self.thread, self.json, self.timeout)?;
         match self.text {
             Some(text) => {
                 talk.say(&text).await?;
@@ -78,7 +78,7 @@ impl Chat {
 }
 
 /// Takes lines while it shows what happens; the end of the input still waits for the answers.
-async fn interactive(talk: &mut Talk) -> anyhow::Result<()> {
+async fn interactive(talk: &mut Repl) -> anyhow::Result<()> {
     let mut input = Input::new();
     let somebody_types = io::stdin().is_terminal();
     if somebody_types {
@@ -101,7 +101,7 @@ async fn interactive(talk: &mut Talk) -> anyhow::Result<()> {
     talk.listen_to_the_end().await
 }
 
-async fn next_line(input: &mut Input, talk: &mut Talk) -> anyhow::Result<Option<Line>> {
+async fn next_line(input: &mut Input, talk: &mut Repl) -> anyhow::Result<Option<Line>> {
     loop {
         talk.tell_refusal()?;
         tokio::select! {

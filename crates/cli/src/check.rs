@@ -1,9 +1,9 @@
 //! `wireproof check`: puts the promises of a server to the test, one by one, and says what it saw.
 
-mod course;
-mod outlet;
+mod output;
+mod progress;
 mod self_test;
-mod whom;
+mod target;
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     token::parse_seconds,
     transcript::{BOLD, DIM, NOTE},
 };
-use whom::Whom;
+use target::CheckTarget;
 
 /// The arguments of `wireproof check`; what it does is said where the commands are listed.
 #[derive(Args)]
@@ -93,7 +93,7 @@ pub(crate) struct Check {
     #[arg(long, requires = "self_test")]
     matrix: bool,
     #[command(flatten)]
-    outlet: outlet::Outlet,
+    outlet: output::ReportOutput,
 }
 
 /// A seed in decimal, or in hex after 0x.
@@ -148,12 +148,12 @@ impl Check {
 
     async fn judged(self) -> anyhow::Result<()> {
         let judge = self.judge();
-        let whom = Whom::find(&self).await?;
+        let whom = CheckTarget::find(&self).await?;
         if self.explain {
             return explain(&judge, &whom);
         }
         whom.reach(&judge).await?;
-        let mut report = course::follow(&judge, whom.target()).await;
+        let mut report = progress::follow(&judge, whom.target()).await;
         report.command = whom.command();
         if self.users != 50 {
             report.command.push_str(&format!(" --users {}", self.users));
@@ -185,7 +185,7 @@ fn list(judge: &Judge) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn explain(judge: &Judge, whom: &Whom) -> anyhow::Result<()> {
+fn explain(judge: &Judge, whom: &CheckTarget) -> anyhow::Result<()> {
     let mut out = styled().even_unread();
     let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
     for check in &chosen {

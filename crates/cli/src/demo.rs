@@ -1,7 +1,7 @@
 //! `wireproof demo`: the real server, a real socket and a real agent, from one command; then the loss of the connection.
 
-mod stage;
-mod witness;
+mod received;
+mod setup;
 
 use std::{
     io::{self, Write},
@@ -22,8 +22,8 @@ use crate::{
     terminal,
     transcript::{BAD, BOLD, DIM, GOOD, event_line, line, short},
 };
-use stage::Stage;
-use witness::Witness;
+use received::Received;
+use setup::Setup;
 
 const LONG_ASK: &str = "Count from 1 to 40.";
 
@@ -57,7 +57,7 @@ impl Demo {
 
     async fn play(self) -> anyhow::Result<()> {
         let mut out = styled();
-        let mut stage = Stage::build().await?;
+        let mut stage = Setup::build().await?;
         let place = "(this process, embedded store in a temporary folder)";
         tell(&mut out, &format!("{DIM}server{DIM:#}  {} {DIM}{place}{DIM:#}", stage.url()))?;
         let user = stage.user();
@@ -65,7 +65,7 @@ impl Demo {
             &mut out,
             &format!("{DIM}client{DIM:#}  user {user:?} with a JWT of that server, over the socket"),
         )?;
-        let mut witness = Witness::default();
+        let mut witness = Received::default();
         five_events(&mut out, &mut stage, &mut witness, &self.text).await?;
         lost_connection(&mut out, &mut stage, &mut witness).await?;
         let whole = verdict(&mut out, &stage, &witness).await?;
@@ -104,8 +104,8 @@ fn what_next(out: &mut impl Write) -> anyhow::Result<()> {
 /// The first run: each event as it comes, the pieces of the answer as one line.
 async fn five_events(
     out: &mut impl Write,
-    stage: &mut Stage,
-    witness: &mut Witness,
+    stage: &mut Setup,
+    witness: &mut Received,
     text: &str,
 ) -> anyhow::Result<()> {
     heading(out, 1, "The five events")?;
@@ -147,8 +147,8 @@ async fn five_events(
 /// The second run: its connection dies in the middle, and the client comes back for the rest.
 async fn lost_connection(
     out: &mut impl Write,
-    stage: &mut Stage,
-    witness: &mut Witness,
+    stage: &mut Setup,
+    witness: &mut Received,
 ) -> anyhow::Result<()> {
     heading(out, 2, "The connection dies in mid-run")?;
     writeln!(out, "{DIM}you{DIM:#}     {LONG_ASK}\n")?;
@@ -173,7 +173,7 @@ async fn lost_connection(
     Ok(())
 }
 
-async fn listen_to_the_middle(stage: &mut Stage, witness: &mut Witness) -> anyhow::Result<()> {
+async fn listen_to_the_middle(stage: &mut Setup, witness: &mut Received) -> anyhow::Result<()> {
     let mut pieces = 0;
     while pieces < PIECES_BEFORE_CUT {
         let Update::Event(event) = stage.next().await? else { continue };
@@ -185,7 +185,7 @@ async fn listen_to_the_middle(stage: &mut Stage, witness: &mut Witness) -> anyho
 }
 
 /// Reconnects, takes all that comes up to the run's end, and gives the log's head at the time of the new connection.
-async fn listen_to_the_end(stage: &mut Stage, witness: &mut Witness) -> anyhow::Result<u64> {
+async fn listen_to_the_end(stage: &mut Setup, witness: &mut Received) -> anyhow::Result<u64> {
     let mut head = None;
     loop {
         match stage.next().await? {
@@ -209,7 +209,7 @@ fn is_end(event: &Event) -> bool {
 }
 
 /// Holds what the client saw against the server's own log.
-async fn verdict(out: &mut impl Write, stage: &Stage, witness: &Witness) -> anyhow::Result<bool> {
+async fn verdict(out: &mut impl Write, stage: &Setup, witness: &Received) -> anyhow::Result<bool> {
     heading(out, 3, "Was anything lost?")?;
     let log = stage.read_log().await.context("reading the log from seq 0 on a fresh connection")?;
     for line in witness.compare(&log) {

@@ -1,19 +1,19 @@
 //! `wireproof load`: many connections, messages by a schedule or in a closed loop, and what the server made of them.
 
-mod book;
-mod conductor;
-mod doubts;
 mod driver;
 mod expectation;
+mod in_flight;
 mod pacer;
 mod process;
+mod recording;
 mod report;
+mod runner;
 mod schedule;
 mod self_check;
 mod table;
 mod tally;
 mod target;
-mod underway;
+mod warnings;
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
@@ -29,10 +29,10 @@ use crate::{
     signals::or_stop,
     token::{parse_duration, parse_seconds},
 };
-use book::Book;
-use conductor::Conductor;
 use expectation::Expectation;
+use recording::Recording;
 use report::Report;
+use runner::Runner;
 use schedule::{Schedule, Stage};
 use self_check::Finding;
 use target::Target;
@@ -139,8 +139,8 @@ impl Load {
 
     async fn measure(self, record: Option<Draft>) -> anyhow::Result<()> {
         let target = Target::find(&self).await?;
-        let book = record.as_ref().map(|_| Book::new()).transpose()?;
-        let mut conductor = Conductor::new(&self, &target, book.clone());
+        let book = record.as_ref().map(|_| Recording::new()).transpose()?;
+        let mut conductor = Runner::new(&self, &target, book.clone());
         conductor.open(&self, &target, &progress("opening", self.connections() as u64)).await?;
         let bar = progress("running", self.schedule().duration().as_millis() as u64);
         let pause = match self.self_check {

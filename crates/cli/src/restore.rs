@@ -18,9 +18,9 @@ use wireproof_server::{
 use crate::{
     backup::{Bar, tell},
     exit::Stop,
+    local_admin::{ANSWER_SECONDS, LocalAdmin},
     logging,
     output::exact,
-    running::{ANSWER_SECONDS, Running},
     runtime,
     settings::SettingsArgs,
     token::parse_seconds,
@@ -73,7 +73,7 @@ impl Restore {
         bar.end();
         tell(&mut exact().even_unread(), &self.from, &contents).context("writing to stdout")?;
         runtime::run_single(async {
-            match Running::find(&config, self.timeout).await {
+            match LocalAdmin::find(&config, self.timeout).await {
                 Ok(None) => apply(folder),
                 Ok(Some(running)) => restart(&running, &config, self.timeout).await,
                 Err(error) => Err(error),
@@ -99,7 +99,7 @@ fn apply(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// A server has it open: it drains, and starts again with the restored store.
-async fn restart(running: &Running, config: &Config, within: Duration) -> anyhow::Result<()> {
+async fn restart(running: &LocalAdmin, config: &Config, within: Duration) -> anyhow::Result<()> {
     let folder = &config.data_dir;
     let answer = running.call(Method::POST, "/api/admin/restart", None).await?;
     running.said::<bool>(&answer, "restarting")?;
@@ -107,7 +107,7 @@ async fn restart(running: &Running, config: &Config, within: Duration) -> anyhow
     // The staged file has its new place, and a server is there again.
     while restore::is_staged(folder)
         || !Embedded::is_held(folder)?
-        || Running::find(config, within).await.is_err()
+        || LocalAdmin::find(config, within).await.is_err()
     {
         if Instant::now() > deadline {
             bail!("the server did not come back in time; its log says why");

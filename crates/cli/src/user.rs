@@ -9,17 +9,17 @@ use wireproof_protocol::{UserId, printable_line};
 use wireproof_server::auth::{Permission, Permissions};
 
 use crate::{
+    local_admin::ANSWER_SECONDS,
     output::{Output, exact},
-    running::ANSWER_SECONDS,
     runtime,
     settings::SettingsArgs,
     token::{parse_permission, parse_seconds},
 };
 
-mod desk;
+mod account_backend;
 mod password;
 
-use desk::Desk;
+use account_backend::AccountBackend;
 use password::Password;
 
 /// The arguments of `wireproof user`; what it does is said where the commands are listed.
@@ -109,7 +109,8 @@ impl User {
             _ => None,
         };
         runtime::run_single(async move {
-            let desk = Desk::open(&config, matches!(self.action, Action::Add { .. }), self.timeout).await?;
+            let desk = AccountBackend::open(&config, matches!(self.action, Action::Add { .. }), self.timeout)
+                .await?;
             let done = self.action.carry_out(&desk, password).await;
             desk.close().await;
             done
@@ -118,7 +119,7 @@ impl User {
 }
 
 impl Action {
-    async fn carry_out(self, desk: &Desk, password: Option<Password>) -> anyhow::Result<()> {
+    async fn carry_out(self, desk: &AccountBackend, password: Option<Password>) -> anyhow::Result<()> {
         let mut out = exact().even_unread();
         match self {
             Self::List { json } => return list(desk, json, &mut out).await,
@@ -168,7 +169,7 @@ fn of(granted: impl Fn(Permission) -> bool) -> Permissions {
     Permission::ALL.into_iter().filter(|permission| granted(*permission)).collect()
 }
 
-async fn list(desk: &Desk, json: bool, out: &mut Output) -> anyhow::Result<()> {
+async fn list(desk: &AccountBackend, json: bool, out: &mut Output) -> anyhow::Result<()> {
     let mut shown = 0;
     loop {
         let page = desk.page(shown).await?;

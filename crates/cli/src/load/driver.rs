@@ -15,10 +15,10 @@ use tokio::sync::mpsc::Receiver;
 use wireproof_client::{Connection, RecvError, Welcome};
 
 use super::{
-    book::{Book, Pages},
+    in_flight::{InFlight, Sign},
     pacer::Due,
+    recording::{Pages, Recording},
     tally::Tally,
-    underway::{Sign, Underway},
 };
 
 /// The server pings more often than that.
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     in_flight: usize,
     stopped: AtomicBool,
     /// The history, if it is kept.
-    pub(super) book: Option<Book>,
+    pub(super) book: Option<Recording>,
 }
 
 /// What is sent: the frame after its id, the same for all.
@@ -59,7 +59,7 @@ impl Shared {
         closed_loop: bool,
         in_flight: usize,
         stages: usize,
-        book: Option<Book>,
+        book: Option<Recording>,
     ) -> Self {
         let tally = Mutex::new(Tally::new(stages));
         Self { tally, message, closed_loop, in_flight, stopped: AtomicBool::new(false), book }
@@ -96,7 +96,7 @@ pub(super) struct Driver {
     /// True for the one connection of its user whose events are counted.
     counts_events: bool,
     next_number: u64,
-    underway: Underway,
+    underway: InFlight,
     /// Since when nothing but the generator itself kept the next message back.
     free_since: Instant,
     pages: Option<Pages>,
@@ -110,7 +110,7 @@ impl Driver {
         counts_events: bool,
     ) -> Self {
         let prefix = welcome.connection_id.to_string();
-        let (underway, free_since) = (Underway::default(), Instant::now());
+        let (underway, free_since) = (InFlight::default(), Instant::now());
         let pages = shared.book.as_ref().map(|book| book.opened(welcome, connection.last_text()));
         Self { connection, shared, prefix, counts_events, next_number: 0, underway, free_since, pages }
     }

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{
     Load,
-    conductor::Course,
-    doubts::doubts,
     expectation::Verdict,
+    runner::Course,
     self_check::Finding,
     tally::{Milestone, STEPS, Step, Tally, Times},
+    warnings::doubts,
 };
 
 #[derive(Serialize)]

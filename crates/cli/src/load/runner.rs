@@ -16,10 +16,10 @@ use wireproof_client::{Connect, OpenError};
 
 use super::{
     Load,
-    book::Book,
     driver::{Driver, Message, Shared},
     pacer::{Due, due_times},
     process,
+    recording::Recording,
     schedule::Schedule,
     tally::{Counts, Tally},
     target::Target,
@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// Takes part in the measurement once it is open, until its sender is dropped.
 type Player = mpsc::Sender<Due>;
 
-pub(super) struct Conductor {
+pub(super) struct Runner {
     shared: Arc<Shared>,
     players: Vec<Player>,
     drivers: JoinSet<()>,
@@ -59,8 +59,8 @@ pub(super) struct Course {
     pub(super) first_failure: Option<OpenError>,
 }
 
-impl Conductor {
-    pub(super) fn new(load: &Load, target: &Target, book: Option<Book>) -> Self {
+impl Runner {
+    pub(super) fn new(load: &Load, target: &Target, book: Option<Recording>) -> Self {
         let message = if load.ping { Message::ping() } else { Message::chat(&load.message) };
         let in_flight = load.in_flight.unwrap_or(usize::MAX);
         let stages = load.schedule().stages().len();

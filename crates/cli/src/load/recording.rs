@@ -12,19 +12,19 @@ use wireproof_server::files::Draft;
 
 /// What all connections write to.
 #[derive(Clone)]
-pub(super) struct Book {
+pub(super) struct Recording {
     recorder: HistoryRecorder,
     profile: Arc<Profile>,
 }
 
 /// The pages of one connection.
 pub(super) struct Pages {
-    book: Book,
+    book: Recording,
     conn: String,
     user: String,
 }
 
-impl Book {
+impl Recording {
     pub(super) fn new() -> anyhow::Result<Self> {
         let profile = Profile::find("wireproof").context("reading the profile of our own server")?;
         Ok(Self { recorder: HistoryRecorder::new(), profile: Arc::new(profile) })

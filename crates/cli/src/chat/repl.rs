@@ -25,7 +25,7 @@ const PATIENCE_RUNS: f64 = 2.0;
 const FALLBACK_RUN_SECONDS: f64 = 300.0;
 
 /// Events of one turn are told with the time since this client said something.
-pub(super) struct Talk {
+pub(super) struct Repl {
     client: Client,
     thread: Option<ThreadId>,
     json: bool,
@@ -43,7 +43,7 @@ pub(super) struct Talk {
     refused: Option<String>,
 }
 
-impl Talk {
+impl Repl {
     pub(super) fn new(
         client: Client,
         thread: Option<ThreadId>,

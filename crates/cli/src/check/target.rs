@@ -14,14 +14,14 @@ use super::Check;
 use crate::exit::{ASK_BY_NAME, Stop};
 
 /// A server that is judged.
-pub(super) enum Whom {
+pub(super) enum CheckTarget {
     /// The server of this program.
     Own(Box<Embedded>),
     /// One at an address, and the command that judges it again.
     At(Box<Target>, String),
 }
 
-impl Whom {
+impl CheckTarget {
     pub(super) async fn find(check: &Check) -> anyhow::Result<Self> {
         let Some(url) = &check.url else {
             return Ok(Self::Own(Box::new(Embedded::start().await.context("starting a server")?)));
@@ -42,16 +42,16 @@ impl Whom {
 
     pub(super) fn target(&self) -> &Target {
         match self {
-            Whom::Own(embedded) => &embedded.target,
-            Whom::At(target, _) => target,
+            CheckTarget::Own(embedded) => &embedded.target,
+            CheckTarget::At(target, _) => target,
         }
     }
 
     /// The command that judges the same server again.
     pub(super) fn command(&self) -> String {
         match self {
-            Whom::Own(_) => "wireproof check --embedded".to_owned(),
-            Whom::At(_, command) => command.clone(),
+            CheckTarget::Own(_) => "wireproof check --embedded".to_owned(),
+            CheckTarget::At(_, command) => command.clone(),
         }
     }
 
@@ -72,7 +72,7 @@ impl Whom {
     }
 
     pub(super) async fn close(self) {
-        if let Whom::Own(mut embedded) = self {
+        if let CheckTarget::Own(mut embedded) = self {
             embedded.server.shutdown().await;
         }
     }

@@ -13,7 +13,7 @@ use crate::exit::Stop;
 /// Longer than any event of the demo may take.
 const WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) struct Stage {
+pub(super) struct Setup {
     server: Server,
     folder: TempDir,
     user: UserId,
@@ -22,7 +22,7 @@ pub(super) struct Stage {
     said_at: Instant,
 }
 
-impl Stage {
+impl Setup {
     pub(super) async fn build() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a temporary folder")?;
         let config = Config {

@@ -18,7 +18,7 @@ use crate::output;
 
 /// The forms of a report.
 #[derive(Args)]
-pub(super) struct Outlet {
+pub(super) struct ReportOutput {
     /// Write the report as JSON; `-` prints it in place of the lines.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub(super) struct Outlet {
     record: Option<PathBuf>,
 }
 
-impl Outlet {
+impl ReportOutput {
     /// Writes the report wherever it was asked for.
     pub(super) fn write(&self, report: &Report, profile: &Profile) -> anyhow::Result<()> {
         let as_json = self.json.as_deref() == Some(Path::new("-"));

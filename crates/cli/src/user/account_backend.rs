@@ -18,15 +18,15 @@ use wireproof_server::{
     store::{Store, Window, embedded::Embedded},
 };
 
-use crate::{exit::Stop, running::Running};
+use crate::{exit::Stop, local_admin::LocalAdmin};
 
 /// Accounts in a page.
 const PAGE: u64 = 500;
 
 /// The accounts of a folder.
-pub(crate) enum Desk {
+pub(crate) enum AccountBackend {
     /// A server has the folder.
-    Running(Running),
+    LocalAdmin(LocalAdmin),
     /// Nobody has; this process holds it until it is closed.
     Stopped {
         /// The store.
@@ -45,11 +45,11 @@ fn refused(error: AccountError) -> anyhow::Error {
     }
 }
 
-impl Desk {
+impl AccountBackend {
     /// The accounts of the settings' folder; with `make` a new store when there is none.
     pub(crate) async fn open(config: &Config, make: bool, within: Duration) -> anyhow::Result<Self> {
-        if let Some(running) = Running::find(config, within).await? {
-            return Ok(Self::Running(running));
+        if let Some(running) = LocalAdmin::find(config, within).await? {
+            return Ok(Self::LocalAdmin(running));
         }
         let folder = &config.data_dir;
         let there = folder.join("wireproof.db").exists();
@@ -77,7 +77,7 @@ impl Desk {
         granted: Permissions,
     ) -> anyhow::Result<()> {
         match self {
-            Self::Running(server) => {
+            Self::LocalAdmin(server) => {
                 let body = json!({ "user_id": name, "password": password, "permissions": granted.names() });
                 let account = server.call(Method::POST, "/api/admin/users", Some(body)).await?;
                 server.said::<String>(&account, "user_id")?;
@@ -92,7 +92,7 @@ impl Desk {
     /// Changes an account as `PATCH /api/admin/users/{id}` does.
     pub(crate) async fn alter(&self, name: &UserId, change: Value) -> anyhow::Result<()> {
         match self {
-            Self::Running(server) => {
+            Self::LocalAdmin(server) => {
                 let account = server.call(Method::PATCH, &path(name), Some(change)).await?;
                 server.said::<String>(&account, "user_id")?;
             }
@@ -124,7 +124,7 @@ impl Desk {
     /// What an account grants.
     pub(crate) async fn permissions(&self, name: &UserId) -> anyhow::Result<Permissions> {
         Ok(match self {
-            Self::Running(server) => {
+            Self::LocalAdmin(server) => {
                 let account = server.call(Method::GET, &path(name), None).await?;
                 let names = server.said::<Vec<String>>(&account, "permissions")?;
                 Permissions::named(names.iter().map(String::as_str))
@@ -138,7 +138,7 @@ impl Desk {
     /// A page of the list, as `GET /api/admin/users` gives it.
     pub(crate) async fn page(&self, offset: u64) -> anyhow::Result<Value> {
         match self {
-            Self::Running(server) => {
+            Self::LocalAdmin(server) => {
                 let path = format!("/api/admin/users?limit={PAGE}&offset={offset}");
                 let page = server.call(Method::GET, &path, None).await?;
                 server.said::<u64>(&page, "total")?;
@@ -179,9 +179,9 @@ mod tests {
         let left = folder.path().join("server.json");
         std::fs::write(&left, r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
         let within = Duration::from_secs(10);
-        let desk = Desk::open(&config, true, within).await.unwrap();
+        let desk = AccountBackend::open(&config, true, within).await.unwrap();
         assert!(!left.exists());
-        assert!(Running::find(&config, within).await.is_err());
+        assert!(LocalAdmin::find(&config, within).await.is_err());
         desk.close().await;
     }
 

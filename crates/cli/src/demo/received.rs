@@ -6,7 +6,7 @@ use crate::transcript::{BAD, BOLD, GOOD};
 
 /// The events of a user from the first on, numbered and folded as they were shown.
 #[derive(Default)]
-pub(super) struct Witness {
+pub(super) struct Received {
     state: UserState,
     /// The last number before the connection died.
     pub(super) cut_at: u64,
@@ -14,7 +14,7 @@ pub(super) struct Witness {
     pub(super) missed: u64,
 }
 
-impl Witness {
+impl Received {
     /// Takes the next event; an error if it is not the next of the log or breaks a rule of its run.
     pub(super) fn see(&mut self, event: &Event) -> Result<(), FoldError> {
         self.state.apply(event)

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::tally::{Milestone, Tally};
 
 /// A message that was sent and whose end is still to come.
-struct Asked {
+struct Message {
     number: u64,
     /// When it was due and in which stage; nothing in a closed loop, which has no schedule.
     due: Option<(Instant, usize)>,
@@ -25,20 +25,20 @@ pub(super) enum Sign {
 
 /// All that are on their way on one connection: a handful, or what its user may run at a time.
 #[derive(Default)]
-pub(super) struct Underway {
-    asked: Vec<Asked>,
+pub(super) struct InFlight {
+    asked: Vec<Message>,
     /// Signs of runs that may turn out to be this connection's.
     early: Vec<(String, Sign, Instant)>,
 }
 
-impl Underway {
+impl InFlight {
     pub(super) fn len(&self) -> usize {
         self.asked.len()
     }
 
     /// A message went out.
     pub(super) fn sent(&mut self, number: u64, due: Option<(Instant, usize)>, sent: Instant) {
-        self.asked.push(Asked { number, due, sent, run_id: None, reached_delta: false });
+        self.asked.push(Message { number, due, sent, run_id: None, reached_delta: false });
     }
 
     /// Times the answer that names its run, and what the log said of the run before it; true when that was its end.
@@ -120,7 +120,7 @@ impl Underway {
     }
 }
 
-impl Asked {
+impl Message {
     /// By both clocks: from due, and from sent.
     fn time(&self, tally: &mut Tally, milestone: Milestone, at: Instant) {
         let step = &mut tally.steps[milestone as usize];
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_message_is_timed_from_due_and_from_sent_also_when_the_log_is_faster_than_the_answer() {
-        let (due, mut tally, mut underway) = (Instant::now(), Tally::new(1), Underway::default());
+        let (due, mut tally, mut underway) = (Instant::now(), Tally::new(1), InFlight::default());
         underway.sent(7, Some((due, 0)), due + ms(40));
         assert!(!underway.run(&mut tally, RUN, Sign::Started, due + ms(50)));
         assert!(!underway.accepted(&mut tally, Some("c-7"), RUN, due + ms(51)));
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_closed_loop_has_no_schedule_to_be_late_for() {
-        let (now, mut tally, mut underway) = (Instant::now(), Tally::new(0), Underway::default());
+        let (now, mut tally, mut underway) = (Instant::now(), Tally::new(0), InFlight::default());
         underway.sent(0, None, now);
         assert!(underway.answered(&mut tally, Some("c-0"), now + ms(5)));
         near(&tally, Milestone::Completed, 0.0, 5.0);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_neither_timed_nor_kept() {
-        let (now, mut tally, mut underway) = (Instant::now(), Tally::new(0), Underway::default());
+        let (now, mut tally, mut underway) = (Instant::now(), Tally::new(0), InFlight::default());
         assert!(!underway.run(&mut tally, RUN, Sign::Success, now));
         assert!(!underway.refused(&mut tally, Some("c-1")));
         assert!(!underway.answered(&mut tally, None, now));

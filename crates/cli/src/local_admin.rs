@@ -26,7 +26,7 @@ pub(crate) const ANSWER_SECONDS: &str = "60";
 const ANSWER_BYTES: usize = 16 << 20;
 
 /// A server that is asked.
-pub(crate) struct Running {
+pub(crate) struct LocalAdmin {
     at: At,
     /// How long one answer may take.
     within: Duration,
@@ -48,7 +48,7 @@ impl fmt::Display for At {
     }
 }
 
-impl Running {
+impl LocalAdmin {
     /// The server of the settings' data folder; none when no process holds the folder.
     pub(crate) async fn find(config: &Config, within: Duration) -> anyhow::Result<Option<Self>> {
         let folder = &config.data_dir;
