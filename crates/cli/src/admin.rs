@@ -66,9 +66,9 @@ enum Act {
     },
     /// End one connection, or all of a user; they may come back.
     Disconnect(Whom),
-    /// Let tokens no longer count, for good, and end their connections.
+    /// Revoke tokens for good and end their connections.
     Revoke(What),
-    /// Let the server go away, as a SIGTERM does.
+    /// Drain and stop the server, as SIGTERM does.
     Drain {
         /// How long runs may go on, in seconds; as the settings say when absent.
         #[arg(long)]

@@ -41,7 +41,7 @@ pub(crate) struct Chat {
     /// A PEM file with more certificates to trust, for a server with one of its own.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Talk in this thread, which is made when you have none of that name; in a new one when absent.
+    /// Talk in this thread, which is created when it does not exist; in a new one when absent.
     #[arg(long, value_name = "NAME")]
     thread: Option<ThreadId>,
     /// Show each frame as it was on the wire, one a line.

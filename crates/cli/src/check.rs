@@ -41,7 +41,7 @@ pub(crate) struct Check {
     /// Judge the server of this program, started for it on a free port.
     #[arg(long)]
     embedded: bool,
-    /// What the server speaks: one that ships, or a file.
+    /// The server's profile: one that ships, or a file.
     #[arg(long, value_name = "NAME|FILE", default_value = "wireproof")]
     profile: String,
     /// The server's data folder, to sign tokens with its key.
@@ -59,7 +59,7 @@ pub(crate) struct Check {
     /// How long the server may take for a handshake, and for an answer over HTTP.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     timeout: Duration,
-    /// Take whatever certificate the server shows; the report says so.
+    /// Accept any certificate; the report says so.
     #[arg(long, conflicts_with_all = ["ca", "embedded"])]
     insecure: bool,
     /// Leave out the checks that take more than a second or so.
@@ -68,19 +68,19 @@ pub(crate) struct Check {
     /// Only these checks or groups, as in `order,auth.expired`.
     #[arg(long, value_name = "ID|GROUP", value_delimiter = ',')]
     only: Vec<String>,
-    /// What chance is made of; the same seed makes the same choices.
+    /// The seed of all random choices; the same seed makes the same choices.
     #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// Users, where a check takes many.
+    /// The number of users in checks with many users.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=1000))]
     users: u32,
-    /// Count what could not be done as a failure.
+    /// Count checks that could not be done as failures.
     #[arg(long)]
     strict: bool,
-    /// Print the checks and end.
+    /// Print all checks and exit.
     #[arg(long, conflicts_with_all = ["self_test", "explain"])]
     list: bool,
-    /// Say what cannot be tested on this server and why, and end.
+    /// List the checks that cannot be done on this server, with the reason, and exit.
     #[arg(long, conflicts_with = "self_test")]
     explain: bool,
     /// Run each check against this program's own server, sound and with the fault that the check must catch.

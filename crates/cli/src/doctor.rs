@@ -32,7 +32,7 @@ Exit codes: 0 nothing or only warnings, 1 an error was found, 2 an argument cann
 pub(crate) struct Doctor {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Look at what serving without authentication would mean.
+    /// Check the settings for serving without authentication.
     #[arg(long)]
     insecure_no_auth: bool,
     /// Print the findings as JSON.

@@ -68,7 +68,7 @@ pub(crate) struct Load {
     /// How many users the connections belong to, in turn; as many as connections when absent.
     #[arg(long, short)]
     users: Option<usize>,
-    /// Messages a second, over all connections in turn, whatever became of those before; 0 only holds the connections,
+    /// Messages a second, over all connections in turn, on time even when earlier ones are unanswered; 0 only holds the connections,
     /// 100 when absent.
     #[arg(long, short, conflicts_with = "closed")]
     rate: Option<f64>,
@@ -79,8 +79,8 @@ pub(crate) struct Load {
     /// sending alone, and hide what waited.
     #[arg(long)]
     closed: bool,
-    /// How many messages a connection may have on their way; what is due waits for its turn, and the latencies from due
-    /// tell it. No limit when absent.
+    /// How many unanswered messages a connection may have; later ones wait, and the latencies from due include that
+    /// wait. No limit when absent.
     #[arg(long, value_name = "N", conflicts_with = "closed")]
     in_flight: Option<usize>,
     /// How long to send, or to hold the connections.
@@ -92,7 +92,7 @@ pub(crate) struct Load {
     /// Send pings in place of messages: they touch no agent and no store.
     #[arg(long, conflicts_with = "message")]
     ping: bool,
-    /// What must be reached, else the exit code is 1; may be given again. Such as completed.p99<500ms, errors<1% or
+    /// A condition on the result; the exit code is 1 when it does not hold. May be given again. Such as completed.p99<500ms, errors<1% or
     /// runs_per_second>=100.
     #[arg(long, value_name = "WHAT")]
     expect: Vec<Expectation>,
@@ -105,10 +105,10 @@ pub(crate) struct Load {
     /// The server's process, to read its memory; found by itself when it listens on this machine.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
-    /// How long the server may take to let a connection in.
+    /// How long the server may take to accept a connection.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     timeout: Duration,
-    /// Write all that was sent and came as JSON lines, for `wireproof verify`; it is kept in memory until then.
+    /// Write everything sent and received as JSON lines, for `wireproof verify`; it is kept in memory until then.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Print the result as JSON.

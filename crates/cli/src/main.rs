@@ -96,7 +96,7 @@ enum Command {
     ///
     /// Every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
     Check(check::Check),
-    /// Stand between clients and a server and do to their connections what networks do, and worse.
+    /// Put a faulty network between clients and a server.
     ///
     /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control.
     /// Without any it passes everything as it comes.

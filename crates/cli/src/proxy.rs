@@ -47,13 +47,13 @@ pub(crate) struct Proxy {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = Read(listen_address))]
     listen: SocketAddr,
-    /// Decides all that is left to chance; the same seed and the same traffic give the same faults.
+    /// The seed of all random choices; the same seed and the same traffic give the same faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Take orders over HTTP here; a loopback address, port 0 takes any free one.
+    /// Serve the HTTP control interface here; a loopback address, port 0 takes any free one.
     #[arg(long, value_name = "ADDR", value_parser = Read(listen_address))]
     control: Option<SocketAddr>,
-    /// Write what it does to this file, a JSON object a line; what is in the file stays.
+    /// Append the journal to this file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// How long the server's name may take to be looked up, and the server to accept a connection.
@@ -62,19 +62,19 @@ pub(crate) struct Proxy {
     /// The flags below act only on the way to here.
     #[arg(long, value_name = "WAY")]
     to: Option<Way>,
-    /// Everything arrives so much later.
+    /// Delay everything by this time.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     latency: Option<Duration>,
-    /// At most so much more, different each time.
+    /// A random extra delay of at most this time.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     jitter: Option<Duration>,
     /// Bytes a second and direction.
     #[arg(long, value_name = "BYTES")]
     bandwidth: Option<u64>,
-    /// Write no more than so many bytes at once.
+    /// Split writes into pieces of at most this many bytes.
     #[arg(long, value_name = "BYTES")]
     slice: Option<usize>,
-    /// End each connection once so many bytes have been passed on.
+    /// End each connection after this many bytes.
     #[arg(long, value_name = "BYTES")]
     cut_after_bytes: Option<u64>,
     /// End each connection after this time.

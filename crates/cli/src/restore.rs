@@ -47,7 +47,7 @@ pub(crate) struct Restore {
     /// Replace the store that is there.
     #[arg(long)]
     force: bool,
-    /// Go on taking the tokens and logins that are good now.
+    /// Keep accepting the tokens and logins that are valid now.
     #[arg(long)]
     keep_sessions: bool,
     /// How long a running server may take to answer; its restart may take longer.

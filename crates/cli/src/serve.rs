@@ -41,7 +41,7 @@ pub(crate) struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Serve whoever shows no token as the user "anonymous"; only on a loopback address, for trying things out.
+    /// Accept clients without a token as the user "anonymous"; only on a loopback address, for trying it out.
     #[arg(long)]
     insecure_no_auth: bool,
 }

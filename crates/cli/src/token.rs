@@ -34,7 +34,7 @@ pub(crate) struct Token {
     user: UserId,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// How long it is good for, such as 90s, 1h or "2h 30m"; from 1s.
+    /// How long it is valid, such as 90s, 1h or "2h 30m"; from 1s.
     #[arg(long, default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
     /// What it grants, such as chat or admin:read; may be given more than once. A user's usual permissions when left out.

@@ -42,7 +42,7 @@ pub(crate) struct User {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make an account; asks for its password, and makes one up when there is nobody to ask.
+    /// Make an account; asks for its password, and generates one when there is no terminal.
     Add {
         /// Its name: the user's id.
         name: UserId,
@@ -62,17 +62,17 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Let nobody log in as it any more, and end what it has open.
+    /// Disable an account and end its connections.
     Disable {
         /// Its name.
         name: UserId,
     },
-    /// Let it log in again.
+    /// Enable an account again.
     Enable {
         /// Its name.
         name: UserId,
     },
-    /// Give it a new password; what it has open ends.
+    /// Set a new password and end the account's connections.
     Password {
         /// Its name.
         name: UserId,
@@ -88,7 +88,7 @@ enum Action {
         #[arg(required = true, value_name = "P", value_parser = parse_permission)]
         permissions: Vec<String>,
     },
-    /// Take permissions away; what it has open ends.
+    /// Take permissions away and end the account's connections.
     Revoke {
         /// Its name.
         name: UserId,
