@@ -33,13 +33,13 @@ const LATER: Duration = Duration::from_secs(5);
 pub struct CheckContext<'a> {
     /// The server.
     pub target: &'a Target,
-    /// What it speaks.
+    /// Its profile.
     pub profile: Arc<Profile>,
-    /// What happens is written down here.
+    /// Records every operation.
     pub recorder: HistoryRecorder,
-    /// How many users, where a check takes many.
+    /// The number of users in checks with many users.
     pub users: usize,
-    /// What chance is made of: the same seed, the same choices.
+    /// The seed of all random choices.
     pub seed: u64,
     id: Cow<'static, str>,
     rng: Mutex<SmallRng>,

@@ -1,4 +1,4 @@
-//! An agent that does what a test says: a real agent in the real server, for the failures that a good one never has.
+//! An agent that follows the script of a test: a real agent in the real server, for failures that a good agent never has.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A thread with a runtime of its own, so that what lives on it can be ended in the middle of what it does.
+//! A thread with a runtime of its own, so that a test can end its server at any moment.
 
 use std::{io, thread};
 

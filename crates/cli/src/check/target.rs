@@ -1,4 +1,4 @@
-//! Who is judged: the server of this program or one at an address, by which profile, and who the judge may be there.
+//! The server that is judged, that of this program or one at an address; its profile, and the judge's credentials there.
 
 use std::{fmt::Write as _, path::Path};
 

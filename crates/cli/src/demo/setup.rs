@@ -1,4 +1,4 @@
-//! What the demo plays on: a server on a free port in a temporary folder, and one user's client.
+//! What the demo runs on: a server on a free port in a temporary folder, and one user's client.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The messages of one connection that are on their way through the server, and what of them has been reached.
+//! The unanswered messages of one connection, and the milestones that each has reached.
 
 use std::time::Instant;
 

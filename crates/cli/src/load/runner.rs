@@ -1,4 +1,4 @@
-//! The course of a measurement: open all connections, let them play for a time, wait for the last answers.
+//! Runs a measurement: opens all connections, sends for a time, and waits for the last answers.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! Who carries a change of accounts out: the server that runs on the folder, or else this process in its store.
+//! Carries out changes of accounts: by the server that runs on the folder, or else in its store.
 
 use std::{io::Write, sync::Arc, time::Duration};
 

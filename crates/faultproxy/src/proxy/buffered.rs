@@ -1,4 +1,4 @@
-//! A message that is held: its bytes as they came, its payload without the mask, and the places where it can be cut.
+//! A buffered message: its bytes as they came, its payload without the mask, and the places where it can be cut.
 //! Pure.
 
 use bytes::{Bytes, BytesMut};

@@ -1,5 +1,5 @@
-//! What no report may say: tokens. A check sends them, and a careless server repeats them; whoever reads a report, a history
-//! or a log of CI must not be able to come in with what stands there.
+//! Takes tokens out of reports. A check sends them, and a careless server repeats them; a reader of a report, a history
+//! or a log of CI must not get credentials from it.
 
 use super::{Target, session::TOO_MUCH};
 use crate::{record::Action, report::CheckResult};

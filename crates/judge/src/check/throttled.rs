@@ -1,4 +1,4 @@
-//! "Later": how a server says that somebody has, or did, as much as is allowed for now.
+//! How a server says "try again later": a rate or a number is reached for now.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Frames told line by line, with what is wrong beside its line: how a failed check shows what was seen instead.
+//! Frames one a line, with the fault beside its line: how a failed check shows what was seen instead.
 
 use std::{fmt::Write, sync::Arc};
 

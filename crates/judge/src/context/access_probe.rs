@@ -1,4 +1,4 @@
-//! The ways into a server: where a token can be shown, and what it takes to say that nobody got in by one.
+//! The places where a token can be shown, and the proof that none of them let anybody in.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What a violation is told as: who saw what of whom, the few ops that show it, what happened between them, and what it
-//! was not.
+//! A violation as it is reported: who saw what of whom, the few operations that show it, what happened between them, and
+//! the explanations that were ruled out.
 
 use std::fmt::Write;
 

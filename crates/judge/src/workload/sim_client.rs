@@ -1,4 +1,4 @@
-//! One device of a user: it connects, loses its connection, and comes back with the position that it has.
+//! One client of a simulated user: it connects, loses its connection, and reconnects with its position.
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,4 @@
-//! One user at play: its devices, what it asked for, and what it knows of its runs.
+//! One simulated user: its clients, its requests, and what it knows of its runs.
 
 use std::{
     collections::BTreeSet,

@@ -1,25 +1,25 @@
-//! Places of which there are so many at once: taken exactly, and given back when they are dropped.
+//! Permits of a limited number: taken exactly, and returned when they are dropped.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How many places are taken.
+/// How many permits are taken.
 #[derive(Debug, Clone, Default)]
 pub struct PermitPool(Arc<AtomicUsize>);
 
-/// One place, or several that were taken together; dropping it gives them back.
+/// One permit, or several that were taken together; dropping it returns them.
 #[derive(Debug)]
 pub struct Permit(PermitPool, usize);
 
 impl PermitPool {
-    /// Takes a place unless `most` are taken (0: no limit).
+    /// Takes a permit unless `most` are taken (0: no limit).
     pub fn take(&self, most: usize) -> Option<Permit> {
         self.take_many(1, most)
     }
 
-    /// Takes so many places together, unless they would be more than `most` (0: no limit) with those that are taken.
+    /// Takes so many permits together, unless they would be more than `most` (0: no limit) with those that are taken.
     /// More than `most` can be taken while none is taken.
     pub fn take_many(&self, places: usize, most: usize) -> Option<Permit> {
         let more = |taken: usize| {
@@ -30,7 +30,7 @@ impl PermitPool {
         taken.is_ok().then(|| Permit(self.clone(), places))
     }
 
-    /// Places that are taken.
+    /// Permits that are taken.
     pub fn taken(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

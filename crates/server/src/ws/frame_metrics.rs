@@ -17,7 +17,7 @@ pub struct FrameMetrics {
 }
 
 impl FrameMetrics {
-    /// A tally of a connection that begins.
+    /// The metrics of a new connection.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, open: None, frames: 0 }
     }

@@ -1,4 +1,4 @@
-//! The server's word: what `/openapi.json` says of a route, every answer must be.
+//! Checks every answer against what `/openapi.json` says of its route.
 
 use std::{
     collections::HashMap,

@@ -29,7 +29,7 @@ const BATCH: usize = 1024;
 const TAIL_BYTES: usize = 4 << 20;
 /// Users folded with a commit for each time that the tail exceeds its bytes.
 const FOLDED: usize = 4;
-/// Users that the writer knows by heart; past it the memory starts anew.
+/// Users cached by the writer; beyond this number the cache starts anew.
 const USERS: usize = 200_000;
 
 /// A piece of work for the writer.
