@@ -33,9 +33,9 @@ pub(crate) fn socket(text: &str) -> Result<Address, AddressError> {
 
 /// Reads a token, and refuses what no token is, with the reason.
 #[derive(Clone)]
-pub(crate) struct Token;
+pub(crate) struct TokenArgument;
 
-impl TypedValueParser for Token {
+impl TypedValueParser for TokenArgument {
     type Value = String;
 
     fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, Error> {

@@ -36,7 +36,7 @@ pub(crate) struct Chat {
     #[arg(long, env = "WIREPROOF_URL", default_value = "ws://127.0.0.1:8787/ws", value_parser = Read(address::socket))]
     url: Address,
     /// Who you are: a token as `wireproof token` prints it.
-    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::Token)]
+    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::TokenArgument)]
     token: String,
     /// A PEM file with more certificates to trust, for a server with one of its own.
     #[arg(long, value_name = "FILE")]

@@ -57,7 +57,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// One token for all connections; --data-dir goes before it.
-    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::Token)]
+    #[arg(long, env = "WIREPROOF_TOKEN", hide_env_values = true, value_parser = address::TokenArgument)]
     token: Option<String>,
     /// The users are called by this name and a number.
     #[arg(long, value_name = "NAME", default_value = "load")]

@@ -39,10 +39,10 @@ impl ServerHandler for Toolbox {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(vec![
-            tool::<calculate::Arguments>("calculate", calculate::DESCRIPTION),
-            tool::<text_statistics::Arguments>("text_statistics", text_statistics::DESCRIPTION),
-            tool::<timer::Arguments>("timer", timer::DESCRIPTION),
-            tool::<count::Arguments>("count", count::DESCRIPTION),
+            tool::<calculate::ExpressionArguments>("calculate", calculate::DESCRIPTION),
+            tool::<text_statistics::TextArguments>("text_statistics", text_statistics::DESCRIPTION),
+            tool::<timer::TimerArguments>("timer", timer::DESCRIPTION),
+            tool::<count::CountArguments>("count", count::DESCRIPTION),
         ]))
     }
 

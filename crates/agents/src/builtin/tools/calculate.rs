@@ -24,13 +24,13 @@ const MAX_DEPTH: usize = 64;
 
 /// What to calculate.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Arguments {
+pub(crate) struct ExpressionArguments {
     /// An expression such as `17*23`.
     expression: String,
 }
 
 /// Evaluates the expression; the same text always gives the same result.
-pub(crate) fn calculate(arguments: Arguments) -> Result<Value, ToolError> {
+pub(crate) fn calculate(arguments: ExpressionArguments) -> Result<Value, ToolError> {
     let expression = arguments.expression.trim();
     if expression.len() > MAX_EXPRESSION {
         let message = format!("The expression is longer than {MAX_EXPRESSION} bytes.");
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn result(expression: &str) -> String {
-        match calculate(Arguments { expression: expression.to_owned() }) {
+        match calculate(ExpressionArguments { expression: expression.to_owned() }) {
             Ok(value) => value["result"].as_str().unwrap().to_owned(),
             Err(failure) => failure.code,
         }
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn what_has_no_end_is_told_in_both_forms() {
-        let third = calculate(Arguments { expression: "1/3".to_owned() }).unwrap();
+        let third = calculate(ExpressionArguments { expression: "1/3".to_owned() }).unwrap();
         assert_eq!(third["approximation"], "0.33333333333333");
-        let half = calculate(Arguments { expression: "1/2".to_owned() }).unwrap();
+        let half = calculate(ExpressionArguments { expression: "1/2".to_owned() }).unwrap();
         assert!(half.get("approximation").is_none());
     }
 }

@@ -21,7 +21,7 @@ const MAX_TOTAL_MS: u64 = 120_000;
 
 /// What to count and how fast.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Arguments {
+pub(crate) struct CountArguments {
     /// The first number.
     from: i64,
     /// The last number, said too; counts down if it is the smaller one.
@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
 }
 
 /// How many numbers, at what pace; refuses counts that are too many or take too long.
-pub(crate) fn count(arguments: Arguments) -> Result<Value, ToolError> {
-    let Arguments { from, to, interval_ms } = arguments;
+pub(crate) fn count(arguments: CountArguments) -> Result<Value, ToolError> {
+    let CountArguments { from, to, interval_ms } = arguments;
     let interval_ms = interval_ms.unwrap_or(DEFAULT_INTERVAL_MS);
     let numbers = from.abs_diff(to).saturating_add(1);
     if numbers > MAX_NUMBERS {

@@ -16,13 +16,13 @@ const MAX_WORD: usize = 1_000;
 
 /// The text to look at.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Arguments {
+pub(crate) struct TextArguments {
     /// The text.
     text: String,
 }
 
 /// Counts; every text has statistics, an empty one zeros.
-pub(crate) fn text_statistics(arguments: Arguments) -> Result<Value, ToolError> {
+pub(crate) fn text_statistics(arguments: TextArguments) -> Result<Value, ToolError> {
     let text = arguments.text;
     let words: Vec<&str> = words(&text).collect();
     let mut longest = "";
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn statistics(text: &str) -> Value {
-        text_statistics(Arguments { text: text.to_owned() }).unwrap()
+        text_statistics(TextArguments { text: text.to_owned() }).unwrap()
     }
 
     #[test]

@@ -18,14 +18,17 @@ const MAX_SECONDS: f64 = 50.0;
 
 /// How long to wait.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Arguments {
+pub(crate) struct TimerArguments {
     /// Seconds, with fractions; at most 50.
     seconds: f64,
 }
 
 /// Waits out the time or until `cancelled`.
-pub(crate) async fn timer(arguments: Arguments, cancelled: &CancellationToken) -> Result<Value, ToolError> {
-    let Arguments { seconds } = arguments;
+pub(crate) async fn timer(
+    arguments: TimerArguments,
+    cancelled: &CancellationToken,
+) -> Result<Value, ToolError> {
+    let TimerArguments { seconds } = arguments;
     if !(0.0..=MAX_SECONDS).contains(&seconds) {
         let message = format!("A timer runs for 0 to {MAX_SECONDS} seconds.");
         return Err(ToolError::new("out_of_range", message));
