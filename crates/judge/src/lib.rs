@@ -1,5 +1,5 @@
 //! The judge of any server that a profile describes: [`check`] has the list of checks, [`proof`] judges what many users saw
-//! under faults and [`play`] makes them see it, [`record`] is the history that both write, [`report`] the one result model
+//! under faults and [`workload`] makes them see it, [`record`] is the history that both write, [`report`] the one result model
 //! and its forms.
 #![forbid(unsafe_code)]
 

@@ -123,7 +123,7 @@ impl Hub {
     }
 
     /// Adds a connection of a user, unless the user has `most` already (0: no limit). Commits are noted once it has
-    /// [joined](Registration::join).
+    /// [joined](ConnectionRegistration::join).
     pub fn register(
         self: &Arc<Self>,
         principal: &Principal,

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, CheckContext, Failed};
+use libtest_mimic::{Arguments, Failed, Trial};
 use wireproof_judge::check::{CHECKS, Check, FAULTS, Source, self_test::row};
 use wireproof_server::failpoints::Failpoint;
 
@@ -11,9 +11,9 @@ use wireproof_server::failpoints::Failpoint;
 const NOT_YET: &[(&str, &str)] = &[("race.one_approval", "its agent asks for no approval")];
 
 fn main() -> ExitCode {
-    let each = CHECKS.iter().map(|check| CheckContext::test(check.id, || holds(check)));
+    let each = CHECKS.iter().map(|check| Trial::test(check.id, || holds(check)));
     let trials = each
-        .chain([CheckContext::test("the_failpoints_are_few_and_used", the_failpoints_are_few_and_used)])
+        .chain([Trial::test("the_failpoints_are_few_and_used", the_failpoints_are_few_and_used)])
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
