@@ -41,7 +41,7 @@ pub use timeline::timeline;
 
 /// A promise of a server, and how it is put to the test.
 pub struct Check {
-    /// Its name: group and promise, as in `order.terminal_last`.
+    /// Its name: group and promise, as in `order.completed_last`.
     pub id: &'static str,
     /// The promise.
     pub sentence: &'static str,

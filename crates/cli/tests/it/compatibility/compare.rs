@@ -1,4 +1,4 @@
-//! What a server must still say: docs/protocol.md, "What later versions may say". Fields and types of frames may be added;
+//! What a server must still say: docs/protocol.md, "What later versions may add". Fields and types of frames may be added;
 //! what was said stays, but for what is different each time and what is prose or an agent's own.
 
 use std::collections::HashMap;
