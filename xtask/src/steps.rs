@@ -27,24 +27,27 @@ struct Step {
     counts: Counts,
 }
 
-/// Steps that run only when they are named: another build of half the tree, which takes minutes.
-const NAMED_ONLY: [&str; 1] = ["otel"];
-
-const STEPS: [Step; 11] = [
+/// The tree is built once, with all features; then without any, as far as a feature that is absent has something to say.
+const STEPS: [Step; 12] = [
     Step { name: "fmt", needs: &[Need::Rustfmt], cargo: "fmt --all + --check", counts: Counts::Nothing },
     Step {
         name: "clippy",
         needs: &[Need::Clippy],
-        cargo: "clippy --workspace --all-targets + -- -D warnings",
+        cargo: "clippy --workspace --all-features --all-targets + -- -D warnings",
         counts: Counts::Nothing,
     },
     Step {
-        name: "clippy-failpoints",
-        needs: &[Need::Clippy],
-        cargo: "clippy -p wireproof-server -p wireproof-testkit -p wireproof-judge -p wireproof --all-targets --features wireproof/failpoints + -- -D warnings",
+        name: "no-features",
+        needs: &[],
+        cargo: "check --workspace --no-default-features +",
         counts: Counts::Nothing,
     },
-    Step { name: "doc", needs: &[], cargo: "doc --workspace --no-deps +", counts: Counts::Nothing },
+    Step {
+        name: "doc",
+        needs: &[],
+        cargo: "doc --workspace --all-features --no-deps +",
+        counts: Counts::Nothing,
+    },
     Step {
         name: "deny",
         needs: &[Need::Deny, Need::Sources],
@@ -63,36 +66,47 @@ const STEPS: [Step; 11] = [
             Need::Nginx,
             Need::Caddy,
         ],
-        cargo: "nextest run --workspace --profile ci +",
+        cargo: "nextest run --workspace --all-features --profile ci -E not(binary(self_test)) +",
         counts: Counts::Nextest,
     },
     // The same tests over seams that do what a network does, but those that look at one moment or at unmerged deltas.
     Step {
         name: "unreliable-broker",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event|in_the_middle_of_a_run/)) +",
+        cargo: "nextest run --workspace --all-features --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event|in_the_middle_of_a_run/)) +",
         counts: Counts::Nextest,
     },
     Step {
         name: "unreliable-store",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/)) +",
+        cargo: "nextest run --workspace --all-features --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|runs|idempotency|misbehaving|bounds|drain)::/)-test(/heavy_/)) +",
         counts: Counts::Nextest,
     },
-    // A build of its own: the tests before it are of the server that ships, without failpoints.
     Step {
         name: "self-test",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --features wireproof-judge/failpoints --test self_test --profile ci +",
+        cargo: "nextest run --workspace --all-features --test self_test --profile ci +",
         counts: Counts::Nextest,
     },
     Step {
-        name: "otel",
+        name: "absent",
         needs: &[Need::Nextest],
-        cargo: "nextest run -p wireproof-testkit --features otel --test otel --profile ci +",
+        cargo: "nextest run --workspace --no-default-features --test absent --profile ci +",
         counts: Counts::Nextest,
     },
-    Step { name: "doctest", needs: &[], cargo: "test --doc --workspace +", counts: Counts::DocTests },
+    // By itself: in the workspace the program switches the client's TLS on.
+    Step {
+        name: "absent-tls",
+        needs: &[Need::Nextest],
+        cargo: "nextest run -p wireproof-client --no-default-features --test open --profile ci +",
+        counts: Counts::Nextest,
+    },
+    Step {
+        name: "doctest",
+        needs: &[],
+        cargo: "test --doc --workspace --all-features +",
+        counts: Counts::DocTests,
+    },
 ];
 
 pub(crate) fn names() -> Vec<&'static str> {
@@ -100,10 +114,7 @@ pub(crate) fn names() -> Vec<&'static str> {
 }
 
 fn is_chosen(step: &Step, only: &[String]) -> bool {
-    match only {
-        [] => !NAMED_ONLY.contains(&step.name),
-        named => named.iter().any(|name| name == step.name),
-    }
+    only.is_empty() || only.iter().any(|name| name == step.name)
 }
 
 /// What came of the steps so far.

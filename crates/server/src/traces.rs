@@ -141,18 +141,6 @@ impl RunTrace {
 mod tests {
     use super::*;
 
-    #[cfg(not(feature = "otel"))]
-    #[test]
-    fn a_receiver_is_refused_by_a_build_without_the_feature() {
-        let config = OtelConfig { endpoint: "http://127.0.0.1:4318".to_owned() };
-        let refused = Traces::from_config(&config).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(
-            refused.contains("otel.endpoint") && refused.contains("without the feature otel"),
-            "{refused}"
-        );
-        assert!(Traces::from_config(&OtelConfig { endpoint: String::new() }).is_ok());
-    }
-
     #[test]
     fn a_traceparent_is_read_as_w3c_has_it() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
