@@ -1,7 +1,7 @@
 //! The client that keeps itself connected: what its user sees is each event once, in order, and what happened between.
 //! Nothing runs in the background: `next` drives it, and dropping a `next` loses nothing.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{mem, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -14,11 +14,9 @@ use crate::{
     handshake::{Connect, Credentials},
     reconnect::{Backoff, GiveUp},
     resume::{Break, Resume, Start},
+    unanswered::{MAX_UNANSWERED, Unanswered},
     welcome::Welcome,
 };
-
-/// Most requests that may wait for their answer.
-const MAX_UNANSWERED: usize = 256;
 
 /// Something a user of a client should know.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,9 +63,7 @@ pub struct Client {
     pub(crate) welcome: Welcome,
     pub(crate) resume: Resume,
     /// Requests with an id and no answer yet: sent again on the next connection, where the id keeps them single.
-    pub(crate) unanswered: VecDeque<(RequestId, String)>,
-    /// How many of them went out on this connection.
-    pub(crate) sent: usize,
+    pub(crate) unanswered: Unanswered,
     /// Attempts since the last connection that brought something.
     pub(crate) attempt: u32,
     /// The wait that the server asked for.
@@ -88,8 +84,7 @@ impl Client {
             link: Link::Up(Box::new(connection)),
             welcome,
             resume,
-            unanswered: VecDeque::new(),
-            sent: 0,
+            unanswered: Unanswered::default(),
             attempt: 0,
             announced: None,
             ended: Box::default(),
@@ -121,7 +116,9 @@ impl Client {
     }
 
     /// Asks for something under an id of its own, which the answer echoes. The request outlives the connection: it is
-    /// sent again after a reconnect until its answer came, and the id makes the server carry it out once.
+    /// sent again after a reconnect until its answer came, and the id makes the server carry it out once. A refusal that may
+    /// pass is the answer of a request that was sent once; one that was sent again waits as the refusal says and goes out
+    /// once more, for two minutes at most, since its first sending may have been carried out.
     pub async fn request(&mut self, frame: &ClientFrame) -> Result<RequestId, ClientError> {
         if self.unanswered.len() >= MAX_UNANSWERED {
             return Err(ClientError::TooManyRequests(MAX_UNANSWERED));
@@ -129,7 +126,7 @@ impl Client {
         let id = new_request_id();
         let text = write_frame(frame, Some(&id));
         self.check_size(text.len())?;
-        self.unanswered.push_back((id.clone(), text));
+        self.unanswered.push(id.clone(), text, Instant::now());
         self.send_waiting().await;
         Ok(id)
     }

@@ -13,6 +13,7 @@ mod stream;
 mod token;
 #[cfg(feature = "tls")]
 mod trust;
+mod unanswered;
 mod upgrade;
 mod welcome;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wireproof_protocol::{Control, ControlBody, ErrorCode, Incoming, RequestId, event_range};
+use wireproof_protocol::{Control, ControlBody, ErrorCode, Incoming, event_range};
 
 use crate::{
     client::{Client, Link, Update},
@@ -35,12 +35,15 @@ fn is_of_an_unread_request(body: &ControlBody) -> bool {
 impl Client {
     /// Sends the requests that have not gone out on this connection.
     pub(crate) async fn send_waiting(&mut self) {
-        while let (Link::Up(connection), Some((_, text))) = (&mut self.link, self.unanswered.get(self.sent)) {
+        let now = Instant::now();
+        while let (Link::Up(connection), Some((place, text))) =
+            (&mut self.link, self.unanswered.next_due(now))
+        {
             // A connection that fails here tells why at the next receive; the request goes out on the next one.
-            if connection.send_text(text.clone()).await.is_err() {
+            if connection.send_text(text).await.is_err() {
                 return;
             }
-            self.sent += 1;
+            self.unanswered.sent(place);
         }
     }
 
@@ -50,8 +53,10 @@ impl Client {
         // A caller that comes back late finds the signs of life of the meantime still unread. A silence beyond the
         // clock's range never ends a connection.
         let silent_at = connection.last_heard().checked_add(silence);
-        let patient_until = silent_at.map_or(deadline, |at| at.max(Instant::now() + Duration::from_secs(1)));
-        match connection.recv_until(deadline.min(patient_until)).await {
+        let now = Instant::now();
+        let patient_until = silent_at.map_or(deadline, |at| at.max(now + Duration::from_secs(1)));
+        let wakes_at = self.unanswered.wakes_at(now).unwrap_or(deadline);
+        match connection.recv_until(deadline.min(patient_until).min(wakes_at)).await {
             Some(Ok(frame)) => self.arrived(frame.incoming),
             Some(Err(RecvError::Ended(ended))) => self.lost(ended).map(Some),
             Some(Err(other)) => Err(ClientError::Unreadable(Box::new(other))),
@@ -65,10 +70,10 @@ impl Client {
     fn arrived(&mut self, incoming: Incoming) -> Result<Option<Update>, ClientError> {
         match incoming {
             Incoming::Event(event) => self.took(event.range(), Update::Event(event)),
-            Incoming::Control(control) => self.told(control).map(Some),
+            Incoming::Control(control) => self.told(control),
             Incoming::Unknown(frame) => {
                 if let Some(id) = frame.get("id").and_then(Value::as_str) {
-                    self.answered(|known| known.as_str() == id);
+                    self.unanswered.answered(id);
                 }
                 match event_range(&frame) {
                     Some(range) => self.took(range, Update::Unknown(frame)),
@@ -91,28 +96,26 @@ impl Client {
         }
     }
 
-    /// Takes the first request that fits off the list of those without an answer.
-    fn answered(&mut self, fits: impl Fn(&RequestId) -> bool) -> Option<RequestId> {
-        let index = self.unanswered.iter().position(|(id, _)| fits(id))?;
-        self.sent -= usize::from(index < self.sent);
-        self.unanswered.remove(index).map(|(id, _)| id)
-    }
-
-    fn told(&mut self, mut control: Box<Control>) -> Result<Update, ClientError> {
+    fn told(&mut self, mut control: Box<Control>) -> Result<Option<Update>, ClientError> {
         if let Some(id) = &control.id {
-            self.answered(|known| known == id);
-        } else if is_of_an_unread_request(&control.body) && self.sent > 0 {
+            if let ControlBody::Error(error) = &control.body
+                && self.unanswered.refused(id, error, Instant::now())
+            {
+                return Ok(None);
+            }
+            self.unanswered.answered(id.as_str());
+        } else if is_of_an_unread_request(&control.body) {
             // The server could not read whose request it refuses, and requests are answered in their order.
-            control.id = self.answered(|_| true);
+            control.id = self.unanswered.oldest_answered();
         }
         match &control.body {
             ControlBody::Snapshot { epoch, seq, .. } => {
                 self.resume.snapshot(*epoch, *seq);
-                return Ok(Update::Snapshot(control));
+                return Ok(Some(Update::Snapshot(control)));
             }
             ControlBody::CaughtUp { seq } => match self.resume.caught_up(*seq) {
                 Ok(()) => self.attempt = 0,
-                Err(at) => return self.broken(at),
+                Err(at) => return self.broken(at).map(Some),
             },
             ControlBody::GoAway { reconnect_after_ms } => {
                 self.announced = Some(Duration::from_millis(*reconnect_after_ms));
@@ -123,7 +126,7 @@ impl Client {
             }
             _ => {}
         }
-        Ok(Update::Control(control))
+        Ok(Some(Update::Control(control)))
     }
 
     /// The log does not follow on: the server is asked again from the last good place, once.
@@ -143,7 +146,7 @@ impl Client {
         match step {
             Step::Wait(wait) => {
                 self.attempt += 1;
-                self.sent = 0;
+                self.unanswered.lost(Instant::now());
                 self.ended = ended.clone();
                 self.link = Link::Down { until: Instant::now() + wait };
                 Ok(Update::Lost { ended, wait })
@@ -168,7 +171,6 @@ impl Client {
             Ok((connection, welcome)) => {
                 let start = self.resume.welcome(welcome.epoch, welcome.seq, welcome.resumed);
                 self.welcome = welcome.clone();
-                self.sent = 0;
                 self.link = Link::Up(Box::new(connection));
                 Ok(Some(Update::Reconnected { welcome: Box::new(welcome), start }))
             }

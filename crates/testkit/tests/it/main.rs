@@ -38,6 +38,7 @@ mod origins;
 mod permissions;
 mod positions;
 mod quotas;
+mod resent;
 mod resets;
 mod resume;
 mod revocation;
