@@ -174,7 +174,7 @@ impl Profile {
         self.resume.as_ref().filter(|_| kind == Kind::Welcome)?.resumed.of(frame)?.as_bool()
     }
 
-    fn lists(&self) -> [(&[String], Kind); 16] {
+    fn lists(&self) -> [(&[String], Kind); 17] {
         let events = &self.events;
         let resume = self.resume.as_ref();
         [
@@ -191,6 +191,7 @@ impl Profile {
             (&events.message, Kind::Message),
             (&events.approval_requested, Kind::ApprovalRequested),
             (&events.approval_resolved, Kind::ApprovalResolved),
+            (&events.control, Kind::Control),
             (resume.map_or(&[], |resume| &resume.caught_up), Kind::CaughtUp),
             (resume.map_or(&[], |resume| &resume.snapshot), Kind::Snapshot),
             (std::slice::from_ref(&self.messages.pong), Kind::Pong),

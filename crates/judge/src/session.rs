@@ -261,15 +261,8 @@ impl Session {
 
     /// The frames of a run so far; without a run, all that can be of one.
     pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<ReceivedFrame>> {
-        let control = [
-            Kind::Welcome,
-            Kind::Error,
-            Kind::Accepted,
-            Kind::Pong,
-            Kind::CaughtUp,
-            Kind::Snapshot,
-            Kind::Message,
-        ];
+        let is_message_or_control =
+            |seen: &ReceivedFrame| seen.kind.is_control() || seen.kind == Kind::Message;
         // An answer may name a run and is no event of it: it has no number where events have one.
         let numbered = self.profile.fields.seq.is_known();
         let is_answer = |seen: &ReceivedFrame| {
@@ -277,8 +270,8 @@ impl Session {
                 && ((numbered && seen.seq.is_none()) || self.profile.events.other.contains(&seen.name))
         };
         let is_ours = |seen: &Arc<ReceivedFrame>| match run {
-            Some(run) => seen.is_of_run(run) && !control.contains(&seen.kind) && !is_answer(seen),
-            None => !control.contains(&seen.kind) && seen.kind != Kind::Other,
+            Some(run) => seen.is_of_run(run) && !is_message_or_control(seen) && !is_answer(seen),
+            None => !is_message_or_control(seen) && seen.kind != Kind::Other,
         };
         self.seen().into_iter().skip(from).filter(is_ours).collect()
     }

@@ -35,6 +35,8 @@ pub struct Events {
     pub approval_requested: Vec<String>,
     /// An approval was answered.
     pub approval_resolved: Vec<String>,
+    /// Further frames that answer or announce and are no events: a number in one is a position.
+    pub control: Vec<String>,
     /// Further frames that belong to no run and may come at any time.
     pub other: Vec<String>,
 }
@@ -75,6 +77,8 @@ pub enum Kind {
     CaughtUp,
     /// What stands for events that cannot be replayed.
     Snapshot,
+    /// Another answer or announcement.
+    Control,
     /// Anything else.
     Other,
 }
@@ -99,14 +103,15 @@ impl Kind {
             Kind::ApprovalResolved => "events.approval_resolved",
             Kind::CaughtUp => "resume.caught_up",
             Kind::Snapshot => "resume.snapshot",
+            Kind::Control => "events.control",
             Kind::Other => "events.other",
         }
     }
 
     /// True for frames that answer or tell of a connection and are no events: a number in one is a position.
     pub fn is_control(self) -> bool {
-        use Kind::{Accepted, CaughtUp, Error, Pong, Snapshot, Welcome};
-        matches!(self, Welcome | Error | Accepted | Pong | CaughtUp | Snapshot)
+        use Kind::{Accepted, CaughtUp, Control, Error, Pong, Snapshot, Welcome};
+        matches!(self, Welcome | Error | Accepted | Pong | CaughtUp | Snapshot | Control)
     }
 }
 

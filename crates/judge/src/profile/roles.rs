@@ -126,7 +126,7 @@ fn part(kind: Kind) -> Part {
         Kind::BeforeStart | Kind::Message | Kind::ApprovalRequested | Kind::ApprovalResolved => {
             Part::OtherEvent
         }
-        Kind::Other => Part::Other,
+        Kind::Control | Kind::Other => Part::Other,
     }
 }
 

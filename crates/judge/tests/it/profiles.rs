@@ -1,6 +1,7 @@
 //! Profiles: those that ship can be read, the page about them knows every key, and a wrong one says what is wrong.
 
 use wireproof_judge::profile::{Profile, ProfileError};
+use wireproof_protocol::ControlBody;
 
 /// Where the keys stand, with their sentences.
 const SOURCES: [&str; 3] = [
@@ -14,6 +15,15 @@ const PAGE: &str = include_str!("../../../../docs/profiles.md");
 fn all_that_ship_can_be_read_by_their_names() {
     for name in Profile::NAMES {
         assert_eq!(Profile::find(name).unwrap().name, *name);
+    }
+}
+
+/// `heartbeat_ack` was no control frame to the profile, so its position counted as the number of an event.
+#[test]
+fn no_control_frame_of_a_wireproof_server_is_an_event() {
+    let profile = Profile::find("wireproof").unwrap();
+    for name in ControlBody::NAMES {
+        assert!(profile.kind_of(name).is_control(), "{name}: {:?}", profile.kind_of(name));
     }
 }
 

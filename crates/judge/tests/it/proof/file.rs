@@ -118,6 +118,22 @@ async fn who_asks_again_on_an_open_connection_gets_again() {
     assert!(judge(&header, &unasked).total.contains_key("duplicate"));
 }
 
+/// The position in the answer to a heartbeat was once taken for the number of an event, which came twice then.
+#[tokio::test]
+async fn the_answer_to_a_heartbeat_is_no_event() {
+    let server = TestServer::start().await;
+    let ada = server.user("ada").connect().await;
+    let run = ada.chat("What is 17*23?").await;
+    ada.expect_run_completed(run.run_id).await;
+    ada.send(json!({ "type": "heartbeat", "id": "beat" })).await;
+    let beat = ada.expect("heartbeat_ack").await;
+    assert!(beat["seq"].as_u64().is_some_and(|seq| seq > 0), "{}", beat.text);
+    let ops = of_clients([("ada", &ada)]).unwrap();
+    let header = Header::of(&server.url(), &Profile::find("wireproof").unwrap(), 0);
+    let judgement = judge(&header, &ops);
+    assert!(judgement.is_clean(), "{}", judgement.tell());
+}
+
 /// The clients of any test have a history that can be written and judged.
 #[tokio::test]
 async fn the_clients_of_a_test_write_a_history() {

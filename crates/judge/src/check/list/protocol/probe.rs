@@ -42,6 +42,6 @@ impl Probe {
         if self.names_id && context.profile.fields.request.is_known() {
             return seen.request.as_deref() == Some(&self.id);
         }
-        !matches!(seen.kind, Kind::Welcome | Kind::Error | Kind::Other | Kind::BeforeStart)
+        !matches!(seen.kind, Kind::Welcome | Kind::Error | Kind::Control | Kind::Other | Kind::BeforeStart)
     }
 }
