@@ -50,9 +50,9 @@ pub struct Check {
     /// What of the profile and the credentials it needs.
     pub needs: &'static [Need],
     /// The fault that must make it fail, by its name in the table (`faults::FAULTS`).
-    pub bug: &'static str,
+    pub fault_name: &'static str,
     /// When it runs.
-    pub pace: Schedule,
+    pub schedule: Schedule,
     /// Puts it to the test.
     pub run: CheckFn,
 }
@@ -60,8 +60,8 @@ pub struct Check {
 impl Check {
     /// The fault that must make it fail. Panics when the table lacks it, which a test of the list rules out.
     pub fn fault(&self) -> &'static InjectedFault {
-        InjectedFault::find(self.bug)
-            .unwrap_or_else(|| panic!("{}: no fault is called {:?}", self.id, self.bug))
+        InjectedFault::find(self.fault_name)
+            .unwrap_or_else(|| panic!("{}: no fault is called {:?}", self.id, self.fault_name))
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn run(judge: Judge, seeds: u64, others: bool) -> anyhow::Resul
     let seeds = judge.seed..judge.seed + seeds.max(1);
     let mut out = styled().even_unread();
     let (beside, alone): (Vec<_>, Vec<_>) =
-        judge.chosen().into_iter().partition(|check| !check.pace.is_alone());
+        judge.chosen().into_iter().partition(|check| !check.schedule.is_alone());
     let row = |check| row(check, seeds.clone(), others);
     let beside = stream::iter(beside).map(row).buffered(if others { 1 } else { 4 });
     let mut rows = std::pin::pin!(beside.chain(stream::iter(alone).then(row)));

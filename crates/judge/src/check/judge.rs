@@ -93,7 +93,7 @@ impl Judge {
         let in_time = |check: &&Check| {
             !self.quick
                 || !self.only.is_empty()
-                || matches!(check.pace, Schedule::First | Schedule::Quick | Schedule::Alone)
+                || matches!(check.schedule, Schedule::First | Schedule::Quick | Schedule::Alone)
         };
         CHECKS.iter().copied().filter(named).filter(in_time).collect()
     }
@@ -117,9 +117,9 @@ impl Judge {
         let alive = Alive::new(target, self.seed);
         let (mut first, mut beside, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for (place, check) in self.chosen().into_iter().enumerate() {
-            match check.pace {
+            match check.schedule {
                 Schedule::First => first.push((place, check)),
-                pace if pace.is_alone() => alone.push((place, check)),
+                schedule if schedule.is_alone() => alone.push((place, check)),
                 _ => beside.push((place, check)),
             }
         }

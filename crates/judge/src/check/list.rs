@@ -22,16 +22,16 @@ mod resume;
 mod secrets;
 mod whole_runs;
 
-/// A row of a group: id, severity, pace, what it needs, the bug that must make it fail, the promise, the function.
+/// A row of a group: id, severity, schedule, what it needs, the fault that must make it fail, the promise, the function.
 macro_rules! check {
-    ($id:literal, $severity:ident, $pace:ident, [$($need:expr),*], $bug:literal, $sentence:literal, $run:path) => {
+    ($id:literal, $severity:ident, $schedule:ident, [$($need:expr),*], $fault:literal, $sentence:literal, $run:path) => {
         $crate::check::Check {
             id: $id,
             sentence: $sentence,
             severity: $crate::check::Severity::$severity,
             needs: &[$($need),*],
-            bug: $bug,
-            pace: $crate::check::Schedule::$pace,
+            fault_name: $fault,
+            schedule: $crate::check::Schedule::$schedule,
             run: |context| Box::pin($run(context)),
         }
     };

@@ -13,7 +13,7 @@ const BESIDE: usize = 4;
 /// What one seed showed of a check.
 #[derive(Debug, Clone)]
 pub struct Proof {
-    /// The check against the server with its bug: it must fail.
+    /// The check against the server with its fault: it must fail.
     pub broken: CheckResult,
     /// The check against the sound server: it must pass.
     pub sound: CheckResult,
@@ -25,17 +25,17 @@ pub struct Row {
     pub check: &'static Check,
     /// How many seeds were tried.
     pub seeds: u64,
-    /// How many of them made it fail with its bug.
+    /// How many of them made it fail with its fault.
     pub caught: u64,
     /// How many of them made it pass without.
     pub sound: u64,
     /// Why it cannot be done on the kit's server.
     pub not_done: Option<String>,
-    /// What the check said the first time that it caught the bug.
+    /// What the check said the first time that it caught the fault.
     pub caught_by: Option<String>,
     /// What the first seed said that showed something else: its number and its words.
     pub missed: Option<(u64, String)>,
-    /// Other checks that the bug makes fail; only known where it was asked for.
+    /// Other checks that the fault makes fail; only known where it was asked for.
     pub also: BTreeSet<String>,
 }
 
@@ -49,7 +49,7 @@ pub async fn prove(check: &'static Check, seed: u64) -> Result<Proof, EmbeddedEr
 }
 
 /// Runs a check against both servers with each of these seeds, and with `others` all quick checks against the one with
-/// the bug, once.
+/// the fault, once.
 pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Result<Row, EmbeddedError> {
     let first = seeds.start;
     let mut row = Row {
@@ -74,7 +74,7 @@ pub async fn row(check: &'static Check, seeds: Range<u64>, others: bool) -> Resu
         return Ok(row);
     }
     row.take(first, proof);
-    let beside = if check.pace.is_alone() { 1 } else { BESIDE };
+    let beside = if check.schedule.is_alone() { 1 } else { BESIDE };
     let mut proofs = stream::iter(first + 1..seeds.end)
         .map(|seed| async move { (seed, Box::pin(prove(check, seed)).await) })
         .buffer_unordered(beside);
@@ -96,13 +96,13 @@ impl Row {
             self.caught_by.get_or_insert_with(|| proof.broken.what.clone());
         }
         if !sound {
-            self.missed.get_or_insert((seed, format!("without a bug: {}", proof.sound.what)));
+            self.missed.get_or_insert((seed, format!("without its fault: {}", proof.sound.what)));
         } else if !caught {
-            self.missed.get_or_insert((seed, format!("with its bug: {}", proof.broken.what)));
+            self.missed.get_or_insert((seed, format!("with its fault: {}", proof.broken.what)));
         }
     }
 
-    /// True when the bug was caught in 99 of 100 seeds or better and no seed failed without it.
+    /// True when the fault was caught in 99 of 100 seeds or better and no seed failed without it.
     pub fn holds(&self) -> bool {
         self.sound == self.seeds && self.caught * 100 >= self.seeds * 99
     }
@@ -111,7 +111,7 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = self.check.fault().source.name();
-        write!(f, "{:<30} {:<28} {source:<10}", self.check.id, self.check.bug)?;
+        write!(f, "{:<30} {:<28} {source:<10}", self.check.id, self.check.fault_name)?;
         if let Some(why) = &self.not_done {
             return write!(f, "not done: {why}");
         }

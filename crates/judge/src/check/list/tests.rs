@@ -21,7 +21,7 @@ fn page() -> String {
         }
         let severity = format!("{:?}", check.severity).to_lowercase();
         let sentence = check.sentence.replace('|', "\\|");
-        writeln!(page, "| `{}` | {sentence} | {severity} | `{}` |", check.id, check.bug).unwrap();
+        writeln!(page, "| `{}` | {sentence} | {severity} | `{}` |", check.id, check.fault_name).unwrap();
     }
     page
 }
@@ -36,7 +36,7 @@ fn matrix(kept: &str) -> String {
          that is not saturated.\n\n| check | fault | source | caught | sound | seeds | caught as well by |\n|---|---|---|---|---|---|---|\n",
     );
     for check in CHECKS.iter() {
-        let row = format!("| `{}` | `{}` | {} |", check.id, check.bug, check.fault().source.name());
+        let row = format!("| `{}` | `{}` | {} |", check.id, check.fault_name, check.fault().source.name());
         let measured = kept.lines().find_map(|line| line.strip_prefix(&row)).unwrap_or("  |  |  |  |");
         writeln!(page, "{row}{measured}").unwrap();
     }
@@ -76,7 +76,7 @@ fn every_check_has_a_name_a_bug_and_a_sentence_of_its_own() {
         assert_eq!(all.len(), CHECKS.len());
     };
     single(|check| check.id);
-    single(|check| check.bug);
+    single(|check| check.fault_name);
     single(|check| check.sentence);
     for check in CHECKS.iter() {
         assert!(check.sentence.ends_with('.') && !check.sentence.contains('\n'), "{}", check.id);
@@ -87,7 +87,7 @@ fn every_check_has_a_name_a_bug_and_a_sentence_of_its_own() {
 #[test]
 fn every_check_has_its_fault_in_the_table_and_every_fault_a_check() {
     let there: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.name).collect();
-    let named: BTreeSet<&str> = CHECKS.iter().map(|check| check.bug).collect();
+    let named: BTreeSet<&str> = CHECKS.iter().map(|check| check.fault_name).collect();
     assert_eq!(there.len(), FAULTS.len(), "a name stands twice");
     assert_eq!(there, named);
 }
