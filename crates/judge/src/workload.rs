@@ -13,7 +13,7 @@ use crate::{
     context::{CheckContext, TestPrincipal},
     outcome::Failure,
     proof::{
-        canary::CanaryKey,
+        marker::MarkerKey,
         plan::{Abilities, Mode, Plan, Round, Size},
     },
     record::{Action, Header, Op, note},
@@ -134,6 +134,6 @@ fn with_marker(prompt: &str, marker: &str) -> String {
 }
 
 /// The markers of a user.
-fn mint(stage: &Stage<'_>, user: &str) -> CanaryKey {
-    CanaryKey::new(stage.plan.seed, user)
+fn marker_key(stage: &Stage<'_>, user: &str) -> MarkerKey {
+    MarkerKey::new(stage.plan.seed, user)
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::canary::CanaryKey;
+use super::marker::MarkerKey;
 use crate::{
     profile::{Profile, ProfileError},
     record::{Action, Header, Op, OpOutcome, note},
@@ -55,7 +55,7 @@ pub fn renumber(ops: &mut [Op]) {
 
 struct User {
     name: String,
-    mint: CanaryKey,
+    marker_key: MarkerKey,
     shape: Shape,
     log: Vec<Op>,
     devices: Vec<Device>,
@@ -72,7 +72,7 @@ impl User {
     fn new(seed: u64, user: usize, shape: Shape) -> Self {
         let name = format!("user-{user:04}");
         let devices = (0..shape.devices).map(|_| Device::default()).collect();
-        Self { mint: CanaryKey::new(seed, &name), name, shape, log: Vec::new(), devices, ops: Vec::new() }
+        Self { marker_key: MarkerKey::new(seed, &name), name, shape, log: Vec::new(), devices, ops: Vec::new() }
     }
 
     fn ops(mut self, rng: &mut SmallRng) -> Vec<Op> {
@@ -141,7 +141,7 @@ impl User {
     }
 
     fn run(&mut self, number: usize, rng: &mut SmallRng) {
-        let marker = self.mint.marker(number, "text");
+        let marker = self.marker_key.marker(number, "text");
         self.ops.push(Op {
             ev: Some(note::MARKER.to_owned()),
             text: marker.clone(),

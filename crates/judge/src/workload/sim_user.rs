@@ -8,13 +8,13 @@ use std::{
 
 use serde_json::json;
 
-use super::{Stage, mint, sim_client::SimClient, with_marker};
+use super::{Stage, marker_key, sim_client::SimClient, with_marker};
 use crate::{
     context::TestPrincipal,
     outcome::Failure,
     profile::Kind,
     proof::{
-        canary::CanaryKey,
+        marker::MarkerKey,
         plan::{Act, Id, Prompt, Trespass},
     },
     received_frame::ReceivedFrame,
@@ -33,7 +33,7 @@ pub(super) struct SimUser<'a> {
     stage: &'a Stage<'a>,
     pub(super) index: usize,
     principal: TestPrincipal,
-    mint: CanaryKey,
+    marker_key: MarkerKey,
     devices: Vec<SimClient<'a>>,
     asked: Vec<Asked>,
     ended: BTreeSet<String>,
@@ -67,9 +67,9 @@ impl<'a> SimUser<'a> {
             let seed = stage.plan.seed.wrapping_mul(31).wrapping_add((index * 8 + number) as u64);
             devices.push(SimClient::new(stage.context, &principal, letter, wire, seed).await);
         }
-        let mint = mint(stage, &principal.user);
+        let marker_key = marker_key(stage, &principal.user);
         let (asked, ended) = (Vec::new(), BTreeSet::new());
-        Ok(Self { stage, index, principal, mint, devices, asked, ended, ends: 0 })
+        Ok(Self { stage, index, principal, marker_key, devices, asked, ended, ends: 0 })
     }
 
     /// Does what the plan has for it in a round, with a pause before each act.
@@ -122,11 +122,11 @@ impl<'a> SimUser<'a> {
             Prompt::Failing => &prompts.failing_tool,
             Prompt::Slow => &prompts.slow,
         };
-        let (marker, nonce) = (self.mint.marker(number, "text"), &self.stage.nonce);
+        let (marker, nonce) = (self.marker_key.marker(number, "text"), &self.stage.nonce);
         let text = with_marker(prompt.as_deref().unwrap_or_default(), &marker);
         let id = match request {
             Id::Marked => {
-                let marker = self.mint.marker(number, "id");
+                let marker = self.marker_key.marker(number, "id");
                 self.own(&marker);
                 format!("{nonce}-{marker}")
             }

@@ -4,7 +4,7 @@
 use super::{Findings, Map, Names, runs::Runs};
 use crate::{
     proof::{
-        canary::{Found, Scanner},
+        marker::{Found, Scanner},
         invariants::Invariant,
     },
     record::Op,

@@ -24,9 +24,9 @@ const ESCAPE: &str = "\\u00";
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Makes the markers of one user.
-pub struct CanaryKey(hmac::Key);
+pub struct MarkerKey(hmac::Key);
 
-impl CanaryKey {
+impl MarkerKey {
     /// The markers of a user in a proof of this seed; nobody who does not know the seed can guess one.
     pub fn new(seed: u64, user: &str) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes());
@@ -217,7 +217,7 @@ mod tests {
     fn scanner() -> (Scanner, Vec<String>) {
         let mut scanner = Scanner::default();
         let markers: Vec<_> =
-            (0..50).map(|user| CanaryKey::new(7, &format!("u{user}")).marker(3, "text")).collect();
+            (0..50).map(|user| MarkerKey::new(7, &format!("u{user}")).marker(3, "text")).collect();
         (0..).zip(&markers).for_each(|(owner, marker)| assert!(scanner.add(marker, owner)));
         (scanner, markers)
     }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_marker_is_letters_and_digits_and_its_users_own() {
         let marker =
-            |seed, user: &str, request, field: &str| CanaryKey::new(seed, user).marker(request, field);
+            |seed, user: &str, request, field: &str| MarkerKey::new(seed, user).marker(request, field);
         let one = marker(1, "ada", 0, "text");
         assert_eq!(one.len(), LENGTH);
         assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
@@ -294,7 +294,7 @@ mod tests {
         let cut = found(&scanner, &format!("it began with {}…", &markers[4][..3 + SHORTEST]));
         assert_eq!(cut[0].owner, Some(4));
         assert_eq!(found(&scanner, "wk1abc, wk1"), vec![]);
-        let nobodys = found(&scanner, &CanaryKey::new(9, "eve").marker(0, "text"));
+        let nobodys = found(&scanner, &MarkerKey::new(9, "eve").marker(0, "text"));
         assert_eq!((nobodys.len(), nobodys[0].owner), (1, None));
     }
 }
