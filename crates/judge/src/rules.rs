@@ -144,7 +144,8 @@ impl RunOrder {
 
     /// Takes the next event; says what it breaks. Frames that are of no run are passed over.
     pub fn take(&mut self, order: &Order, event: RunEvent<'_>) -> Vec<OrderViolation> {
-        if !is_of_a_run(event.kind) {
+        // What no key names may be of a run as well.
+        if event.kind != Kind::Other && !event.kind.is_of_a_run() {
             return Vec::new();
         }
         let rules = [self.number(event), self.phase(order, event.kind), self.tool(order, event)];
@@ -260,9 +261,4 @@ pub fn violations<'a>(order: &Order, events: impl IntoIterator<Item = RunEvent<'
 pub fn missing(order: &Order, kinds: impl IntoIterator<Item = Kind>) -> Vec<Kind> {
     let seen: Vec<Kind> = kinds.into_iter().collect();
     order.required.iter().copied().filter(|kind| !seen.contains(kind)).collect()
-}
-
-fn is_of_a_run(kind: Kind) -> bool {
-    use Kind::*;
-    !matches!(kind, Welcome | Error | Accepted | Pong | Message | CaughtUp | Snapshot)
 }

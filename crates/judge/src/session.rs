@@ -261,17 +261,16 @@ impl Session {
 
     /// The frames of a run so far; without a run, all that can be of one.
     pub fn frames_of(&self, from: usize, run: &Option<String>) -> Vec<Arc<ReceivedFrame>> {
-        let is_message_or_control =
-            |seen: &ReceivedFrame| seen.kind.is_control() || seen.kind == Kind::Message;
         // An answer may name a run and is no event of it: it has no number where events have one.
         let numbered = self.profile.fields.seq.is_known();
-        let is_answer = |seen: &ReceivedFrame| {
+        let may_be_event = |seen: &ReceivedFrame| {
             seen.kind == Kind::Other
-                && ((numbered && seen.seq.is_none()) || self.profile.events.other.contains(&seen.name))
+                && !(numbered && seen.seq.is_none())
+                && !self.profile.events.other.contains(&seen.name)
         };
         let is_ours = |seen: &Arc<ReceivedFrame>| match run {
-            Some(run) => seen.is_of_run(run) && !is_message_or_control(seen) && !is_answer(seen),
-            None => !is_message_or_control(seen) && seen.kind != Kind::Other,
+            Some(run) => seen.is_of_run(run) && (seen.kind.is_of_a_run() || may_be_event(seen)),
+            None => seen.kind.is_of_a_run(),
         };
         self.seen().into_iter().skip(from).filter(is_ours).collect()
     }

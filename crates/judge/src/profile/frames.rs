@@ -108,6 +108,11 @@ impl Kind {
         }
     }
 
+    /// True for the events of a run, from what may come before its beginning to its end.
+    pub fn is_of_a_run(self) -> bool {
+        !self.is_control() && !matches!(self, Kind::Message | Kind::Other)
+    }
+
     /// True for frames that answer or tell of a connection and are no events: a number in one is a position.
     pub fn is_control(self) -> bool {
         use Kind::{Accepted, CaughtUp, Control, Error, Pong, Snapshot, Welcome};

@@ -107,8 +107,9 @@ impl<'a> Fit<'a> {
             // Whoever came before has used up what may be asked: nothing is known, and nothing is wrong.
             return Ok(());
         }
+        let has_begun = |kind: Kind| kind.is_of_a_run() && kind != Kind::BeforeStart;
         let run: Vec<&ReceivedFrame> =
-            seen.iter().map(|seen| &**seen).filter(|seen| of_a_run(seen.kind)).collect();
+            seen.iter().map(|seen| &**seen).filter(|seen| has_begun(seen.kind)).collect();
         if let Some(ended) = ended.filter(|_| heard == Heard::End && run.is_empty()) {
             return Err(self.told(
                 "messages.ask",
@@ -272,10 +273,4 @@ impl<'a> Fit<'a> {
     fn key_of(&self, seen: &ReceivedFrame) -> &'static str {
         if seen.kind == Kind::Other && self.is_unknown(seen) { "(no key)" } else { seen.kind.key() }
     }
-}
-
-/// True for what a run consists of.
-fn of_a_run(kind: Kind) -> bool {
-    use Kind::*;
-    matches!(kind, Started | Thinking | ToolStarted | ToolCompleted | Delta | Completed | ApprovalRequested)
 }

@@ -31,7 +31,7 @@ impl<'a> Orders<'a> {
         runs: &Runs<'a>,
         findings: &mut Findings,
     ) {
-        let of_a_run = if self.rules.named { frame.run.is_some() } else { is_of_a_run(frame.kind) };
+        let of_a_run = if self.rules.named { frame.run.is_some() } else { frame.kind.is_of_a_run() };
         if self.rules.numbered || !of_a_run {
             return;
         }
@@ -107,8 +107,4 @@ fn take(
     for violation in order.take(&rules.order, event) {
         findings.add(Invariant::Order, at, None, violation.to_string(), [before, at]);
     }
-}
-
-fn is_of_a_run(kind: Kind) -> bool {
-    !kind.is_control() && !matches!(kind, Kind::Other | Kind::Message)
 }

@@ -56,7 +56,7 @@ pub(super) async fn message_user(context: &CheckContext<'_>) -> Outcome {
     // Whatever comes of it is hers: its end, or a refusal. What comes to him meanwhile ends the wait at once.
     let his_from = his.count();
     let leaked = his.wait("event", his_from, hers.patience() * 2, |seen| {
-        is_of_a_run(seen.kind) || seen.text.contains(&marker)
+        seen.kind.is_of_a_run() || seen.text.contains(&marker)
     });
     let finished = hers.finish(&asked);
     let what = tokio::select! {
@@ -78,18 +78,6 @@ pub(super) async fn message_user(context: &CheckContext<'_>) -> Outcome {
         format!("{} named {} in a message, and {} got {told}", ada.user, bob.user, bob.user)
     })?;
     pass(format!("a message of {} that names {}: {what}", ada.user, bob.user))
-}
-
-fn is_of_a_run(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Started
-            | Kind::Thinking
-            | Kind::ToolStarted
-            | Kind::ToolCompleted
-            | Kind::Delta
-            | Kind::Completed
-    )
 }
 
 fn refusal(session: &Session, from: usize) -> Option<String> {
@@ -152,7 +140,7 @@ pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
         .seen()
         .into_iter()
         .skip(his_from)
-        .find(|seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
+        .find(|seen| seen.kind.is_of_a_run() || seen.text.contains(&marker));
     ensure(taken.is_none(), || {
         format!(
             "after the token of {} on the connection of {}, {} got what was asked on it",
@@ -186,7 +174,7 @@ pub(super) async fn exact(context: &CheckContext<'_>) -> Outcome {
             .seen()
             .into_iter()
             .skip(from)
-            .find(|seen| is_of_a_run(seen.kind) || seen.text.contains(&marker));
+            .find(|seen| seen.kind.is_of_a_run() || seen.text.contains(&marker));
         ensure(leaked.is_none(), || {
             let told = leaked.as_ref().map(|seen| seen.brief()).unwrap_or_default();
             format!("{alike:?} got what {:?} asked for: {told}", ada.user)

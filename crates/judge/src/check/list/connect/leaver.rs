@@ -50,7 +50,7 @@ async fn leave_midway(
 ) -> Result<(), Failure> {
     let session = context.connect(principal).await?;
     let asked = session.ask(prompt).await?;
-    let has_begun = |kind| !kind_is_of_no_run(kind);
+    let has_begun = |kind: Kind| kind.is_of_a_run() && kind != Kind::BeforeStart;
     session
         .wait("beginning of an answer", asked.from, session.patience(), |seen| has_begun(seen.kind))
         .await?;
@@ -59,10 +59,6 @@ async fn leave_midway(
         Leave::Close => session.close(1000).await,
     }
     session.ended(session.patience()).await.map(drop)
-}
-
-fn kind_is_of_no_run(kind: Kind) -> bool {
-    kind.is_control() || matches!(kind, Kind::Other | Kind::Message | Kind::BeforeStart)
 }
 
 /// Who was there before is answered, and so is somebody new.
