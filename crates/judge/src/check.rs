@@ -24,7 +24,7 @@ mod throttled;
 mod timeline;
 
 pub use crate::{
-    context::{CheckContext, Entrance, TestPrincipal},
+    context::{CheckContext, Attempt, TestPrincipal},
     outcome::{Evidence, Failure, Outcome, broken, ensure, pass},
     received_frame::ReceivedFrame,
     report::{Measure, Severity},

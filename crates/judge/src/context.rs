@@ -27,7 +27,7 @@ mod access_probe;
 /// How often a server that says "later" is asked again: that it says so to everybody is no refusal.
 const TRIES: usize = 4;
 /// The longest wait that a server may ask for.
-const LATER: Duration = Duration::from_secs(5);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// One check at work.
 pub struct CheckContext<'a> {
@@ -44,8 +44,8 @@ pub struct CheckContext<'a> {
     id: Cow<'static, str>,
     rng: Mutex<SmallRng>,
     connections: AtomicUsize,
-    let_in: OnceCell<()>,
-    pub(crate) allowance: Arc<FrameBudget>,
+    good_credentials: OnceCell<()>,
+    pub(crate) frame_budget: Arc<FrameBudget>,
 }
 
 /// A user of a check.
@@ -57,9 +57,9 @@ pub struct TestPrincipal {
     pub token: Option<String>,
 }
 
-/// How a visitor comes in.
+/// How a user connects.
 #[derive(Debug, Clone, Copy)]
-pub struct Entrance<'a> {
+pub struct Attempt<'a> {
     /// Who.
     pub principal: &'a TestPrincipal,
     /// At which address.
@@ -80,7 +80,7 @@ pub struct Sum {
 }
 
 impl<'a> CheckContext<'a> {
-    /// A trial for the check of this id.
+    /// What the check of this id works with.
     pub fn new(
         target: &'a Target,
         recorder: HistoryRecorder,
@@ -100,8 +100,8 @@ impl<'a> CheckContext<'a> {
             id,
             rng: Mutex::new(SmallRng::seed_from_u64(own)),
             connections: AtomicUsize::new(0),
-            let_in: OnceCell::new(),
-            allowance: Arc::new(FrameBudget::of(users)),
+            good_credentials: OnceCell::new(),
+            frame_budget: Arc::new(FrameBudget::of(users)),
         }
     }
 
@@ -128,19 +128,19 @@ impl<'a> CheckContext<'a> {
     }
 
     fn issued(&self, name: &str) -> Option<TestPrincipal> {
-        let user = format!("{}-{name}-{}", self.id.replace(['.', '_'], "-"), self.target.visit());
+        let user = format!("{}-{name}-{}", self.id.replace(['.', '_'], "-"), self.target.nonce());
         let token = self.target.sign(&user)?;
         Some(TestPrincipal { user, token: Some(token) })
     }
 
-    /// How a visitor comes in by the profile.
-    pub fn entrance<'e>(&'e self, principal: &'e TestPrincipal) -> Entrance<'e> {
-        Entrance { principal, url: self.target.url(), place: self.profile.auth.place, position: None }
+    /// How a user connects by the profile.
+    pub fn attempt<'e>(&'e self, principal: &'e TestPrincipal) -> Attempt<'e> {
+        Attempt { principal, url: self.target.url(), place: self.profile.auth.place, position: None }
     }
 
     /// Connects and waits for the welcome, if the profile has one. A server that says "later" is asked again.
     pub async fn connect(&self, principal: &TestPrincipal) -> Result<Session, Failure> {
-        self.enter(&self.entrance(principal)).await
+        self.connect_as(&self.attempt(principal)).await
     }
 
     /// Connects at a position, and waits for the welcome.
@@ -153,29 +153,29 @@ impl<'a> CheckContext<'a> {
         if self.profile.resume.is_none() {
             return Err(Failure::NotDone("the profile does not say how a client resumes".to_owned()));
         }
-        self.enter(&Entrance { position: Some((epoch, after)), ..self.entrance(principal) }).await
+        self.connect_as(&Attempt { position: Some((epoch, after)), ..self.attempt(principal) }).await
     }
 
-    /// Comes in like this and waits for the welcome, if the profile has one. A server that says "later" is asked again.
-    pub async fn enter(&self, entrance: &Entrance<'_>) -> Result<Session, Failure> {
-        let user = &entrance.principal.user;
+    /// Connects like this and waits for the welcome, if the profile has one. A server that says "later" is asked again.
+    pub async fn connect_as(&self, attempt: &Attempt<'_>) -> Result<Session, Failure> {
+        let user = &attempt.principal.user;
         if self.profile.endpoint.transport == Transport::Sse {
-            return Ok(self.posting(entrance));
+            return Ok(self.posting(attempt));
         }
         let mut tries = 0;
         let session = loop {
             tries += 1;
-            match self.enter_as(entrance, self.new_name(user)).await {
+            match self.try_once(attempt, self.new_name(user)).await {
                 Ok(session) => break session,
                 Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) if tries < TRIES => {
                     // What the server asks for, and it is bounded.
-                    tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(LATER)).await;
+                    tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER)).await;
                 }
                 Err(error) if is_unreachable(&error) => return Err(Failure::Gone(error.to_string())),
                 Err(error) => return broken(format!("{user} with good credentials: {error}")),
             }
         };
-        self.show(&session, entrance).await?;
+        self.show(&session, attempt).await?;
         if !self.profile.events.welcome.is_empty() {
             let patience = session.patience();
             session.wait("welcome", 0, patience, |seen| seen.kind == Kind::Welcome).await?;
@@ -185,39 +185,39 @@ impl<'a> CheckContext<'a> {
 
     /// Opens the connection under a name in the history, tries once and waits for nothing. A token whose place is the
     /// first frame is shown by [`CheckContext::show`].
-    pub(crate) async fn enter_as(&self, entrance: &Entrance<'_>, name: String) -> Result<Session, OpenError> {
-        let Entrance { principal, place, position, .. } = *entrance;
-        let connect = self.target.connect(&self.address_of(entrance), principal.token.as_deref(), place);
+    pub(crate) async fn try_once(&self, attempt: &Attempt<'_>, name: String) -> Result<Session, OpenError> {
+        let Attempt { principal, place, position, .. } = *attempt;
+        let connect = self.target.connect(&self.address_of(attempt), principal.token.as_deref(), place);
         self.open_as(connect, &principal.user, name, position.filter(|_| self.profile.resume.is_some())).await
     }
 
     /// Shows the token in the first frame, where that is its place.
-    pub(crate) async fn show(&self, session: &Session, entrance: &Entrance<'_>) -> Result<(), Failure> {
-        match self.profile.first_frame(entrance.place, entrance.principal.token.as_deref()) {
+    pub(crate) async fn show(&self, session: &Session, attempt: &Attempt<'_>) -> Result<(), Failure> {
+        match self.profile.first_frame(attempt.place, attempt.principal.token.as_deref()) {
             Some(frame) => session.send(frame).await,
             None => Ok(()),
         }
     }
 
     /// The address with the position that is asked for.
-    fn address_of(&self, entrance: &Entrance<'_>) -> String {
-        let (Some(resume), Some((epoch, after))) = (&self.profile.resume, entrance.position) else {
-            return entrance.url.to_owned();
+    fn address_of(&self, attempt: &Attempt<'_>) -> String {
+        let (Some(resume), Some((epoch, after))) = (&self.profile.resume, attempt.position) else {
+            return attempt.url.to_owned();
         };
         let values = [("epoch", json!(epoch)), ("after", json!(after))];
-        with_query(entrance.url, &Template::new(resume.query.clone()).fill_plain(&values))
+        with_query(attempt.url, &Template::new(resume.query.clone()).fill_plain(&values))
     }
 
     /// Holds, once in a check, that somebody with good credentials is let in and answered: what is refused besides is
     /// refused for what it is.
-    pub(crate) async fn let_in(&self) -> Result<(), Failure> {
+    pub(crate) async fn assert_good_credentials_work(&self) -> Result<(), Failure> {
         let good = async {
             // Another than the user of the check, whom it may have shut out.
             let principal = self.principal("good").or_else(|_| self.principal("ada"))?;
             self.connect(&principal).await?.barrier().await
         };
-        let let_in = self.let_in.get_or_try_init(|| good).await;
-        let_in.copied().map_err(|fault| match fault {
+        let served = self.good_credentials.get_or_try_init(|| good).await;
+        served.copied().map_err(|fault| match fault {
             Failure::Broken(why) => {
                 Failure::NotDone(format!("who has good credentials is not served either: {why}"))
             }
@@ -226,14 +226,14 @@ impl<'a> CheckContext<'a> {
     }
 
     /// A session whose messages are posted: the first of them opens a connection.
-    pub(crate) fn posting(&self, entrance: &Entrance<'_>) -> Session {
-        let Entrance { principal, place, .. } = *entrance;
-        let post = self.target.post(&self.address_of(entrance), principal.token.as_deref(), place);
-        Session::posting(post, self.book(&principal.user, self.new_name(&principal.user)))
+    pub(crate) fn posting(&self, attempt: &Attempt<'_>) -> Session {
+        let Attempt { principal, place, .. } = *attempt;
+        let post = self.target.post(&self.address_of(attempt), principal.token.as_deref(), place);
+        Session::posting(post, self.recording(&principal.user, self.new_name(&principal.user)))
     }
 
-    fn book(&self, user: &str, name: String) -> FrameRecording {
-        FrameRecording::new(self.profile.clone(), self.recorder.clone(), self.allowance.clone(), user, name)
+    fn recording(&self, user: &str, name: String) -> FrameRecording {
+        FrameRecording::new(self.profile.clone(), self.recorder.clone(), self.frame_budget.clone(), user, name)
     }
 
     pub(crate) fn new_name(&self, user: &str) -> String {
@@ -267,7 +267,7 @@ impl<'a> CheckContext<'a> {
         match connect.open().await {
             Ok(connection) => {
                 self.recorder.note(op(OpOutcome::Ok, String::new()));
-                Ok(Session::new(connection, self.book(user, name)))
+                Ok(Session::new(connection, self.recording(user, name)))
             }
             Err(error) => {
                 self.recorder.note(op(OpOutcome::Fail, error.to_string()));

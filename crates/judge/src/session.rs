@@ -30,7 +30,7 @@ pub use run::{Asked, RunSeen};
 /// How the end of a connection is told on which too much came.
 pub(crate) const TOO_MUCH: &str = "cut by the judge";
 
-/// A connection of a visitor; dropped, it is cut.
+/// A connection of a user; dropped, it is cut.
 pub struct Session {
     /// Its name in the history: `user/device#number`.
     pub name: String,
@@ -43,26 +43,26 @@ pub struct Session {
 
 impl Session {
     /// Takes an open connection over.
-    pub(crate) fn new(connection: Connection, book: FrameRecording) -> Self {
-        Self::of(book, |book| RecordedConnection::new(connection, book))
+    pub(crate) fn new(connection: Connection, frames: FrameRecording) -> Self {
+        Self::of(frames, |frames| RecordedConnection::new(connection, frames))
     }
 
     /// A session whose messages are posted.
-    pub(crate) fn posting(post: Post, book: FrameRecording) -> Self {
-        Self::of(book, |book| {
-            let (connection, orders) = RecordedConnection::without_task(book.clone());
-            tokio::spawn(sse::serve(post, book, orders));
+    pub(crate) fn posting(post: Post, frames: FrameRecording) -> Self {
+        Self::of(frames, |frames| {
+            let (connection, orders) = RecordedConnection::without_task(frames.clone());
+            tokio::spawn(sse::serve(post, frames, orders));
             connection
         })
     }
 
     fn of(
-        book: FrameRecording,
+        frames: FrameRecording,
         begin: impl FnOnce(Arc<Watched<FrameRecording>>) -> RecordedConnection<FrameRecording>,
     ) -> Self {
-        let (name, user) = (book.name.clone(), book.user.clone());
-        let (profile, recorder) = (book.profile.clone(), book.recorder.clone());
-        Self { name, user, profile, recorder, connection: begin(Arc::new(Watched::new(book))) }
+        let (name, user) = (frames.name.clone(), frames.user.clone());
+        let (profile, recorder) = (frames.profile.clone(), frames.recorder.clone());
+        Self { name, user, profile, recorder, connection: begin(Arc::new(Watched::new(frames))) }
     }
 
     /// How long an answer may take.
@@ -191,7 +191,7 @@ impl Session {
         mut look: impl FnMut(&[Arc<ReceivedFrame>], &Option<Ended>) -> Option<T>,
     ) -> Option<T> {
         let deadline = tokio::time::Instant::now() + within;
-        self.connection.record().wait(deadline, |book| look(&book.seen, &book.ended)).await
+        self.connection.record().wait(deadline, |frames| look(&frames.seen, &frames.ended)).await
     }
 
     /// Asks the agent something, under a new id.

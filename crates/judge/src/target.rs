@@ -1,4 +1,4 @@
-//! The server that is judged: its address, its profile, who may come in, and what is told of every visit.
+//! The server that is judged: its address, its profile, whose tokens it takes, and what was found out about it.
 
 use std::{collections::BTreeMap, path::Path, sync::OnceLock, time::Duration};
 
@@ -36,8 +36,8 @@ pub struct Target {
     insecure: bool,
     http: reqwest::Client,
     issuer: Option<Issuer>,
-    /// Tells the users of this visit from those of any other: who came before them left a log and used up what may be said.
-    visit: String,
+    /// Tells the users of this run of the judge from those of another, who left a log and used up what may be said.
+    nonce: String,
     /// Fields that the profile names and that no event had in the first look.
     absent: OnceLock<Vec<&'static str>>,
 }
@@ -125,7 +125,7 @@ impl Target {
             insecure: false,
             http: client(REACH).build()?,
             issuer,
-            visit: format!("{:08x}", rand::random::<u32>()),
+            nonce: format!("{:08x}", rand::random::<u32>()),
             absent: OnceLock::new(),
         })
     }
@@ -167,9 +167,9 @@ impl Target {
 
     /// The same server at another address.
     pub fn at(self, url: &str) -> Result<Self, TargetError> {
-        let (visit, trust, insecure) = (self.visit, self.trust, self.insecure);
+        let (nonce, trust, insecure) = (self.nonce, self.trust, self.insecure);
         let (within, http) = (self.within, self.http);
-        Ok(Self { visit, trust, insecure, within, http, ..Self::new(url, self.profile, self.credentials)? })
+        Ok(Self { nonce, trust, insecure, within, http, ..Self::new(url, self.profile, self.credentials)? })
     }
 
     /// How long a handshake or an answer over HTTP may take.
@@ -258,8 +258,8 @@ impl Target {
     }
 
     /// What the names of users whom the judge makes up end with: nobody had them before, under no seed.
-    pub(crate) fn visit(&self) -> &str {
-        &self.visit
+    pub(crate) fn nonce(&self) -> &str {
+        &self.nonce
     }
 
     /// The users whose tokens were given.

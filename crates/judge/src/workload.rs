@@ -1,5 +1,5 @@
-//! Plays a plan over real sockets. All that is done and all that comes goes into one history with one clock; nothing is
-//! judged here, and nothing that goes wrong ends the play but a server that is gone.
+//! Carries a plan out over real sockets. All that is done and all that comes goes into one history with one clock; nothing is
+//! judged here, and nothing that goes wrong ends it but a server that is gone.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -33,43 +33,43 @@ struct Known {
     run: Option<String>,
 }
 
-/// What all players share.
-struct Stage<'a> {
+/// What all users of a workload share.
+struct Shared<'a> {
     context: &'a CheckContext<'a>,
     plan: &'a Plan,
-    /// A part of all request ids: the same seed may be played twice on one server.
+    /// A part of all request ids: the same seed may run twice on one server.
     nonce: String,
     known: Mutex<Vec<Known>>,
 }
 
-impl Stage<'_> {
+impl Shared<'_> {
     fn known(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Draws a plan up for a trial's server, plays it, and gives the header of its history.
-pub async fn play(context: &CheckContext<'_>, size: Size) -> Result<Header, Failure> {
-    let visitors = visitors(context, size.users)?;
+/// Draws up a plan for the server of a check, carries it out, and gives the header of its history.
+pub async fn run(context: &CheckContext<'_>, size: Size) -> Result<Header, Failure> {
+    let principals = principals(context, size.users)?;
     let wire = faults::upstream(context.target).await;
     let abilities = Abilities::of(&context.profile, wire.is_some());
-    let plan = Plan::new(context.chance(u64::MAX), Size { users: visitors.len(), ..size }, &abilities);
+    let plan = Plan::new(context.chance(u64::MAX), Size { users: principals.len(), ..size }, &abilities);
     let nonce = format!("{:08x}", rand::random::<u32>());
-    let known = Mutex::new(vec![Known::default(); visitors.len()]);
-    let stage = Stage { context, plan: &plan, nonce, known };
-    let beginning = |(index, principal)| SimUser::begin(&stage, index, principal, wire);
-    let mut players = try_join_all(visitors.into_iter().enumerate().map(beginning)).await?;
+    let known = Mutex::new(vec![Known::default(); principals.len()]);
+    let shared = Shared { context, plan: &plan, nonce, known };
+    let beginning = |(index, principal)| SimUser::begin(&shared, index, principal, wire);
+    let mut users = try_join_all(principals.into_iter().enumerate().map(beginning)).await?;
     for (number, round) in plan.rounds.iter().enumerate() {
         phase(context, round.name);
-        act(&stage, &mut players, number, round).await?;
+        act(&shared, &mut users, number, round).await?;
         if round.settles {
             let patience = Duration::from_secs_f64(context.profile.timing.answer_seconds);
-            each(&mut players, |player| Box::pin(player.settle(patience))).await?;
+            each(&mut users, |user| Box::pin(user.settle(patience))).await?;
         }
     }
     phase(context, "drain");
-    each(&mut players, |player| Box::pin(player.drain())).await?;
-    drop(players);
+    each(&mut users, |user| Box::pin(user.drain())).await?;
+    drop(users);
     context.recorder.settle();
     Ok(Header::of(context.target.url(), &context.profile, context.seed))
 }
@@ -82,31 +82,31 @@ fn phase(context: &CheckContext<'_>, name: &str) {
 type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'p>>;
 
 async fn each<'a>(
-    players: &mut [SimUser<'a>],
+    users: &mut [SimUser<'a>],
     step: impl for<'p> Fn(&'p mut SimUser<'a>) -> Step<'p>,
 ) -> Result<(), Failure> {
-    join_all(players.iter_mut().map(step)).await.into_iter().collect()
+    join_all(users.iter_mut().map(step)).await.into_iter().collect()
 }
 
 /// Everybody's turn, one after the other as the mode of the plan has it.
 async fn act(
-    stage: &Stage<'_>,
-    players: &mut [SimUser<'_>],
+    shared: &Shared<'_>,
+    users: &mut [SimUser<'_>],
     number: usize,
     round: &Round,
 ) -> Result<(), Failure> {
-    match stage.plan.mode {
-        Mode::Lockstep => each(players, |player| Box::pin(player.turn(number, Duration::ZERO))).await,
+    match shared.plan.mode {
+        Mode::Lockstep => each(users, |user| Box::pin(user.turn(number, Duration::ZERO))).await,
         Mode::Random => {
-            each(players, |player| {
-                let pause = Duration::from_millis(round.turns[player.index].pause_ms);
-                Box::pin(player.turn(number, pause))
+            each(users, |user| {
+                let pause = Duration::from_millis(round.turns[user.index].pause_ms);
+                Box::pin(user.turn(number, pause))
             })
             .await
         }
         Mode::Priority => {
-            for user in &round.order {
-                players[*user].turn(number, Duration::ZERO).await?;
+            for index in &round.order {
+                users[*index].turn(number, Duration::ZERO).await?;
             }
             Ok(())
         }
@@ -114,7 +114,7 @@ async fn act(
 }
 
 /// Those who take part: made up where the judge has the key, else those whose tokens were given.
-fn visitors(context: &CheckContext<'_>, users: usize) -> Result<Vec<TestPrincipal>, Failure> {
+fn principals(context: &CheckContext<'_>, users: usize) -> Result<Vec<TestPrincipal>, Failure> {
     let given = context.target.given();
     if !given.is_empty() {
         let principal = |(user, token): &(String, String)| TestPrincipal {
@@ -134,6 +134,6 @@ fn with_marker(prompt: &str, marker: &str) -> String {
 }
 
 /// The markers of a user.
-fn marker_key(stage: &Stage<'_>, user: &str) -> MarkerKey {
-    MarkerKey::new(stage.plan.seed, user)
+fn marker_key(shared: &Shared<'_>, user: &str) -> MarkerKey {
+    MarkerKey::new(shared.plan.seed, user)
 }

@@ -101,14 +101,14 @@ impl<'a> Alive<'a> {
         }
         // Where users are given there is nobody new.
         let Ok(principal) = context.principal("ada") else { return Ok(()) };
-        let entrance = context.entrance(&principal);
-        let session = match context.enter_as(&entrance, context.new_name(&principal.user)).await {
+        let attempt = context.attempt(&principal);
+        let session = match context.try_once(&attempt, context.new_name(&principal.user)).await {
             Ok(session) => session,
             Err(OpenError::Refused { .. }) => return Ok(()),
             Err(OpenError::Ended { ended, .. }) if ended.code.is_some() => return Ok(()),
             Err(error) => return Err(error.to_string()),
         };
-        context.show(&session, &entrance).await.map_err(|fault| fault.to_string())?;
+        context.show(&session, &attempt).await.map_err(|fault| fault.to_string())?;
         let mut awaited = Vec::new();
         if !profile.events.welcome.is_empty() {
             awaited.push(("welcome", Kind::Welcome));

@@ -39,7 +39,7 @@ type Who = (String, String);
 /// What is known of all users after all checks.
 struct Court<'a> {
     profile: &'a Profile,
-    visit: &'a str,
+    nonce: &'a str,
     /// True when every connection is a user of its own.
     guests: bool,
     users: Vec<Who>,
@@ -61,7 +61,7 @@ impl<'a> Court<'a> {
         let profile = target.profile();
         let mut court = Self {
             profile,
-            visit: target.visit(),
+            nonce: target.nonce(),
             guests: target.given().is_empty() && target.issuer().is_none() && profile.resume.is_none(),
             users: Vec::new(),
             numbers: HashMap::new(),
@@ -219,12 +219,12 @@ impl<'a> Court<'a> {
         self.users.get(user as usize).map_or("", |(_, name)| name)
     }
 
-    /// Another user's name, made up for this visit, anywhere in a text.
+    /// Another user's name, made up for this run of the judge, anywhere in a text.
     fn made_up_name(&self, text: &str, user: u32) -> Option<String> {
         let is_of_a_name = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-        text.match_indices(self.visit).find_map(|(at, visit)| {
+        text.match_indices(self.nonce).find_map(|(at, nonce)| {
             let before: usize = text[..at].chars().rev().take_while(is_of_a_name).map(char::len_utf8).sum();
-            let name = &text[at - before..at + visit.len()];
+            let name = &text[at - before..at + nonce.len()];
             // A name may begin as another does.
             let foreign = self.names.get(name).is_some_and(|owners| !owners.contains(&user));
             (foreign && !self.called(user).contains(name)).then(|| name.to_owned())

@@ -48,7 +48,7 @@ pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>
     let principal = context.principal("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
     let began = Instant::now();
     let posts = context.profile.endpoint.transport == Transport::Sse;
-    let session = if posts { post(&context, &principal).await? } else { enter(&context, &principal).await? };
+    let session = if posts { post(&context, &principal).await? } else { connect(&context, &principal).await? };
     let mut look = Look {
         context: &context,
         slow: began.elapsed(),
@@ -63,10 +63,10 @@ pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>
 }
 
 /// Opens the connection and shows the token.
-async fn enter(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<Session, TargetError> {
+async fn connect(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<Session, TargetError> {
     let target = context.target;
-    let entrance = context.entrance(principal);
-    let session = match context.enter_as(&entrance, context.new_name(&principal.user)).await {
+    let attempt = context.attempt(principal);
+    let session = match context.try_once(&attempt, context.new_name(&principal.user)).await {
         Ok(session) => session,
         Err(error) if error.is_of_host() => return Err(TargetError::Misaddressed(error.to_string())),
         Err(error) if error.is_refusal() => return Err(TargetError::Refused(format!("{error} ({AUTH})"))),
@@ -80,7 +80,7 @@ async fn enter(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<
         Err(error) => return Err(TargetError::Unreachable(error.to_string())),
     };
     context
-        .show(&session, &entrance)
+        .show(&session, &attempt)
         .await
         .map_err(|fault| TargetError::Refused(format!("{fault} ({AUTH})")))?;
     Ok(session)
@@ -95,10 +95,10 @@ async fn post(context: &CheckContext<'_>, principal: &TestPrincipal) -> Result<S
         let why = "the profile does not say how to ask an agent (messages.ask, prompts.plain)".to_owned();
         return Err(TargetError::Url { url: context.target.url().to_owned(), why });
     };
-    let entrance = context.entrance(principal);
-    let post = context.target.post(entrance.url, principal.token.as_deref(), entrance.place);
-    post.reach(entrance.url, ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await?;
-    Ok(context.posting(&entrance))
+    let attempt = context.attempt(principal);
+    let post = context.target.post(attempt.url, principal.token.as_deref(), attempt.place);
+    post.reach(attempt.url, ask.fill(&[("text", json!(text)), ("id", json!(new_id()))])).await?;
+    Ok(context.posting(&attempt))
 }
 
 struct Look<'a> {

@@ -30,20 +30,20 @@ pub(crate) struct FrameRecording {
     /// Bytes of all frames so far.
     bytes: usize,
     /// What may come on all connections of the check.
-    allowance: Arc<FrameBudget>,
+    frame_budget: Arc<FrameBudget>,
 }
 
 impl FrameRecording {
-    /// An empty book of a connection of this user and this name.
+    /// An empty recording of a connection of this user and this name.
     pub(crate) fn new(
         profile: Arc<Profile>,
         recorder: HistoryRecorder,
-        allowance: Arc<FrameBudget>,
+        frame_budget: Arc<FrameBudget>,
         user: &str,
         name: String,
     ) -> Self {
         let user = user.to_owned();
-        Self { seen: Vec::new(), ended: None, profile, recorder, user, name, bytes: 0, allowance }
+        Self { seen: Vec::new(), ended: None, profile, recorder, user, name, bytes: 0, frame_budget }
     }
 
     /// Writes down a frame that came, with what is known of it besides its text; gives how the connection ends when it
@@ -62,7 +62,7 @@ impl FrameRecording {
         self.recorder.note_at(at, Op { conn, user, stream, seq, first_seq, call, request, ..op });
         self.seen.push(Arc::new(seen));
         if self.seen.len() < FRAMES && self.bytes < BYTES {
-            return self.allowance.take(text.len()).err().map(ended_by);
+            return self.frame_budget.take(text.len()).err().map(ended_by);
         }
         Some(ended_by(format!(
             "{TOO_MUCH}, which takes at most {FRAMES} frames and {BYTES} bytes on one connection"

@@ -1,4 +1,4 @@
-//! A session without a WebSocket: each message is a POST, and its answer a stream of events. The streams of one visitor
+//! A session without a WebSocket: each message is a POST, and its answer a stream of events. The streams of one user
 //! run beside each other, and what comes on them is written down as if it had come on one connection.
 
 use std::{sync::Arc, time::Duration};
@@ -24,7 +24,7 @@ mod events;
 use events::EventStream;
 
 /// Carries orders out until the session is over; the streams end with it.
-pub(super) async fn serve(post: Post, book: Arc<Watched<FrameRecording>>, mut orders: mpsc::Receiver<Order>) {
+pub(super) async fn serve(post: Post, frames: Arc<Watched<FrameRecording>>, mut orders: mpsc::Receiver<Order>) {
     let mut streams = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -40,7 +40,7 @@ pub(super) async fn serve(post: Post, book: Arc<Watched<FrameRecording>>, mut or
                 // Bytes are no message here.
                 Some(Order::Binary(_, done)) => drop(done.send(false)),
                 Some(Order::Text(message, done)) => match post.of(message.clone()) {
-                    Some(request) => drop(streams.spawn(follow(request, message, done, book.clone()))),
+                    Some(request) => drop(streams.spawn(follow(request, message, done, frames.clone()))),
                     None => drop(done.send(false)),
                 },
             },
@@ -48,7 +48,7 @@ pub(super) async fn serve(post: Post, book: Arc<Watched<FrameRecording>>, mut or
         }
     };
     drop(orders);
-    book.change(|book| book.end(ended));
+    frames.change(|frames| frames.end(ended));
 }
 
 /// Posts a message and writes down all that comes for it.
@@ -56,10 +56,10 @@ async fn follow(
     request: RequestBuilder,
     message: String,
     done: oneshot::Sender<bool>,
-    book: Arc<Watched<FrameRecording>>,
+    frames: Arc<Watched<FrameRecording>>,
 ) -> Result<(), Box<Ended>> {
     let sent: Value = serde_json::from_str(&message).unwrap_or(Value::Null);
-    let profile = book.lock().profile.clone();
+    let profile = frames.lock().profile.clone();
     let fields = &profile.fields;
     let mut of = Of { run: fields.run.text(&sent), request: fields.request.text(&sent), open: false };
     let run_seconds = Duration::from_secs_f64(profile.timing.run_seconds);
@@ -73,7 +73,7 @@ async fn follow(
             (seen.name, seen.kind) = (format!("HTTP {}", status.as_u16()), Kind::Error);
             of.stamp(seen);
         };
-        return taken(book.change(|book| book.write_down(&text, refusal)));
+        return taken(frames.change(|frames| frames.write_down(&text, refusal)));
     }
     if !kind.starts_with(EVENT_STREAM) {
         return Err(broke(format!("the answer is {kind:?} and no {EVENT_STREAM}")));
@@ -84,7 +84,7 @@ async fn follow(
         while let Some(data) =
             events.next().map_err(|why| broke(format!("the answer is no event stream: {why}")))?
         {
-            taken(book.change(|book| book.write_down(&data, |seen| of.stamp(seen))))?;
+            taken(frames.change(|frames| frames.write_down(&data, |seen| of.stamp(seen))))?;
         }
     }
     match (events.is_between(), of.open) {

@@ -10,7 +10,7 @@ use wireproof_client::OpenError;
 
 use super::faults::Way;
 use crate::{
-    context::{CheckContext, Entrance, TestPrincipal},
+    context::{CheckContext, Attempt, TestPrincipal},
     outcome::Failure,
     profile::Kind,
     received_frame::ReceivedFrame,
@@ -22,7 +22,7 @@ use crate::{
 /// Before another try to connect.
 const AGAIN: Duration = Duration::from_millis(20);
 /// The longest wait that a server may ask for.
-const LATER: Duration = Duration::from_secs(2);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) struct SimClient<'a> {
     context: &'a CheckContext<'a>,
@@ -138,7 +138,7 @@ impl<'a> SimClient<'a> {
         }
         match error {
             OpenError::Refused { status: 429 | 503, retry_after, .. } => {
-                tokio::time::sleep(retry_after.unwrap_or(LATER).min(LATER)).await;
+                tokio::time::sleep(retry_after.unwrap_or(MAX_RETRY_AFTER).min(MAX_RETRY_AFTER)).await;
             }
             error if is_unreachable(&error) => tokio::time::sleep(AGAIN).await,
             error => {
@@ -156,11 +156,11 @@ impl<'a> SimClient<'a> {
         let name = format!("{}#{}", self.name, self.tried);
         let position = self.position.as_ref().map(|(epoch, after)| (epoch.as_str(), *after));
         let proxied = self.way.as_ref().map(|way| way.url(self.context.target.path()));
-        let direct = self.context.entrance(&self.principal);
-        let entrance = Entrance { url: proxied.as_deref().unwrap_or(direct.url), position, ..direct };
-        let session = self.context.enter_as(&entrance, name).await?;
+        let direct = self.context.attempt(&self.principal);
+        let attempt = Attempt { url: proxied.as_deref().unwrap_or(direct.url), position, ..direct };
+        let session = self.context.try_once(&attempt, name).await?;
         // A connection that is lost already is opened again.
-        let _ = self.context.show(&session, &entrance).await;
+        let _ = self.context.show(&session, &attempt).await;
         Ok(session)
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Stage, marker_key, sim_client::SimClient, with_marker};
+use super::{Shared, marker_key, sim_client::SimClient, with_marker};
 use crate::{
     context::TestPrincipal,
     outcome::Failure,
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const GO_ON: Result<(), Failure> = Ok(());
 
 pub(super) struct SimUser<'a> {
-    stage: &'a Stage<'a>,
+    shared: &'a Shared<'a>,
     pub(super) index: usize,
     principal: TestPrincipal,
     marker_key: MarkerKey,
@@ -56,26 +56,26 @@ struct Asked {
 
 impl<'a> SimUser<'a> {
     pub(super) async fn begin(
-        stage: &'a Stage<'a>,
+        shared: &'a Shared<'a>,
         index: usize,
         principal: TestPrincipal,
         wire: Option<SocketAddr>,
     ) -> Result<Self, Failure> {
         let mut devices = Vec::new();
-        for number in 0..stage.plan.size.devices {
+        for number in 0..shared.plan.size.devices {
             let letter = char::from(b'a' + (number % 26) as u8);
-            let seed = stage.plan.seed.wrapping_mul(31).wrapping_add((index * 8 + number) as u64);
-            devices.push(SimClient::new(stage.context, &principal, letter, wire, seed).await);
+            let seed = shared.plan.seed.wrapping_mul(31).wrapping_add((index * 8 + number) as u64);
+            devices.push(SimClient::new(shared.context, &principal, letter, wire, seed).await);
         }
-        let marker_key = marker_key(stage, &principal.user);
+        let marker_key = marker_key(shared, &principal.user);
         let (asked, ended) = (Vec::new(), BTreeSet::new());
-        Ok(Self { stage, index, principal, marker_key, devices, asked, ended, ends: 0 })
+        Ok(Self { shared, index, principal, marker_key, devices, asked, ended, ends: 0 })
     }
 
     /// Does what the plan has for it in a round, with a pause before each act.
     pub(super) async fn turn(&mut self, round: usize, pause: Duration) -> Result<(), Failure> {
-        let stage = self.stage;
-        let round = &stage.plan.rounds[round];
+        let shared = self.shared;
+        let round = &shared.plan.rounds[round];
         for device in &mut self.devices {
             device.ensure(!round.at_once).await?;
         }
@@ -114,7 +114,7 @@ impl<'a> SimUser<'a> {
         prompt: Prompt,
         number: usize,
     ) -> Result<(), Failure> {
-        let prompts = &self.stage.context.profile.prompts;
+        let prompts = &self.shared.context.profile.prompts;
         let prompt = match prompt {
             Prompt::Plain => &prompts.plain,
             Prompt::Tool => &prompts.tool,
@@ -122,7 +122,7 @@ impl<'a> SimUser<'a> {
             Prompt::Failing => &prompts.failing_tool,
             Prompt::Slow => &prompts.slow,
         };
-        let (marker, nonce) = (self.marker_key.marker(number, "text"), &self.stage.nonce);
+        let (marker, nonce) = (self.marker_key.marker(number, "text"), &self.shared.nonce);
         let text = with_marker(prompt.as_deref().unwrap_or_default(), &marker);
         let id = match request {
             Id::Marked => {
@@ -142,7 +142,7 @@ impl<'a> SimUser<'a> {
     /// From now on nobody else may have the marker.
     fn own(&self, marker: &str) {
         let (user, ev) = (self.principal.user.clone(), Some(note::MARKER.to_owned()));
-        self.stage.context.recorder.note(Op {
+        self.shared.context.recorder.note(Op {
             user,
             f: Action::Note,
             ev,
@@ -164,7 +164,7 @@ impl<'a> SimUser<'a> {
     }
 
     async fn cancel(&mut self) -> Result<(), Failure> {
-        let (context, Some(asked)) = (self.stage.context, self.asked.last()) else { return GO_ON };
+        let (context, Some(asked)) = (self.shared.context, self.asked.last()) else { return GO_ON };
         let (id, device) = (asked.id.clone(), &self.devices[asked.device]);
         let (Some(cancel), Some(session)) = (&context.profile.messages.cancel, &device.session) else {
             return GO_ON;
@@ -179,7 +179,7 @@ impl<'a> SimUser<'a> {
 
     /// Does what only another may do; what comes of it is the judge's to tell.
     async fn trespass(&mut self, trespass: Trespass, owner: usize) -> Result<(), Failure> {
-        let (context, known) = (self.stage.context, self.stage.known()[owner].clone());
+        let (context, known) = (self.shared.context, self.shared.known()[owner].clone());
         let messages = &context.profile.messages;
         if trespass == Trespass::Position && known.position.is_some() {
             let mut stranger =
@@ -217,7 +217,7 @@ impl<'a> SimUser<'a> {
     /// those that take longer.
     pub(super) async fn settle(&mut self, patience: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + patience;
-        let resumes = self.stage.context.profile.resume.is_some();
+        let resumes = self.shared.context.profile.resume.is_some();
         loop {
             self.look();
             if self.asked.iter().all(|asked| asked.over || asked.given_up) {
@@ -274,7 +274,7 @@ impl<'a> SimUser<'a> {
     /// Takes in what came.
     fn look(&mut self) {
         let fresh: Vec<_> = self.devices.iter_mut().flat_map(SimClient::look).collect();
-        let named = self.stage.context.profile.fields.run.is_known();
+        let named = self.shared.context.profile.fields.run.is_known();
         for seen in &fresh {
             let asked =
                 seen.request.as_ref().and_then(|id| self.asked.iter_mut().find(|asked| asked.id == *id));
@@ -291,12 +291,12 @@ impl<'a> SimUser<'a> {
                 _ => {}
             }
             if seen.kind == Kind::Accepted {
-                let thread = self.stage.context.profile.fields.thread.text(&seen.json);
-                let known = &mut self.stage.known()[self.index];
+                let thread = self.shared.context.profile.fields.thread.text(&seen.json);
+                let known = &mut self.shared.known()[self.index];
                 (known.thread, known.run) = (thread, seen.run.clone());
             }
         }
-        let answers = !self.stage.context.profile.events.accepted.is_empty();
+        let answers = !self.shared.context.profile.events.accepted.is_empty();
         for (place, asked) in self.asked.iter_mut().enumerate() {
             let ended = asked.run.as_ref().is_some_and(|run| self.ended.contains(run));
             // Where nothing says which run is whose, so many ends are as many runs.
@@ -308,13 +308,13 @@ impl<'a> SimUser<'a> {
     /// Lets others know where it is.
     fn tell(&self) {
         let position = self.devices.first().and_then(|device| device.position.clone());
-        self.stage.known()[self.index].position = position;
+        self.shared.known()[self.index].position = position;
     }
 
     /// The end: no faults, all devices back, all runs over; then one more connection that gets all of it again, and time
     /// for everybody.
     pub(super) async fn drain(&mut self) -> Result<(), Failure> {
-        let context = self.stage.context;
+        let context = self.shared.context;
         self.devices.iter_mut().for_each(SimClient::heal);
         if context.profile.resume.is_some() {
             self.come_back().await?;
@@ -343,7 +343,7 @@ impl<'a> SimUser<'a> {
         for device in &mut self.devices {
             // With a ping that is answered, all that was stored before is here.
             if let Some(session) =
-                device.session.as_ref().filter(|_| self.stage.context.profile.messages.ping.is_some())
+                device.session.as_ref().filter(|_| self.shared.context.profile.messages.ping.is_some())
             {
                 let _ = Session::barrier(session).await;
             }

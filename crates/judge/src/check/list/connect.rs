@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::raw_handshake::shake};
 use crate::{
-    check::{Check, CheckContext, Entrance, Failure, Need, Outcome, TestPrincipal, ensure, pass},
+    check::{Check, CheckContext, Attempt, Failure, Need, Outcome, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
@@ -142,7 +142,7 @@ async fn paths(context: &CheckContext<'_>) -> Outcome {
         .chain(context.profile.endpoint.aliases.iter().map(String::as_str))
     {
         let session =
-            context.enter(&Entrance { url: &context.target.url_at(path), ..context.entrance(&ada) }).await;
+            context.connect_as(&Attempt { url: &context.target.url_at(path), ..context.attempt(&ada) }).await;
         let at_path = |fault| match fault {
             Failure::Broken(why) => Failure::Broken(format!("at {path}: {why}")),
             // Another address of the same server was reached: this one is what is missing.
@@ -216,7 +216,7 @@ async fn foreign_origin(context: &CheckContext<'_>) -> Outcome {
             context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
         let shown = ada.token.as_deref();
         let how =
-            context.kept_out(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
+            context.assert_no_access(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
         told.push(format!("{origin}: {how}"));
     }
     pass(told.join("; "))

@@ -4,7 +4,7 @@ use super::check;
 use crate::{
     check::{Check, CheckContext, Evidence, Failure, Need, Outcome},
     proof::{Size, judge},
-    workload::play,
+    workload,
 };
 
 /// The checks of this group.
@@ -33,7 +33,7 @@ pub(super) const CHECKS: &[Check] = &[
 async fn proof(context: &CheckContext<'_>) -> Outcome {
     let alone = context.target.given().is_empty() && context.target.lacks_users(2).is_some();
     let users = if alone { 1 } else { context.users };
-    let header = play(context, Size::of(users)).await?;
+    let header = workload::run(context, Size::of(users)).await?;
     let ops = context.recorder.snapshot();
     let judgement = judge(&header, &ops);
     match judgement.violations.first() {

@@ -7,14 +7,14 @@ use wireproof_judge::{
     check::{CheckContext, Embedded},
     proof::{Size, judge},
     record::{Action, HistoryRecorder, read, write},
-    workload::play,
+    workload,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_server_has_no_violation() {
     let embedded = Embedded::start().await.unwrap();
     let context = CheckContext::new(&embedded.target, HistoryRecorder::new(), "delivery.proof", 11, 8);
-    let header = play(&context, Size::small()).await.unwrap();
+    let header = workload::run(&context, Size::small()).await.unwrap();
     let ops = context.recorder.snapshot();
     let judgement = judge(&header, &ops);
     assert!(judgement.is_clean(), "{}\n{:?}", judgement.tell(), judgement.violations);

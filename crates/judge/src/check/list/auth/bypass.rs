@@ -19,12 +19,12 @@ pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
     let mut told = Vec::new();
     for (name, value) in headers {
         let whom = format!("who shows nothing but {name}: {value}");
-        told.push(format!("{name}: {}", context.kept_out(nobody().header(name, value), None, &whom).await?));
+        told.push(format!("{name}: {}", context.assert_no_access(nobody().header(name, value), None, &whom).await?));
     }
     let all = headers.iter().fold(nobody(), |connect, (name, value)| connect.header(name, value));
     told.push(format!(
         "all at once: {}",
-        context.kept_out(all, None, "who shows all headers of tests").await?
+        context.assert_no_access(all, None, "who shows all headers of tests").await?
     ));
     pass(told.join("; "))
 }
@@ -42,7 +42,7 @@ pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
     for name in QUERY {
         let url = crate::check::with_query(context.target.url(), &format!("{name}={token}"));
         let connect = context.target.connect(&url, None, None);
-        let how = context.kept_out(connect, None, &format!("a good token as ?{name}=")).await?;
+        let how = context.assert_no_access(connect, None, &format!("a good token as ?{name}=")).await?;
         told.push(format!("?{name}=: {how}"));
     }
     pass(told.join("; "))

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Entrance, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
+        CheckContext, Attempt, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
         with_query,
     },
     profile::Kind,
@@ -19,7 +19,7 @@ pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
     let ada = context.principal("ada")?;
     let mut opened = Vec::new();
     for place in context.places() {
-        let session = context.enter(&Entrance { place: Some(place), ..context.entrance(&ada) }).await;
+        let session = context.connect_as(&Attempt { place: Some(place), ..context.attempt(&ada) }).await;
         let session = session.map_err(|fault| match fault {
             Failure::Broken(why) => Failure::Broken(format!("a good token in the place {place:?}: {why}")),
             other => other,
@@ -61,12 +61,12 @@ pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
         context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
     let shown =
         ada.token.as_deref().filter(|_| context.profile.auth.place == Some(crate::profile::Place::Frame));
-    let how = context.kept_out(connect, shown, "a revoked token").await?;
+    let how = context.assert_no_access(connect, shown, "a revoked token").await?;
     his.barrier().await?;
     pass(format!("both connections ended, a new one was refused ({how}), another user's went on"))
 }
 
-/// A visitor whose token ends under the eyes of the check, and by how many seconds a connection may outlive it.
+/// A user whose token ends under the eyes of the check, and by how many seconds a connection may outlive it.
 fn short_lived(context: &CheckContext<'_>) -> Result<(TestPrincipal, f64), Failure> {
     let (ada, Some(grace)) = (context.principal("ada")?, context.profile.limits.token_grace_seconds) else {
         return Err(Failure::NotDone("the profile has no limits.token_grace_seconds".to_owned()));
@@ -135,7 +135,7 @@ pub(super) async fn ticket_once(context: &CheckContext<'_>) -> Outcome {
     };
     let url = with_query(context.target.url(), &format!("ticket={ticket}"));
     let bearer = TestPrincipal { user: ada.user.clone(), token: None };
-    let session = context.enter(&Entrance { url: &url, place: None, ..context.entrance(&bearer) }).await?;
+    let session = context.connect_as(&Attempt { url: &url, place: None, ..context.attempt(&bearer) }).await?;
     session.barrier().await?;
     let named = session
         .seen()
@@ -146,6 +146,6 @@ pub(super) async fn ticket_once(context: &CheckContext<'_>) -> Outcome {
         format!("the ticket of {} opened a connection of {}", ada.user, named.unwrap_or_default())
     })?;
     let connect = context.target.connect(&url, None, None);
-    let how = context.kept_out(connect, None, "a ticket that was used").await?;
+    let how = context.assert_no_access(connect, None, "a ticket that was used").await?;
     pass(format!("the ticket opened a connection of its buyer, and then no more: {how}"))
 }

@@ -24,19 +24,19 @@ async fn refuses(context: &CheckContext<'_>, kinds: &[TokenKind]) -> Outcome {
     let forged =
         |kind: &TokenKind| Some((format!("a token of the kind \"{kind}\""), kind.forge(issuer, &claims)?));
     let tokens: Vec<_> = kinds.iter().filter_map(forged).collect();
-    pass(context.shut_to(&tokens).await?)
+    pass(context.assert_tokens_refused(&tokens).await?)
 }
 
 pub(super) async fn none(context: &CheckContext<'_>) -> Outcome {
     context.connect(&context.principal("ada")?).await?;
     let connect = context.target.connect(context.target.url(), None, None);
-    let how = context.kept_out(connect, None, "who shows no token").await?;
+    let how = context.assert_no_access(connect, None, "who shows no token").await?;
     let mut told = vec![format!("no token: {how}")];
     for (what, place, token) in
         [("an empty token", Place::Header, ""), ("a token of spaces", Place::Header, "   ")]
     {
         let connect = context.target.connect(context.target.url(), Some(token), Some(place));
-        told.push(format!("{what}: {}", context.kept_out(connect, None, what).await?));
+        told.push(format!("{what}: {}", context.assert_no_access(connect, None, what).await?));
     }
     pass(told.join("; "))
 }
@@ -74,7 +74,7 @@ async fn spoiled(context: &CheckContext<'_>) -> Outcome {
         ("a good token that is cut short", token[..at].iter().collect()),
         ("what is no token", "not-a-token".to_owned()),
     ];
-    pass(context.shut_to(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
+    pass(context.assert_tokens_refused(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
 }
 
 pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
@@ -85,7 +85,7 @@ pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
         (format!("a token without a signature that says {name:?}"), unsigned(&head, &claims, ""))
     };
     let tokens: Vec<_> = ["none", "None", "NONE", "nOnE", ""].map(spelled).into_iter().collect();
-    pass(context.shut_to(&tokens).await?)
+    pass(context.assert_tokens_refused(&tokens).await?)
 }
 
 pub(super) async fn expired(context: &CheckContext<'_>) -> Outcome {
@@ -120,5 +120,5 @@ async fn refuses_without(context: &CheckContext<'_>, kind: TokenKind, claim: &st
     let mut tokens = vec![(format!("a token without {claim}"), issuer.sign_claims(&without))];
     tokens
         .extend(kind.forge(issuer, &claims).map(|token| (format!("a token of the kind \"{kind}\""), token)));
-    pass(context.shut_to(&tokens).await?)
+    pass(context.assert_tokens_refused(&tokens).await?)
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The longest wait that a refusal may ask for before the same is asked again.
-const LATER: Duration = Duration::from_secs(3);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3);
 /// Times that a refusal which says when to come back is believed.
 const BELIEVED: usize = 3;
 /// Between two tries at a place that was left.
@@ -28,7 +28,7 @@ pub(super) async fn connections(context: &CheckContext<'_>) -> Outcome {
     let shown = ada.token.as_deref().filter(|_| context.profile.auth.place == Some(Place::Frame));
     let whom = format!("connection {} of {}, where {most} are allowed,", most + 1, ada.user);
     // Said once by a server that is full for this user, and by nobody else: it is no "later" for all.
-    let how = context.kept_out_once(connect, shown, &whom).await?;
+    let how = context.assert_no_access_once(connect, shown, &whom).await?;
     for session in &sessions {
         session.barrier().await?;
     }
@@ -126,7 +126,7 @@ async fn ask(
             context.profile.fields.retry_after_ms.number(&answer.json).filter(|_| answer.kind == Kind::Error);
         match wait {
             Some(wait) if tries < BELIEVED => {
-                tokio::time::sleep(Duration::from_millis(wait).min(LATER)).await
+                tokio::time::sleep(Duration::from_millis(wait).min(MAX_RETRY_AFTER)).await
             }
             _ => return Ok(answer),
         }
@@ -136,7 +136,7 @@ async fn ask(
 
 pub(super) async fn stranger(context: &CheckContext<'_>) -> Outcome {
     let seconds = context.profile.limits.stranger_seconds.unwrap_or_default();
-    context.let_in().await?;
+    context.assert_good_credentials_work().await?;
     let connect = context.target.connect(context.target.url(), None, None);
     let session = match context.open(connect, "a stranger").await {
         Ok(session) => session,

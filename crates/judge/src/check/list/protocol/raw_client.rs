@@ -60,7 +60,7 @@ impl<'a> RawClient<'a> {
         Self { context, wire, user: principal.user.clone(), fragments: Vec::new(), messages: 0 }
     }
 
-    /// An open connection of a visitor, welcomed where the server welcomes.
+    /// An open connection of a user, welcomed where the server welcomes.
     pub async fn open(context: &'a CheckContext<'a>, principal: &TestPrincipal) -> Result<Self, Failure> {
         let mut hand = Self::entered(context, principal).await?;
         if context.profile.events.welcome.is_empty() {
@@ -103,7 +103,7 @@ impl<'a> RawClient<'a> {
             frame => frame.map_err(fault)?,
         };
         let bytes = frame.as_ref().map_or(0, |frame| frame.header.len() + frame.payload.len());
-        self.context.allowance.take(bytes).map_err(|why| {
+        self.context.frame_budget.take(bytes).map_err(|why| {
             self.note(Action::Close, OpOutcome::Ok, &why);
             Failure::Broken(why)
         })?;

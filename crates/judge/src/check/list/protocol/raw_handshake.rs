@@ -10,7 +10,7 @@ use crate::check::{CheckContext, Failure, TestPrincipal};
 /// How often a server that says "later" is asked again.
 const TRIES: usize = 4;
 /// The longest wait that a server may ask for.
-const LATER: Duration = Duration::from_secs(5);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Dials the server and shakes hands, the text of the request changed by `change`. Gives what the server answered;
 /// one that says "later" is asked again.
@@ -37,7 +37,7 @@ pub async fn shake<'a, B: Into<Vec<u8>>>(
         }
         // What the server asks for, and it is bounded.
         let wait = head.header("retry-after").and_then(|seconds| seconds.parse().ok()).unwrap_or(1);
-        tokio::time::sleep(Duration::from_secs(wait).min(LATER)).await;
+        tokio::time::sleep(Duration::from_secs(wait).min(MAX_RETRY_AFTER)).await;
     }
 }
 

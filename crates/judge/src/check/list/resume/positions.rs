@@ -46,8 +46,8 @@ impl Log {
         self.first - 1 + context.chance(self.head - self.first + 1)
     }
 
-    /// Comes in at a position; nothing when that is refused.
-    async fn enter(
+    /// Connects at a position; nothing when that is refused.
+    async fn open_at(
         &self,
         context: &CheckContext<'_>,
         epoch: &str,
@@ -75,7 +75,7 @@ pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
     }
     let (mut resumed, mut told) = (0, 0);
     for (epoch, after) in &positions {
-        let Some(session) = log.enter(context, epoch, *after).await? else {
+        let Some(session) = log.open_at(context, epoch, *after).await? else {
             told += 1;
             continue;
         };
@@ -100,7 +100,7 @@ pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
     let other = log::other_epoch(context, &log.epoch)?;
     let after = log.inside(context);
-    if let Some(session) = log.enter(context, &other, after).await? {
+    if let Some(session) = log.open_at(context, &other, after).await? {
         session.barrier().await?;
         ensure(!claims(context, &session), || {
             format!(
@@ -124,7 +124,7 @@ pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
 pub(super) async fn ahead(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
     let after = log.head + AHEAD;
-    let Some(session) = log.enter(context, &log.epoch, after).await? else {
+    let Some(session) = log.open_at(context, &log.epoch, after).await? else {
         return pass(format!("a connection at {after} of a log that ends at {} was refused", log.head));
     };
     if let Err(fault) = session.barrier().await {
