@@ -24,7 +24,7 @@ mod throttled;
 mod timeline;
 
 pub use crate::{
-    context::{CheckContext, Attempt, TestPrincipal},
+    context::{Attempt, CheckContext, TestPrincipal},
     outcome::{Evidence, Failure, Outcome, broken, ensure, pass},
     received_frame::ReceivedFrame,
     report::{Measure, Severity},

@@ -169,7 +169,8 @@ impl<'a> CheckContext<'a> {
                 Ok(session) => break session,
                 Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) if tries < TRIES => {
                     // What the server asks for, and it is bounded.
-                    tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER)).await;
+                    tokio::time::sleep(retry_after.unwrap_or(Duration::from_secs(1)).min(MAX_RETRY_AFTER))
+                        .await;
                 }
                 Err(error) if is_unreachable(&error) => return Err(Failure::Gone(error.to_string())),
                 Err(error) => return broken(format!("{user} with good credentials: {error}")),
@@ -233,7 +234,13 @@ impl<'a> CheckContext<'a> {
     }
 
     fn recording(&self, user: &str, name: String) -> FrameRecording {
-        FrameRecording::new(self.profile.clone(), self.recorder.clone(), self.frame_budget.clone(), user, name)
+        FrameRecording::new(
+            self.profile.clone(),
+            self.recorder.clone(),
+            self.frame_budget.clone(),
+            user,
+            name,
+        )
     }
 
     pub(crate) fn new_name(&self, user: &str) -> String {

@@ -12,9 +12,10 @@ mod roles;
 mod sections;
 mod template;
 
-pub use frames::{Events, Fields, Kind, Paths, at};
+pub use frames::{Events, Fields, Paths, at};
 pub use sections::*;
 pub use template::Template;
+pub use wireproof_faultproxy::mutation::Kind;
 
 /// The form of profiles that is read: it grows when a key changes its meaning or goes.
 pub const SCHEMA: u32 = 1;

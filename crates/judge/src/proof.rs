@@ -6,14 +6,14 @@
 //! [`Judgement`]; `bound` says how much no violation is worth, and no more.
 
 mod bound;
-pub mod marker;
 mod invariants;
 pub mod judge;
+pub mod marker;
 pub mod plan;
 pub mod synthetic;
 
 pub use bound::Bound;
-pub use marker::{MarkerKey, Scanner};
 pub use invariants::{Invariant, Violation};
 pub use judge::{Judgement, judge};
+pub use marker::{MarkerKey, Scanner};
 pub use plan::{Act, Mode, Plan, Prompt, Size};

@@ -254,8 +254,8 @@ async fn a_mutation_of_the_command_line_is_made() -> Result<()> {
     let folder = tempdir()?;
     let server = Server::start(folder.path()).await?;
     let token = token(folder.path(), "ada").await?;
-    let remove = r#"{"remove":{"role":"connection","pick":{"part":"greeting"}}}"#;
-    let stray = r#"{"stray":{"part":"greeting"}}"#;
+    let remove = r#"{"remove":{"role":"connection","pick":{"part":"welcome"}}}"#;
+    let stray = r#"{"stray":{"part":"welcome"}}"#;
     let proxy = Proxy::start(&server.url, &["--mutation", stray], Stdio::inherit()).await?;
     let opened = Connect::to(&proxy.url).token(&token).open_welcomed().await;
     ensure!(opened.is_err(), "another message comes first");

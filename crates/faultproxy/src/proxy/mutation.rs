@@ -11,6 +11,7 @@ mod frame;
 mod frames;
 mod handshake;
 mod head;
+mod kind;
 mod message;
 mod relay;
 mod requests;
@@ -18,6 +19,7 @@ mod roles;
 mod tokens;
 mod world;
 
+pub use kind::Kind;
 pub use roles::{Address, Part, Query, Role, Roles, Shape};
 pub use tokens::TokenKey;
 
@@ -56,17 +58,17 @@ fn one() -> u64 {
 
 impl Pick {
     /// Every message of a part.
-    pub const fn every(part: Part) -> Self {
-        Self { part, every: 1, nth: None, times: None, behind: None, on: On::All }
+    pub fn every(part: impl Into<Part>) -> Self {
+        Self { part: part.into(), every: 1, nth: None, times: None, behind: None, on: On::All }
     }
 
     /// One message of a part in so many.
-    pub const fn one_in(part: Part, every: u64) -> Self {
+    pub fn one_in(part: impl Into<Part>, every: u64) -> Self {
         Self { every, ..Self::every(part) }
     }
 
     /// The n-th message of a part in its run, from 1.
-    pub const fn nth(part: Part, nth: u64) -> Self {
+    pub fn nth(part: impl Into<Part>, nth: u64) -> Self {
         Self { nth: Some(nth), ..Self::every(part) }
     }
 
@@ -83,8 +85,8 @@ impl Pick {
     }
 
     /// Only right behind a message of this part.
-    pub fn behind(mut self, part: Part) -> Self {
-        self.behind = Some(part);
+    pub fn behind(mut self, part: impl Into<Part>) -> Self {
+        self.behind = Some(part.into());
         self
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wireproof_faultproxy::mutation::{
     Accept, Address, FrameMutation,
+    Kind::*,
     Mutation::{self, *},
     On,
     Part::{self, *},
@@ -92,7 +93,7 @@ const fn fault(name: &'static str, sentence: &'static str, source: Source) -> In
     InjectedFault { name, sentence, source }
 }
 
-const fn every(part: Part) -> Pick {
+fn every(part: impl Into<Part>) -> Pick {
     Pick::every(part)
 }
 
@@ -101,8 +102,8 @@ const fn every(part: Part) -> Pick {
 pub static FAULTS: &[InjectedFault] = &[
     // connect
     fault("leaver_silences_all", "Once a client broke its connection off, nobody gets an answer any more.", Wire(|| vec![FallSilent])),
-    fault("welcome_late", "Another frame comes before the welcome.", Wire(|| vec![Stray(every(Greeting))])),
-    fault("connection_id_repeated", "Connections that open in the same second share an id.", Wire(|| vec![Replace { role: Role::Connection, with: Put::Shared, pick: every(Greeting) }])),
+    fault("welcome_late", "Another frame comes before the welcome.", Wire(|| vec![Stray(every(Welcome))])),
+    fault("connection_id_repeated", "Connections that open in the same second share an id.", Wire(|| vec![Replace { role: Role::Connection, with: Put::Shared, pick: every(Welcome) }])),
     fault("alias_missing", "The second address of the socket is not served.", Wire(|| vec![Hide(Address::Alias)])),
     fault("subprotocol_not_offered", "The handshake selects a subprotocol that nobody offered.", Wire(|| vec![ForeignSubprotocol])),
     fault("plain_get_accepted", "A plain GET at the socket's address is answered with 200.", Wire(|| vec![Status { at: Address::Socket, status: 200 }])),
@@ -170,21 +171,21 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("tool_never_completed", "A tool that started is not reported as ended.", Wire(|| vec![Lose(Pick::nth(ToolCompleted, 1))])),
     fault("tool_result_missing", "A tool's end comes without what came of it.", Wire(|| vec![Remove { role: Role::Result, pick: every(ToolCompleted) }])),
     fault("failed_tool_hidden", "A tool that failed is reported as one that went well.", Wire(|| vec![Remove { role: Role::ToolError, pick: every(ToolCompleted) }])),
-    fault("terminal_twice", "A run ends twice.", Wire(|| vec![Double(every(Terminal))])),
-    fault("terminal_missing", "A run never ends.", Wire(|| vec![Lose(every(Terminal))])),
+    fault("terminal_twice", "A run ends twice.", Wire(|| vec![Double(every(Completed))])),
+    fault("terminal_missing", "A run never ends.", Wire(|| vec![Lose(every(Completed))])),
     fault("request_id_not_echoed", "An answer does not say what it answers.", Wire(|| vec![Remove { role: Role::Request, pick: every(Accepted) }])),
     fault("second_device_forgotten", "Only the first of a user's connections gets events.", Wire(|| vec![Lose(every(Event).on(On::Later))])),
     fault("non_ascii_mangled", "Text outside ASCII does not arrive as it was sent.", Wire(|| vec![Mangle(every(Ask))])),
-    fault("wrong_thread", "Pieces and end of an answer are told in the thread that the user wrote in last.", Wire(|| vec![Replace { role: Role::Thread, with: Put::Other, pick: every(Delta) }, Replace { role: Role::Thread, with: Put::Other, pick: every(Terminal) }])),
+    fault("wrong_thread", "Pieces and end of an answer are told in the thread that the user wrote in last.", Wire(|| vec![Replace { role: Role::Thread, with: Put::Other, pick: every(Delta) }, Replace { role: Role::Thread, with: Put::Other, pick: every(Completed) }])),
     fault("answer_not_kept", "An answer is told and not kept in its thread.", Wire(|| vec![Forget(Role::Answer)])),
     fault("cancel_ignored", "A cancel is acknowledged, and the run goes on.", Wire(|| vec![Acknowledge(every(Cancel))])),
-    fault("time_goes_back", "A run's end has the time of its beginning.", Wire(|| vec![Replace { role: Role::Timestamp, with: Put::OfStart, pick: every(Terminal) }])),
+    fault("time_goes_back", "A run's end has the time of its beginning.", Wire(|| vec![Replace { role: Role::Timestamp, with: Put::OfStart, pick: every(Completed) }])),
     fault("long_text_cut", "A long message is cut off.", Wire(|| vec![Shorten { pick: every(Ask), bytes: 16 << 10 }])),
     fault("queue_forgotten", "A run that has to wait for its turn waits forever.", Wire(|| vec![Starve])),
     // order
-    fault("thinking_before_started", "A run tells of thoughts before its beginning.", Wire(|| vec![Hold { pick: every(Started), behind: Thinking }])),
-    fault("terminal_before_last_tool", "A run ends before its last tool.", Wire(|| vec![Hold { pick: every(ToolCompleted), behind: Terminal }])),
-    fault("tool_completed_first", "A tool ends before it starts.", Wire(|| vec![Hold { pick: every(ToolStarted), behind: ToolCompleted }])),
+    fault("thinking_before_started", "A run tells of thoughts before its beginning.", Wire(|| vec![Hold { pick: every(Started), behind: Thinking.into() }])),
+    fault("terminal_before_last_tool", "A run ends before its last tool.", Wire(|| vec![Hold { pick: every(ToolCompleted), behind: Completed.into() }])),
+    fault("tool_completed_first", "A tool ends before it starts.", Wire(|| vec![Hold { pick: every(ToolStarted), behind: ToolCompleted.into() }])),
     fault("lost_event", "Now and then an event is stored and not delivered.", Wire(|| vec![Lose(Pick::one_in(Event, 7))])),
     fault("neighbours_swapped", "Two neighbouring events change places.", Wire(|| vec![Hold { pick: every(ToolStarted), behind: Event }])),
     fault("event_doubled", "An event is delivered twice.", Wire(|| vec![Double(Pick::one_in(Event, 7))])),
@@ -193,7 +194,7 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("runs_mixed", "An event of one run is told as another's.", Wire(|| vec![Replace { role: Role::Run, with: Put::Other, pick: Pick::one_in(Delta, 3) }])),
     // isolation and delivery
     fault("leak_to_another_user", "Events of a user go to another user's connections too.", Wire(|| vec![Misaddress(every(Event))])),
-    fault("leak_on_reconnect", "A connection that resumes gets events of the user who was here before.", Wire(|| vec![Foreign(every(Greeting).on(On::Resumed))])),
+    fault("leak_on_reconnect", "A connection that resumes gets events of the user who was here before.", Wire(|| vec![Foreign(every(Welcome).on(On::Resumed))])),
     fault("one_shared_log", "What happens in one log happens in all.", Source::Store(StoreFault::OneLog)),
     fault("foreign_thread_served", "A thread is shown to whoever knows its id.", Source::Store(StoreFault::ShowsForeignThreads)),
     fault("foreign_thread_written", "A message may go into another user's thread.", Source::Store(StoreFault::WritesForeignThreads)),
@@ -206,11 +207,11 @@ pub static FAULTS: &[InjectedFault] = &[
     // resume
     fault("tail_dropped_on_close", "What was queued when a connection ended is missing from the resume.", Wire(|| vec![Lose(every(Event).on(On::Resumed).times(1))])),
     fault("doubled_on_resume", "The event at the position is replayed as well.", Wire(|| vec![Rewind(1)])),
-    fault("silent_gap", "A resume that cannot be complete says that it is.", Wire(|| vec![Replace { role: Role::Resumed, with: Put::Value(true.into()), pick: every(Greeting).on(On::Resumed) }, Lose(every(Snapshot))])),
+    fault("silent_gap", "A resume that cannot be complete says that it is.", Wire(|| vec![Replace { role: Role::Resumed, with: Put::Value(true.into()), pick: every(Welcome).on(On::Resumed) }, Lose(every(Snapshot))])),
     fault("stale_position_accepted", "A position of another epoch is taken for one of this.", Wire(|| vec![Accept(Accept::Epoch)])),
     fault("position_ahead_accepted", "A position ahead of the log is taken.", Wire(|| vec![Accept(Accept::Ahead)])),
     fault("disconnect_cancels_run", "A run ends with the connection that asked for it.", Wire(|| vec![CancelOnEnd])),
-    fault("caught_up_early", "The end of a replay is told before the replay.", Wire(|| vec![Hold { pick: every(Event).on(On::Resumed), behind: CaughtUp }])),
+    fault("caught_up_early", "The end of a replay is told before the replay.", Wire(|| vec![Hold { pick: every(Event).on(On::Resumed), behind: CaughtUp.into() }])),
     fault("resent_request_runs_twice", "A request that is sent again is carried out again.", Wire(|| vec![Repeat])),
     // races
     fault("registration_lost", "Of connections that open at once, one gets no events.", Source::Failpoint(Failpoint::RegistrationLost)),
@@ -220,7 +221,7 @@ pub static FAULTS: &[InjectedFault] = &[
     fault("cancel_ends_twice", "A run that is cancelled as it ends has two ends.", Source::Store(StoreFault::EndsTwice)),
     fault("close_loses_append", "An event stored while a connection closes is missing from the resume.", Wire(|| vec![Lose(every(Delta).on(On::Resumed).times(1))])),
     fault("request_race", "Two devices that send one request at once get two runs.", Source::Store(StoreFault::KeepsRequestsLate)),
-    fault("approval_twice", "Two answers to one approval both count.", Wire(|| vec![Double(every(OtherEvent))])),
+    fault("approval_twice", "Two answers to one approval both count.", Wire(|| vec![Double(every(ApprovalResolved))])),
     // protocol
     fault("wrong_accept_key", "The handshake's proof is wrong.", Wire(|| vec![WrongAccept])),
     fault("version_unchecked", "A handshake of another WebSocket version is accepted.", Wire(|| vec![Accept(Accept::Version)])),

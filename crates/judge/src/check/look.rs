@@ -48,7 +48,8 @@ pub(super) async fn look(target: &Target, seed: u64) -> Result<Vec<&'static str>
     let principal = context.principal("ada").map_err(|fault| TargetError::Refused(fault.to_string()))?;
     let began = Instant::now();
     let posts = context.profile.endpoint.transport == Transport::Sse;
-    let session = if posts { post(&context, &principal).await? } else { connect(&context, &principal).await? };
+    let session =
+        if posts { post(&context, &principal).await? } else { connect(&context, &principal).await? };
     let mut look = Look {
         context: &context,
         slow: began.elapsed(),

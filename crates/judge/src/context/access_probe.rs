@@ -83,7 +83,12 @@ impl CheckContext<'_> {
         }
     }
 
-    async fn probe_access(&self, connect: Connect, token: Option<&str>, whom: &str) -> Result<AccessProbe, Failure> {
+    async fn probe_access(
+        &self,
+        connect: Connect,
+        token: Option<&str>,
+        whom: &str,
+    ) -> Result<AccessProbe, Failure> {
         let session = match self.open(connect, whom).await {
             Ok(session) => session,
             Err(OpenError::Refused { status: 429 | 503, retry_after, .. }) => {
@@ -114,9 +119,9 @@ impl CheckContext<'_> {
         let errors = session.seen().iter().filter(|seen| seen.kind == Kind::Error).count();
         match session.end() {
             Some(ended) if ended.code == Some(TRY_LATER) => Ok(AccessProbe::Later(Duration::from_secs(1))),
-            Some(ended) => {
-                Ok(AccessProbe::Refused(ended.code.map_or("ended".to_owned(), |code| format!("close {code}"))))
-            }
+            Some(ended) => Ok(AccessProbe::Refused(
+                ended.code.map_or("ended".to_owned(), |code| format!("close {code}")),
+            )),
             None if errors > 0 => Ok(AccessProbe::Refused("errors alone".to_owned())),
             None => broken(format!("{whom} was neither refused nor served within {within:?}")),
         }

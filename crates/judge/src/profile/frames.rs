@@ -1,8 +1,8 @@
-//! What the server's frames are called, what they are to the judge, and where their fields stand.
+//! What the server's frames are called, and where their fields stand.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What the server's frames are called; an empty list for what it has not.
@@ -39,92 +39,6 @@ pub struct Events {
     pub control: Vec<String>,
     /// Further frames that belong to no run and may come at any time.
     pub other: Vec<String>,
-}
-
-/// What a frame is to the judge.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The first frame of a connection.
-    Welcome,
-    /// A refusal.
-    Error,
-    /// A request was taken.
-    Accepted,
-    /// The answer to a ping.
-    Pong,
-    /// A run began.
-    Started,
-    /// The agent thinks.
-    Thinking,
-    /// A tool starts.
-    ToolStarted,
-    /// A tool ended.
-    ToolCompleted,
-    /// A piece of the answer.
-    Delta,
-    /// A run ended.
-    Completed,
-    /// Something that may come of a run before its beginning.
-    BeforeStart,
-    /// A user's own message.
-    Message,
-    /// An approval is asked for.
-    ApprovalRequested,
-    /// An approval was answered.
-    ApprovalResolved,
-    /// A replay is over.
-    CaughtUp,
-    /// What stands for events that cannot be replayed.
-    Snapshot,
-    /// Another answer or announcement.
-    Control,
-    /// Anything else.
-    Other,
-}
-
-impl Kind {
-    /// The key of the profile that names such frames.
-    pub fn key(self) -> &'static str {
-        match self {
-            Kind::Welcome => "events.welcome",
-            Kind::Error => "events.error",
-            Kind::Accepted => "events.accepted",
-            Kind::Pong => "messages.pong",
-            Kind::Started => "events.started",
-            Kind::Thinking => "events.thinking",
-            Kind::ToolStarted => "events.tool_started",
-            Kind::ToolCompleted => "events.tool_completed",
-            Kind::Delta => "events.delta",
-            Kind::Completed => "events.completed",
-            Kind::BeforeStart => "events.before_start",
-            Kind::Message => "events.message",
-            Kind::ApprovalRequested => "events.approval_requested",
-            Kind::ApprovalResolved => "events.approval_resolved",
-            Kind::CaughtUp => "resume.caught_up",
-            Kind::Snapshot => "resume.snapshot",
-            Kind::Control => "events.control",
-            Kind::Other => "events.other",
-        }
-    }
-
-    /// True for the events of a run, from what may come before its beginning to its end.
-    pub fn is_of_a_run(self) -> bool {
-        !self.is_control() && !matches!(self, Kind::Message | Kind::Other)
-    }
-
-    /// True for frames that answer or tell of a connection and are no events: a number in one is a position.
-    pub fn is_control(self) -> bool {
-        use Kind::{Accepted, CaughtUp, Control, Error, Pong, Snapshot, Welcome};
-        matches!(self, Welcome | Error | Accepted | Pong | CaughtUp | Snapshot | Control)
-    }
-}
-
-/// Reports show kinds by the key that the user wrote, also in lists.
-impl fmt::Debug for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key())
-    }
 }
 
 /// Where a field is: `a.b.c`, or several places of which the first that is there counts.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use wireproof_faultproxy::mutation::{Address, Part, Query, Role, Roles, Shape, TokenKey};
 
-use super::{Kind, Paths, Profile, Template};
+use super::{Paths, Profile, Template};
 
 /// What the names in the texts of a profile are.
 const NAMES: &[(&str, Role)] = &[
@@ -43,7 +43,7 @@ impl Profile {
             (Role::RetryAfter, &fields.retry_after_ms),
             (Role::Timestamp, &fields.timestamp),
         ];
-        let words = self.names().map(|name| (name.clone(), part(self.kind_of(name))));
+        let words = self.names().map(|name| (name.clone(), self.kind_of(name)));
         Roles {
             words: words.collect(),
             paths: paths.into_iter().chain(resumed).map(|(role, paths)| (role, places(paths))).collect(),
@@ -106,27 +106,6 @@ impl Profile {
         ];
         let named = named.into_iter().filter_map(|(path, address)| Some((path?.clone(), address)));
         named.chain(endpoint.aliases.iter().map(|path| (path.clone(), Address::Alias))).collect()
-    }
-}
-
-fn part(kind: Kind) -> Part {
-    match kind {
-        Kind::Welcome => Part::Greeting,
-        Kind::Error => Part::Error,
-        Kind::Accepted => Part::Accepted,
-        Kind::Pong => Part::Pong,
-        Kind::Started => Part::Started,
-        Kind::Thinking => Part::Thinking,
-        Kind::ToolStarted => Part::ToolStarted,
-        Kind::ToolCompleted => Part::ToolCompleted,
-        Kind::Delta => Part::Delta,
-        Kind::Completed => Part::Terminal,
-        Kind::CaughtUp => Part::CaughtUp,
-        Kind::Snapshot => Part::Snapshot,
-        Kind::BeforeStart | Kind::Message | Kind::ApprovalRequested | Kind::ApprovalResolved => {
-            Part::OtherEvent
-        }
-        Kind::Control | Kind::Other => Part::Other,
     }
 }
 

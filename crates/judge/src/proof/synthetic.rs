@@ -72,7 +72,14 @@ impl User {
     fn new(seed: u64, user: usize, shape: Shape) -> Self {
         let name = format!("user-{user:04}");
         let devices = (0..shape.devices).map(|_| Device::default()).collect();
-        Self { marker_key: MarkerKey::new(seed, &name), name, shape, log: Vec::new(), devices, ops: Vec::new() }
+        Self {
+            marker_key: MarkerKey::new(seed, &name),
+            name,
+            shape,
+            log: Vec::new(),
+            devices,
+            ops: Vec::new(),
+        }
     }
 
     fn ops(mut self, rng: &mut SmallRng) -> Vec<Op> {

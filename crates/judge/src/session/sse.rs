@@ -24,7 +24,11 @@ mod events;
 use events::EventStream;
 
 /// Carries orders out until the session is over; the streams end with it.
-pub(super) async fn serve(post: Post, frames: Arc<Watched<FrameRecording>>, mut orders: mpsc::Receiver<Order>) {
+pub(super) async fn serve(
+    post: Post,
+    frames: Arc<Watched<FrameRecording>>,
+    mut orders: mpsc::Receiver<Order>,
+) {
     let mut streams = JoinSet::new();
     let ended = loop {
         tokio::select! {

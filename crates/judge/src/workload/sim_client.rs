@@ -10,7 +10,7 @@ use wireproof_client::OpenError;
 
 use super::faults::Way;
 use crate::{
-    context::{CheckContext, Attempt, TestPrincipal},
+    context::{Attempt, CheckContext, TestPrincipal},
     outcome::Failure,
     profile::Kind,
     received_frame::ReceivedFrame,

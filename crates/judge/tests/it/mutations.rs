@@ -10,7 +10,7 @@ use tokio::{
 use wireproof_client::{Connect, Trust};
 use wireproof_faultproxy::{
     FaultProxy,
-    mutation::{Accept, Address, Mutation, Part, Pick, Role, Setup, Tls},
+    mutation::{Accept, Address, Kind, Mutation, Pick, Role, Setup, Tls},
 };
 use wireproof_judge::profile::Profile;
 use wireproof_testkit::{TestClient, TestServer, TokenKind};
@@ -43,7 +43,7 @@ fn done(proxy: &FaultProxy) -> Vec<String> {
 
 #[tokio::test]
 async fn a_message_is_lost_and_its_neighbours_are_not() {
-    let (server, proxy) = mutated(vec![Mutation::Lose(Pick::every(Part::Thinking))]).await;
+    let (server, proxy) = mutated(vec![Mutation::Lose(Pick::every(Kind::Thinking))]).await;
     let mut ada = client(&server, &proxy, "ada").await;
     ask(&mut ada).await;
     ada.expect("tool_executing").await;
@@ -55,7 +55,7 @@ async fn a_message_is_lost_and_its_neighbours_are_not() {
 
 #[tokio::test]
 async fn a_value_is_taken_out_by_its_role() {
-    let remove = Mutation::Remove { role: Role::Result, pick: Pick::every(Part::ToolCompleted) };
+    let remove = Mutation::Remove { role: Role::Result, pick: Pick::every(Kind::ToolCompleted) };
     let (server, proxy) = mutated(vec![remove]).await;
     let mut ada = client(&server, &proxy, "ada").await;
     ask(&mut ada).await;
@@ -66,7 +66,7 @@ async fn a_value_is_taken_out_by_its_role() {
 
 #[tokio::test]
 async fn another_user_gets_what_is_misaddressed() {
-    let (server, proxy) = mutated(vec![Mutation::Misaddress(Pick::every(Part::ToolStarted))]).await;
+    let (server, proxy) = mutated(vec![Mutation::Misaddress(Pick::every(Kind::ToolStarted))]).await;
     let (mut ada, bob) = (client(&server, &proxy, "ada").await, client(&server, &proxy, "bob").await);
     ask(&mut ada).await;
     ada.expect("agent_completed").await;
@@ -102,7 +102,7 @@ async fn get(proxy: &FaultProxy, path: &str) -> String {
 
 #[tokio::test]
 async fn http_on_the_same_port_goes_through() {
-    let (_server, proxy) = mutated(vec![Mutation::Lose(Pick::every(Part::Delta))]).await;
+    let (_server, proxy) = mutated(vec![Mutation::Lose(Pick::every(Kind::Delta))]).await;
     let answer = get(&proxy, "/health").await;
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.to_lowercase().contains("content-length"),
@@ -155,7 +155,7 @@ async fn toward_an_encrypted_server_the_proxy_speaks_tls_itself() {
         name: "localhost".try_into().unwrap(),
         authority: format!("localhost:{}", server.address().port()),
     };
-    let lose = vec![Mutation::Lose(Pick::every(Part::Thinking))];
+    let lose = vec![Mutation::Lose(Pick::every(Kind::Thinking))];
     proxy.mutate(Setup { tls: Some(tls(&cert)), ..setup(lose) });
     let mut ada = client(&server, &proxy, "ada").await;
     ask(&mut ada).await;
@@ -169,7 +169,7 @@ fn every_mutation_has_its_name_in_json() {
     for (text, name) in [
         (r#"{"lose":{"part":"delta"}}"#, "lose"),
         (
-            r#"{"replace":{"role":"answer","with":{"value":"no"},"pick":{"part":"terminal","every":3}}}"#,
+            r#"{"replace":{"role":"answer","with":{"value":"no"},"pick":{"part":"completed","every":3}}}"#,
             "replace",
         ),
         (r#""starve""#, "starve"),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 
 use super::{
-    Address, Mutation, Part, Roles, TokenKey,
+    Address, Kind, Mutation, Part, Roles, TokenKey,
     frame::{CLOSE, Frame, Taken},
     frames::Fate,
     head::{HttpHead, LONGEST},
@@ -263,7 +263,7 @@ impl Conversation {
     pub(crate) fn mailed(&mut self, mail: Mail, out: &mut Outgoing) {
         match mail {
             Mail::ToClient(json) => {
-                Message::new(Part::Other, json).write(Direction::ToClient, &mut out.client)
+                Message::new(Kind::Other, json).write(Direction::ToClient, &mut out.client)
             }
             Mail::ToServer(text) => Frame::text(Direction::ToServer, &text).write(&mut out.server),
         }

@@ -5,7 +5,7 @@ use std::mem::take;
 use serde_json::Value;
 
 use super::{
-    Conversation, Mutation, Part, Put, Role,
+    Conversation, Kind, Mutation, Part, Put, Role,
     conversation::Outgoing,
     message::{Circumstances, Live, Message, map_texts, run_of},
 };
@@ -52,11 +52,11 @@ impl Conversation {
     fn note_of_server(&mut self, part: Part, json: &Value) {
         let setup = self.setup.clone();
         let roles = &setup.roles;
-        if let Some(user) = roles.text(Role::User, json).filter(|_| part == Part::Greeting) {
+        if let Some(user) = roles.text(Role::User, json).filter(|_| part == Kind::Welcome.into()) {
             self.belongs_to(user);
         }
         let Some(user) = &self.user else { return };
-        if part == Part::Greeting || part.is_event() {
+        if part == Kind::Welcome.into() || part.is_event() {
             let seq = roles.value(Role::Seq, json).and_then(Value::as_u64);
             self.world.note_position(user, roles.text(Role::Epoch, json), seq);
         }
@@ -87,12 +87,12 @@ impl Conversation {
             | Mutation::Misaddress(pick)
             | Mutation::Close(pick) => live.picks(pick, part, now),
             Mutation::Starve => part.is_event() && self.is_starved(now),
-            Mutation::Forget(_) => part == Part::Other,
+            Mutation::Forget(_) => part == Kind::Other.into(),
             Mutation::Repeat => true,
             _ => false,
         };
         if hit && !matches!(mutation, Mutation::Repeat | Mutation::Forget(_)) {
-            self.note(Direction::ToClient, mutation.name(), &format!("{part:?}"));
+            self.note(Direction::ToClient, mutation.name(), &part.to_string());
         }
         let setup = self.setup.clone();
         let roles = &setup.roles;
@@ -117,10 +117,10 @@ impl Conversation {
                     message.set(roles, *role, value);
                 }
             }
-            Mutation::Stray(_) => return vec![Message::new(Part::Other, roles.stray()), message],
+            Mutation::Stray(_) => return vec![Message::new(Kind::Other, roles.stray()), message],
             Mutation::Foreign(_) => {
                 let user = self.user.clone().unwrap_or_default();
-                let foreign = self.world.foreign_event(&user).map(|json| Message::new(Part::Other, json));
+                let foreign = self.world.foreign_event(&user).map(|json| Message::new(Kind::Other, json));
                 return std::iter::once(message).chain(foreign).collect();
             }
             Mutation::Misaddress(_) => {

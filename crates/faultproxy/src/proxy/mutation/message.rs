@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::Value;
 
 use super::{
-    Part, Pick, Role, Roles,
+    Kind, Part, Pick, Role, Roles,
     frame::{BINARY, Frame, TEXT},
     roles::{remove, set, text},
 };
@@ -28,7 +28,7 @@ impl Message {
         let (payload, raw) = joined(frames);
         let json: Value = serde_json::from_slice(&payload).unwrap_or_default();
         let is_text = frames.first().is_some_and(|frame| frame.opcode() == TEXT);
-        let part = if is_text { roles.part(&json) } else { Part::Other };
+        let part = if is_text { roles.part(&json) } else { Kind::Other.into() };
         Self { part, json, raw: Some(raw) }
     }
 
@@ -46,8 +46,8 @@ impl Message {
     }
 
     /// A message of the proxy's own.
-    pub(crate) fn new(part: Part, json: Value) -> Self {
-        Self { part, json, raw: None }
+    pub(crate) fn new(part: impl Into<Part>, json: Value) -> Self {
+        Self { part: part.into(), json, raw: None }
     }
 
     /// Changes its JSON.
@@ -140,7 +140,7 @@ impl Memory {
         }
         let run = roles.text(Role::Run, json);
         match (part, run) {
-            (Part::Accepted, Some(run)) => {
+            (Part::Frame(Kind::Accepted), Some(run)) => {
                 // A server whose runs never end is forgotten about from time to time.
                 if self.queued.len().max(self.open.len()) > REMEMBERED {
                     (self.queued, self.open) = Default::default();
@@ -150,8 +150,8 @@ impl Memory {
                 }
                 self.open.insert(run);
             }
-            (Part::Started, Some(run)) => push(&mut self.starts, (run, json.clone())),
-            (Part::Terminal, Some(run)) => {
+            (Part::Frame(Kind::Started), Some(run)) => push(&mut self.starts, (run, json.clone())),
+            (Part::Frame(Kind::Completed), Some(run)) => {
                 self.open.remove(&run);
                 self.told.extend(roles.text(Role::Answer, json));
                 self.told.drain(..self.told.len().saturating_sub(REMEMBERED));

@@ -5,7 +5,7 @@ use std::mem::take;
 use serde_json::{Map, Value};
 
 use super::{
-    Accept, Conversation, Mutation, Part, Role,
+    Accept, Conversation, Kind, Mutation, Part, Role,
     conversation::Outgoing,
     events::AGAIN,
     message::{Message, map_texts},
@@ -149,7 +149,7 @@ impl Conversation {
     fn acknowledge(&self, message: &Message, out: &mut Outgoing) {
         let (request, run) = (self.said(Role::Request, message), self.said(Role::Run, message));
         let json = self.setup.roles.acknowledgement(request.as_ref(), run.as_ref());
-        Message::new(Part::Accepted, json).write(Direction::ToClient, &mut out.client);
+        Message::new(Kind::Accepted, json).write(Direction::ToClient, &mut out.client);
     }
 
     /// A value of a client's message.

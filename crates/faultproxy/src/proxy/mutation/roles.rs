@@ -1,47 +1,23 @@
 //! The roles of a server's messages: what each message is, where its values stand, and which addresses there are. A
 //! profile makes them; nothing here knows a protocol.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::kind::Kind;
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", expecting = "unknown part; docs/operations.md lists them under Mutations")]
 pub enum Part {
     /// Any message.
     Any,
     /// Any event of a user's log.
     Event,
-    /// The server's first message on a connection.
-    Greeting,
-    /// A refusal.
-    Error,
-    /// A request was taken.
-    Accepted,
-    /// The answer to a ping.
-    Pong,
-    /// A run began.
-    Started,
-    /// The agent thinks.
-    Thinking,
-    /// A tool starts.
-    ToolStarted,
-    /// A tool ended.
-    ToolCompleted,
-    /// A piece of the answer.
-    Delta,
-    /// A run ended.
-    Terminal,
-    /// An event of another kind.
+    /// An event that no key of the profile names.
     OtherEvent,
-    /// A replay is over.
-    CaughtUp,
-    /// What stands for events that cannot be replayed.
-    Snapshot,
-    /// Any other message of the server.
-    Other,
     /// A client asks the agent.
     Ask,
     /// A client cancels a run.
@@ -64,6 +40,24 @@ pub enum Part {
     Unknown,
     /// A client's question without its text.
     Incomplete,
+    /// A frame of the server.
+    #[serde(untagged)]
+    Frame(Kind),
+}
+
+impl From<Kind> for Part {
+    fn from(kind: Kind) -> Self {
+        Part::Frame(kind)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Frame(kind) => write!(f, "{kind:?}"),
+            part => write!(f, "{part:?}"),
+        }
+    }
 }
 
 impl Part {
@@ -78,8 +72,10 @@ impl Part {
 
     /// True for events of a user's log.
     pub(crate) fn is_event(self) -> bool {
-        use Part::{Delta, OtherEvent, Started, Terminal, Thinking, ToolCompleted, ToolStarted};
-        matches!(self, Started | Thinking | ToolStarted | ToolCompleted | Delta | Terminal | OtherEvent)
+        match self {
+            Part::Frame(kind) => kind.is_of_a_run() || kind == Kind::Message,
+            part => part == Part::OtherEvent,
+        }
     }
 }
 
@@ -173,7 +169,7 @@ pub struct Query {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Roles {
     /// What the server's messages are, by their types.
-    pub words: BTreeMap<String, Part>,
+    pub words: BTreeMap<String, Kind>,
     /// Where values stand in the server's messages: the first place that is there counts.
     pub paths: BTreeMap<Role, Vec<String>>,
     /// What else messages must have: places by type.
@@ -194,9 +190,9 @@ impl Roles {
     /// What a message of the server is.
     pub(crate) fn part(&self, json: &Value) -> Part {
         let named = self.word(json).and_then(|word| self.words.get(word)).copied();
-        match named.unwrap_or(Part::Other) {
-            Part::Other if self.value(Role::Seq, json).is_some() => Part::OtherEvent,
-            part => part,
+        match named.unwrap_or(Kind::Other) {
+            Kind::Other if self.value(Role::Seq, json).is_some() => Part::OtherEvent,
+            kind => kind.into(),
         }
     }
 
@@ -262,7 +258,7 @@ impl Roles {
     /// A message of the server that says that a request was carried out.
     pub(crate) fn acknowledgement(&self, request: Option<&Value>, run: Option<&Value>) -> Value {
         let mut json = Value::Object(Map::new());
-        let word = self.words.iter().find(|(_, part)| **part == Part::Accepted);
+        let word = self.words.iter().find(|(_, kind)| **kind == Kind::Accepted);
         let word = word.map(|(word, _)| Value::from(word.as_str()));
         for (role, value) in [(Role::Kind, word.as_ref()), (Role::Request, request), (Role::Run, run)] {
             let path = self.paths.get(&role).and_then(|paths| paths.first());

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::raw_handshake::shake};
 use crate::{
-    check::{Check, CheckContext, Attempt, Failure, Need, Outcome, TestPrincipal, ensure, pass},
+    check::{Attempt, Check, CheckContext, Failure, Need, Outcome, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
@@ -215,8 +215,9 @@ async fn foreign_origin(context: &CheckContext<'_>) -> Outcome {
         let connect =
             context.target.connect(context.target.url(), ada.token.as_deref(), context.profile.auth.place);
         let shown = ada.token.as_deref();
-        let how =
-            context.assert_no_access(connect.header("origin", origin), shown, &format!("a page of {origin}")).await?;
+        let how = context
+            .assert_no_access(connect.header("origin", origin), shown, &format!("a page of {origin}"))
+            .await?;
         told.push(format!("{origin}: {how}"));
     }
     pass(told.join("; "))

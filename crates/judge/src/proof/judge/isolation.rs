@@ -4,8 +4,8 @@
 use super::{Findings, Map, Names, runs::Runs};
 use crate::{
     proof::{
-        marker::{Found, Scanner},
         invariants::Invariant,
+        marker::{Found, Scanner},
     },
     record::Op,
 };

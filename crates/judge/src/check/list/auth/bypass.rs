@@ -19,7 +19,10 @@ pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
     let mut told = Vec::new();
     for (name, value) in headers {
         let whom = format!("who shows nothing but {name}: {value}");
-        told.push(format!("{name}: {}", context.assert_no_access(nobody().header(name, value), None, &whom).await?));
+        told.push(format!(
+            "{name}: {}",
+            context.assert_no_access(nobody().header(name, value), None, &whom).await?
+        ));
     }
     let all = headers.iter().fold(nobody(), |connect, (name, value)| connect.header(name, value));
     told.push(format!(

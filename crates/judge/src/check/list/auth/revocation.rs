@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Attempt, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
+        Attempt, CheckContext, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
         with_query,
     },
     profile::Kind,

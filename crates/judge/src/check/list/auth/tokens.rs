@@ -74,7 +74,11 @@ async fn spoiled(context: &CheckContext<'_>) -> Outcome {
         ("a good token that is cut short", token[..at].iter().collect()),
         ("what is no token", "not-a-token".to_owned()),
     ];
-    pass(context.assert_tokens_refused(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token))).await?)
+    pass(
+        context
+            .assert_tokens_refused(&shown.map(|(what, token): (&str, String)| (what.to_owned(), token)))
+            .await?,
+    )
 }
 
 pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
