@@ -32,6 +32,8 @@ mod registry;
 
 use away::while_away;
 pub use bounds::RunBounds;
+use counts::Counts;
+use inflight::InflightRequests;
 pub use recovery::keep_leases;
 use registry::{Registry, Slot};
 
@@ -85,7 +87,7 @@ pub struct Runs {
     publisher: Arc<Publisher>,
     agents: Vec<Arc<dyn Agent>>,
     registry: Registry,
-    asked: inflight::InflightRequests,
+    requests: InflightRequests,
     limits: RunLimits,
     metrics: Arc<Metrics>,
     traces: Arc<Traces>,
@@ -114,7 +116,7 @@ impl Runs {
             publisher,
             agents,
             registry: Registry::new(limits.concurrent, limits.queued),
-            asked: inflight::InflightRequests::default(),
+            requests: InflightRequests::default(),
             limits,
             metrics,
             traces,
@@ -144,7 +146,7 @@ impl Runs {
 
     async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
         let _turn = match &request.request {
-            Some(key) => Some(self.asked.turn(user_id, &key.id).await),
+            Some(key) => Some(self.requests.turn(user_id, &key.id).await),
             None => None,
         };
         if let Some(key) = &request.request {
@@ -161,7 +163,7 @@ impl Runs {
         }
         let agent = self.agent(request.agent.as_deref())?;
         let run_id = RunId::new();
-        let (asked, request_id) = (Instant::now(), request.request.as_ref().map(|key| key.id.clone()));
+        let (asked_at, request_id) = (Instant::now(), request.request.as_ref().map(|key| key.id.clone()));
         let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
         let greeting = bounds::greeting(agent.greeting());
         let first = if slot.is_queued() {
@@ -208,7 +210,7 @@ impl Runs {
         );
         let facts = RunFacts { run_id, thread_id: &thread_id, user_id, agent: agent.name() };
         let trace = self.traces.run(facts, request.parent);
-        let counts = counts::Counts::new(self.metrics.clone(), trace, agent.name(), asked);
+        let counts = Counts::new(self.metrics.clone(), trace, agent.name(), asked_at);
         counts.stored([&first]);
         let run = driver::Run {
             user_id: user_id.clone(),

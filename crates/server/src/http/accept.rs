@@ -147,16 +147,16 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Permit, router: Route
         tracing::debug!(%peer, error = %e, "a connection was gone before it was served");
         return;
     }
-    let listener = Arc::new(context.admission.idle.listen(std::time::Instant::now()));
+    let idle = Arc::new(context.admission.idle.add(std::time::Instant::now()));
     let encrypted = tokio::select! {
         encrypted = encrypted(stream, peer, &context) => encrypted,
-        () = listener.evicted.cancelled() => None,
+        () = idle.evicted.cancelled() => None,
     };
     let Some(stream) = encrypted else { return };
     let scheme = if matches!(stream, Stream::Tls(_)) { "https" } else { "http" };
-    let (place, shared, heard) = (Arc::new(place), context.clone(), listener.clone());
+    let (place, shared, connection) = (Arc::new(place), context.clone(), idle.clone());
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        heard.spoke();
+        connection.request_began();
         let proxies = &shared.proxies;
         let address = proxies.client(peer.ip(), request.headers());
         let scheme = proxies.scheme(peer.ip(), request.headers(), scheme);
@@ -167,13 +167,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Permit, router: Route
         extensions.insert(guard::ForwardedHosts(hosts));
         // A WebSocket takes the place with it.
         extensions.insert(place.clone());
-        extensions.insert(heard.clone());
-        let (answering, heard) = (router.clone().oneshot(request), heard.clone());
+        extensions.insert(connection.clone());
+        let (answering, connection) = (router.clone().oneshot(request), connection.clone());
         async move {
             let response = answering.await;
             // A connection that becomes a WebSocket may not be evicted, even before the client knows of the upgrade.
             if !response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-                heard.silent_again(std::time::Instant::now());
+                connection.request_ended(std::time::Instant::now());
             }
             response
         }
@@ -198,7 +198,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Permit, router: Route
     let longest = Deadline::after(Duration::from_secs_f64(context.limits.http_seconds));
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = listener.evicted.cancelled() => {
+        () = idle.evicted.cancelled() => {
             context.metrics.limit_hit("idle");
             return;
         }
@@ -209,7 +209,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Permit, router: Route
                 served = timeout(patience, connection.as_mut()) => served,
                 // Requests from before the end, such as the request to drain, are still answered.
                 () = context.shutdown.stopped.cancelled() => {
-                    let patience = if listener.is_silent() { LAST_WORDS } else { LAST_ANSWERS };
+                    let patience = if idle.is_idle() { LAST_WORDS } else { LAST_ANSWERS };
                     timeout(patience, connection).await
                 }
             };

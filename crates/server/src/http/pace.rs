@@ -77,7 +77,7 @@ async fn with_body(
     let (head, body) = request.into_parts();
     // An unauthenticated connection counts as idle, and can be evicted, while its body does not come.
     let waiting = head.extensions.get::<Arc<IdleConnection>>().filter(|_| allowance.is_none());
-    waiting.inspect(|listener| listener.silent_again(Instant::now()));
+    waiting.inspect(|connection| connection.request_ended(Instant::now()));
     let most = if allowance.is_some() { BODY_BYTES } else { accounts::BODY_BYTES };
     // As many as are announced; as many as there may be where none are.
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most);
@@ -94,7 +94,7 @@ async fn with_body(
     if let (Some(allowance), Ok(body)) = (allowance, &whole) {
         allowance.give_back_bytes(announced - body.len());
     }
-    waiting.inspect(|listener| listener.spoke());
+    waiting.inspect(|connection| connection.request_began());
     match whole {
         Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
         Err(response) => *response,

@@ -21,13 +21,13 @@ impl PermitPool {
 
     /// Takes so many permits together, unless they would be more than `most` (0: no limit) with those that are taken.
     /// More than `most` can be taken while none is taken.
-    pub fn take_many(&self, places: usize, most: usize) -> Option<Permit> {
+    pub fn take_many(&self, permits: usize, most: usize) -> Option<Permit> {
         let more = |taken: usize| {
-            let all = taken.saturating_add(places);
+            let all = taken.saturating_add(permits);
             (most == 0 || taken == 0 || all <= most).then_some(all)
         };
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Permit(self.clone(), places))
+        taken.is_ok().then(|| Permit(self.clone(), permits))
     }
 
     /// Permits that are taken.

@@ -17,19 +17,19 @@ pub struct Counts {
     metrics: Arc<Metrics>,
     trace: RunTrace,
     agent: String,
-    asked: Instant,
+    asked_at: Instant,
     spoke: AtomicBool,
 }
 
 impl Counts {
-    /// Counts of a run that was asked for at `asked`.
-    pub fn new(metrics: Arc<Metrics>, trace: RunTrace, agent: &str, asked: Instant) -> Self {
-        Self { metrics, trace, agent: agent.to_owned(), asked, spoke: AtomicBool::new(false) }
+    /// Counts of a run that was asked for at `asked_at`.
+    pub fn new(metrics: Arc<Metrics>, trace: RunTrace, agent: &str, asked_at: Instant) -> Self {
+        Self { metrics, trace, agent: agent.to_owned(), asked_at, spoke: AtomicBool::new(false) }
     }
 
     /// How long ago the run was asked for, in seconds.
     pub fn seconds(&self) -> f64 {
-        self.asked.elapsed().as_secs_f64()
+        self.asked_at.elapsed().as_secs_f64()
     }
 
     /// These events are durable now.

@@ -56,12 +56,13 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_at_a_time_for_each_id_and_nothing_is_left() {
-        let (asked, inside) = (Arc::new(InflightRequests::default()), Arc::new(Mutex::new(0)));
+        let (requests, inside) = (Arc::new(InflightRequests::default()), Arc::new(Mutex::new(0)));
         let tasks: Vec<_> = (0..200)
             .map(|_| {
-                let (asked, inside) = (asked.clone(), inside.clone());
+                let (requests, inside) = (requests.clone(), inside.clone());
                 tokio::spawn(async move {
-                    let _turn = asked.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
+                    let _turn =
+                        requests.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
                     let before = {
                         let mut n = inside.lock().unwrap();
                         *n += 1;
@@ -76,14 +77,14 @@ mod tests {
         for task in tasks {
             assert_eq!(task.await.unwrap(), 1);
         }
-        assert!(lock(&asked.turns).is_empty());
+        assert!(lock(&requests.turns).is_empty());
     }
 
     #[tokio::test]
     async fn another_users_id_is_another_id() {
-        let asked = InflightRequests::default();
-        let _ada = asked.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
-        let _eve = asked.turn(&UserId::new("eve").unwrap(), &RequestId::new("q").unwrap()).await;
-        assert_eq!(lock(&asked.turns).len(), 2);
+        let requests = InflightRequests::default();
+        let _ada = requests.turn(&UserId::new("ada").unwrap(), &RequestId::new("q").unwrap()).await;
+        let _eve = requests.turn(&UserId::new("eve").unwrap(), &RequestId::new("q").unwrap()).await;
+        assert_eq!(lock(&requests.turns).len(), 2);
     }
 }

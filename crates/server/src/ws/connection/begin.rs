@@ -15,7 +15,7 @@ use crate::{
     session::Session,
     ws::{
         frame_metrics::FrameMetrics,
-        handshake::{self, Close, Handshake, say_now},
+        handshake::{Close, Handshake, authenticate, say_now, welcome},
         socket::Socket,
     },
 };
@@ -29,7 +29,7 @@ pub enum Begun {
 /// Authenticates a connection, registers and welcomes it.
 pub async fn begin(context: &Arc<Context>, mut socket: Socket, mut handshake: Handshake) -> Begun {
     let mut frame_metrics = FrameMetrics::new(context.metrics.clone());
-    let shown = handshake::authenticate(context, &mut socket, &mut frame_metrics, &mut handshake).await;
+    let shown = authenticate(context, &mut socket, &mut frame_metrics, &mut handshake).await;
     let (principal, id) = match shown {
         Ok(shown) => shown,
         Err(close) => return Begun::Refused(Box::new(socket), close),
@@ -97,7 +97,7 @@ async fn open(
     let welcomed = match allowance.other(Instant::now()) {
         Ok(()) => {
             let requested = handshake.requested.as_ref();
-            handshake::welcome(context, user_id, &registration, &mut subscription, requested, id).await
+            welcome(context, user_id, &registration, &mut subscription, requested, id).await
         }
         Err(exceeded) => Err(exceeded.into()),
     };
