@@ -38,7 +38,7 @@ use std::{
 
 use tokio::{net::TcpSocket, sync::watch, task::JoinHandle};
 
-mod active_fault;
+mod active_toxic;
 mod buffered;
 mod control_frames;
 mod fault;
@@ -59,7 +59,7 @@ pub use link::End;
 pub use shared::Connection;
 pub use toxic::{Connections, Direction, Invalid, Toxic, Trigger};
 
-use active_fault::{Active, InForce};
+use active_toxic::{InForce, NumberedToxic};
 use journal::Journal;
 use shared::{Mutating, Shared, accept};
 
@@ -148,7 +148,7 @@ impl FaultProxy {
             toxic.connections = Connections::Number(links.accepted + 1);
         }
         self.shared.toxics.send_modify(|in_force| {
-            Arc::make_mut(in_force).push(Active { id, toxic: Arc::new(toxic) });
+            Arc::make_mut(in_force).push(NumberedToxic { id, toxic: Arc::new(toxic) });
         });
         Ok(id)
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use wireproof_protocol::{FrameHeader, apply_mask};
 
-use super::{active_fault::mix, toxic::Direction};
+use super::{active_toxic::mix, toxic::Direction};
 use crate::wire::{CLOSE, FIN, PING, PONG};
 
 /// Any mask will do.

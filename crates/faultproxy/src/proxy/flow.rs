@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rand::RngExt;
 
 use super::{
-    active_fault::{Active, ActiveFaults, Stream, rearm},
+    active_toxic::{ActiveToxic, NumberedToxic, Stream, update},
     fault::{Afterwards, Cut, Fault},
     journal::{Note, Phase},
     toxic::Trigger,
@@ -61,7 +61,7 @@ struct Due {
 
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
-    armed: Vec<ActiveFaults>,
+    toxics: Vec<ActiveToxic>,
     /// Bytes handed to this part so far.
     offset: u64,
     queue: VecDeque<Due>,
@@ -79,13 +79,13 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn rearm(&mut self, in_force: &[Active], stream: Stream, now: Duration) {
-        let gone = rearm(&mut self.armed, in_force, |active| {
-            let fault = &active.toxic.fault;
+    pub(crate) fn update(&mut self, in_force: &[NumberedToxic], stream: Stream, now: Duration) {
+        let gone = update(&mut self.toxics, in_force, |numbered| {
+            let fault = &numbered.toxic.fault;
             let ours = !fault.is_of_messages() && !matches!(fault, Fault::AcceptThenClose(_));
-            ours.then(|| stream.arm(active, now)).flatten()
+            ours.then(|| stream.activate(numbered, now)).flatten()
         });
-        gone.iter().for_each(|armed| self.note_end(armed));
+        gone.iter().for_each(|active| self.note_end(active));
         if self.coalescing().is_none() {
             self.flush(now);
         }
@@ -94,7 +94,7 @@ impl Flow {
 
     /// True when bytes would go through as they come, at once.
     pub(crate) fn is_idle(&self) -> bool {
-        self.armed.is_empty()
+        self.toxics.is_empty()
             && self.queue.is_empty()
             && self.collected.is_empty()
             && self.kept.is_empty()
@@ -120,7 +120,7 @@ impl Flow {
     }
 
     fn is_narrow(&self) -> bool {
-        self.open().any(|armed| matches!(armed.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }))
+        self.open().any(|active| matches!(active.toxic.fault, Fault::Slice { .. } | Fault::Bandwidth { .. }))
     }
 
     /// What has not left the sender's side, the latest first.
@@ -130,11 +130,11 @@ impl Flow {
 
     /// True while nothing is to be read at all.
     pub(crate) fn is_stalled(&self, now: Duration) -> bool {
-        self.open().any(|armed| armed.stalls(now))
+        self.open().any(|active| active.stalls(now))
     }
 
-    fn open(&self) -> impl Iterator<Item = &ActiveFaults> {
-        self.armed.iter().filter(|armed| armed.open)
+    fn open(&self) -> impl Iterator<Item = &ActiveToxic> {
+        self.toxics.iter().filter(|active| active.open)
     }
 
     pub(crate) fn take(&mut self, out: Out, now: Duration) {
@@ -152,7 +152,8 @@ impl Flow {
                 self.last_due = self.last_due.max(now) + time;
             }
             Out::Fire(toxic) => {
-                if let Some(index) = self.armed.iter().position(|armed| armed.id == toxic && !armed.open) {
+                if let Some(index) = self.toxics.iter().position(|active| active.id == toxic && !active.open)
+                {
                     self.fire(index, now);
                 }
             }
@@ -162,11 +163,12 @@ impl Flow {
 
     fn take_bytes(&mut self, mut bytes: Bytes, now: Duration) {
         while !bytes.is_empty() {
-            let next =
-                self.armed.iter().filter(|armed| !armed.open).filter_map(|armed| match armed.toxic.when {
+            let next = self.toxics.iter().filter(|active| !active.open).filter_map(|active| {
+                match active.toxic.when {
                     Trigger::AfterBytes(at) if at > self.offset => usize::try_from(at - self.offset).ok(),
                     _ => None,
-                });
+                }
+            });
             let length = next.min().unwrap_or(usize::MAX).min(bytes.len());
             self.offset += length as u64;
             self.shape(bytes.split_to(length), now);
@@ -185,19 +187,19 @@ impl Flow {
 
     /// Fires what waited for exactly so many bytes.
     fn fire_reached(&mut self, now: Duration) {
-        for index in 0..self.armed.len() {
-            let armed = &self.armed[index];
-            let reached = matches!(armed.toxic.when, Trigger::AfterBytes(at) if at <= self.offset);
-            if reached && !armed.open && !self.over {
+        for index in 0..self.toxics.len() {
+            let active = &self.toxics[index];
+            let reached = matches!(active.toxic.when, Trigger::AfterBytes(at) if at <= self.offset);
+            if reached && !active.open && !self.over {
                 self.fire(index, now);
             }
         }
     }
 
     fn fire(&mut self, index: usize, now: Duration) {
-        let armed = &mut self.armed[index];
-        armed.open(now);
-        let (id, fault) = (armed.id, armed.toxic.fault.clone());
+        let active = &mut self.toxics[index];
+        active.open(now);
+        let (id, fault) = (active.id, active.toxic.fault.clone());
         let note = Note::of(id, &fault, self.offset, 0);
         match fault {
             Fault::Cut(cut) => {
@@ -230,28 +232,28 @@ impl Flow {
 
     /// Takes everything that lasts out of force, as the connection ends.
     pub(crate) fn end_lasting(&mut self) {
-        for armed in std::mem::take(&mut self.armed) {
-            self.note_end(&armed);
+        for active in std::mem::take(&mut self.toxics) {
+            self.note_end(&active);
         }
     }
 
-    fn note_end(&mut self, armed: &ActiveFaults) {
+    fn note_end(&mut self, active: &ActiveToxic) {
         use Fault::{Bandwidth, Coalesce, Latency, Slice, Stall};
-        let fault = &armed.toxic.fault;
+        let fault = &active.toxic.fault;
         let lasting = matches!(
             fault,
             Latency { .. } | Bandwidth { .. } | Slice { .. } | Coalesce { .. } | Stall { .. }
         );
         // A stall that has ended by itself is written down already.
-        if armed.open && lasting && armed.left > 0 {
-            self.notes.push(Note::of(armed.id, fault, self.offset, armed.touched).phase(Phase::Ended));
+        if active.open && lasting && active.left > 0 {
+            self.notes.push(Note::of(active.id, fault, self.offset, active.touched).phase(Phase::Ended));
         }
     }
 
     /// What time alone brings about.
     pub(crate) fn tick(&mut self, now: Duration) {
-        for index in 0..self.armed.len() {
-            if !self.over && self.armed[index].due().is_some_and(|due| due <= now) {
+        for index in 0..self.toxics.len() {
+            if !self.over && self.toxics[index].due().is_some_and(|due| due <= now) {
                 self.fire(index, now);
             }
         }
@@ -268,18 +270,18 @@ impl Flow {
     }
 
     fn end_stalls(&mut self, now: Duration) {
-        let stalls = self.armed.iter_mut().filter(|armed| armed.open && armed.left > 0);
-        for armed in stalls.filter(|armed| armed.stall_ends().is_some_and(|ends| ends <= now)) {
-            armed.left = 0;
-            let note = Note::of(armed.id, &armed.toxic.fault, self.offset, 0);
+        let stalls = self.toxics.iter_mut().filter(|active| active.open && active.left > 0);
+        for active in stalls.filter(|active| active.stall_ends().is_some_and(|ends| ends <= now)) {
+            active.left = 0;
+            let note = Note::of(active.id, &active.toxic.fault, self.offset, 0);
             self.notes.push(note.phase(Phase::Ended));
         }
     }
 
     /// When to tick, to act or to read next.
     pub(crate) fn wake(&self, now: Duration) -> Option<Duration> {
-        let waiting = self.armed.iter().filter_map(ActiveFaults::due);
-        let stalls = self.open().filter(|armed| armed.left > 0).filter_map(ActiveFaults::stall_ends);
+        let waiting = self.toxics.iter().filter_map(ActiveToxic::due);
+        let stalls = self.open().filter(|active| active.left > 0).filter_map(ActiveToxic::stall_ends);
         let flush = self.coalescing().filter(|_| !self.collected.is_empty());
         let flush = flush.map(|(_, within)| self.collected_since + within);
         let departs = self.is_narrow().then(|| self.undeparted(now).last().map(|due| due.departs)).flatten();
@@ -294,15 +296,15 @@ impl Flow {
     }
 
     fn coalescing(&self) -> Option<(usize, Duration)> {
-        self.open().find_map(|armed| match armed.toxic.fault {
+        self.open().find_map(|active| match active.toxic.fault {
             Fault::Coalesce { bytes, within_ms } => Some((bytes, Duration::from_millis(within_ms))),
             _ => None,
         })
     }
 
     fn shape(&mut self, bytes: Bytes, now: Duration) {
-        for armed in self.armed.iter_mut().filter(|armed| armed.open) {
-            armed.touched += bytes.len() as u64;
+        for active in self.toxics.iter_mut().filter(|active| active.open) {
+            active.touched += bytes.len() as u64;
         }
         let Some((enough, _)) = self.coalescing() else { return self.send(bytes, now) };
         if self.collected.is_empty() {
@@ -325,10 +327,10 @@ impl Flow {
     fn send(&mut self, mut bytes: Bytes, now: Duration) {
         let (mut late, mut piece, mut pause, mut rate) =
             (Duration::ZERO, usize::MAX, Duration::ZERO, None::<u64>);
-        for armed in self.armed.iter_mut().filter(|armed| armed.open) {
-            match armed.toxic.fault {
+        for active in self.toxics.iter_mut().filter(|active| active.open) {
+            match active.toxic.fault {
                 Fault::Latency { ms, jitter_ms } => {
-                    let jitter = armed.random.random_range(0..=jitter_ms.saturating_mul(1000));
+                    let jitter = active.random.random_range(0..=jitter_ms.saturating_mul(1000));
                     late += Duration::from_millis(ms) + Duration::from_micros(jitter);
                 }
                 Fault::Slice { bytes, pause_ms } => {
@@ -371,7 +373,7 @@ impl Due {
     }
 }
 
-impl ActiveFaults {
+impl ActiveToxic {
     fn stall_ends(&self) -> Option<Duration> {
         match self.toxic.fault {
             Fault::Stall { for_ms: Some(ms) } => Some(self.opened + Duration::from_millis(ms)),

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    active_fault::{InForce, Stream},
+    active_toxic::{InForce, Stream},
     control_frames::Marks,
     fault::{Afterwards, Cut, Fault},
     journal::{Journal, Note, Phase},

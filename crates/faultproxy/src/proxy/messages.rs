@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wireproof_protocol::FrameHeader;
 
 use super::{
-    active_fault::{Active, ActiveFaults, Stream, rearm},
+    active_toxic::{ActiveToxic, NumberedToxic, Stream, update},
     buffered::{BufferedFrame, BufferedMessage},
     control_frames::{self, Marks},
     fault::{Cut, Fault},
@@ -26,7 +26,7 @@ pub(crate) struct Messages {
     direction: Direction,
     follower: Follower,
     marks: Marks,
-    armed: Vec<ActiveFaults>,
+    toxics: Vec<ActiveToxic>,
     /// Bytes of the sender so far.
     offset: u64,
     frame: Option<BufferedFrame>,
@@ -45,7 +45,7 @@ impl Messages {
             direction: stream.direction,
             follower: Follower::new(stream.direction),
             marks,
-            armed: Vec::new(),
+            toxics: Vec::new(),
             offset: 0,
             frame: None,
             message: None,
@@ -57,11 +57,11 @@ impl Messages {
         }
     }
 
-    pub(crate) fn rearm(&mut self, in_force: &[Active], stream: Stream, now: Duration) {
-        rearm(&mut self.armed, in_force, |active| {
-            let toxic = &active.toxic;
+    pub(crate) fn update(&mut self, in_force: &[NumberedToxic], stream: Stream, now: Duration) {
+        update(&mut self.toxics, in_force, |numbered| {
+            let toxic = &numbered.toxic;
             let ours = toxic.fault.is_of_messages() || toxic.when.is_of_messages();
-            ours.then(|| stream.arm(active, now)).flatten()
+            ours.then(|| stream.activate(numbered, now)).flatten()
         });
         self.tick(now);
     }
@@ -92,7 +92,7 @@ impl Messages {
     }
 
     fn looks(&self) -> bool {
-        self.armed.iter().any(|armed| armed.left > 0) || self.marks.expected(self.direction)
+        self.toxics.iter().any(|active| active.left > 0) || self.marks.expected(self.direction)
     }
 
     pub(crate) fn take(&mut self, bytes: &Bytes, now: Duration) {
@@ -117,10 +117,10 @@ impl Messages {
     /// What time alone brings about.
     pub(crate) fn tick(&mut self, now: Duration) {
         let between = self.follower.between_messages() && self.frame.is_none() && self.message.is_none();
-        if between && !self.armed.is_empty() {
-            self.inject(now, |armed| {
-                let reached = matches!(armed.toxic.when, Trigger::AfterBytes(at) if at <= armed.touched);
-                reached || armed.due().is_some_and(|due| due <= now)
+        if between && !self.toxics.is_empty() {
+            self.inject(now, |active| {
+                let reached = matches!(active.toxic.when, Trigger::AfterBytes(at) if at <= active.touched);
+                reached || active.due().is_some_and(|due| due <= now)
             });
         }
     }
@@ -128,8 +128,9 @@ impl Messages {
     /// When to tick next, if it is for time alone.
     pub(crate) fn wake(&self) -> Option<Duration> {
         let between = self.follower.between_messages() && self.frame.is_none();
-        let due = self.armed.iter().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0);
-        due.filter_map(ActiveFaults::due).min().filter(|_| between)
+        let due =
+            self.toxics.iter().filter(|active| active.toxic.fault.is_between_messages() && active.left > 0);
+        due.filter_map(ActiveToxic::due).min().filter(|_| between)
     }
 
     /// The sender has closed: what is held goes on as it is.
@@ -201,45 +202,45 @@ impl Messages {
 
     fn message_held(&mut self, message: &BufferedMessage, now: Duration) {
         let number = self.count();
-        let mut armed = std::mem::take(&mut self.armed);
-        for armed in &mut armed {
-            armed.touched = message.offset;
-            let at = match &armed.toxic.when {
+        let mut toxics = std::mem::take(&mut self.toxics);
+        for active in &mut toxics {
+            active.touched = message.offset;
+            let at = match &active.toxic.when {
                 Trigger::AtMessage(at) => number >= *at,
                 Trigger::AtText(text) => message.has(text),
                 _ => false,
             };
-            if at && armed.left > 0 && !armed.changes_messages() {
-                self.fire(armed, number);
+            if at && active.left > 0 && !active.changes_messages() {
+                self.fire(active, number);
             }
         }
-        self.change(&mut armed, message, number, now);
-        for armed in &mut armed {
-            armed.touched = message.end();
-            let behind = match &armed.toxic.when {
+        self.change(&mut toxics, message, number, now);
+        for active in &mut toxics {
+            active.touched = message.end();
+            let behind = match &active.toxic.when {
                 Trigger::AfterMessage(after) => number >= *after,
                 Trigger::AfterText(text) => message.has(text),
                 _ => false,
             };
-            if behind && armed.left > 0 && !armed.changes_messages() {
-                self.fire(armed, number);
-            } else if behind && !armed.open {
-                armed.open(now);
+            if behind && active.left > 0 && !active.changes_messages() {
+                self.fire(active, number);
+            } else if behind && !active.open {
+                active.open(now);
             }
         }
-        self.armed = armed;
+        self.toxics = toxics;
     }
 
     /// Sends the message on as the faults that hit it leave it.
-    fn change(&mut self, armed: &mut [ActiveFaults], message: &BufferedMessage, number: u64, now: Duration) {
+    fn change(&mut self, toxics: &mut [ActiveToxic], message: &BufferedMessage, number: u64, now: Duration) {
         let (mut copies, mut swap, mut raw) = (1, false, None);
-        for armed in armed.iter_mut().filter(|armed| armed.changes_messages() && armed.left > 0) {
-            if !armed.hits(message, number, now) {
+        for active in toxics.iter_mut().filter(|active| active.changes_messages() && active.left > 0) {
+            if !active.hits(message, number, now) {
                 continue;
             }
-            let fault = armed.toxic.fault.clone();
+            let fault = active.toxic.fault.clone();
             let size = message.raw.len() as u64;
-            let note = Note::of(armed.id, &fault, message.offset, size).message(number);
+            let note = Note::of(active.id, &fault, message.offset, size).message(number);
             match fault {
                 Fault::Drop => copies = 0,
                 Fault::Double => copies = 2,
@@ -250,18 +251,18 @@ impl Messages {
                     Some(replaced) => raw = Some(replaced),
                     None => continue,
                 },
-                Fault::Fragment { frames } => raw = Some(message.fragmented(frames, &mut armed.random)),
+                Fault::Fragment { frames } => raw = Some(message.fragmented(frames, &mut active.random)),
                 Fault::CutInHeader(cut) => {
-                    let at = message.inside_header(&mut armed.random);
-                    return self.cut(message, at, cut, armed, note);
+                    let at = message.inside_header(&mut active.random);
+                    return self.cut(message, at, cut, active, note);
                 }
                 Fault::CutInCharacter(cut) => {
-                    let Some(at) = message.inside_character(&mut armed.random) else { continue };
-                    return self.cut(message, at, cut, armed, note);
+                    let Some(at) = message.inside_character(&mut active.random) else { continue };
+                    return self.cut(message, at, cut, active, note);
                 }
                 _ => continue,
             }
-            armed.left -= 1;
+            active.left -= 1;
             self.notes.push(note);
         }
         let raw = raw.unwrap_or_else(|| message.raw.clone().freeze());
@@ -275,8 +276,8 @@ impl Messages {
         }
     }
 
-    fn cut(&mut self, message: &BufferedMessage, at: usize, cut: Cut, armed: &mut ActiveFaults, note: Note) {
-        armed.left = 0;
+    fn cut(&mut self, message: &BufferedMessage, at: usize, cut: Cut, active: &mut ActiveToxic, note: Note) {
+        active.left = 0;
         let note = Note { offset: message.offset + at as u64, bytes: 0, ..note };
         self.notes.push(note.detail(cut.name()));
         self.emit(Bytes::copy_from_slice(&message.raw[..at]));
@@ -285,12 +286,12 @@ impl Messages {
     }
 
     /// Between two messages: what is put there, or the fault of bytes that waited for this place.
-    fn fire(&mut self, armed: &mut ActiveFaults, number: u64) {
-        armed.left -= 1;
-        if !armed.toxic.fault.is_between_messages() {
-            return self.out.push(Out::Fire(armed.id));
+    fn fire(&mut self, active: &mut ActiveToxic, number: u64) {
+        active.left -= 1;
+        if !active.toxic.fault.is_between_messages() {
+            return self.out.push(Out::Fire(active.id));
         }
-        let bytes = match armed.toxic.fault {
+        let bytes = match active.toxic.fault {
             Fault::Pings { count } => {
                 self.marks.note_sent(self.direction);
                 control_frames::pings(self.direction, &self.marks.pings, count, &mut self.injected)
@@ -298,29 +299,29 @@ impl Messages {
             Fault::Pongs { count } => control_frames::pongs(self.direction, count, &mut self.injected),
             _ => control_frames::close(self.direction),
         };
-        let note = Note::of(armed.id, &armed.toxic.fault, armed.touched, bytes.len() as u64);
+        let note = Note::of(active.id, &active.toxic.fault, active.touched, bytes.len() as u64);
         self.notes.push(note.message(number));
         self.emit(bytes);
-        self.over |= armed.toxic.fault == Fault::CloseWithoutCode;
+        self.over |= active.toxic.fault == Fault::CloseWithoutCode;
     }
 
     /// Puts between messages what is due there now.
-    fn inject(&mut self, now: Duration, due: impl Fn(&ActiveFaults) -> bool) {
-        let mut armed = std::mem::take(&mut self.armed);
-        for armed in
-            armed.iter_mut().filter(|armed| armed.toxic.fault.is_between_messages() && armed.left > 0)
+    fn inject(&mut self, now: Duration, due: impl Fn(&ActiveToxic) -> bool) {
+        let mut toxics = std::mem::take(&mut self.toxics);
+        for active in
+            toxics.iter_mut().filter(|active| active.toxic.fault.is_between_messages() && active.left > 0)
         {
-            armed.touched = self.offset;
-            if due(armed) {
-                armed.open(now);
-                self.fire(armed, self.follower.messages());
+            active.touched = self.offset;
+            if due(active) {
+                active.open(now);
+                self.fire(active, self.follower.messages());
             }
         }
-        self.armed = armed;
+        self.toxics = toxics;
     }
 }
 
-impl ActiveFaults {
+impl ActiveToxic {
     fn changes_messages(&self) -> bool {
         self.toxic.fault.is_of_messages() && !self.toxic.fault.is_between_messages()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    active_fault::{Active, Stream},
+    active_toxic::{NumberedToxic, Stream},
     control_frames::Marks,
     flow::{Act, Flow},
     journal::Note,
@@ -27,9 +27,9 @@ impl Plan {
     }
 
     /// Takes in which toxics are in force from now on.
-    pub(crate) fn rearm(&mut self, in_force: &[Active], now: Duration) {
-        self.flow.rearm(in_force, self.stream, now);
-        self.messages.rearm(in_force, self.stream, now);
+    pub(crate) fn update(&mut self, in_force: &[NumberedToxic], now: Duration) {
+        self.flow.update(in_force, self.stream, now);
+        self.messages.update(in_force, self.stream, now);
         self.hand_on(now);
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    active_fault::InForce,
+    active_toxic::InForce,
     flow::{Act, READ},
     journal::Journal,
     link::LinkCommand,
@@ -89,7 +89,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
         // An error means that the proxy is ending, and this pump with it.
         if self.toxics.has_changed().unwrap_or(false) {
             let in_force = self.toxics.borrow_and_update().clone();
-            self.plan.rearm(&in_force, now);
+            self.plan.update(&in_force, now);
         }
         if !self.plan.is_idle() {
             self.plan.tick(now);

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    active_fault::InForce,
+    active_toxic::InForce,
     fault::Cut,
     journal::{Journal, Note},
     link::{End, Link, LinkCommand},

@@ -9,7 +9,7 @@ use super::{
     conversation::Outgoing,
     message::{Circumstances, Live, Message, map_texts, run_of},
 };
-use crate::proxy::{active_fault::mix, toxic::Direction};
+use crate::proxy::{active_toxic::mix, toxic::Direction};
 
 /// Messages that a mutation holds; more are not held.
 const MOST_HELD: usize = 10_000;

@@ -22,8 +22,8 @@ fn plan(seed: u64, toxics: &[Toxic]) -> Plan {
     let stream = Stream { seed, connection: 1, direction: Direction::ToClient };
     let mut plan = Plan::new(stream, Marks::new(seed, 1));
     let active =
-        |(index, toxic): (usize, &Toxic)| Active { id: index as u64, toxic: Arc::new(toxic.clone()) };
-    plan.rearm(&toxics.iter().enumerate().map(active).collect::<Vec<_>>(), ms(0));
+        |(index, toxic): (usize, &Toxic)| NumberedToxic { id: index as u64, toxic: Arc::new(toxic.clone()) };
+    plan.update(&toxics.iter().enumerate().map(active).collect::<Vec<_>>(), ms(0));
     plan
 }
 

@@ -9,13 +9,13 @@ use super::toxic::{Direction, Toxic, Trigger};
 
 /// A toxic under its number.
 #[derive(Debug, Clone)]
-pub(crate) struct Active {
+pub(crate) struct NumberedToxic {
     pub(crate) id: u64,
     pub(crate) toxic: Arc<Toxic>,
 }
 
 /// What is in force now.
-pub(crate) type InForce = Arc<Vec<Active>>;
+pub(crate) type InForce = Arc<Vec<NumberedToxic>>;
 
 /// Which stream of bytes is meant.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,9 @@ pub(crate) struct Stream {
     pub(crate) direction: Direction,
 }
 
+/// A toxic in force on one stream.
 #[derive(Debug)]
-pub(crate) struct ActiveFaults {
+pub(crate) struct ActiveToxic {
     pub(crate) id: u64,
     pub(crate) toxic: Arc<Toxic>,
     /// Since when it is in force here.
@@ -44,19 +45,20 @@ pub(crate) struct ActiveFaults {
 
 impl Stream {
     /// True when the toxic is meant for this connection.
-    pub(crate) fn is_hit_by(self, active: &Active) -> bool {
-        let toxic = &active.toxic;
-        let share = || SmallRng::seed_from_u64(mix(&[self.seed, active.id, self.connection])).random::<f64>();
+    pub(crate) fn is_hit_by(self, numbered: &NumberedToxic) -> bool {
+        let toxic = &numbered.toxic;
+        let share =
+            || SmallRng::seed_from_u64(mix(&[self.seed, numbered.id, self.connection])).random::<f64>();
         toxic.connections.include(self.connection) && (toxic.share >= 1.0 || share() < toxic.share)
     }
 
     /// The toxic for this direction; nothing when it is not meant.
-    pub(crate) fn arm(self, active: &Active, now: Duration) -> Option<ActiveFaults> {
-        let toxic = active.toxic.clone();
+    pub(crate) fn activate(self, numbered: &NumberedToxic, now: Duration) -> Option<ActiveToxic> {
+        let (id, hit, toxic) = (numbered.id, self.is_hit_by(numbered), numbered.toxic.clone());
         let meant = toxic.direction.is_none_or(|only| only == self.direction);
-        let seed = mix(&[self.seed, active.id, self.connection, 1 + self.direction as u64]);
-        (meant && self.is_hit_by(active)).then(|| ActiveFaults {
-            id: active.id,
+        let seed = mix(&[self.seed, id, self.connection, 1 + self.direction as u64]);
+        (meant && hit).then(|| ActiveToxic {
+            id,
             since: now,
             open: false,
             opened: now,
@@ -68,7 +70,7 @@ impl Stream {
     }
 }
 
-impl ActiveFaults {
+impl ActiveToxic {
     /// When time alone opens it, if time does.
     pub(crate) fn due(&self) -> Option<Duration> {
         match self.toxic.when {
@@ -85,18 +87,19 @@ impl ActiveFaults {
     }
 }
 
-/// Keeps what is still in force with all that it has counted, arms what is new, and gives what is not in force any more.
-pub(crate) fn rearm(
-    armed: &mut Vec<ActiveFaults>,
-    in_force: &[Active],
-    arm: impl Fn(&Active) -> Option<ActiveFaults>,
-) -> Vec<ActiveFaults> {
+/// Keeps what is still in force with all that it has counted, activates what is new, and gives what is not in force any
+/// more.
+pub(crate) fn update(
+    active: &mut Vec<ActiveToxic>,
+    in_force: &[NumberedToxic],
+    activate: impl Fn(&NumberedToxic) -> Option<ActiveToxic>,
+) -> Vec<ActiveToxic> {
     let (kept, gone) =
-        std::mem::take(armed).into_iter().partition(|old| in_force.iter().any(|active| active.id == old.id));
-    *armed = kept;
-    for active in in_force {
-        if armed.iter().all(|old| old.id != active.id) {
-            armed.extend(arm(active));
+        std::mem::take(active).into_iter().partition(|old| in_force.iter().any(|toxic| toxic.id == old.id));
+    *active = kept;
+    for toxic in in_force {
+        if active.iter().all(|old| old.id != toxic.id) {
+            active.extend(activate(toxic));
         }
     }
     gone
