@@ -1,30 +1,25 @@
 //! The server that is judged: its address, its profile, whose tokens it takes, and what was found out about it.
 
-use std::{collections::BTreeMap, path::Path, sync::OnceLock, time::Duration};
+use std::{path::Path, sync::OnceLock, time::Duration};
 
-use serde_json::{Value, json};
 use wireproof_client::{Connect, OpenError, Trust};
 use wireproof_protocol::{Address, Scheme};
 use wireproof_testkit::Issuer;
 
 use crate::profile::{Kind, Place, Profile, Transport};
 
+mod credentials;
+mod http;
 mod post;
 
+pub use credentials::Credentials;
+pub use http::HttpAnswer;
+pub(crate) use http::beginning;
+use http::client;
 pub(crate) use post::{EVENT_STREAM, Post, content_type, root};
 
 /// How long a handshake or an HTTP answer may take, where nothing else was said.
 pub const REACH: Duration = Duration::from_secs(10);
-
-/// Who may come in.
-pub enum Credentials {
-    /// Whoever comes.
-    None,
-    /// Whoever has a token signed with this secret (HS256): the judge makes users as it needs them.
-    Secret(Vec<u8>),
-    /// These users with these tokens, and no others.
-    Tokens(Vec<(String, String)>),
-}
 
 /// The server that is judged.
 pub struct Target {
@@ -84,19 +79,6 @@ pub enum TargetError {
     /// The server was reached and says no to the credentials.
     #[error("{0}")]
     Refused(String),
-}
-
-/// An answer over HTTP.
-#[derive(Debug, Clone)]
-pub struct HttpAnswer {
-    /// The status.
-    pub status: u16,
-    /// The headers, by lower-case name.
-    pub headers: BTreeMap<String, String>,
-    /// The body.
-    pub body: String,
-    /// The body as JSON; `null` when it is none.
-    pub json: Value,
 }
 
 impl Target {
@@ -221,53 +203,9 @@ impl Target {
         format!("{scheme}{s}://{}", self.authority())
     }
 
-    /// What signs tokens that the server takes, if the judge has its key.
-    pub fn issuer(&self) -> Option<&Issuer> {
-        self.issuer.as_ref()
-    }
-
-    /// The claims of a good token for a user, for an hour: to be changed for a bad one.
-    pub fn claims(&self, user: &str) -> Value {
-        let mut claims = Issuer::claims(user);
-        if let Some(jwt) = &self.profile.auth.jwt {
-            for (name, value) in &jwt.claims {
-                claims[name] = value.clone();
-            }
-            for (name, value) in [("iss", &jwt.issuer), ("aud", &jwt.audience)] {
-                if !value.is_empty() {
-                    claims[name] = json!(value);
-                }
-            }
-        }
-        claims
-    }
-
-    /// A good token of a user whom the judge makes up; nothing where it cannot make any.
-    pub fn sign(&self, user: &str) -> Option<String> {
-        Some(self.issuer.as_ref()?.sign_claims(&self.claims(user)))
-    }
-
-    /// A token of an administrator.
-    pub fn admin_token(&self) -> Option<String> {
-        let admin = &self.profile.auth.jwt.as_ref()?.admin;
-        let mut claims = self.claims("wireproof-judge");
-        for (name, value) in admin {
-            claims[name] = value.clone();
-        }
-        (!admin.is_empty()).then(|| Some(self.issuer.as_ref()?.sign_claims(&claims)))?
-    }
-
     /// What the names of users whom the judge makes up end with: nobody had them before, under no seed.
     pub(crate) fn nonce(&self) -> &str {
         &self.nonce
-    }
-
-    /// The users whose tokens were given.
-    pub fn given(&self) -> &[(String, String)] {
-        match &self.credentials {
-            Credentials::Tokens(tokens) => tokens,
-            _ => &[],
-        }
     }
 
     /// Notes the fields that no event had; the first look counts.
@@ -278,35 +216,6 @@ impl Target {
     /// True when the first look found no event with this field.
     pub(crate) fn never_had(&self, field: &str) -> bool {
         self.absent.get().is_some_and(|absent| absent.contains(&field))
-    }
-
-    /// Why there are not so many users; nothing when there are.
-    pub fn lacks_users(&self, users: usize) -> Option<String> {
-        match &self.credentials {
-            Credentials::Secret(_) => None,
-            Credentials::None if self.profile.auth.guests => None,
-            Credentials::None => Some("without credentials all who come are the same user".to_owned()),
-            Credentials::Tokens(tokens) if tokens.len() >= users => None,
-            Credentials::Tokens(tokens) => {
-                let wanted = if users == usize::MAX { "any number".to_owned() } else { users.to_string() };
-                Some(format!(
-                    "it takes {wanted} of users and tokens of {} were given (--token-file, or the key by --data-dir or --secret-file)",
-                    tokens.len()
-                ))
-            }
-        }
-    }
-
-    pub(crate) fn lacks_key(&self) -> Option<String> {
-        self.issuer.is_none().then(|| {
-            "the judge has no key to make tokens with (--data-dir DIR, or --secret-file FILE)".to_owned()
-        })
-    }
-
-    pub(crate) fn lacks_admin(&self) -> Option<String> {
-        self.admin_token()
-            .is_none()
-            .then(|| "the judge cannot be an administrator (auth.jwt.admin and the key)".to_owned())
     }
 
     pub(crate) fn has_kind(&self, kind: Kind) -> bool {
@@ -372,55 +281,6 @@ impl Target {
         let request = self.http.post(url);
         Post(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
     }
-
-    /// Asks over HTTP.
-    pub async fn http(
-        &self,
-        method: &str,
-        path: &str,
-        token: Option<&str>,
-        body: Option<String>,
-    ) -> Result<HttpAnswer, reqwest::Error> {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or(reqwest::Method::GET);
-        let mut request = self.http.request(method, format!("{}{path}", self.origin("http")));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
-        }
-        let answer = request.send().await?;
-        let status = answer.status().as_u16();
-        let headers = answer
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
-        let body = beginning(answer).await;
-        let json = serde_json::from_str(&body).unwrap_or(Value::Null);
-        Ok(HttpAnswer { status, headers, body, json })
-    }
-}
-
-/// What an address answers is what counts, and not what stands where it points to: a page to log in is no open door.
-fn client(within: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder().timeout(within).redirect(reqwest::redirect::Policy::none())
-}
-
-/// The most bytes of a body that are read: what a server says without an end is not followed.
-const BODY: usize = 4 << 20;
-
-/// The body as far as it came: one that breaks off, or has no end, has a beginning all the same.
-pub(crate) async fn beginning(mut answer: reqwest::Response) -> String {
-    let mut body = Vec::new();
-    while let Ok(Some(bytes)) = answer.chunk().await {
-        body.extend_from_slice(&bytes);
-        if body.len() > BODY {
-            body.truncate(BODY);
-            break;
-        }
-    }
-    String::from_utf8_lossy(&body).into_owned()
 }
 
 /// An address with a query added.

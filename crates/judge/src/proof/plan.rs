@@ -9,6 +9,8 @@ use crate::profile::{Profile, Transport};
 
 mod rounds;
 
+use rounds::Drafter;
+
 /// How many take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -218,7 +220,7 @@ impl Plan {
         };
         let devices = if abilities.shared { size.devices.max(1) } else { 1 };
         let size = Size { users: size.users.max(1), devices, ..size };
-        let rounds = rounds::Drafter::new(&mut rng, size, abilities).rounds();
+        let rounds = Drafter::new(&mut rng, size, abilities).rounds();
         Self { seed, size, mode, rounds }
     }
 

@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 use wireproof_client::Ended;
 use wireproof_protocol::shorten_line;
 
-use super::{Heard, fields};
+use super::{
+    Heard,
+    fields::{candidate, holding},
+};
 use crate::{
     check::ReceivedFrame,
     profile::{Kind, Profile},
@@ -180,7 +183,7 @@ impl<'a> Fit<'a> {
             && fields.request.is_known()
             && all.iter().all(|seen| seen.request.as_deref() != Some(id))
         {
-            let elsewhere = fields::holding(&all, id).is_some();
+            let elsewhere = holding(&all, id).is_some();
             if elsewhere || !self.profile.events.accepted.is_empty() {
                 return Err(self.no_request(&all, id, "messages.ask", seen));
             }
@@ -218,7 +221,7 @@ impl<'a> Fit<'a> {
         id: &str,
         seen: &[Arc<ReceivedFrame>],
     ) -> Result<(), String> {
-        let Some(there) = fields::candidate(self.profile, name, frames, &self.user, id) else {
+        let Some(there) = candidate(self.profile, name, frames, &self.user, id) else {
             self.absent.extend(Some(name).filter(|name| matches!(*name, "run" | "thread")));
             return Ok(());
         };
@@ -233,7 +236,7 @@ impl<'a> Fit<'a> {
         message: &str,
         seen: &[Arc<ReceivedFrame>],
     ) -> String {
-        let why = match fields::holding(frames, id) {
+        let why = match holding(frames, id) {
             Some(path) => format!("is not where the answer to {message} repeats {{id}}: that is {path:?}"),
             None => format!("is in no answer to {message} (without {{id}} in {message} none is looked for)"),
         };

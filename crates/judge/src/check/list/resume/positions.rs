@@ -4,7 +4,8 @@ use crate::{
     check::{
         CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
         list::log::{
-            self, caught_up, claims, complete, epoch_of, has_snapshot, last, missing, ranges, resume_here,
+            caught_up, claims, complete, epoch_of, has_snapshot, last, missing, other_epoch, ranges,
+            resume_here,
         },
         pass,
     },
@@ -70,7 +71,7 @@ fn says_nothing(session: &Session, from: usize) -> bool {
 pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
     let mut positions = vec![(log.epoch.clone(), log.first - 1), (log.epoch.clone(), log.inside(context))];
-    if let Ok(other) = log::other_epoch(context, &log.epoch) {
+    if let Ok(other) = other_epoch(context, &log.epoch) {
         positions.extend([(other.clone(), log.inside(context)), (other, log.first - 1)]);
     }
     let (mut resumed, mut told) = (0, 0);
@@ -98,7 +99,7 @@ pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
-    let other = log::other_epoch(context, &log.epoch)?;
+    let other = other_epoch(context, &log.epoch)?;
     let after = log.inside(context);
     if let Some(session) = log.open_at(context, &other, after).await? {
         session.barrier().await?;
