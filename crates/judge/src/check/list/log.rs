@@ -48,7 +48,7 @@ pub(super) fn has_snapshot(session: &Session, from: usize) -> bool {
 }
 
 /// An epoch that is none of this server's, but looks like one.
-pub(super) fn other_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<String, Failure> {
+pub(super) fn unused_epoch(context: &CheckContext<'_>, epoch: &str) -> Result<String, Failure> {
     let named = context.profile.resume.as_ref().is_some_and(|resume| resume.query.contains("{epoch}"));
     let digit = epoch.char_indices().rev().find(|(_, letter)| letter.is_ascii_hexdigit());
     match digit.filter(|_| named) {

@@ -4,7 +4,7 @@ use crate::{
     check::{
         CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
         list::log::{
-            caught_up, claims, complete, epoch_of, has_snapshot, last, missing, other_epoch, ranges,
+            caught_up, claims, complete, epoch_of, has_snapshot, last, missing, unused_epoch, ranges,
             resume_here,
         },
         pass,
@@ -71,7 +71,7 @@ fn says_nothing(session: &Session, from: usize) -> bool {
 pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
     let mut positions = vec![(log.epoch.clone(), log.first - 1), (log.epoch.clone(), log.inside(context))];
-    if let Ok(other) = other_epoch(context, &log.epoch) {
+    if let Ok(other) = unused_epoch(context, &log.epoch) {
         positions.extend([(other.clone(), log.inside(context)), (other, log.first - 1)]);
     }
     let (mut resumed, mut told) = (0, 0);
@@ -99,7 +99,7 @@ pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
 
 pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
     let log = Log::new(context).await?;
-    let other = other_epoch(context, &log.epoch)?;
+    let other = unused_epoch(context, &log.epoch)?;
     let after = log.inside(context);
     if let Some(session) = log.open_at(context, &other, after).await? {
         session.barrier().await?;
