@@ -21,7 +21,7 @@ pub use client::{Client, Update};
 pub use connection::{Connection, Frame};
 pub use error::{ClientError, Ended, OpenError, RecvError, SendError};
 pub use handshake::{Connect, Credentials};
-pub use reconnect::{Backoff, GiveUp, Step};
+pub use reconnect::{Backoff, GiveUp, ReconnectStep};
 pub use resume::{Break, Resume, Start};
 pub use stream::Stream;
 pub use token::token_fault;

@@ -10,7 +10,7 @@ use crate::{
     client::{Client, Link, Update},
     connection::Connection,
     error::{ClientError, Ended, OpenError, RecvError},
-    reconnect::{GiveUp, Step},
+    reconnect::{GiveUp, ReconnectStep},
     resume::Break,
     welcome::Welcome,
 };
@@ -144,14 +144,14 @@ impl Client {
     pub(crate) fn lost(&mut self, ended: Box<Ended>) -> Result<Update, ClientError> {
         let step = self.backoff.step(ended.code, self.announced.take(), self.attempt, rand::random());
         match step {
-            Step::Wait(wait) => {
+            ReconnectStep::Wait(wait) => {
                 self.attempt += 1;
                 self.unanswered.lost(Instant::now());
                 self.ended = ended.clone();
                 self.link = Link::Down { until: Instant::now() + wait };
                 Ok(Update::Lost { ended, wait })
             }
-            Step::GiveUp(why) => {
+            ReconnectStep::GiveUp(why) => {
                 self.over(ended.clone(), why);
                 Err(ClientError::Over { ended, why })
             }

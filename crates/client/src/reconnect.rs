@@ -23,7 +23,7 @@ impl Default for Backoff {
 
 /// What to do after a connection ended or an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ReconnectStep {
     /// Connect again after this time.
     Wait(Duration),
     /// Do not connect again.
@@ -53,15 +53,23 @@ impl Backoff {
     /// The next step before attempt number `attempt` (from 0) since the last connection that stood.
     /// `closed` is the close code if one came, `announced` the wait that the server asked for, and `random` lies in
     /// `0.0..1.0`.
-    pub fn step(&self, closed: Option<u16>, announced: Option<Duration>, attempt: u32, random: f64) -> Step {
+    pub fn step(
+        &self,
+        closed: Option<u16>,
+        announced: Option<Duration>,
+        attempt: u32,
+        random: f64,
+    ) -> ReconnectStep {
         if let Some(code) = closed.filter(|code| !CloseCode::should_reconnect(*code)) {
-            return Step::GiveUp(GiveUp::Told(code));
+            return ReconnectStep::GiveUp(GiveUp::Told(code));
         }
         if attempt >= self.attempts {
-            return Step::GiveUp(GiveUp::Attempts(self.attempts));
+            return ReconnectStep::GiveUp(GiveUp::Attempts(self.attempts));
         }
         // The server spreads its announcements over its clients: a jitter on top would only make them wait longer.
-        Step::Wait(announced.unwrap_or_else(|| self.ceiling(attempt).mul_f64(random.clamp(0.0, 1.0))))
+        ReconnectStep::Wait(
+            announced.unwrap_or_else(|| self.ceiling(attempt).mul_f64(random.clamp(0.0, 1.0))),
+        )
     }
 
     /// The longest wait before attempt number `attempt`.
@@ -93,11 +101,11 @@ mod tests {
             prop_assert!(backoff.ceiling(attempt) <= backoff.most);
             prop_assert!(backoff.ceiling(attempt) <= backoff.ceiling(attempt + 1));
             match backoff.step(None, None, attempt, random) {
-                Step::Wait(wait) => {
+                ReconnectStep::Wait(wait) => {
                     prop_assert!(attempt < backoff.attempts);
                     prop_assert!(wait <= backoff.ceiling(attempt));
                 }
-                Step::GiveUp(why) => {
+                ReconnectStep::GiveUp(why) => {
                     prop_assert!(attempt >= backoff.attempts);
                     prop_assert_eq!(why, GiveUp::Attempts(backoff.attempts));
                 }
@@ -110,8 +118,8 @@ mod tests {
         ) {
             let announced = Duration::from_millis(announced);
             let expected = match CloseCode::should_reconnect(code) {
-                true => Step::Wait(announced),
-                false => Step::GiveUp(GiveUp::Told(code)),
+                true => ReconnectStep::Wait(announced),
+                false => ReconnectStep::GiveUp(GiveUp::Told(code)),
             };
             prop_assert_eq!(backoff.step(Some(code), Some(announced), 0, random), expected);
         }
@@ -127,8 +135,8 @@ mod tests {
     #[test]
     fn a_refusal_ends_at_once_and_a_restart_does_not() {
         let backoff = Backoff::default();
-        assert_eq!(backoff.step(Some(1008), None, 0, 0.5), Step::GiveUp(GiveUp::Told(1008)));
-        assert_eq!(backoff.step(Some(1012), None, 0, 0.5), Step::Wait(Duration::from_millis(100)));
-        assert_eq!(Backoff::never().step(None, None, 0, 0.5), Step::GiveUp(GiveUp::Attempts(0)));
+        assert_eq!(backoff.step(Some(1008), None, 0, 0.5), ReconnectStep::GiveUp(GiveUp::Told(1008)));
+        assert_eq!(backoff.step(Some(1012), None, 0, 0.5), ReconnectStep::Wait(Duration::from_millis(100)));
+        assert_eq!(Backoff::never().step(None, None, 0, 0.5), ReconnectStep::GiveUp(GiveUp::Attempts(0)));
     }
 }

@@ -3,7 +3,7 @@
 //! nothing happened. `list` has them all, `target` is the server that is judged, `session` a connection to it, and
 //! `judge` runs them.
 //!
-//! How a check is written: a function `async fn name(context: &CheckContext<'_>) -> Outcome` in the file of its group, and a row in
+//! How a check is written: a function `async fn name(context: &CheckContext<'_>) -> CheckOutcome` in the file of its group, and a row in
 //! `list`. It takes users, connections and HTTP from its [`CheckContext`], says what it saw with [`pass`], and ends early with
 //! `?`: every wait of a [`Session`] has a deadline and fails with what was waited for. What the server or the profile
 //! cannot do ends it with [`Failure::NotDone`]. No sleeps: barriers, answers and events.
@@ -25,7 +25,7 @@ mod timeline;
 
 pub use crate::{
     context::{Attempt, CheckContext, TestPrincipal},
-    outcome::{Evidence, Failure, Outcome, broken, ensure, pass},
+    outcome::{CheckOutcome, Evidence, Failure, broken, ensure, pass},
     received_frame::ReceivedFrame,
     report::{Measure, Severity},
     rules,
@@ -66,7 +66,8 @@ impl Check {
 }
 
 /// How a check is run.
-pub type CheckFn = for<'a> fn(&'a CheckContext<'a>) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+pub type CheckFn =
+    for<'a> fn(&'a CheckContext<'a>) -> Pin<Box<dyn Future<Output = CheckOutcome> + Send + 'a>>;
 
 /// When a check runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::report::Measure;
 
 /// What came of a check.
-pub type Outcome = Result<Evidence, Failure>;
+pub type CheckOutcome = Result<Evidence, Failure>;
 
 /// What a check saw that made it pass.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,7 +36,7 @@ impl fmt::Display for Failure {
 }
 
 /// The check passes on this.
-pub fn pass(what: impl Into<String>) -> Outcome {
+pub fn pass(what: impl Into<String>) -> CheckOutcome {
     Ok(Evidence { what: what.into(), measures: Vec::new() })
 }
 

@@ -79,11 +79,11 @@ fn phase(context: &CheckContext<'_>, name: &str) {
     context.recorder.note(Op { f: Action::Note, ev, text: name.to_owned(), ..Op::default() });
 }
 
-type Step<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'p>>;
+type UserFuture<'p> = std::pin::Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'p>>;
 
 async fn each<'a>(
     users: &mut [SimUser<'a>],
-    step: impl for<'p> Fn(&'p mut SimUser<'a>) -> Step<'p>,
+    step: impl for<'p> Fn(&'p mut SimUser<'a>) -> UserFuture<'p>,
 ) -> Result<(), Failure> {
     join_all(users.iter_mut().map(step)).await.into_iter().collect()
 }

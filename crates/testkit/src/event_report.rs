@@ -13,7 +13,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use run::{RunReport, Since, Step};
+pub use run::{ReportStep, RunReport, Since};
 
 /// What one or more clients saw until now.
 #[derive(Debug, Clone, Serialize)]

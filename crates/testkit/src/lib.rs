@@ -29,7 +29,7 @@ mod user;
 pub use account::TestAccount;
 pub use client::{Accepted, TestClient};
 pub use deadline::DEADLINE;
-pub use event_report::{ClientReport, EventReport, RunReport, Since, Step};
+pub use event_report::{ClientReport, EventReport, ReportStep, RunReport, Since};
 pub use expect::Unmet;
 pub use history::Entry;
 pub use issuer::{Issuer, JwksServer, pem, unsigned};

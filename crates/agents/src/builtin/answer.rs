@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    plan::{self, Ask, Focus, MAX_STEPS, Plan, Step, Subject},
-    run::Outcome,
+    plan::{self, Ask, Focus, MAX_STEPS, Plan, PlanStep, Subject},
+    run::ToolResult,
 };
 
 /// What every answer ends with.
@@ -32,7 +32,7 @@ pub(super) enum Part {
 }
 
 /// The answer from the plan and what its steps came to.
-pub(super) fn compose(plan: &Plan, outcomes: &[Outcome]) -> Vec<Part> {
+pub(super) fn compose(plan: &Plan, outcomes: &[ToolResult]) -> Vec<Part> {
     let mut parts = Vec::new();
     for (step, outcome) in plan.steps.iter().zip(outcomes) {
         match outcome {
@@ -52,7 +52,7 @@ pub(super) fn compose(plan: &Plan, outcomes: &[Outcome]) -> Vec<Part> {
     parts
 }
 
-fn subject(step: &Step) -> String {
+fn subject(step: &PlanStep) -> String {
     let parameter = |name: &str| step.parameters.get(name).map(shown).unwrap_or_default();
     match step.ask {
         Ask::Calculate => format!("Calculating {}", parameter("expression")),
@@ -63,7 +63,7 @@ fn subject(step: &Step) -> String {
     }
 }
 
-fn sentence(step: &Step, result: &Value) -> String {
+fn sentence(step: &PlanStep, result: &Value) -> String {
     let field = |name: &str| shown(&result[name]);
     match step.ask {
         Ask::Calculate => calculated(result),

@@ -41,7 +41,7 @@ pub(super) enum Ask {
 
 /// One tool call of the plan.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
+pub(super) struct PlanStep {
     /// The tool's name.
     pub(super) tool: &'static str,
     /// Its parameters.
@@ -50,7 +50,7 @@ pub(super) struct Step {
     pub(super) ask: Ask,
 }
 
-impl Step {
+impl PlanStep {
     fn new<const N: usize>(tool: &'static str, ask: Ask, parameters: [(&str, Value); N]) -> Self {
         let parameters = parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { tool, parameters, ask }
@@ -61,7 +61,7 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Plan {
     /// The tool calls, all started at once.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<PlanStep>,
     /// Whether more was asked than is done.
     pub(super) cut: bool,
     /// Whether the run is to fail, as asked.
@@ -69,7 +69,7 @@ pub(super) struct Plan {
 }
 
 /// A rule: the steps that a clause asks for, none if it is not of its kind.
-type Rule = fn(&Clause) -> Vec<Step>;
+type Rule = fn(&Clause) -> Vec<PlanStep>;
 
 /// The rules in the order they are tried; the first that finds a step has the clause.
 const RULES: [Rule; 5] = [text::steps, pace::timer, pace::count, threads::steps, arithmetic::steps];
@@ -91,7 +91,7 @@ pub(super) fn plan(message: &str) -> Plan {
     plan.steps.truncate(MAX_STEPS);
     if plan.steps.is_empty() && !plan.fails {
         let parameters = [("text", message.into())];
-        plan.steps.push(Step::new("text_statistics", Ask::Unrecognised, parameters));
+        plan.steps.push(PlanStep::new("text_statistics", Ask::Unrecognised, parameters));
     }
     plan
 }
@@ -109,7 +109,7 @@ impl Plan {
     pub(super) fn reasoning(&self) -> String {
         let mut text = match self.steps.as_slice() {
             [] => "My rules read no ask for a tool in this message.".to_owned(),
-            [Step { ask: Ask::Unrecognised, .. }] => {
+            [PlanStep { ask: Ask::Unrecognised, .. }] => {
                 "None of my rules recognises an ask in this message, so I look at the message itself:"
                     .to_owned()
             }

@@ -11,13 +11,13 @@ use super::{
     Tools,
     answer::{self, Part},
     link::Link,
-    plan::{self, Plan, Step},
+    plan::{self, Plan, PlanStep},
     tools::search_threads::ThreadSearch,
 };
 use crate::{AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting};
 
 /// What a step came to.
-pub(super) type Outcome = Result<Value, ToolError>;
+pub(super) type ToolResult = Result<Value, ToolError>;
 
 /// Runs a message from plan to answer.
 pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer, AgentError> {
@@ -62,7 +62,7 @@ async fn emit(context: &RunContext, emission: Emission) -> Result<(), AgentError
 }
 
 /// Calls all tools of the plan at once; gives the outcomes in the plan's order.
-async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<Outcome>, AgentError> {
+async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<ToolResult>, AgentError> {
     let mut calls = FuturesUnordered::new();
     let mut begun = Ok(());
     for (place, step) in plan.steps.iter().enumerate() {
@@ -90,7 +90,7 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
     if context.cancelled.is_cancelled() { Err(AgentError::Cancelled) } else { Ok(outcomes) }
 }
 
-async fn call(tools: &Tools, context: &RunContext, step: &Step) -> Outcome {
+async fn call(tools: &Tools, context: &RunContext, step: &PlanStep) -> ToolResult {
     let arguments = step.parameters.clone();
     // A timer is no work; everything else a user has done one after the other.
     let _turn = match step.tool {

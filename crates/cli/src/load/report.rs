@@ -9,7 +9,7 @@ use super::{
     expectation::Verdict,
     runner::Course,
     self_check::Finding,
-    tally::{Milestone, STEPS, Step, Tally, Times},
+    tally::{Milestone, STEPS, StepTimes, Tally, Times},
     warnings::doubts,
 };
 
@@ -125,7 +125,7 @@ impl Quantiles {
 }
 
 impl Clocks {
-    fn of(step: &Step) -> Self {
+    fn of(step: &StepTimes) -> Self {
         Self { corrected: Quantiles::of(&step.corrected), raw: Quantiles::of(&step.raw) }
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Tally {
     pub(super) late: Times,
     /// How late the generator's own clock ran.
     pub(super) lag: Times,
-    pub(super) steps: [Step; STEPS.len()],
+    pub(super) steps: [StepTimes; STEPS.len()],
     pub(super) stages: Vec<Times>,
     /// What went wrong, with how often.
     pub(super) errors: BTreeMap<String, u64>,
@@ -39,7 +39,7 @@ pub(super) const STEPS: [(Milestone, &str); 4] = [
 
 /// The times to one milestone, by both clocks.
 #[derive(Clone)]
-pub(super) struct Step {
+pub(super) struct StepTimes {
     /// From when the message was due: what a user waits. Nothing where there is no schedule.
     pub(super) corrected: Times,
     /// From when it was sent: what hides the wait before.
@@ -102,7 +102,7 @@ impl Tally {
             counts: Counts::default(),
             late: Times::new(),
             lag: Times::new(),
-            steps: std::array::from_fn(|_| Step { corrected: Times::new(), raw: Times::new() }),
+            steps: std::array::from_fn(|_| StepTimes { corrected: Times::new(), raw: Times::new() }),
             stages: vec![Times::new(); stages],
             errors: BTreeMap::new(),
         }

@@ -56,7 +56,7 @@ struct Refusal {
     field: Option<&'static str>,
 }
 
-type Answer = Result<(StatusCode, Value), Refusal>;
+type ControlAnswer = Result<(StatusCode, Value), Refusal>;
 
 fn refuse(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal { status, code, message: message.into(), field: None }
@@ -93,7 +93,7 @@ async fn respond(
     response
 }
 
-async fn answer(proxy: &FaultProxy, setup: &Setup, request: Request<hyper::body::Incoming>) -> Answer {
+async fn answer(proxy: &FaultProxy, setup: &Setup, request: Request<hyper::body::Incoming>) -> ControlAnswer {
     let (head, body) = request.into_parts();
     // The name of a page can be made to point here, and its browser then sends no Origin for what it only reads.
     match Hosts::default().judge(&head.uri, &head.headers, head.version >= Version::HTTP_11) {
@@ -201,21 +201,21 @@ fn mutations(proxy: &FaultProxy) -> Value {
     json!({ "mutations": proxy.mutations() })
 }
 
-fn one(proxy: &FaultProxy, number: u64) -> Answer {
+fn one(proxy: &FaultProxy, number: u64) -> ControlAnswer {
     match proxy.toxics().iter().find(|(found, _)| *found == number) {
         Some((number, toxic)) => Ok((StatusCode::OK, shown(*number, toxic))),
         None => Err(refuse(StatusCode::NOT_FOUND, "not_found", format!("there is no toxic {number}"))),
     }
 }
 
-fn add(proxy: &FaultProxy, toxic: Toxic) -> Answer {
+fn add(proxy: &FaultProxy, toxic: Toxic) -> ControlAnswer {
     let number = proxy.try_add(toxic)?;
     let (_, added) = one(proxy, number)?;
     Ok((StatusCode::CREATED, added))
 }
 
 /// All or none of them.
-fn replace(proxy: &FaultProxy, wanted: Vec<Toxic>) -> Answer {
+fn replace(proxy: &FaultProxy, wanted: Vec<Toxic>) -> ControlAnswer {
     wanted.iter().try_for_each(Toxic::check)?;
     proxy.clear();
     for toxic in wanted {
@@ -224,7 +224,7 @@ fn replace(proxy: &FaultProxy, wanted: Vec<Toxic>) -> Answer {
     Ok((StatusCode::OK, toxics(proxy)))
 }
 
-fn journal(proxy: &FaultProxy, query: Option<&str>) -> Answer {
+fn journal(proxy: &FaultProxy, query: Option<&str>) -> ControlAnswer {
     let since = match query.map(|query| query.strip_prefix("since=")) {
         None => 0,
         Some(Some(number)) => parse_number(number)?,

@@ -60,9 +60,9 @@ type Shared = State<Arc<Context>>;
 type From = axum::Extension<ClientAddress>;
 
 /// An answer with tokens, or why there are none.
-struct Answer(StatusCode, Result<Tokens, AccountError>);
+struct TokensAnswer(StatusCode, Result<Tokens, AccountError>);
 
-impl IntoResponse for Answer {
+impl IntoResponse for TokensAnswer {
     fn into_response(self) -> Response {
         match self.1 {
             Ok(tokens) => (self.0, [NO_STORE], Json(tokens)).into_response(),
@@ -104,7 +104,7 @@ fn logins(context: &Context) -> &Logins {
 pub async fn register(State(context): Shared, from: From, Object(who): Object<Credentials>) -> Response {
     let tokens = registered(&context, who, from.0).await;
     count(&context, "register", &tokens);
-    Answer(StatusCode::CREATED, tokens).into_response()
+    TokensAnswer(StatusCode::CREATED, tokens).into_response()
 }
 
 /// Registers within the limit of the address, under a name that no user of a token has now.
@@ -128,7 +128,7 @@ async fn registered(
 pub async fn login(State(context): Shared, from: From, Object(who): Object<Credentials>) -> Response {
     let tokens = logins(&context).login(&who.user_id, who.password, from.0).await;
     count(&context, "login", &tokens);
-    Answer(StatusCode::OK, tokens).into_response()
+    TokensAnswer(StatusCode::OK, tokens).into_response()
 }
 
 /// `POST /auth/refresh` `{refresh_token}`: a token that was used before ends its login, and all connections of it.
@@ -138,7 +138,7 @@ pub async fn refresh(State(context): Shared, Object(renewal): Object<Renewal>) -
     if let Err(AccountError::Reused(revocation)) = &tokens {
         context.enforce(revocation);
     }
-    Answer(StatusCode::OK, tokens).into_response()
+    TokensAnswer(StatusCode::OK, tokens).into_response()
 }
 
 /// `POST /auth/logout` `{refresh_token?}`: ends the login of the refresh token, or else of the bearer token. A refresh

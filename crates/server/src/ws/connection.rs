@@ -9,7 +9,7 @@ use std::{
 use wireproof_protocol::{CloseCode, ControlBody, ErrorBody, ErrorCode, RequestId, UserId};
 
 use super::{
-    dispatch::{self, Outcome},
+    dispatch::{self, FrameOutcome},
     frame_metrics::{FrameMetrics, error_of},
     handshake::{Close, Handshake, say_now},
     socket::{Received, Socket, close_for},
@@ -122,7 +122,7 @@ impl Connection {
                 Happened::Received(Received::Control) => self.session.control(now),
                 Happened::Done(outcome, id) => {
                     self.frame_metrics.done(&outcome);
-                    if let Outcome::Say(ControlBody::Error(error)) = &outcome {
+                    if let FrameOutcome::Say(ControlBody::Error(error)) = &outcome {
                         self.log_refusal(error, id.as_ref());
                     }
                     self.say_outcome(outcome, id);
@@ -220,14 +220,14 @@ impl Connection {
         );
     }
 
-    fn say_outcome(&mut self, outcome: Outcome, id: Option<RequestId>) {
+    fn say_outcome(&mut self, outcome: FrameOutcome, id: Option<RequestId>) {
         match outcome {
-            Outcome::Events => {}
-            Outcome::Say(body) => self.registration.handle.feed().control(encode(body, id)),
-            Outcome::SayAfter(seq, body) => {
+            FrameOutcome::Events => {}
+            FrameOutcome::Say(body) => self.registration.handle.feed().control(encode(body, id)),
+            FrameOutcome::SayAfter(seq, body) => {
                 self.registration.handle.feed().control_after(seq, encode(body, id))
             }
-            Outcome::Start(start) => self.subscription.start(start.at, start.head.seq, id),
+            FrameOutcome::Start(start) => self.subscription.start(start.at, start.head.seq, id),
         }
     }
 

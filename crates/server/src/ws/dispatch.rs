@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What the connection does with an outcome.
-pub enum Outcome {
+pub enum FrameOutcome {
     /// Sends it, behind the events so far.
     Say(ControlBody),
     /// Sends it once the events up to a number are delivered.
@@ -31,10 +31,10 @@ pub async fn carry_out(
     frame: ClientFrame,
     id: Option<&RequestId>,
     parent: Option<TraceParent>,
-) -> Outcome {
+) -> FrameOutcome {
     match try_carry_out(context, user_id, frame, id, parent).await {
         Ok(outcome) => outcome,
-        Err(refusal) => Outcome::Say(ControlBody::Error(*refusal.body)),
+        Err(refusal) => FrameOutcome::Say(ControlBody::Error(*refusal.body)),
     }
 }
 
@@ -44,25 +44,28 @@ async fn try_carry_out(
     frame: ClientFrame,
     id: Option<&RequestId>,
     parent: Option<TraceParent>,
-) -> Result<Outcome, Refusal> {
+) -> Result<FrameOutcome, Refusal> {
     let key = id.map(|id| request_key(id, &frame));
     // Without an id the events are the answer; with one, an answer is sent as well.
-    let answered = |body: ControlBody| if id.is_some() { Outcome::Say(body) } else { Outcome::Events };
+    let answered =
+        |body: ControlBody| if id.is_some() { FrameOutcome::Say(body) } else { FrameOutcome::Events };
     match frame {
         ClientFrame::Ping => {
             let seq = context.store.head(user_id).await?.seq;
-            Ok(Outcome::SayAfter(seq, ControlBody::Pong { seq }))
+            Ok(FrameOutcome::SayAfter(seq, ControlBody::Pong { seq }))
         }
         ClientFrame::Heartbeat => {
             let seq = context.store.head(user_id).await?.seq;
-            Ok(Outcome::SayAfter(seq, ControlBody::HeartbeatAck { seq }))
+            Ok(FrameOutcome::SayAfter(seq, ControlBody::HeartbeatAck { seq }))
         }
         ClientFrame::Chat { content, thread_id, agent }
         | ClientFrame::StartAgent { user_request: content, thread_id, agent } => {
             let request = RunRequest { request: key, content, thread_id, agent, parent };
             context.runs.start(user_id, request).await.map(answered)
         }
-        ClientFrame::CancelRun { run_id } => cancel(context, user_id, &run_id, key).await.map(Outcome::Say),
+        ClientFrame::CancelRun { run_id } => {
+            cancel(context, user_id, &run_id, key).await.map(FrameOutcome::Say)
+        }
         ClientFrame::CreateThread { thread_id, retitle } => {
             let change = Threads::creation(thread_id, retitle.title, retitle.metadata);
             change_thread(context, user_id, key, change).await.map(answered)
@@ -77,7 +80,7 @@ async fn try_carry_out(
             change_thread(context, user_id, key, change).await.map(answered)
         }
         ClientFrame::SwitchThread { thread_id } => {
-            context.threads.show(user_id, &self::thread_id(&thread_id)?).await.map(Outcome::Say)
+            context.threads.show(user_id, &self::thread_id(&thread_id)?).await.map(FrameOutcome::Say)
         }
         ClientFrame::GetThreadHistory { thread_id, limit, offset } => {
             let thread_id = self::thread_id(&thread_id)?;
@@ -87,11 +90,11 @@ async fn try_carry_out(
                 None => thread_id,
             };
             let (messages, total, limit, offset) = (page.messages, page.total, page.limit, page.offset);
-            Ok(Outcome::Say(ControlBody::ThreadHistory { thread_id, messages, total, limit, offset }))
+            Ok(FrameOutcome::Say(ControlBody::ThreadHistory { thread_id, messages, total, limit, offset }))
         }
         ClientFrame::Typing { thread_id, .. } => {
             let thread = context.threads.get(user_id, &self::thread_id(&thread_id)?).await?;
-            Ok(Outcome::Say(ControlBody::Ack {
+            Ok(FrameOutcome::Say(ControlBody::Ack {
                 thread_id: Some(thread.thread_id),
                 run_id: None,
                 approval_id: None,
@@ -104,7 +107,7 @@ async fn try_carry_out(
         ClientFrame::Resume { epoch, after } => {
             let requested = RequestedPosition { epoch, after: after.to_string() }.parse();
             let start = context.log.open(user_id, Some(requested)).await?;
-            Ok(Outcome::Start(Box::new(start)))
+            Ok(FrameOutcome::Start(Box::new(start)))
         }
         ClientFrame::Authenticate { .. } => {
             Err(Refusal::new(ErrorCode::Internal, "A token is checked before it gets here."))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wireproof_protocol::{ControlBody, ErrorCode};
 
-use super::dispatch::Outcome;
+use super::dispatch::FrameOutcome;
 use crate::{delivery::start::StartAt, metrics::Metrics, session::Step};
 
 /// Counts the frames of a connection; one whose outcome is still open when this is dropped counts as abandoned.
@@ -59,18 +59,21 @@ impl FrameMetrics {
     }
 
     /// A frame was carried out.
-    pub fn done(&mut self, outcome: &Outcome) {
+    pub fn done(&mut self, outcome: &FrameOutcome) {
         let Some(kind) = self.open.take() else { return };
         match outcome {
-            Outcome::Say(ControlBody::Error(error)) => self.metrics.frame_refused(kind, error.error_code),
-            Outcome::Start(start) => match &start.at {
+            FrameOutcome::Say(ControlBody::Error(error)) => {
+                self.metrics.frame_refused(kind, error.error_code)
+            }
+            FrameOutcome::Start(start) => match &start.at {
                 StartAt::Refused(refusal) => self.metrics.frame_refused(kind, refusal.code()),
                 _ => self.metrics.frame(kind, "answered"),
             },
-            Outcome::Events | Outcome::Say(ControlBody::Accepted { .. } | ControlBody::Ack { .. }) => {
+            FrameOutcome::Events
+            | FrameOutcome::Say(ControlBody::Accepted { .. } | ControlBody::Ack { .. }) => {
                 self.metrics.frame(kind, "carried_out");
             }
-            Outcome::Say(_) | Outcome::SayAfter(..) => self.metrics.frame(kind, "answered"),
+            FrameOutcome::Say(_) | FrameOutcome::SayAfter(..) => self.metrics.frame(kind, "answered"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct RunReport {
     /// From when the times count.
     pub since: Since,
     /// Its events in the order of their arrival, each once; pieces of texts that follow on each other are one step.
-    pub sequence: Vec<Step>,
+    pub sequence: Vec<ReportStep>,
     /// Of each type of event, when the first one came, in milliseconds.
     pub timing_ms: BTreeMap<String, f64>,
     /// The critical events that did not come, by name.
@@ -57,7 +57,7 @@ pub enum Since {
 
 /// An event, or pieces that follow on each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
+pub struct ReportStep {
     /// The event's type.
     pub kind: String,
     /// When it came, in milliseconds; of pieces, the first one.
@@ -103,7 +103,7 @@ impl RunReport {
         requested: Option<Duration>,
     ) -> Self {
         let all = || std::iter::once(first).chain(rest.iter().copied());
-        let (mut steps, mut timing_ms, mut outcome) = (Vec::<Step>::new(), BTreeMap::new(), None);
+        let (mut steps, mut timing_ms, mut outcome) = (Vec::<ReportStep>::new(), BTreeMap::new(), None);
         let begin = requested.unwrap_or(first.0.at);
         let mut connections: Vec<_> = all().map(|(arrival, _)| arrival.connection).collect();
         connections.dedup();
@@ -117,7 +117,7 @@ impl RunReport {
                 Some(last) if event.body.delta().is_some() && last.kind == event.body.name() => {
                     last.events += 1
                 }
-                _ => steps.push(Step {
+                _ => steps.push(ReportStep {
                     kind: event.body.name().to_owned(),
                     ms,
                     seq: event.seq,

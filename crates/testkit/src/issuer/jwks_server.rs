@@ -26,13 +26,13 @@ use super::Issuer;
 /// Publishes keys at [`JwksServer::url`] until it is stopped or dropped.
 pub struct JwksServer {
     address: SocketAddr,
-    answer: Arc<Mutex<Answer>>,
+    answer: Arc<Mutex<JwksAnswer>>,
     fetches: Arc<AtomicUsize>,
     serving: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone)]
-struct Answer {
+struct JwksAnswer {
     status: StatusCode,
     location: Option<String>,
     body: Bytes,
@@ -45,7 +45,7 @@ impl JwksServer {
         let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = listener.local_addr().unwrap_or_else(|e| panic!("no address for the issuer: {e}"));
         let answer =
-            Answer { status: StatusCode::OK, location: None, body: set_of(keys), after: Duration::ZERO };
+            JwksAnswer { status: StatusCode::OK, location: None, body: set_of(keys), after: Duration::ZERO };
         let mut server =
             Self { address, answer: Arc::new(Mutex::new(answer)), fetches: Arc::default(), serving: None };
         server.serve(listener);
@@ -57,7 +57,7 @@ impl JwksServer {
         self.serving = Some(tokio::spawn(accept(listener, answer, fetches)));
     }
 
-    fn answer(&self) -> MutexGuard<'_, Answer> {
+    fn answer(&self) -> MutexGuard<'_, JwksAnswer> {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +133,7 @@ fn listen(address: SocketAddr) -> TcpListener {
     bound.unwrap_or_else(|e| panic!("no port for the issuer: {e}"))
 }
 
-async fn accept(listener: TcpListener, answer: Arc<Mutex<Answer>>, fetches: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, answer: Arc<Mutex<JwksAnswer>>, fetches: Arc<AtomicUsize>) {
     // Dropped with this task, and with it every connection.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {

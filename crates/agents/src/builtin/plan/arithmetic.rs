@@ -3,7 +3,7 @@
 //! After a cue such as "what is" any formula counts. Without one it must be more than a dash or a slash between
 //! numbers, which are as often a range, a date or "24/7".
 
-use super::{Ask, Step, clauses::Clause};
+use super::{Ask, PlanStep, clauses::Clause};
 
 /// Phrases that say that a value is wanted.
 const CUES: [&str; 5] = ["what is", "what's", "calculate", "compute", "how much is"];
@@ -12,12 +12,14 @@ const CUES: [&str; 5] = ["what is", "what's", "calculate", "compute", "how much 
 const SIGNS: [(&str, &str); 4] = [("times", "*"), ("x", "*"), ("plus", "+"), ("minus", "-")];
 
 /// The steps for an ask to calculate.
-pub(super) fn steps(clause: &Clause) -> Vec<Step> {
+pub(super) fn steps(clause: &Clause) -> Vec<PlanStep> {
     let cued = CUES.iter().any(|cue| clause.lower.contains(cue));
     let (formulas, alone) = find(&clause.lower);
     let certain = |formula: &str| cued || alone || formula.contains(['*', '^', '+', '×', '÷', '(']);
     let steps = formulas.into_iter().filter(|formula| certain(formula));
-    steps.map(|formula| Step::new("calculate", Ask::Calculate, [("expression", formula.into())])).collect()
+    steps
+        .map(|formula| PlanStep::new("calculate", Ask::Calculate, [("expression", formula.into())]))
+        .collect()
 }
 
 /// All formulas with an operation, in order, and whether the text has nothing else.

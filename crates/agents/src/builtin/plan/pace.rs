@@ -2,23 +2,23 @@
 
 use serde_json::Value;
 
-use super::{Ask, Step, clauses::Clause};
+use super::{Ask, PlanStep, clauses::Clause};
 
 /// The step for an ask to wait.
-pub(super) fn timer(clause: &Clause) -> Vec<Step> {
+pub(super) fn timer(clause: &Clause) -> Vec<PlanStep> {
     let words = clause.words();
     let waits = |word: &&str| matches!(*word, "wait" | "sleep" | "pause");
     let Some(at) = words.iter().position(waits) else { return Vec::new() };
     let Some(wait) = milliseconds(&words[at + 1..words.len().min(at + 5)]) else { return Vec::new() };
-    vec![Step::new("timer", Ask::Timer, [("seconds", (wait / 1_000.0).into())])]
+    vec![PlanStep::new("timer", Ask::Timer, [("seconds", (wait / 1_000.0).into())])]
 }
 
 /// The step for an ask to count.
-pub(super) fn count(clause: &Clause) -> Vec<Step> {
+pub(super) fn count(clause: &Clause) -> Vec<PlanStep> {
     let words = clause.words();
     let Some(at) = words.iter().position(|word| *word == "count") else { return Vec::new() };
     let Some((from, to)) = range(&words[at + 1..]) else { return Vec::new() };
-    let mut step = Step::new("count", Ask::Count, [("from", from.into()), ("to", to.into())]);
+    let mut step = PlanStep::new("count", Ask::Count, [("from", from.into()), ("to", to.into())]);
     if let Some(interval) = interval(&words) {
         step.parameters.insert("interval_ms".to_owned(), interval);
     }

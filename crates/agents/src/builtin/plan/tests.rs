@@ -6,7 +6,7 @@ use super::*;
 
 /// The tools and what each is given, without the names of the parameters.
 fn steps(message: &str) -> Vec<(&'static str, String)> {
-    let values = |step: &Step| {
+    let values = |step: &PlanStep| {
         let values: Vec<String> = step.parameters.values().map(|value| shown(value, 100)).collect();
         values.join(" ")
     };

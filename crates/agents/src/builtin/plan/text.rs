@@ -3,7 +3,7 @@
 //! "This sentence" is the sentence the ask stands in, "this message" and "this text" are the whole message. Else the
 //! text is what is quoted.
 
-use super::{Ask, Step, clauses::Clause};
+use super::{Ask, PlanStep, clauses::Clause};
 
 /// Which figure is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ const FOCUSES: [(&str, Focus); 8] = [
 const COUNTING: [&str; 3] = ["how many", "count", "number of"];
 
 /// The step for an ask about a text.
-pub(super) fn steps(clause: &Clause) -> Vec<Step> {
+pub(super) fn steps(clause: &Clause) -> Vec<PlanStep> {
     let Some(focus) = focus(&clause.lower) else { return Vec::new() };
     let this = |noun: &str| clause.lower.contains(noun);
     let (text, subject) = if this("this sentence") {
@@ -62,7 +62,7 @@ pub(super) fn steps(clause: &Clause) -> Vec<Step> {
     } else {
         return Vec::new();
     };
-    vec![Step::new("text_statistics", Ask::Text(focus, subject), [("text", text.into())])]
+    vec![PlanStep::new("text_statistics", Ask::Text(focus, subject), [("text", text.into())])]
 }
 
 fn focus(lower: &str) -> Option<Focus> {

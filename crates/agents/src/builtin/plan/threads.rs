@@ -1,7 +1,7 @@
 //! Asks to search in the user's own threads.
 
 use super::{
-    Ask, Step,
+    Ask, PlanStep,
     clauses::{Clause, bare},
 };
 
@@ -12,7 +12,7 @@ const PLACES: [&str; 6] = ["threads", "thread", "messages", "conversations", "ch
 const OPENINGS: [&str; 3] = ["what did i say about", "search for", "look for"];
 
 /// The step for an ask to search.
-pub(super) fn steps(clause: &Clause) -> Vec<Step> {
+pub(super) fn steps(clause: &Clause) -> Vec<PlanStep> {
     let words = clause.words();
     let opening = OPENINGS.iter().find_map(|opening| {
         let at = clause.lower.find(opening)?;
@@ -29,7 +29,7 @@ pub(super) fn steps(clause: &Clause) -> Vec<Step> {
     if query.is_empty() {
         return Vec::new();
     }
-    vec![Step::new("search_threads", Ask::Search, [("query", query.into())])]
+    vec![PlanStep::new("search_threads", Ask::Search, [("query", query.into())])]
 }
 
 /// The words to search for: what is left without "in my threads" and without "for", "about".

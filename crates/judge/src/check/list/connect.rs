@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{check, protocol::raw_handshake::shake};
 use crate::{
-    check::{Attempt, Check, CheckContext, Failure, Need, Outcome, TestPrincipal, ensure, pass},
+    check::{Attempt, Check, CheckContext, CheckOutcome, Failure, Need, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
@@ -100,7 +100,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-async fn welcome_first(context: &CheckContext<'_>) -> Outcome {
+async fn welcome_first(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let session = context.connect(&ada).await?;
     session.barrier().await?;
@@ -111,7 +111,7 @@ async fn welcome_first(context: &CheckContext<'_>) -> Outcome {
     pass("the welcome came first, and once")
 }
 
-async fn unique_ids(context: &CheckContext<'_>) -> Outcome {
+async fn unique_ids(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     // Where only one user's token was given, one user has to do.
     let bob = context.principal("bob").unwrap_or_else(|_| ada.clone());
@@ -135,7 +135,7 @@ async fn unique_ids(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} connections that opened at once have {} ids", sessions.len(), known.len()))
 }
 
-async fn paths(context: &CheckContext<'_>) -> Outcome {
+async fn paths(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut served = Vec::new();
     for path in std::iter::once(context.target.path())
@@ -159,7 +159,7 @@ async fn paths(context: &CheckContext<'_>) -> Outcome {
     pass(format!("the same is served at {}", served.join(", ")))
 }
 
-async fn subprotocol(context: &CheckContext<'_>) -> Outcome {
+async fn subprotocol(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let known = context.profile.endpoint.subprotocol.as_str();
     let mut told = Vec::new();
@@ -192,7 +192,7 @@ async fn subprotocol(context: &CheckContext<'_>) -> Outcome {
     pass(told.join("; "))
 }
 
-async fn plain_get(context: &CheckContext<'_>) -> Outcome {
+async fn plain_get(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     // Who asks for a WebSocket there gets one: what is refused is refused for what it does not ask.
     context.connect(&ada).await?;
@@ -203,7 +203,7 @@ async fn plain_get(context: &CheckContext<'_>) -> Outcome {
     pass(format!("HTTP {}", answer.status))
 }
 
-async fn foreign_origin(context: &CheckContext<'_>) -> Outcome {
+async fn foreign_origin(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     context.connect(&ada).await?;
     let mut told = vec![own_origin(context, &ada).await?];
@@ -235,7 +235,7 @@ async fn own_origin(context: &CheckContext<'_>, principal: &TestPrincipal) -> Re
     }
 }
 
-async fn silent_clients(context: &CheckContext<'_>) -> Outcome {
+async fn silent_clients(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     context.connect(&ada).await?;
     let mut silent = Vec::new();

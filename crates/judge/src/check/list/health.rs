@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::check;
-use crate::check::{Check, CheckContext, Failure, Need, Outcome, Session, broken, ensure, pass};
+use crate::check::{Check, CheckContext, CheckOutcome, Failure, Need, Session, broken, ensure, pass};
 
 /// Connections that have to be counted.
 const OPENED: usize = 3;
@@ -59,7 +59,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-async fn answers(context: &CheckContext<'_>) -> Outcome {
+async fn answers(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, path) = (context.principal("ada")?, health(context)?);
     for turn in 1..=ASKED {
         let answer = context.http("GET", path, ada.token.as_deref(), None).await?;
@@ -70,7 +70,7 @@ async fn answers(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{path} answered 200, {ASKED} times"))
 }
 
-async fn open(context: &CheckContext<'_>) -> Outcome {
+async fn open(context: &CheckContext<'_>) -> CheckOutcome {
     let path = health(context)?;
     let answer = context.http("GET", path, None, None).await?;
     ensure(!matches!(answer.status, 401 | 403), || {
@@ -88,7 +88,7 @@ fn health<'t>(context: &'t CheckContext<'_>) -> Result<&'t str, Failure> {
         .ok_or_else(|| Failure::NotDone("the profile has no http.health".to_owned()))
 }
 
-async fn honest(context: &CheckContext<'_>) -> Outcome {
+async fn honest(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut told = Vec::new();
     // Others may come and go on the same server: what they did in one round they do not do in all.
@@ -143,7 +143,7 @@ async fn count_until(context: &CheckContext<'_>, fits: impl Fn(u64) -> bool) -> 
     }
 }
 
-async fn discreet(context: &CheckContext<'_>) -> Outcome {
+async fn discreet(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let session = context.connect(&ada).await?;
     session.barrier().await?;

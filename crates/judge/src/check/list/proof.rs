@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::{
-    check::{Check, CheckContext, Evidence, Failure, Need, Outcome},
+    check::{Check, CheckContext, CheckOutcome, Evidence, Failure, Need},
     proof::{Size, judge},
     workload,
 };
@@ -30,7 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Both are the same proof under two seeds: what one finds of the other's kind is as wrong.
-async fn proof(context: &CheckContext<'_>) -> Outcome {
+async fn proof(context: &CheckContext<'_>) -> CheckOutcome {
     let alone = context.target.given().is_empty() && context.target.lacks_users(2).is_some();
     let users = if alone { 1 } else { context.users };
     let header = workload::run(context, Size::of(users)).await?;

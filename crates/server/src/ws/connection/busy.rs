@@ -8,7 +8,7 @@ use wireproof_protocol::RequestId;
 use super::Happened;
 use crate::{
     auth::{AuthError, Principal},
-    ws::dispatch::Outcome,
+    ws::dispatch::FrameOutcome,
 };
 
 /// What a connection works on.
@@ -16,7 +16,7 @@ pub enum Busy {
     /// Nothing: the next request may be read.
     Idle,
     /// A request is carried out.
-    Command(BoxFuture<'static, (Outcome, Option<RequestId>)>),
+    Command(BoxFuture<'static, (FrameOutcome, Option<RequestId>)>),
     /// A token is checked.
     Verifying(BoxFuture<'static, (Result<Principal, AuthError>, Option<RequestId>)>),
 }

@@ -14,13 +14,13 @@ use super::{Connection, WAITING_CONTROLS};
 use crate::{
     auth::{AuthError, Principal},
     hub::ConnectionCommand,
-    ws::{dispatch::Outcome, socket::Received},
+    ws::{dispatch::FrameOutcome, socket::Received},
 };
 
 /// What woke the connection.
 pub enum Happened {
     Received(Received),
-    Done(Outcome, Option<RequestId>),
+    Done(FrameOutcome, Option<RequestId>),
     Verified(Result<Principal, AuthError>, Option<RequestId>),
     /// Bytes that are to be counted, and no message.
     Bytes,

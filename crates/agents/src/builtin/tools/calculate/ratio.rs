@@ -14,7 +14,7 @@ pub(super) struct Ratio {
     lower: i128,
 }
 
-type Outcome = Result<Ratio, ToolError>;
+type RatioResult = Result<Ratio, ToolError>;
 
 fn too_large() -> ToolError {
     ToolError::new("too_large", "The numbers get too large: I calculate with up to 38 digits.")
@@ -31,7 +31,7 @@ fn divisor(a: i128, b: i128) -> i128 {
 impl Ratio {
     const ONE: Self = Self { upper: 1, lower: 1 };
 
-    fn new(upper: Option<i128>, lower: Option<i128>) -> Outcome {
+    fn new(upper: Option<i128>, lower: Option<i128>) -> RatioResult {
         let (upper, lower) = (upper.ok_or_else(too_large)?, lower.ok_or_else(too_large)?);
         if lower == 0 {
             return Err(ToolError::new("division_by_zero", "Division by zero has no value."));
@@ -43,7 +43,7 @@ impl Ratio {
     }
 
     /// A number as written: digits with at most one point.
-    pub(super) fn read(digits: &[char]) -> Outcome {
+    pub(super) fn read(digits: &[char]) -> RatioResult {
         let invalid = || ToolError::new("invalid_expression", "A number in the expression is not complete.");
         let (mut upper, mut lower, mut point, mut seen) = (Some(0i128), Some(1i128), false, false);
         for digit in digits {
@@ -60,30 +60,30 @@ impl Ratio {
         if seen { Self::new(upper, lower) } else { Err(invalid()) }
     }
 
-    pub(super) fn negative(self) -> Outcome {
+    pub(super) fn negative(self) -> RatioResult {
         Self::new(self.upper.checked_neg(), Some(self.lower))
     }
 
-    pub(super) fn add(self, other: Self) -> Outcome {
+    pub(super) fn add(self, other: Self) -> RatioResult {
         let left = self.upper.checked_mul(other.lower);
         let right = other.upper.checked_mul(self.lower);
         let sum = left.zip(right).and_then(|(left, right)| left.checked_add(right));
         Self::new(sum, self.lower.checked_mul(other.lower))
     }
 
-    pub(super) fn multiply(self, other: Self) -> Outcome {
+    pub(super) fn multiply(self, other: Self) -> RatioResult {
         // Across first, so that what cancels does not overflow.
         let (a, b) = (divisor(self.upper, other.lower), divisor(other.upper, self.lower));
         let upper = (self.upper / a).checked_mul(other.upper / b);
         Self::new(upper, (self.lower / b).checked_mul(other.lower / a))
     }
 
-    pub(super) fn divide(self, other: Self) -> Outcome {
+    pub(super) fn divide(self, other: Self) -> RatioResult {
         self.multiply(Self::new(Some(other.lower), Some(other.upper))?)
     }
 
     /// What is left of the division by `other`, with the sign of `other`.
-    pub(super) fn remainder(self, other: Self) -> Outcome {
+    pub(super) fn remainder(self, other: Self) -> RatioResult {
         let quotient = self.divide(other)?;
         let whole = quotient.upper.div_euclid(quotient.lower);
         let taken = other.multiply(Self { upper: whole, lower: 1 })?;
@@ -91,7 +91,7 @@ impl Ratio {
     }
 
     /// The power; the exponent must be whole.
-    pub(super) fn power(self, exponent: Self) -> Outcome {
+    pub(super) fn power(self, exponent: Self) -> RatioResult {
         if exponent.lower != 1 {
             return Err(ToolError::new("not_whole", "An exponent must be a whole number."));
         }

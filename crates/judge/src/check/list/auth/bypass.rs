@@ -3,7 +3,7 @@
 use wireproof_testkit::TokenKind;
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, ensure, pass},
+    check::{CheckContext, CheckOutcome, Failure, ensure, pass},
     profile::Place,
 };
 
@@ -12,7 +12,7 @@ const QUERY: [&str; 4] = ["token", "access_token", "jwt", "auth"];
 /// The fewest characters of a token's part that cannot be in a sentence by chance.
 const TELLING: usize = 12;
 
-pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn headers(context: &CheckContext<'_>) -> CheckOutcome {
     context.connect(&context.principal("ada")?).await?;
     let headers = &context.profile.auth.bypass_headers;
     let nobody = || context.target.connect(context.target.url(), None, None);
@@ -32,7 +32,7 @@ pub(super) async fn headers(context: &CheckContext<'_>) -> Outcome {
     pass(told.join("; "))
 }
 
-pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn query_token(context: &CheckContext<'_>) -> CheckOutcome {
     if context.places().contains(&Place::Query) {
         return Err(Failure::NotDone(
             "this server takes tokens in the address, as its profile says".to_owned(),
@@ -51,7 +51,7 @@ pub(super) async fn query_token(context: &CheckContext<'_>) -> Outcome {
     pass(told.join("; "))
 }
 
-pub(super) async fn refusal_silent(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn refusal_silent(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let (Some(issuer), claims) = (context.target.issuer(), context.target.claims(&ada.user)) else {
         return Err(Failure::NotDone("the judge has no key to make tokens with".to_owned()));

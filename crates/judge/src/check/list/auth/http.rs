@@ -2,9 +2,9 @@
 
 use wireproof_testkit::TokenKind;
 
-use crate::check::{CheckContext, Failure, Outcome, ensure, pass};
+use crate::check::{CheckContext, CheckOutcome, Failure, ensure, pass};
 
-pub(super) async fn protected(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn protected(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let claims = context.target.claims(&ada.user);
     let forge = |kind: TokenKind| Some((kind.to_string(), kind.forge(context.target.issuer()?, &claims)));

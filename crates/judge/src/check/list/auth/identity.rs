@@ -3,14 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure, pass, session::new_id},
+    check::{
+        CheckContext, CheckOutcome, Failure, Session, TestPrincipal, broken, ensure, pass, session::new_id,
+    },
     profile::Kind,
 };
 
 /// Names that clients give to the field for a user.
 const NAMES: [&str; 4] = ["user_id", "userId", "user", "sender_id"];
 
-pub(super) async fn token_user(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn token_user(context: &CheckContext<'_>) -> CheckOutcome {
     let mut named = 0;
     for name in ["ada", "bob"] {
         let principal = context.principal(name)?;
@@ -40,7 +42,7 @@ fn whose(context: &CheckContext<'_>, session: &Session, principal: &TestPrincipa
     Ok(named)
 }
 
-pub(super) async fn message_user(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn message_user(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let Some(ask) = &context.profile.messages.ask else {
@@ -102,7 +104,7 @@ fn name_in(value: &mut Value, user: &str) {
     }
 }
 
-pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn renewal(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let Some(authenticate) = &context.profile.messages.authenticate else {
@@ -150,7 +152,7 @@ pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{how}; the connection stayed its user's"))
 }
 
-pub(super) async fn exact(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn exact(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut told = Vec::new();
     for alike in [ada.user.to_uppercase(), format!("{} ", ada.user), format!("{}\u{301}", ada.user)] {

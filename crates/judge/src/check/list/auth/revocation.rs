@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        Attempt, CheckContext, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id,
+        Attempt, CheckContext, CheckOutcome, Failure, TestPrincipal, broken, ensure, pass, session::new_id,
         with_query,
     },
     profile::Kind,
@@ -15,7 +15,7 @@ use crate::{
 /// How long a token lives that shall expire under the eyes of the check, in seconds.
 const LIFE: u64 = 4;
 
-pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn places(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut opened = Vec::new();
     for place in context.places() {
@@ -30,7 +30,7 @@ pub(super) async fn places(context: &CheckContext<'_>) -> Outcome {
     pass(format!("a good token opened a connection from each place: {}", opened.join(", ")))
 }
 
-pub(super) async fn revoked(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn revoked(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (Some(revoke), Some(admin)) = (&context.profile.http.revoke, context.target.admin_token()) else {
         return Err(Failure::NotDone(
@@ -80,7 +80,7 @@ fn short_lived(context: &CheckContext<'_>) -> Result<(TestPrincipal, f64), Failu
     Ok((TestPrincipal { token: Some(issuer.sign_claims(&claims)), ..ada }, grace))
 }
 
-pub(super) async fn expiry_ends(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn expiry_ends(context: &CheckContext<'_>) -> CheckOutcome {
     let (short, grace) = short_lived(context)?;
     let session = context.connect(&short).await?;
     session.barrier().await?;
@@ -91,7 +91,7 @@ pub(super) async fn expiry_ends(context: &CheckContext<'_>) -> Outcome {
     pass(format!("the connection ended with its token: {ended}"))
 }
 
-pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> CheckOutcome {
     let (short, grace) = short_lived(context)?;
     let session = context.connect(&short).await?;
     let long = context.target.sign(&short.user).unwrap_or_default();
@@ -115,7 +115,7 @@ pub(super) async fn renewal_counts(context: &CheckContext<'_>) -> Outcome {
     pass(format!("the connection answers {past:?} later, as its second token lives"))
 }
 
-pub(super) async fn ticket_once(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn ticket_once(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let path = context.profile.http.ticket.as_deref();
     let path = path.ok_or_else(|| Failure::NotDone("the profile has no http.ticket".to_owned()))?;

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, ReceivedFrame, TestPrincipal, ensure, pass},
+    check::{CheckContext, CheckOutcome, Failure, ReceivedFrame, TestPrincipal, ensure, pass},
     profile::Kind,
 };
 
-pub(super) async fn permissions(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn permissions(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let (Some(issuer), Some(jwt)) = (context.target.issuer(), &context.profile.auth.jwt) else {
         return Err(Failure::NotDone("the judge has no key to make tokens with".to_owned()));
@@ -29,7 +29,7 @@ pub(super) async fn permissions(context: &CheckContext<'_>) -> Outcome {
     pass(format!("refused: {}", answer.brief()))
 }
 
-pub(super) async fn admin_only(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn admin_only(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let admin = context.target.admin_token();
     let mut refused = Vec::new();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wireproof_testkit::{Issuer, TokenKind, unsigned};
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, pass},
+    check::{CheckContext, CheckOutcome, Failure, pass},
     profile::Place,
 };
 
@@ -19,7 +19,7 @@ async fn good<'t>(context: &'t CheckContext<'_>) -> Result<(&'t Issuer, Value), 
     Ok((issuer, context.target.claims(&ada.user)))
 }
 
-async fn refuses(context: &CheckContext<'_>, kinds: &[TokenKind]) -> Outcome {
+async fn refuses(context: &CheckContext<'_>, kinds: &[TokenKind]) -> CheckOutcome {
     let (issuer, claims) = good(context).await?;
     let forged =
         |kind: &TokenKind| Some((format!("a token of the kind \"{kind}\""), kind.forge(issuer, &claims)?));
@@ -27,7 +27,7 @@ async fn refuses(context: &CheckContext<'_>, kinds: &[TokenKind]) -> Outcome {
     pass(context.assert_tokens_refused(&tokens).await?)
 }
 
-pub(super) async fn none(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn none(context: &CheckContext<'_>) -> CheckOutcome {
     context.connect(&context.principal("ada")?).await?;
     let connect = context.target.connect(context.target.url(), None, None);
     let how = context.assert_no_access(connect, None, "who shows no token").await?;
@@ -41,7 +41,7 @@ pub(super) async fn none(context: &CheckContext<'_>) -> Outcome {
     pass(told.join("; "))
 }
 
-pub(super) async fn bad_signature(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn bad_signature(context: &CheckContext<'_>) -> CheckOutcome {
     if context.target.issuer().is_none() {
         return spoiled(context).await;
     }
@@ -59,7 +59,7 @@ pub(super) async fn bad_signature(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// The same where tokens are given and the judge can sign none: a good one with a letter changed, cut short, and no token.
-async fn spoiled(context: &CheckContext<'_>) -> Outcome {
+async fn spoiled(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     context.connect(&ada).await?;
     let token: Vec<char> = ada.token.unwrap_or_default().chars().collect();
@@ -81,7 +81,7 @@ async fn spoiled(context: &CheckContext<'_>) -> Outcome {
     )
 }
 
-pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn alg_none(context: &CheckContext<'_>) -> CheckOutcome {
     let (issuer, claims) = good(context).await?;
     let spelled = |name: &str| {
         let mut head = issuer.header();
@@ -92,32 +92,32 @@ pub(super) async fn alg_none(context: &CheckContext<'_>) -> Outcome {
     pass(context.assert_tokens_refused(&tokens).await?)
 }
 
-pub(super) async fn expired(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn expired(context: &CheckContext<'_>) -> CheckOutcome {
     refuses(context, &[TokenKind::Expired]).await
 }
 
-pub(super) async fn endless(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn endless(context: &CheckContext<'_>) -> CheckOutcome {
     refuses(context, &[TokenKind::NoExpiry]).await
 }
 
-pub(super) async fn not_yet_valid(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn not_yet_valid(context: &CheckContext<'_>) -> CheckOutcome {
     refuses(context, &[TokenKind::NotYetValid]).await
 }
 
-pub(super) async fn nobody(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn nobody(context: &CheckContext<'_>) -> CheckOutcome {
     refuses(context, &[TokenKind::NoSubject, TokenKind::EmptySubject]).await
 }
 
-pub(super) async fn wrong_audience(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn wrong_audience(context: &CheckContext<'_>) -> CheckOutcome {
     refuses_without(context, TokenKind::WrongAudience, "aud").await
 }
 
-pub(super) async fn wrong_issuer(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn wrong_issuer(context: &CheckContext<'_>) -> CheckOutcome {
     refuses_without(context, TokenKind::WrongIssuer, "iss").await
 }
 
 /// Refuses a token of the kind, and one that lacks the claim.
-async fn refuses_without(context: &CheckContext<'_>, kind: TokenKind, claim: &str) -> Outcome {
+async fn refuses_without(context: &CheckContext<'_>, kind: TokenKind, claim: &str) -> CheckOutcome {
     let (issuer, claims) = good(context).await?;
     let mut without = claims.clone();
     without.as_object_mut().and_then(|claims| claims.remove(claim));

@@ -1,7 +1,7 @@
 //! A client that is gone before it was answered, as a tab that is closed or a train in a tunnel.
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, Session, TestPrincipal, pass},
+    check::{CheckContext, CheckOutcome, Failure, Session, TestPrincipal, pass},
     profile::Kind,
 };
 
@@ -15,7 +15,7 @@ enum Leave {
     Close,
 }
 
-pub(super) async fn leaver(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn leaver(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     // Where only one user's token was given, one user has to do.
     let bob = context.principal("bob").unwrap_or_else(|_| ada.clone());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure, pass, session::new_id},
+    check::{
+        CheckContext, CheckOutcome, Failure, ReceivedFrame, Session, broken, ensure, pass, session::new_id,
+    },
     profile::{Kind, Profile, Template},
 };
 
@@ -51,7 +53,7 @@ fn short(frame: &str) -> String {
     frame.escape_debug().take(60).collect()
 }
 
-async fn each_refused(context: &CheckContext<'_>, what: &str, frames: &[String]) -> Outcome {
+async fn each_refused(context: &CheckContext<'_>, what: &str, frames: &[String]) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     for frame in frames {
         refused(&session, what, frame).await?;
@@ -64,29 +66,29 @@ async fn each_refused(context: &CheckContext<'_>, what: &str, frames: &[String])
     ))
 }
 
-pub(super) async fn invalid_json(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn invalid_json(context: &CheckContext<'_>) -> CheckOutcome {
     each_refused(context, "a text that is no JSON", &NO_JSON.map(str::to_owned)).await
 }
 
-pub(super) async fn not_an_object(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn not_an_object(context: &CheckContext<'_>) -> CheckOutcome {
     each_refused(context, "JSON that is no object", &NO_OBJECT.map(str::to_owned)).await
 }
 
-pub(super) async fn unknown_type(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn unknown_type(context: &CheckContext<'_>) -> CheckOutcome {
     let Some(unknown) = &context.profile.messages.unknown else {
         return Err(Failure::NotDone("the profile has no messages.unknown".to_owned()));
     };
     each_refused(context, "a frame of an unknown type", &[unknown.fill(&[("id", json!(new_id()))])]).await
 }
 
-pub(super) async fn incomplete(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn incomplete(context: &CheckContext<'_>) -> CheckOutcome {
     let Some(incomplete) = &context.profile.messages.incomplete else {
         return Err(Failure::NotDone("the profile has no messages.incomplete".to_owned()));
     };
     each_refused(context, "an incomplete frame", &[incomplete.fill(&[("id", json!(new_id()))])]).await
 }
 
-pub(super) async fn binary(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn binary(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     session.barrier().await?;
     let from = session.count();
@@ -105,7 +107,7 @@ pub(super) async fn binary(context: &CheckContext<'_>) -> Outcome {
     }
 }
 
-pub(super) async fn one_each(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn one_each(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     session.barrier().await?;
     // With ids, where errors name what they refuse: their order can be seen.
@@ -144,7 +146,7 @@ pub(super) async fn one_each(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn connection_survives(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn connection_survives(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let frames = bad_frames(&context.profile);
     for (what, frame) in &frames {
@@ -157,7 +159,7 @@ pub(super) async fn connection_survives(context: &CheckContext<'_>) -> Outcome {
     pass(format!("the connection answered after each of {} errors", frames.len()))
 }
 
-pub(super) async fn deep_json(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn deep_json(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) =
         (context.principal("ada")?, context.principal("bob").or_else(|_| context.principal("ada"))?);
     let (session, other) = (context.connect(&ada).await?, context.connect(&bob).await?);

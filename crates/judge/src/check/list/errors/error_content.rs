@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answered::{bad_frames, refused};
 use crate::{
-    check::{CheckContext, Failure, Outcome, ensure, pass, session::new_id},
+    check::{CheckContext, CheckOutcome, Failure, ensure, pass, session::new_id},
     profile::Kind,
 };
 
@@ -75,7 +75,7 @@ const INTERNALS: &[&str] = &[
     "0x7f",
 ];
 
-pub(super) async fn coded(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn coded(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let fields = &context.profile.fields;
     let mut codes = Vec::new();
@@ -106,7 +106,7 @@ fn is_code(code: &str) -> bool {
     (1..=CODE).contains(&code.len()) && code.chars().all(fits)
 }
 
-pub(super) async fn request_named(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn request_named(context: &CheckContext<'_>) -> CheckOutcome {
     let messages = &context.profile.messages;
     let named = [("unknown", &messages.unknown), ("incomplete", &messages.incomplete)];
     let named: Vec<_> = named.into_iter().filter_map(|(what, frame)| Some((what, frame.as_ref()?))).collect();
@@ -127,7 +127,7 @@ pub(super) async fn request_named(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} errors name the request that they refuse", named.len()))
 }
 
-pub(super) async fn no_internals(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn no_internals(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let from = session.count();
     for (what, frame) in bad_frames(&context.profile) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, broken, ensure,
+        CheckContext, CheckOutcome, Failure, broken, ensure,
         list::whole_runs::{answer_of, holds, pieces, whole},
         pass,
         session::new_id,
@@ -21,7 +21,7 @@ const REQUESTS: usize = 3;
 const TEXTS: &[&str] =
     &["Grüße-señor", "Привет-мир", "日本語テスト", "שלום-مرحبا", "👩‍👩‍👧🇪🇺🙂", "e\u{301}-A\u{30a}-\u{1d11e}"];
 
-pub(super) async fn answer(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn answer(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let mut asked = BTreeMap::new();
     // Two questions with one answer would tell nothing.
@@ -43,7 +43,7 @@ pub(super) async fn answer(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{QUESTIONS} questions with {:?} in their answers", asked.keys().collect::<Vec<_>>()))
 }
 
-pub(super) async fn deltas_add_up(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn deltas_add_up(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let mut prompts = vec![context.sum()?.prompt];
     prompts.extend(context.profile.prompts.slow.clone());
@@ -73,7 +73,7 @@ pub(super) async fn deltas_add_up(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{count} pieces of {} answers", prompts.len()))
 }
 
-pub(super) async fn request_answered(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn request_answered(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let answered_by = match context.profile.events.accepted.is_empty() {
         false => Kind::Accepted,
@@ -130,7 +130,7 @@ async fn refused_by_id(
     Ok(", and a refusal too")
 }
 
-pub(super) async fn unicode(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn unicode(context: &CheckContext<'_>) -> CheckOutcome {
     if !context.profile.prompts.echoes {
         let why = "no event or answer repeats what was asked (prompts.echoes)";
         return Err(Failure::NotDone(why.to_owned()));

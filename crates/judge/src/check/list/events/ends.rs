@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     check::{
-        CheckContext, Outcome, ensure,
+        CheckContext, CheckOutcome, ensure,
         list::whole_runs::{lawful, listen, prompts, settled, whole},
         pass,
         rules::Rule,
@@ -16,7 +16,7 @@ use crate::{
 /// Connections that see one run.
 const DEVICES: usize = 3;
 
-pub(super) async fn one_end(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn one_end(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let prompts = prompts(context)?;
     let mut runs = Vec::new();
@@ -32,7 +32,7 @@ pub(super) async fn one_end(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} runs with one end each, and nothing of another behind it", prompts.len()))
 }
 
-pub(super) async fn an_end(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn an_end(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let prompts = prompts(context)?;
     let mut longest = Duration::ZERO;
@@ -50,7 +50,7 @@ pub(super) async fn an_end(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn all_devices(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn all_devices(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut devices = Vec::new();
     for _ in 0..DEVICES {

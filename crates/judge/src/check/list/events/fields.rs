@@ -2,13 +2,13 @@
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, broken, ensure, list::whole_runs::whole, pass, rules::missing,
+        CheckContext, CheckOutcome, Failure, broken, ensure, list::whole_runs::whole, pass, rules::missing,
         session::RunSeen, timeline,
     },
     profile::{Kind, at},
 };
 
-pub(super) async fn critical(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn critical(context: &CheckContext<'_>) -> CheckOutcome {
     let order = &context.profile.order;
     if order.required.is_empty() {
         return Err(Failure::NotDone("the profile requires no kinds of events (order.required)".to_owned()));
@@ -21,7 +21,7 @@ pub(super) async fn critical(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} events with all of {:?}", run.frames.len(), order.required))
 }
 
-pub(super) async fn run_named(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn run_named(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     whole(context, &session, &context.sum()?.prompt).await?;
     let of_a_run =
@@ -42,7 +42,7 @@ pub(super) async fn run_named(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} events, each with its run", events.len()))
 }
 
-pub(super) async fn required_fields(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn required_fields(context: &CheckContext<'_>) -> CheckOutcome {
     let required = &context.profile.fields.required;
     if required.is_empty() {
         return Err(Failure::NotDone("the profile requires no fields (fields.required)".to_owned()));
@@ -63,7 +63,7 @@ pub(super) async fn required_fields(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{looked_at} fields of {} types of events", types.len()))
 }
 
-pub(super) async fn reasoning(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn reasoning(context: &CheckContext<'_>) -> CheckOutcome {
     let run = tool_run(context).await?;
     let mut thoughts = 0;
     for seen in run.of(Kind::Thinking) {
@@ -88,7 +88,7 @@ async fn tool_run(context: &CheckContext<'_>) -> Result<RunSeen, Failure> {
     whole(context, &session, &context.sum()?.prompt).await
 }
 
-pub(super) async fn times(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn times(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let mut prompts = vec![context.plain("wk1times")?];
     prompts.extend(context.profile.prompts.slow.clone());

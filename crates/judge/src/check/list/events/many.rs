@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, broken, ensure,
+        CheckContext, CheckOutcome, Failure, Session, broken, ensure,
         list::whole_runs::{answer_of, lawful, settled},
         pass,
         session::{Asked, RunSeen, new_id},
@@ -20,7 +20,7 @@ const LONG: usize = 5;
 /// Questions behind them.
 const QUESTIONS: usize = 6;
 
-pub(super) async fn cancelled(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn cancelled(context: &CheckContext<'_>) -> CheckOutcome {
     let prompts = &context.profile.prompts;
     let long = context.prompt(&prompts.slow, "slow")?;
     let session = context.connect(&context.principal("ada")?).await?;
@@ -77,7 +77,7 @@ fn end_of(run: &RunSeen) -> Result<Instant, Failure> {
     }
 }
 
-pub(super) async fn every_question(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn every_question(context: &CheckContext<'_>) -> CheckOutcome {
     let limits = &context.profile.limits;
     let most = limits.burst.unwrap_or(LONG + QUESTIONS).min(limits.runs.unwrap_or(LONG + QUESTIONS));
     let session = context.connect(&context.principal("ada")?).await?;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, broken, ensure,
+        CheckContext, CheckOutcome, Failure, Session, broken, ensure,
         list::whole_runs::{answer_of, holds, settled, whole},
         pass,
         session::{Asked, RunSeen, new_id},
@@ -15,7 +15,7 @@ use crate::{
     profile::Kind,
 };
 
-pub(super) async fn right_thread(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn right_thread(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let mut threads = Vec::new();
     for _ in 0..2 {
@@ -73,7 +73,7 @@ async fn ask_in(
     Ok(asked)
 }
 
-pub(super) async fn kept(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn kept(context: &CheckContext<'_>) -> CheckOutcome {
     let Some(history) = &context.profile.messages.history else {
         return Err(Failure::NotDone(
             "the profile does not say how to ask for a thread (messages.history)".to_owned(),
@@ -96,7 +96,7 @@ pub(super) async fn kept(context: &CheckContext<'_>) -> Outcome {
     pass("a question and its answer stand in their thread as they were told")
 }
 
-pub(super) async fn long_text(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn long_text(context: &CheckContext<'_>) -> CheckOutcome {
     let (limit, echoes) = (context.profile.limits.message_bytes, context.profile.prompts.echoes);
     let (Some(limit), true) = (limit, echoes) else {
         return Err(Failure::NotDone(

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Outcome, ensure,
+        CheckContext, CheckOutcome, ensure,
         list::whole_runs::{lawful, whole},
         pass,
         rules::Rule,
@@ -11,7 +11,7 @@ use crate::{
     profile::Kind,
 };
 
-pub(super) async fn paired(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn paired(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let prompt = context.prompt(&context.profile.prompts.parallel, "parallel")?;
     let run = whole(context, &session, prompt).await?;
@@ -29,7 +29,7 @@ pub(super) async fn paired(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{started} tools at once, each ended once"))
 }
 
-pub(super) async fn result(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn result(context: &CheckContext<'_>) -> CheckOutcome {
     let fields = &context.profile.fields;
     let session = context.connect(&context.principal("ada")?).await?;
     let run = whole(context, &session, &context.sum()?.prompt).await?;
@@ -46,7 +46,7 @@ pub(super) async fn result(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} tools ended, each with a result", ended.len()))
 }
 
-pub(super) async fn failed(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn failed(context: &CheckContext<'_>) -> CheckOutcome {
     let fields = &context.profile.fields;
     let session = context.connect(&context.principal("ada")?).await?;
     let prompt = context.prompt(&context.profile.prompts.failing_tool, "failing_tool")?;

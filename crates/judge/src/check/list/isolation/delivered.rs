@@ -5,7 +5,7 @@ use tokio::sync::Barrier;
 
 use crate::{
     check::{
-        CheckContext, Outcome, Session, ensure,
+        CheckContext, CheckOutcome, Session, ensure,
         list::{
             log::{epoch_of, missing, ranges},
             requests::settle,
@@ -19,7 +19,7 @@ use crate::{
 /// How often one user leaves while another comes.
 const ROUNDS: u64 = 4;
 
-pub(super) async fn live(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn live(context: &CheckContext<'_>) -> CheckOutcome {
     let users = [context.principal("ada")?, context.principal("bob")?];
     let (start, mut secrets) = (Barrier::new(2), Vec::new());
     let mut devices = Vec::new();
@@ -69,7 +69,7 @@ pub(super) async fn live(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn reconnect(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn reconnect(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let first = context.connect(&bob).await?;
     let epoch = epoch_of(context, &first);
@@ -115,7 +115,7 @@ pub(super) async fn reconnect(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn own_log(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn own_log(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let epoch = epoch_of(context, &his);

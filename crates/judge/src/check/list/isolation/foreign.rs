@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, ReceivedFrame, Session, TestPrincipal, ensure,
+        CheckContext, CheckOutcome, Failure, ReceivedFrame, Session, TestPrincipal, ensure,
         list::{
             log::{epoch_of, last, resume_here},
             requests::{message, settle},
@@ -77,7 +77,7 @@ async fn read(
     Ok(answers)
 }
 
-pub(super) async fn thread(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn thread(context: &CheckContext<'_>) -> CheckOutcome {
     let owner = Owner::new(context).await?;
     let bob = context.principal("bob")?;
     let session = context.connect(&bob).await?;
@@ -115,7 +115,7 @@ async fn taken(session: &Session, asked: &Asked) -> Result<Option<RunSeen>, Fail
     }
 }
 
-pub(super) async fn write(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn write(context: &CheckContext<'_>) -> CheckOutcome {
     let owner = Owner::new(context).await?;
     let bob = context.principal("bob")?;
     let session = context.connect(&bob).await?;
@@ -158,7 +158,7 @@ async fn outcome(context: &CheckContext<'_>, session: &Session, asked: &Asked) -
     })
 }
 
-pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn cancel(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, his) = (context.connect(&ada).await?, context.connect(&bob).await?);
     let cancel = message(&context.profile.messages.cancel, "cancel")?;
@@ -195,7 +195,7 @@ pub(super) async fn cancel(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn position(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn position(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let hers = context.connect(&ada).await?;
     let mut secrets = Secrets::of(&ada.user);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, ensure,
+        CheckContext, CheckOutcome, Failure, ensure,
         list::{
             requests::{ask_with_id, settle},
             secrets::Secrets,
@@ -16,7 +16,7 @@ use crate::{
     profile::Kind,
 };
 
-pub(super) async fn request_ids(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn request_ids(context: &CheckContext<'_>) -> CheckOutcome {
     let users = [context.principal("ada")?, context.principal("bob")?];
     let sessions = try_join_all(users.iter().map(|user| context.connect(user))).await?;
     ask_with_id(context)?;
@@ -64,7 +64,7 @@ pub(super) async fn request_ids(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn error_text(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn error_text(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, bob) = (context.principal("ada")?, context.principal("bob")?);
     let (hers, mut his) = (context.connect(&ada).await?, Vec::new());
     let messages = &context.profile.messages;

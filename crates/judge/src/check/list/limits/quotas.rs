@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure, pass},
+    check::{CheckContext, CheckOutcome, Failure, ReceivedFrame, Session, broken, ensure, pass},
     profile::{Kind, Place},
 };
 
@@ -16,7 +16,7 @@ const BELIEVED: usize = 3;
 /// Between two tries at a place that was left.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) async fn connections(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn connections(context: &CheckContext<'_>) -> CheckOutcome {
     let most = context.profile.limits.connections.unwrap_or_default();
     let ada = context.principal("ada")?;
     let mut sessions = Vec::with_capacity(most);
@@ -51,7 +51,7 @@ pub(super) async fn connections(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{most} connections, one more refused ({how}), and let in when one had left"))
 }
 
-pub(super) async fn places_freed(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn places_freed(context: &CheckContext<'_>) -> CheckOutcome {
     let most = context.profile.limits.connections.unwrap_or_default();
     let ada = context.principal("ada")?;
     let mut sessions = Vec::with_capacity(most);
@@ -80,7 +80,7 @@ pub(super) async fn places_freed(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{most} connections broke, and {most} others were let in"))
 }
 
-pub(super) async fn runs(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn runs(context: &CheckContext<'_>) -> CheckOutcome {
     let most = context.profile.limits.runs.unwrap_or_default();
     let session = context.connect(&context.principal("ada")?).await?;
     let prompt = context.prompt(&context.profile.prompts.slow_tool, "slow_tool")?;
@@ -134,7 +134,7 @@ async fn ask(
     }
 }
 
-pub(super) async fn stranger(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn stranger(context: &CheckContext<'_>) -> CheckOutcome {
     let seconds = context.profile.limits.stranger_seconds.unwrap_or_default();
     context.assert_good_credentials_work().await?;
     let connect = context.target.connect(context.target.url(), None, None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    check::{CheckContext, Failure, Outcome, Session, ensure, pass, session::Asked},
+    check::{CheckContext, CheckOutcome, Failure, Session, ensure, pass, session::Asked},
     profile::Kind,
 };
 
@@ -59,7 +59,7 @@ async fn became(
     Ok(())
 }
 
-pub(super) async fn rate(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn rate(context: &CheckContext<'_>) -> CheckOutcome {
     let burst = context.profile.limits.burst.unwrap_or_default();
     let session = context.connect(&context.principal("ada")?).await?;
     // Twice as many: what comes back to a user in the meantime is far less.
@@ -90,7 +90,7 @@ pub(super) async fn rate(context: &CheckContext<'_>) -> Outcome {
     ))
 }
 
-pub(super) async fn per_user(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn per_user(context: &CheckContext<'_>) -> CheckOutcome {
     let burst = context.profile.limits.burst.unwrap_or_default();
     let (hers, his) = (
         context.connect(&context.principal("ada")?).await?,
@@ -116,7 +116,7 @@ pub(super) async fn per_user(context: &CheckContext<'_>) -> Outcome {
 /// The longest wait that is worth a check.
 const WORTH: Duration = Duration::from_secs(20);
 
-pub(super) async fn retry_after(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn retry_after(context: &CheckContext<'_>) -> CheckOutcome {
     let burst = context.profile.limits.burst.unwrap_or_default();
     let session = context.connect(&context.principal("ada")?).await?;
     let sent = send(context, &session, 2 * burst).await?;

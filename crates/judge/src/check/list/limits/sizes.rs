@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, broken, ensure, pass,
+        CheckContext, CheckOutcome, Failure, Session, broken, ensure, pass,
         session::{Asked, new_id},
     },
     profile::Kind,
@@ -28,7 +28,7 @@ fn question(context: &CheckContext<'_>, id: &str, bytes: usize) -> Result<String
     Ok(of(bytes.saturating_sub(of(0).len())))
 }
 
-pub(super) async fn message(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn message(context: &CheckContext<'_>) -> CheckOutcome {
     let limits = &context.profile.limits;
     let limit = limits.message_bytes.unwrap_or_default();
     let session = context.connect(&context.principal("ada")?).await?;
@@ -62,7 +62,7 @@ pub(super) async fn message(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{bytes} bytes, where {limit} are allowed, were answered with {}", told.brief()))
 }
 
-pub(super) async fn hard(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn hard(context: &CheckContext<'_>) -> CheckOutcome {
     let limit = context.profile.limits.hard_bytes.unwrap_or_default();
     let ada = context.principal("ada")?;
     let (session, other) = (context.connect(&ada).await?, context.connect(&ada).await?);

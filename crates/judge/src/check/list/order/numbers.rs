@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, ReceivedFrame, Session, broken, ensure,
+        CheckContext, CheckOutcome, Failure, ReceivedFrame, Session, broken, ensure,
         list::whole_runs::{numbered, pieces, prompts},
         pass,
         session::RunSeen,
@@ -31,20 +31,20 @@ struct Known {
     end: u64,
 }
 
-pub(super) async fn gapless(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn gapless(context: &CheckContext<'_>) -> CheckOutcome {
     judged(context, gaps).await
 }
 
-pub(super) async fn increasing(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn increasing(context: &CheckContext<'_>) -> CheckOutcome {
     judged(context, steps_back).await
 }
 
-pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn once(context: &CheckContext<'_>) -> CheckOutcome {
     judged(context, repeats).await
 }
 
 /// Asks everything there is, on two connections if both see it: first one by one, then all at once.
-async fn judged(context: &CheckContext<'_>, judge: Judge) -> Outcome {
+async fn judged(context: &CheckContext<'_>, judge: Judge) -> CheckOutcome {
     let sessions = devices(context).await?;
     // Only a user of our own is quiet while we look at one connection after the other.
     let is_quiet = context.target.given().is_empty();
@@ -178,7 +178,7 @@ fn repeats(events: &[Arc<ReceivedFrame>], _: Known) -> Vec<(usize, String)> {
     notes
 }
 
-pub(super) async fn devices_agree(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn devices_agree(context: &CheckContext<'_>) -> CheckOutcome {
     let sessions = devices(context).await?;
     let (from, prompts) = (sessions.iter().map(Session::count).collect::<Vec<_>>(), prompts(context)?);
     let mut asked = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, broken, ensure,
+        CheckContext, CheckOutcome, Failure, broken, ensure,
         list::whole_runs::{answer_of, lawful, listen, pieces, prompts, settled, unnamed, whole},
         pass,
         rules::{Rule, RunEvent},
@@ -14,7 +14,7 @@ use crate::{
 /// Questions with an answer of their own that are asked at once.
 const AT_ONCE: usize = 3;
 
-pub(super) async fn started_first(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn started_first(context: &CheckContext<'_>) -> CheckOutcome {
     if !context.profile.order.started_first {
         return Err(Failure::NotDone(
             "the profile lets runs begin with anything (order.started_first)".to_owned(),
@@ -23,7 +23,7 @@ pub(super) async fn started_first(context: &CheckContext<'_>) -> Outcome {
     every_run(context, |rule| matches!(rule, Rule::BeforeStart | Rule::StartedTwice)).await
 }
 
-pub(super) async fn completed_last(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn completed_last(context: &CheckContext<'_>) -> CheckOutcome {
     if !context.profile.order.completed_last {
         return Err(Failure::NotDone(
             "the profile lets runs end with anything (order.completed_last)".to_owned(),
@@ -33,7 +33,7 @@ pub(super) async fn completed_last(context: &CheckContext<'_>) -> Outcome {
 }
 
 /// Holds that no run of any prompt breaks the rules that are picked.
-async fn every_run(context: &CheckContext<'_>, picked: impl Fn(&Rule) -> bool) -> Outcome {
+async fn every_run(context: &CheckContext<'_>, picked: impl Fn(&Rule) -> bool) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let (prompts, mut runs) = (prompts(context)?, Vec::new());
     for (_, prompt) in &prompts {
@@ -49,7 +49,7 @@ async fn every_run(context: &CheckContext<'_>, picked: impl Fn(&Rule) -> bool) -
     pass(format!("{events} events of {} runs", prompts.len()))
 }
 
-pub(super) async fn tool_order(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn tool_order(context: &CheckContext<'_>) -> CheckOutcome {
     if !context.profile.order.tools_paired {
         return Err(Failure::NotDone("the profile does not pair tools (order.tools_paired)".to_owned()));
     }
@@ -67,7 +67,7 @@ pub(super) async fn tool_order(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{tools} tools, each started before it ended"))
 }
 
-pub(super) async fn run_seq(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn run_seq(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let (prompts, mut numbers) = (prompts(context)?, 0);
     for (_, prompt) in &prompts {
@@ -84,7 +84,7 @@ pub(super) async fn run_seq(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{numbers} numbers in {} runs", prompts.len()))
 }
 
-pub(super) async fn runs_apart(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn runs_apart(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     // Slow ones first: they are still at work when the others ask, and the longer they are the more can get mixed.
     let mut questions: Vec<(String, Option<String>)> = Vec::new();

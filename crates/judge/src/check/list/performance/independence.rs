@@ -7,7 +7,7 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        CheckContext, Evidence, Failure, Measure, Outcome, Session, broken, ensure,
+        CheckContext, CheckOutcome, Evidence, Failure, Measure, Session, broken, ensure,
         list::protocol::raw_client::RawClient, pass, session::new_id, timeline,
     },
     profile::Kind,
@@ -22,7 +22,7 @@ const UNREAD_BYTES: usize = 60_000;
 /// Runs of somebody else meanwhile.
 const RUNS: usize = 5;
 
-pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let (prompt, asked_for) = long_prompt(context, &session).await?;
     let Some(ping) = &context.profile.messages.ping else {
@@ -71,7 +71,7 @@ async fn long_prompt(
     }
 }
 
-pub(super) async fn slow_reader(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn slow_reader(context: &CheckContext<'_>) -> CheckOutcome {
     let profile = &context.profile;
     let Some(ask) = &profile.messages.ask else {
         return Err(Failure::NotDone(

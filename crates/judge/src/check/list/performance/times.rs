@@ -7,7 +7,7 @@ use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
     check::{
-        CheckContext, Evidence, Failure, Measure, Outcome, broken, ensure,
+        CheckContext, CheckOutcome, Evidence, Failure, Measure, broken, ensure,
         list::protocol::raw_client::{Came, RawClient},
         session::new_id,
         timeline,
@@ -24,7 +24,7 @@ const PAIRS: usize = 9;
 /// Milliseconds that delayed acknowledgements may add to a run: half of the shortest delay that a kernel makes.
 const ADDED: f64 = 20.0;
 
-pub(super) async fn started(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn started(context: &CheckContext<'_>) -> CheckOutcome {
     let Some(bound) = context.profile.timing.started_ms else {
         return Err(Failure::NotDone("the profile has no timing.started_ms".to_owned()));
     };
@@ -55,7 +55,7 @@ pub(super) async fn started(context: &CheckContext<'_>) -> Outcome {
     })
 }
 
-pub(super) async fn streamed(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn streamed(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
     let run = session.run(context.prompt(&context.profile.prompts.slow, "slow")?).await?;
     let pieces: Vec<_> = run.of(Kind::Delta).map(|seen| seen.at).collect();
@@ -83,7 +83,7 @@ pub(super) async fn streamed(context: &CheckContext<'_>) -> Outcome {
 /// A server that waits for acknowledgements before it sends on is as fast as its client's kernel acknowledges. So the same
 /// run is timed with acknowledgements that come at once and with such that come late, turn by turn: whatever else the
 /// machine does is the same for both.
-pub(super) async fn nodelay(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn nodelay(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, prompt) = (context.principal("ada")?, context.sum()?.prompt);
     let mut hand = RawClient::open(context, &ada).await?;
     let (mut at_once, mut late) = (Vec::new(), Vec::new());

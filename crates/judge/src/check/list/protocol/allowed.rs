@@ -7,11 +7,11 @@ use super::{
     raw_client::{Came, RawClient},
 };
 use crate::{
-    check::{CheckContext, Outcome, broken, pass, session::new_id},
+    check::{CheckContext, CheckOutcome, broken, pass, session::new_id},
     profile::Kind,
 };
 
-pub(super) async fn frames(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn frames(context: &CheckContext<'_>) -> CheckOutcome {
     // Not `open`: the first frames are judged as well, and before anything waits for a welcome.
     let ada = context.principal("ada")?;
     let mut hand = RawClient::entered(context, &ada).await?;
@@ -51,7 +51,7 @@ pub(super) async fn frames(context: &CheckContext<'_>) -> Outcome {
     }
 }
 
-pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn fragments(context: &CheckContext<'_>) -> CheckOutcome {
     let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
     let question = Probe::new(context, "")?;
     let text = question.text.as_bytes();
@@ -75,7 +75,7 @@ pub(super) async fn fragments(context: &CheckContext<'_>) -> Outcome {
     pass(format!("a message in 3 fragments with a ping between, and one in {}, were answered", text.len()))
 }
 
-pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> CheckOutcome {
     let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
     for letter in ["é", "€", "😀"] {
         for cut in 1..letter.len() {
@@ -93,7 +93,7 @@ pub(super) async fn utf8_fragments(context: &CheckContext<'_>) -> Outcome {
     pass("é, € and 😀 were cut after each of their bytes, and each message was answered")
 }
 
-pub(super) async fn pong(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn pong(context: &CheckContext<'_>) -> CheckOutcome {
     let mut hand = RawClient::open(context, &context.principal("ada")?).await?;
     for payload in [&b""[..], b"wireproof", b"\x00\xff\xfe", &[b'x'; 125]] {
         let what = format!("a ping of {} bytes", payload.len());

@@ -8,7 +8,9 @@ use super::{
     probe::Probe,
     raw_client::{Came, RawClient, unsound},
 };
-use crate::check::{CheckContext, Failure, Outcome, TestPrincipal, broken, ensure, pass, session::new_id};
+use crate::check::{
+    CheckContext, CheckOutcome, Failure, TestPrincipal, broken, ensure, pass, session::new_id,
+};
 
 /// A close with a code and a reason.
 fn close_with(code: u16, reason: &[u8]) -> Vec<u8> {
@@ -26,7 +28,7 @@ async fn closed(hand: &mut RawClient<'_>) -> Result<Option<Option<u16>>, Failure
     }
 }
 
-pub(super) async fn close(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn close(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let mut seen = Vec::new();
     for (what, bytes) in [
@@ -67,7 +69,7 @@ async fn is_sound(context: &CheckContext<'_>, ada: &TestPrincipal) -> Result<(),
     }
 }
 
-pub(super) async fn close_codes(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn close_codes(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     is_sound(context, &ada).await?;
     let mut seen = Vec::new();
@@ -98,7 +100,7 @@ pub(super) async fn close_codes(context: &CheckContext<'_>) -> Outcome {
     pass(seen.join("; "))
 }
 
-pub(super) async fn silent_after_close(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn silent_after_close(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     is_sound(context, &ada).await?;
     let profile = &context.profile;

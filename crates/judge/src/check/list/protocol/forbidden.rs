@@ -6,13 +6,13 @@ use super::{
     probe::Probe,
     raw_client::{RawClient, unsound},
 };
-use crate::check::{CheckContext, Outcome, pass};
+use crate::check::{CheckContext, CheckOutcome, pass};
 
 /// What it is, and its bytes, which may have a question in them.
 type Row<'a> = (&'a str, &'a (dyn Fn(&Probe) -> Vec<u8> + Sync));
 
 /// Sends one thing on a connection of its own for each row; each must end it.
-async fn each_fails(context: &CheckContext<'_>, rows: &[Row<'_>]) -> Outcome {
+async fn each_fails(context: &CheckContext<'_>, rows: &[Row<'_>]) -> CheckOutcome {
     let ada = context.principal("ada")?;
     RawClient::open(context, &ada).await.map_err(unsound)?.is_sound().await?;
     let mut seen = Vec::new();
@@ -25,7 +25,7 @@ async fn each_fails(context: &CheckContext<'_>, rows: &[Row<'_>]) -> Outcome {
     pass(seen.join("; "))
 }
 
-pub(super) async fn masks(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn masks(context: &CheckContext<'_>) -> CheckOutcome {
     each_fails(
         context,
         &[
@@ -36,7 +36,7 @@ pub(super) async fn masks(context: &CheckContext<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn reserved(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn reserved(context: &CheckContext<'_>) -> CheckOutcome {
     each_fails(
         context,
         &[
@@ -50,7 +50,7 @@ pub(super) async fn reserved(context: &CheckContext<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn control_frames(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn control_frames(context: &CheckContext<'_>) -> CheckOutcome {
     each_fails(
         context,
         &[
@@ -61,7 +61,7 @@ pub(super) async fn control_frames(context: &CheckContext<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn continuation(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn continuation(context: &CheckContext<'_>) -> CheckOutcome {
     each_fails(
         context,
         &[
@@ -74,7 +74,7 @@ pub(super) async fn continuation(context: &CheckContext<'_>) -> Outcome {
     .await
 }
 
-pub(super) async fn utf8(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn utf8(context: &CheckContext<'_>) -> CheckOutcome {
     // In a JSON string, so that only UTF-8 is wrong with it.
     let with = |bytes: &'static [u8]| {
         move |question: &Probe| {

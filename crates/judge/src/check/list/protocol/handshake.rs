@@ -3,9 +3,9 @@
 use wireproof_faultproxy::wire::{KEY, accept_of};
 
 use super::raw_handshake::shake;
-use crate::check::{CheckContext, Failure, Outcome, ensure, pass};
+use crate::check::{CheckContext, CheckOutcome, Failure, ensure, pass};
 
-pub(super) async fn accept_key(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn accept_key(context: &CheckContext<'_>) -> CheckOutcome {
     let (_hand, head) = shake(context, &context.principal("ada")?, |request| request).await?;
     let told = |name: &str| head.header(name).unwrap_or_default().to_owned();
     let has_word =
@@ -25,7 +25,7 @@ pub(super) async fn accept_key(context: &CheckContext<'_>) -> Outcome {
     pass(format!("101 with the proof {accept}"))
 }
 
-pub(super) async fn version(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn version(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let (_hand, head) = shake(context, &ada, |request| request).await?;
     if head.status != 101 {

@@ -7,7 +7,7 @@ use tokio::{sync::Barrier, time::sleep};
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, TestPrincipal, ensure,
+        CheckContext, CheckOutcome, Failure, Session, TestPrincipal, ensure,
         list::{
             log::{caught_up, complete, epoch_of, last},
             requests::{rounds, user_of},
@@ -58,7 +58,7 @@ async fn all_get_a_run(
     Ok(())
 }
 
-pub(super) async fn simultaneous(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn simultaneous(context: &CheckContext<'_>) -> CheckOutcome {
     let most = if context.target.issuer().is_some() { AT_ONCE } else { OF_A_GIVEN_USER };
     // One more asks.
     let most =
@@ -77,7 +77,7 @@ pub(super) async fn simultaneous(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{waves} times {most} connections of a user opened at once, and all got its run"))
 }
 
-pub(super) async fn rapid(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn rapid(context: &CheckContext<'_>) -> CheckOutcome {
     let rounds = rounds(context, 6, 1);
     for round in 0..rounds {
         let user = user_of(context, round)?;
@@ -116,7 +116,7 @@ async fn exchange(
     }
 }
 
-pub(super) async fn close_and_append(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn close_and_append(context: &CheckContext<'_>) -> CheckOutcome {
     let closes = rounds(context, CLOSES, 1);
     let user = context.principal("ada")?;
     let writer = context.connect(&user).await?;

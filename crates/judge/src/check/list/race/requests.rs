@@ -10,7 +10,7 @@ use tokio::{sync::Barrier, time::sleep_until};
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
+        CheckContext, CheckOutcome, Failure, Session, TestPrincipal, broken, ensure,
         list::requests::{accepted, ask_with_id, message, rounds, settle, user_of},
         pass,
         session::{Asked, new_id},
@@ -29,7 +29,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The furthest that two devices are apart, in microseconds.
 const APART: u64 = 400;
 
-pub(super) async fn renewal(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn renewal(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let authenticate = message(&context.profile.messages.authenticate, "authenticate")?;
     let session = context.connect(&ada).await?;
@@ -156,7 +156,7 @@ fn one_end_each(session: &Session) -> Result<usize, Failure> {
     }
 }
 
-pub(super) async fn cancel_and_end(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn cancel_and_end(context: &CheckContext<'_>) -> CheckOutcome {
     let (cancels, mut sessions, mut in_time) = (rounds(context, CANCELS, 2), Vec::new(), 0);
     let mut canceller: Option<Canceller<'_>> = None;
     for round in 0..cancels {
@@ -194,7 +194,7 @@ async fn together(context: &CheckContext<'_>, start: &Barrier) {
     sleep_until(tokio::time::Instant::now() + apart).await;
 }
 
-pub(super) async fn one_request(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn one_request(context: &CheckContext<'_>) -> CheckOutcome {
     ask_with_id(context)?;
     let requests = rounds(context, REQUESTS, 2);
     let ada = context.principal("ada")?;
@@ -228,7 +228,7 @@ pub(super) async fn one_request(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{requests} requests were sent by two devices at once, and became {requests} runs"))
 }
 
-pub(super) async fn one_approval(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn one_approval(context: &CheckContext<'_>) -> CheckOutcome {
     let approve = message(&context.profile.messages.approve, "approve")?;
     let prompt = context.prompt(&context.profile.prompts.approval, "approval")?;
     if !context.profile.fields.approval.is_known() {

@@ -3,7 +3,7 @@
 use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::check::{
-    CheckContext, Failure, Outcome, broken, ensure,
+    CheckContext, CheckOutcome, Failure, broken, ensure,
     list::protocol::{
         probe::Probe,
         raw_client::{Came, RawClient},
@@ -12,7 +12,7 @@ use crate::check::{
     pass,
 };
 
-pub(super) async fn first_frame(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn first_frame(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let profile = &context.profile;
     let (mut answered, mut refused) = (0, 0);

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, broken, ensure,
+        CheckContext, CheckOutcome, Failure, Session, broken, ensure,
         list::log::{self, complete as holds_all, epoch_of, last, ranges},
         pass,
         session::Asked,
@@ -87,7 +87,7 @@ fn told(backs: &[Back]) -> String {
     format!("{} connections were cut in a run; {} events were missed", backs.len(), missed.join(", "))
 }
 
-pub(super) async fn complete(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn complete(context: &CheckContext<'_>) -> CheckOutcome {
     let backs = cut_and_back(context).await?;
     for back in &backs {
         holds_all(&back.session, 0, back.after, back.head)?;
@@ -95,7 +95,7 @@ pub(super) async fn complete(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} and came with the resume", told(&backs)))
 }
 
-pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn once(context: &CheckContext<'_>) -> CheckOutcome {
     let backs = cut_and_back(context).await?;
     for back in &backs {
         let mut reached = back.after;
@@ -114,7 +114,7 @@ pub(super) async fn once(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{} and none came again", told(&backs)))
 }
 
-pub(super) async fn caught_up(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn caught_up(context: &CheckContext<'_>) -> CheckOutcome {
     if context.profile.resume.as_ref().is_some_and(|resume| resume.caught_up.is_empty()) {
         return Err(Failure::NotDone("the profile names no end of a replay (resume.caught_up)".to_owned()));
     }

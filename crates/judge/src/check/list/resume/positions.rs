@@ -2,10 +2,10 @@
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, Session, TestPrincipal, broken, ensure,
+        CheckContext, CheckOutcome, Failure, Session, TestPrincipal, broken, ensure,
         list::log::{
-            caught_up, claims, complete, epoch_of, has_snapshot, last, missing, unused_epoch, ranges,
-            resume_here,
+            caught_up, claims, complete, epoch_of, has_snapshot, last, missing, ranges, resume_here,
+            unused_epoch,
         },
         pass,
     },
@@ -68,7 +68,7 @@ fn says_nothing(session: &Session, from: usize) -> bool {
     !error && !has_snapshot(session, from)
 }
 
-pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn honest(context: &CheckContext<'_>) -> CheckOutcome {
     let log = Log::new(context).await?;
     let mut positions = vec![(log.epoch.clone(), log.first - 1), (log.epoch.clone(), log.inside(context))];
     if let Ok(other) = unused_epoch(context, &log.epoch) {
@@ -97,7 +97,7 @@ pub(super) async fn honest(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{resumed} positions were resumed whole, {told} were said not to be"))
 }
 
-pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn other_epoch(context: &CheckContext<'_>) -> CheckOutcome {
     let log = Log::new(context).await?;
     let other = unused_epoch(context, &log.epoch)?;
     let after = log.inside(context);
@@ -122,7 +122,7 @@ pub(super) async fn other_epoch(context: &CheckContext<'_>) -> Outcome {
     pass(format!("a position of the epoch {other:?} was not taken for one of {:?}", log.epoch))
 }
 
-pub(super) async fn ahead(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn ahead(context: &CheckContext<'_>) -> CheckOutcome {
     let log = Log::new(context).await?;
     let after = log.head + AHEAD;
     let Some(session) = log.open_at(context, &log.epoch, after).await? else {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     check::{
-        CheckContext, Failure, Outcome, ReceivedFrame, ensure,
+        CheckContext, CheckOutcome, Failure, ReceivedFrame, ensure,
         list::{
             log::{epoch_of, last},
             requests::{accepted, ask_with_id, settle},
@@ -38,7 +38,7 @@ fn lived(
     })
 }
 
-pub(super) async fn run_survives(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn run_survives(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let witness = context.connect(&ada).await?;
     let quiet = witness.run(&context.plain("wk1quiet")?).await?;
@@ -85,7 +85,7 @@ pub(super) async fn run_survives(context: &CheckContext<'_>) -> Outcome {
     pass(format!("{LOST} runs went on without the connection that asked for them, and ended as others do"))
 }
 
-pub(super) async fn resent_request(context: &CheckContext<'_>) -> Outcome {
+pub(super) async fn resent_request(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let ask = ask_with_id(context)?;
     let mut sent_again = 0;
