@@ -33,7 +33,7 @@ use target::CheckTarget;
   wireproof check --embedded --only order,auth.expired --seed 7
 
 Exit codes: 0 every check that was done passed, 1 one failed, or with --strict one could not be done, 2 an argument or the
-profile cannot be used, 3 the server cannot be reached or went away, 4 it let nobody in.")]
+profile cannot be used, 3 the server cannot be reached or went away, 4 it refused the credentials.")]
 pub(crate) struct Check {
     /// The server's address: ws://, wss://, http:// or https://; the profile gives the path that it lacks.
     #[arg(conflicts_with = "embedded")]
@@ -86,7 +86,7 @@ pub(crate) struct Check {
     /// Run each check against this program's own server, sound and with the fault that the check must catch.
     #[arg(long, conflicts_with = "url")]
     self_test: bool,
-    /// With --self-test: so many seeds for each fault.
+    /// With --self-test: how many seeds each fault is tried with.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "self_test")]
     seeds: u64,
     /// With --self-test: run all quick checks against each fault, not only its own.
@@ -190,8 +190,8 @@ fn explain(judge: &Judge, whom: &CheckTarget) -> anyhow::Result<()> {
     let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
     for check in &chosen {
         match missing.get(check.id) {
-            None => writeln!(out, "can be done  {:<30} {DIM}{}{DIM:#}", check.id, check.sentence)?,
-            Some(why) => writeln!(out, "{NOTE}cannot be{NOTE:#}    {:<30} {why}", check.id)?,
+            None => writeln!(out, "can be done     {:<30} {DIM}{}{DIM:#}", check.id, check.sentence)?,
+            Some(why) => writeln!(out, "{NOTE}cannot be done{NOTE:#}  {:<30} {why}", check.id)?,
         }
     }
     writeln!(out, "\n{} of {} checks can be done", chosen.len() - missing.len(), chosen.len())?;

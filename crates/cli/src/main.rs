@@ -94,16 +94,16 @@ enum Command {
     Admin(admin::Admin),
     /// Judge a server by its promises, one check each.
     ///
-    /// Every check has an id, a promise and a verdict, and what cannot be tested counts as not done.
+    /// Every check has an id, a promise and a verdict; a promise that cannot be tested counts as not done.
     Check(check::Check),
     /// Put a faulty network between clients and a server.
     ///
-    /// What it does to connections is chosen by these flags, and changed over the HTTP interface of --control.
-    /// Without any it passes everything as it comes.
+    /// The flags choose what it does to connections, and the HTTP interface of --control changes it.
+    /// Without flags every byte passes unchanged.
     Proxy(proxy::Proxy),
     /// Judge a history that was written before.
     ///
-    /// Whose events came to whom, what is missing, double or out of order, and whether resumes were honest.
+    /// It tells which events reached another user, which are missing, double or out of order, and which resumes lost some.
     Verify(verify::Verify),
     /// Put a server under load and measure it.
     ///

@@ -39,7 +39,7 @@ use upstream::Upstream;
   wireproof proxy --upstream ws://127.0.0.1:8787/ws --latency 50ms --cut-after-bytes 4000
   wireproof proxy --upstream 127.0.0.1:5432 --control 127.0.0.1:0 --journal faults.jsonl
 
-Exit codes: 0 stopped by a signal, 1 failed, 2 an argument cannot be used.")]
+Exit codes: 0 stopped by a signal, 1 failed, 2 an argument cannot be used, 3 the server's name cannot be resolved.")]
 pub(crate) struct Proxy {
     /// The server: ws://HOST:PORT/PATH, wss://…, or HOST:PORT.
     #[arg(long, value_name = "URL", value_parser = Read(Upstream::parse))]
@@ -59,7 +59,7 @@ pub(crate) struct Proxy {
     /// How long the server's name may take to be looked up, and the server to accept a connection.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     timeout: Duration,
-    /// The flags below act only on the way to here.
+    /// The flags below act only on bytes to the server, or to the client; without this one on both.
     #[arg(long, value_name = "WAY")]
     to: Option<Way>,
     /// Delay everything by this time.
@@ -68,7 +68,7 @@ pub(crate) struct Proxy {
     /// A random extra delay of at most this time.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     jitter: Option<Duration>,
-    /// Bytes a second and direction.
+    /// Pass on at most this many bytes a second in each direction.
     #[arg(long, value_name = "BYTES")]
     bandwidth: Option<u64>,
     /// Split writes into pieces of at most this many bytes.
@@ -80,13 +80,13 @@ pub(crate) struct Proxy {
     /// End each connection after this time.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     cut_after: Option<Duration>,
-    /// How --cut-after-bytes and --cut-after end it.
+    /// How --cut-after-bytes and --cut-after end a connection.
     #[arg(long, value_name = "HOW", default_value = "reset")]
     cut: Ends,
     /// Any other fault as JSON, such as {"fault":"drop","when":{"at_text":"tool_completed"}}; may be given again.
     #[arg(long = "toxic", value_name = "JSON", value_parser = parse_json::<Toxic>)]
     toxics: Vec<Toxic>,
-    /// Something that the server seems to do wrong, as JSON, such as {"lose":{"part":"delta"}}; may be given again.
+    /// A fault of the server that the proxy makes in its place, as JSON, such as {"lose":{"part":"delta"}}; may be given again.
     #[arg(long = "mutation", value_name = "JSON", value_parser = parse_json::<Mutation>)]
     mutations: Vec<Mutation>,
     /// What the server speaks, for mutations: a profile that ships, or a file.

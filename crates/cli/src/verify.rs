@@ -19,8 +19,7 @@ use crate::{
 /// The arguments of `wireproof verify`; what it does is said where the commands are listed.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  wireproof verify ./history.jsonl\n\nExit codes: 0 nothing is held against the server, 1 something is, 2 the file is no history, or one of \
-                  nothing that came."
+    after_help = "Examples:\n  wireproof verify ./history.jsonl\n\nExit codes: 0 no violation, 1 at least one, 2 the file is no history, or holds no received frame."
 )]
 pub(crate) struct Verify {
     /// The history, as `wireproof check --record` and `wireproof load --record` write it.
