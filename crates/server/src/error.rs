@@ -1,6 +1,5 @@
-//! From inside to outside: one place says which code, status and sentence a refusal has. Causes stay in our log.
+//! From inside to outside: one place says which code and sentence a refusal has. Causes stay in our log.
 
-use http::StatusCode;
 use wireproof_protocol::{ErrorBody, ErrorCode};
 
 /// Something that was refused, as the outside sees it.
@@ -31,44 +30,5 @@ impl Refusal {
 impl From<ErrorBody> for Refusal {
     fn from(body: ErrorBody) -> Self {
         Self { body: Box::new(body) }
-    }
-}
-
-/// The HTTP status of a code.
-pub fn status(code: ErrorCode) -> StatusCode {
-    match code {
-        ErrorCode::InvalidJson => StatusCode::BAD_REQUEST,
-        ErrorCode::InvalidFrame | ErrorCode::MissingField | ErrorCode::UnknownType => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        ErrorCode::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::RateLimited | ErrorCode::TooManyConnections | ErrorCode::TooManyRuns => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
-        ErrorCode::Unauthenticated | ErrorCode::TokenExpired => StatusCode::UNAUTHORIZED,
-        ErrorCode::Forbidden | ErrorCode::QuotaExceeded => StatusCode::FORBIDDEN,
-        ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::IdReused | ErrorCode::CursorAhead | ErrorCode::NameTaken => StatusCode::CONFLICT,
-        ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_every_code_with_its_status() {
-        let page = include_str!("../../../docs/protocol.md");
-        // The one code that the server never sends.
-        for &code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::AgentFailed) {
-            let retryable = if code.retryable() { "yes" } else { "no" };
-            let row = format!("| `{}` | {} | {retryable} |", code.as_str(), status(code).as_u16());
-            assert!(
-                page.contains(&row),
-                "\"Errors\" of docs/protocol.md lacks the row\n{row} when | details |"
-            );
-        }
     }
 }

@@ -119,7 +119,8 @@ async fn no_method() -> Response {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, wait) = (crate::error::status(self.code()), self.body.retry_after_ms);
+        let status = StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let wait = self.body.retry_after_ms;
         let mut response = (status, axum::Json(ControlBody::Error(*self.body))).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let bearer = axum::http::HeaderValue::from_static("Bearer");

@@ -9,8 +9,9 @@ use crate::{assert_none, root};
 
 /// From the lowest up. A crate depends on those of lower rows only; `xtask` on none of them. What is built for tests only
 /// counts as well, but in [`TEST_EACH_OTHER`].
-const ORDER: [&[&str]; 6] = [
-    &["xtask", "wireproof-protocol"],
+const ORDER: [&[&str]; 7] = [
+    &["xtask", "wireproof-generated"],
+    &["wireproof-protocol"],
     &["wireproof-client", "wireproof-agents"],
     &["wireproof-server"],
     &["wireproof-testkit", "wireproof-faultproxy"],

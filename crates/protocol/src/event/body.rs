@@ -26,7 +26,7 @@ tagged_enum! {
             #[serde(default, skip_serializing_if = "Map::is_empty")]
             metadata: Map<String, Value>,
         },
-        /// A thread's title or metadata changed.
+        /// A thread's title or metadata changed: both as they are now; no `metadata` means that it is empty.
         "thread_updated" => ThreadUpdated {
             /// Its title now.
             title: String,
@@ -34,7 +34,7 @@ tagged_enum! {
             #[serde(default, skip_serializing_if = "Map::is_empty")]
             metadata: Map<String, Value>,
         },
-        /// A thread is gone, with its messages.
+        /// A thread is gone, with its messages; title and metadata are as they were last.
         "thread_deleted" => ThreadDeleted {
             /// Its last title.
             title: String,
@@ -42,7 +42,7 @@ tagged_enum! {
             #[serde(default, skip_serializing_if = "Map::is_empty")]
             metadata: Map<String, Value>,
         },
-        /// The user wrote a message.
+        /// The user wrote a message; `role` is `user`.
         "message_created" => MessageCreated {
             /// The message.
             message_id: MessageId,
@@ -51,12 +51,12 @@ tagged_enum! {
             /// Its text.
             content: String,
         },
-        /// An agent began to work.
+        /// The agent began; `message` is a sentence for people.
         "agent_started" => AgentStarted {
             /// A sentence for people.
             message: String,
         },
-        /// The agent thinks: once a model turn.
+        /// One step of thought, once a model turn; `reasoning` is never blank, `step_number` counts from 1.
         "agent_thinking" => AgentThinking {
             /// What it thinks; never empty.
             reasoning: String,
@@ -77,13 +77,13 @@ tagged_enum! {
             /// The piece.
             delta: String,
         },
-        /// A piece of a tool's arguments.
+        /// A piece of the arguments of a call that has not begun.
         "tool_arguments_delta" => ToolArgumentsDelta(ToolArgumentsDelta),
-        /// A tool starts to work.
+        /// A tool began.
         "tool_executing" => ToolExecuting(ToolExecuting),
-        /// A tool ended.
+        /// A tool ended, with a `result`, which is any JSON (`null` too), or an `error`, which is `{code, message}`.
         "tool_completed" => ToolCompleted(ToolCompleted),
-        /// The agent asks for approval.
+        /// The agent asks for approval of a call.
         "approval_requested" => ApprovalRequested {
             /// The question.
             approval_id: ApprovalId,
@@ -94,7 +94,7 @@ tagged_enum! {
             /// When the question lapses, in Unix seconds.
             expires_at: Timestamp,
         },
-        /// The question was answered.
+        /// The question was answered: `approved`, `denied` or `expired`.
         "approval_resolved" => ApprovalResolved {
             /// The question.
             approval_id: ApprovalId,
@@ -103,9 +103,10 @@ tagged_enum! {
             /// The answer.
             decision: Decision,
         },
-        /// Something a user should know while waiting.
+        /// Something a user should know while waiting. `status` is a word for programs: the server itself says `queued` only,
+        /// an agent may say others.
         "status_update" => StatusUpdate(StatusUpdate),
-        /// The run is over: the one terminal event.
+        /// The one end of the run.
         "agent_completed" => AgentCompleted {
             /// How it ended.
             outcome: Outcome,

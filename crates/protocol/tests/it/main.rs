@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod docs;
 mod fold;
 mod frames;
 mod ids;

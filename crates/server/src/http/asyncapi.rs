@@ -152,25 +152,12 @@ fn channel(address: &str, sent: &Frames, received: &Frames) -> Value {
 }
 
 fn closes() -> Value {
-    use CloseCode::*;
-    let closes = [
-        (Normal, "The client was done; its own code comes back."),
-        (GoingAway, "Nothing was heard for too long."),
-        (ProtocolError, "RFC 6455 was violated."),
-        (Unsupported, "A binary message."),
-        (InvalidUtf8, "Text that is not UTF-8."),
-        (Policy, "Not let in, the token has expired or was revoked; the error before it says which."),
-        (TooBig, "A message over the hard limit."),
-        (Internal, "A fault of the server."),
-        (Restart, "The server restarts, after `go_away`."),
-        (TryLater, "A limit is reached."),
-        (SlowConsumer, "The client does not read."),
-    ];
-    let close = |(code, reason): (CloseCode, &str)| {
-        let number = code.number();
-        json!({ "code": number, "reason": reason, "reconnect": CloseCode::should_reconnect(number) })
+    let close = |close: &CloseCode| {
+        let number = close.number();
+        let reconnect = CloseCode::should_reconnect(number);
+        json!({ "code": number, "reason": close.meaning(), "reconnect": reconnect })
     };
-    closes.map(close).into_iter().collect()
+    CloseCode::ALL.iter().map(close).collect()
 }
 
 fn security_schemes() -> Value {

@@ -1,6 +1,6 @@
 //! The closed lists that labels take their words from. The last word of each stands for all that are not in it.
 
-use wireproof_protocol::{ClientFrame, ErrorCode, Outcome, ResumeReason};
+use wireproof_protocol::{ClientFrame, CloseCode, ErrorCode, Outcome, ResumeReason};
 
 use super::Label;
 
@@ -21,19 +21,18 @@ pub const HANDSHAKES: &[&str] = &[
     "failed",
 ];
 /// Close codes, and `none` for connections that ended without a close of ours.
-pub const CLOSES: &[&str] =
-    &["1000", "1001", "1002", "1003", "1007", "1008", "1009", "1011", "1012", "1013", "4008", "none"];
+pub fn closes() -> Label {
+    extended("code", CloseCode::NUMBERS, &["none"])
+}
 /// Types of clients' frames: `unknown` has a type that there is not, `invalid` cannot be read.
 pub fn frames() -> Label {
-    let words: Vec<_> = ClientFrame::NAMES.iter().chain(&["unknown", "invalid"]).copied().collect();
-    Label::new("type", &words)
+    extended("type", ClientFrame::NAMES, &["unknown", "invalid"])
 }
 /// What becomes of clients' frames; `abandoned` are those whose connection ended before their outcome.
 pub const FRAME_OUTCOMES: &[&str] = &["carried_out", "answered", "refused", "abandoned"];
 /// Error codes of the protocol.
 pub fn error_codes() -> Label {
-    let words: Vec<_> = ErrorCode::NAMES.iter().chain(&["other"]).copied().collect();
-    Label::new("error_code", &words)
+    extended("error_code", ErrorCode::NAMES, &["other"])
 }
 /// The quotas that stop somebody.
 pub const QUOTAS: &[&str] =
@@ -96,3 +95,7 @@ pub const REVOCATIONS: &[&str] = &["token", "session", "user", "other"];
 pub const CONNECTION_STATES: &[&str] = &["opening", "open", "closing"];
 /// Where runs are in their life.
 pub const RUN_STATES: &[&str] = &["running", "queued"];
+
+fn extended(label: &'static str, names: &[&'static str], more: &[&'static str]) -> Label {
+    Label::new(label, &[names, more].concat())
+}

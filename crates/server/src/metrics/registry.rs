@@ -73,7 +73,8 @@ metrics! {
         /// WebSocket handshakes by how they ended.
         pub(super) handshakes: Family<Counter> = counters("result", labels::HANDSHAKES) => "handshakes";
         /// WebSocket connections that ended, by the code they were closed with.
-        pub(super) closes: Family<Counter> = counters("code", labels::CLOSES) => "connections_closed";
+        pub(super) closes: Family<Counter> =
+            Family::new(vec![labels::closes()], Counter::default) => "connections_closed";
         /// How long WebSocket connections lived, in seconds.
         pub connection_seconds: Histogram = Histogram::seconds(LONG) => "connection_duration", Seconds;
         /// Frames of clients by type and by what became of them.

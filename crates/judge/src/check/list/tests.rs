@@ -1,6 +1,6 @@
 //! The list as a whole: its names, its sentences, its page in the docs.
 
-use std::{collections::BTreeSet, fmt::Write, path::Path};
+use std::{collections::BTreeSet, fmt::Write};
 
 use super::CHECKS;
 use crate::check::{Check, FAULTS};
@@ -43,29 +43,14 @@ fn matrix(kept: &str) -> String {
     page
 }
 
-/// Holds that a page of the docs is what it must be, or writes it anew.
-fn is_kept(name: &str, page: impl Fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
-    let kept = || std::fs::read_to_string(&path).unwrap_or_default();
-    if std::env::var_os("WIREPROOF_UPDATE").is_some() {
-        std::fs::write(&path, page(&kept())).unwrap();
-    }
-    assert!(
-        kept() == page(&kept()),
-        "docs/{name} is not as the list is; write it anew with\n    \
-         WIREPROOF_UPDATE=1 cargo nextest run -p {} in_the_docs_is_the_list",
-        env!("CARGO_PKG_NAME")
-    );
+#[test]
+fn the_page_of_the_checks_is_generated() {
+    wireproof_generated::file(env!("CARGO_PKG_NAME"), "docs/checks.md", |_| page());
 }
 
 #[test]
-fn the_page_in_the_docs_is_the_list() {
-    is_kept("checks.md", |_| page());
-}
-
-#[test]
-fn the_matrix_in_the_docs_is_the_list() {
-    is_kept("check-matrix.md", matrix);
+fn the_matrix_of_the_self_test_is_generated() {
+    wireproof_generated::file(env!("CARGO_PKG_NAME"), "docs/check-matrix.md", matrix);
 }
 
 #[test]
