@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{EventBody, MessageId, RunId, ThreadId, Usage, UserId};
@@ -12,10 +13,13 @@ pub use wireproof_protocol::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, To
 
 use crate::EmissionSender;
 
-/// What an agent reports while it works, in the order of its saying.
-#[derive(Debug, Clone, PartialEq)]
+/// What an agent reports while it works, in the order of its saying. It can be read from the JSON of the event that it
+/// becomes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Emission {
     /// One step of thought per turn; `reasoning` is never empty.
+    #[serde(rename = "agent_thinking")]
     Thinking {
         /// What the agent is about to do and why.
         reasoning: String,
@@ -37,6 +41,7 @@ pub enum Emission {
     /// A tool ended, with a result or an error.
     ToolCompleted(ToolCompleted),
     /// A change of the run's state that a user should see, such as a retry.
+    #[serde(rename = "status_update")]
     Status(StatusUpdate),
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{counter::Counter, gauge::Gauge, info::Info},
     registry::Registry,
 };
@@ -22,6 +22,7 @@ pub use family::{Family, Label};
 pub use histogram::Histogram;
 pub use parts::{CommitMetrics, KeyMetrics};
 pub use registry::Metrics;
+pub(crate) use registry::metrics;
 pub use text::Format;
 
 /// Buckets for times of events: 10 µs to 10 s, fine around the milliseconds.
@@ -35,6 +36,8 @@ const SLOW: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 const LONG: &[f64] = &[0.1, 1.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0];
 /// Buckets for numbers of things.
 const MANY: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
+/// What the names of all metrics begin with, but those of the process.
+pub const PREFIX: &str = "wireproof";
 /// Most names of tools that get series of their own.
 const TOOLS: usize = 100;
 
@@ -60,13 +63,11 @@ impl Metrics {
     pub fn new(names: Names) -> Arc<Self> {
         let mut metrics = Self::at_start(&names);
         metrics.started.set(crate::clock::unix_now());
-        let mut registry = Registry::default();
-        let prefixed = registry.sub_registry_with_prefix("wireproof");
-        metrics.register(prefixed);
-        metrics.commits.register(prefixed);
+        let mut registry = Registry::with_prefix(PREFIX);
+        metrics.register(&mut registry);
+        metrics.commits.register(&mut registry);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        prefixed.register("build", "The version that runs", version);
-        registry.register_collector(Box::new(process::Process));
+        registry.register("build", "The version that runs", version);
         metrics.registry = registry;
         Arc::new(metrics)
     }
@@ -184,11 +185,16 @@ impl Metrics {
         self.revocations.at(&[kind]).inc();
     }
 
-    /// All of it as text. Reads files of the process: call it off the async threads.
-    pub fn text(&self, format: Format) -> String {
+    /// All of it as text, with levels that were read for it. Reads files of the process: call it off the async threads.
+    pub fn text(&self, levels: &Registry, format: Format) -> String {
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Process));
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        for registry in [&self.registry, levels, &process] {
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
         match format {
             Format::OpenMetrics => text,
             Format::Classic => text::classic(&text),

@@ -56,14 +56,8 @@ impl ToolError {
     }
 }
 
-/// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RunError {
-    /// A word for programs.
-    pub code: String,
-    /// A sentence for people.
-    pub message: String,
-}
+/// Why a run failed, in the same form.
+pub type RunError = ToolError;
 
 /// What a run cost, in tokens of a model; zeros when no model took part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

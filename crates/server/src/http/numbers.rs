@@ -9,10 +9,18 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use serde_json::{Value, json};
 use wireproof_protocol::ErrorCode;
 
-use crate::{app::Context, config::Config, error::Refusal, limits::ClientAddress, metrics::Format};
+use crate::{
+    app::Context,
+    config::Config,
+    error::Refusal,
+    hub::Queues,
+    limits::ClientAddress,
+    metrics::{Family, Format, Label, PREFIX, metrics},
+};
 
 /// How long a failed commit counts against the server.
 const LATELY: Duration = Duration::from_secs(60);
@@ -29,11 +37,11 @@ pub async fn metrics(
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
-    look(&context);
     // It reads files of the process.
     let text = tokio::task::spawn_blocking(move || {
-        context.metrics.store_file_bytes.set(context.metrics.commits.file_bytes() as i64);
-        context.metrics.text(format)
+        let mut levels = Registry::with_prefix(PREFIX);
+        Levels::at_start(&Now::of(&context)).register(&mut levels);
+        context.metrics.text(&levels, format)
     });
     match text.await {
         Ok(text) => {
@@ -45,16 +53,48 @@ pub async fn metrics(
     }
 }
 
-/// Sets the gauges that are computed when they are read.
-fn look(context: &Context) {
-    let metrics = &context.metrics;
-    let queues = context.hub.queues();
-    metrics.users.set(queues.users as i64);
-    metrics.queue_bytes.set(queues.bytes as i64);
-    metrics.connections_behind.set(queues.behind as i64);
-    let (running, queued) = context.runs.states();
-    metrics.runs_alive.at(&["running"]).set(running as i64);
-    metrics.runs_alive.at(&["queued"]).set(queued as i64);
+/// What is looked at when somebody asks for numbers.
+struct Now {
+    queues: Queues,
+    running: usize,
+    queued: usize,
+    store_file_bytes: u64,
+}
+
+impl Now {
+    fn of(context: &Context) -> Self {
+        let (running, queued) = context.runs.states();
+        let store_file_bytes = context.metrics.commits.file_bytes();
+        Self { queues: context.hub.queues(), running, queued, store_file_bytes }
+    }
+}
+
+metrics! {
+    /// The gauges that are read at each look. All others are counted where something happens, in `metrics`.
+    struct Levels(now: &Now) {
+        /// Users with a WebSocket connection now.
+        users: Gauge = level(now.queues.users as u64) => "users";
+        /// Bytes of events that wait in memory for clients.
+        queue_bytes: Gauge = level(now.queues.bytes as u64) => "queue", Bytes;
+        /// Connections that are served from the log now.
+        connections_behind: Gauge = level(now.queues.behind as u64) => "connections_behind";
+        /// Runs now, by where they are in their life.
+        runs_alive: Family<Gauge> = levels("state", &[("running", now.running), ("queued", now.queued)]) => "runs_alive";
+        /// Bytes that the files of the store take, the database and its write-ahead log.
+        store_file_bytes: Gauge = level(now.store_file_bytes) => "store_file", Bytes;
+    }
+}
+
+fn level(value: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value as i64);
+    gauge
+}
+
+fn levels(label: &'static str, values: &[(&'static str, usize)]) -> Family<Gauge> {
+    let words: Vec<_> = values.iter().map(|(word, _)| *word).collect();
+    let mut gauges = values.iter().map(|(_, value)| level(*value as u64));
+    Family::new(vec![Label::new(label, &words)], || gauges.next().unwrap_or_default())
 }
 
 /// `GET /ws/health`: 200 while clients are served, 503 when the store fails or the server drains.
@@ -98,9 +138,7 @@ pub async fn health(
 }
 
 fn numbers(context: &Context) -> Value {
-    let metrics = &context.metrics;
-    let queues = context.hub.queues();
-    let (running, queued) = context.runs.states();
+    let (metrics, Now { queues, running, queued, .. }) = (&context.metrics, Now::of(context));
     json!({
         "uptime_seconds": (crate::clock::unix_now() - metrics.started.get()).max(0.0),
         "connections": metrics.connections_now(),

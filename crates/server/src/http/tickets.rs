@@ -19,7 +19,8 @@ pub async fn sell(
     Authenticated(principal): Authenticated,
 ) -> Result<Response, Refusal> {
     let tickets = &context.auth.tickets;
-    let ticket = tickets.sell(principal, Instant::now())?;
+    let ticket = tickets.sell(principal, Instant::now());
+    let ticket = ticket.inspect_err(|_| context.metrics.limit_hit("tickets"))?;
     let body = Json(json!({ "ticket": ticket, "expires_in": tickets.life().as_secs_f64() }));
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

@@ -45,16 +45,12 @@ pub const SNAPSHOTS: &[&str] = ResumeReason::NAMES;
 pub const RUN_OUTCOMES: &[&str] = Outcome::NAMES;
 /// How tools end.
 pub const TOOL_OUTCOMES: &[&str] = &["ok", "failed"];
-/// The limits that stop somebody.
+/// The limits that stop somebody, but those whose effect has a metric of its own.
 pub const LIMITS: &[&str] = &[
     "messages",
     "reads",
     "requests",
     "bytes",
-    "message_bytes",
-    "message_hard_bytes",
-    "runs",
-    "queued_runs",
     "event_too_large",
     "answer_too_large",
     "run_too_large",
@@ -66,18 +62,14 @@ pub const LIMITS: &[&str] = &[
     "registrations",
     "revocations",
     "unauthenticated",
-    "handshakes",
     "admission",
     "authenticate",
-    "logins",
     "tickets",
     "headers",
     "body",
     "answer",
     "held_bytes",
     "idle",
-    "stall",
-    "queue",
     "other",
 ];
 /// How looks into the cache of verified tokens end.
@@ -93,8 +85,6 @@ pub const LOGINS: &[&str] =
 pub const REVOCATIONS: &[&str] = &["token", "session", "user", "other"];
 /// Where connections are in their life.
 pub const CONNECTION_STATES: &[&str] = &["opening", "open", "closing"];
-/// Where runs are in their life.
-pub const RUN_STATES: &[&str] = &["running", "queued"];
 
 fn extended(label: &'static str, names: &[&'static str], more: &[&'static str]) -> Label {
     Label::new(label, &[names, more].concat())

@@ -11,7 +11,7 @@ use std::{
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use super::{FAST, Family, Histogram, MANY, counters, labels, registry::metrics};
+use super::{FAST, Family, Histogram, MANY, counters, labels, metrics};
 
 metrics! {
     /// What the store's writer counts.
@@ -23,11 +23,11 @@ metrics! {
         pub events: Histogram = Histogram::whole(MANY) => "commit_events";
         /// From the begin of a transaction to its being durable, in seconds.
         pub seconds: Histogram = Histogram::seconds(FAST) => "commit_duration", Seconds;
-        /// Transactions of the store that failed.
+        /// Transactions of the store that failed; each piece of work of a failed one is tried once more alone.
         pub failed: Counter => "commits_failed";
         /// Changes that a quota did not allow, by quota.
         pub quota_refused: Family<Counter> = counters("quota", labels::QUOTAS) => "quota_refused";
-        /// Bytes of messages and metadata that all users keep.
+        /// Bytes of messages and metadata that all users keep, as the quotas count them.
         pub kept_bytes: Gauge => "kept", Bytes;
         /// Threads that all users keep.
         pub kept_threads: Gauge => "kept_threads";

@@ -15,38 +15,39 @@ use super::{
 
 /// A struct of metrics: `meaning, field: type = beginning => "name", unit;`. The beginning is the type's default unless it
 /// is given, the meaning is the help text. A unit ends the name; `_total` is added to counters by the text. What the
-/// struct holds besides stands under `beside`, and may use the metrics.
+/// struct holds besides stands under `beside`, and may use the metrics. The page of metrics in `docs` comes from what is served.
 macro_rules! metrics {
     (
         $(#[$meta:meta])*
-        pub struct $struct:ident($($argument:ident: $argument_type:ty)?) {
+        $struct_vis:vis struct $struct:ident($($argument:ident: $argument_type:ty)?) {
             $(
-                #[doc = $help:literal]
+                $(#[doc = $help:literal])+
                 $vis:vis $field:ident: $type:ty $(= $beginning:expr)? => $name:literal $(, $unit:ident)?;
             )*
         }
-        beside {
+        $(beside {
             $( $(#[$beside_meta:meta])* $beside_vis:vis $beside:ident: $beside_type:ty = $beside_value:expr; )*
-        }
+        })?
     ) => {
         $(#[$meta])*
-        pub struct $struct {
-            $( #[doc = $help] $vis $field: $type, )*
-            $( $(#[$beside_meta])* $beside_vis $beside: $beside_type, )*
+        $struct_vis struct $struct {
+            $( $(#[doc = $help])+ $vis $field: $type, )*
+            $($( $(#[$beside_meta])* $beside_vis $beside: $beside_type, )*)?
         }
 
         impl $struct {
             /// All of them at their beginning.
             pub(super) fn at_start($($argument: $argument_type)?) -> Self {
-                $( let $field: $type = $crate::metrics::registry::metrics!(@beginning $type $(, $beginning)?); )*
-                $( let $beside: $beside_type = $beside_value; )*
-                Self { $($field,)* $($beside,)* }
+                $( let $field: $type = $crate::metrics::metrics!(@beginning $type $(, $beginning)?); )*
+                $($( let $beside: $beside_type = $beside_value; )*)?
+                Self { $($field,)* $($($beside,)*)? }
             }
 
             /// Registers all of them.
             pub(super) fn register(&self, registry: &mut prometheus_client::registry::Registry) {
-                $( $crate::metrics::registry::metrics!(
-                    @register registry, $name, $help.trim_matches([' ', '.']), self.$field.clone() $(, $unit)?
+                $( $crate::metrics::metrics!(
+                    @register registry, $name, concat!($($help),+).trim_matches([' ', '.']), self.$field.clone()
+                    $(, $unit)?
                 ); )*
             }
         }
@@ -61,67 +62,61 @@ macro_rules! metrics {
     };
 }
 
-pub(super) use metrics;
+pub(crate) use metrics;
 
 metrics! {
     /// What the server counts.
     pub struct Metrics(names: &Names) {
-        /// WebSocket connections now, by where they are in their life.
+        /// WebSocket connections now, by where they are in their life; one that is `opening` has no user yet.
         pub(super) connections: Family<Gauge> = gauges("state", labels::CONNECTION_STATES) => "connections";
-        /// Users with a WebSocket connection now.
-        pub users: Gauge => "users";
-        /// WebSocket handshakes by how they ended.
+        /// WebSocket handshakes by how they ended: `too_many` connections of the user or the address, `admission` when too many
+        /// handshakes come at once, `gone` when the client left, `failed` when the store did.
         pub(super) handshakes: Family<Counter> = counters("result", labels::HANDSHAKES) => "handshakes";
-        /// WebSocket connections that ended, by the code they were closed with.
+        /// WebSocket connections that ended, by the code they were closed with; `none` when the client ended it.
         pub(super) closes: Family<Counter> =
             Family::new(vec![labels::closes()], Counter::default) => "connections_closed";
         /// How long WebSocket connections lived, in seconds.
         pub connection_seconds: Histogram = Histogram::seconds(LONG) => "connection_duration", Seconds;
-        /// Frames of clients by type and by what became of them.
+        /// Text and binary frames of clients, each once, by type and by what became of them; `abandoned` are those whose
+        /// connection ended first.
         pub(super) frames: Family<Counter> =
             Family::new(vec![labels::frames(), Label::new("outcome", labels::FRAME_OUTCOMES)], Counter::default)
             => "frames";
         /// Frames of clients that were refused, by the error code they got.
         pub(super) refusals: Family<Counter> =
             Family::new(vec![labels::error_codes()], Counter::default) => "refusals";
-        /// Bytes that came on WebSocket connections.
+        /// Bytes that came on WebSocket connections, framing included, TLS not.
         pub bytes_received: Counter => "received", Bytes;
-        /// Bytes that went out on WebSocket connections.
+        /// Bytes that went out on WebSocket connections, framing included, TLS not.
         pub bytes_sent: Counter => "sent", Bytes;
-        /// Events appended to logs.
+        /// Events appended to logs, of any kind.
         pub events_appended: Counter => "events_appended";
         /// Events handed to the broker.
         pub events_published: Counter => "events_published";
-        /// Events put on the wire, live or from the log.
+        /// Events put on the wire, live or from the log; a merged one counts once.
         pub events_delivered: Counter => "events_delivered";
         /// Events put on the wire that were read from the log.
         pub events_replayed: Counter => "events_replayed";
         /// From an event being durable to its being put on the wire, live events only, in seconds.
         pub delivery_seconds: Histogram = Histogram::seconds(FAST) => "delivery_latency", Seconds;
-        /// Bytes of events that wait in memory for clients.
-        pub queue_bytes: Gauge => "queue", Bytes;
-        /// Connections that are served from the log now.
-        pub connections_behind: Gauge => "connections_behind";
         /// Times that a live connection fell back to the log.
         pub catch_ups: Counter => "catch_ups";
-        /// Pages of logs read for connections that were not live.
+        /// Pages of logs read for connections that were not live, but the first page of a resume.
         pub log_pages: Counter => "log_pages";
-        /// Connections closed because their client did not read.
+        /// Connections closed with 4008 because their client did not read.
         pub slow_consumers: Counter => "slow_consumers";
         /// Positions that clients came back with, by what came of them.
         pub(super) resumes: Family<Counter> = counters("result", labels::RESUMES) => "resumes";
         /// Snapshots sent in place of a replay, by reason.
         pub(super) snapshots: Family<Counter> = counters("reason", labels::SNAPSHOTS) => "snapshots";
-        /// Runs that ended, by how.
+        /// Runs that ended in this process, by how; those that a dead process left are not in it.
         pub(super) runs: Family<Counter> = counters("outcome", labels::RUN_OUTCOMES) => "runs";
-        /// Runs now, by where they are in their life.
-        pub runs_alive: Family<Gauge> = gauges("state", labels::RUN_STATES) => "runs_alive";
-        /// Runs refused because the user has too many.
+        /// Runs refused with `too_many_runs`.
         pub runs_refused: Counter => "runs_refused";
         /// How long runs took, waiting included, by agent, in seconds.
         pub(super) run_seconds: Family<Histogram> =
             Family::new(vec![agents(names)], || Histogram::seconds(SLOW)) => "run_duration", Seconds;
-        /// From a run being asked for to its agent_started being durable, by agent, in seconds.
+        /// From a run being asked for to its `agent_started` being durable, by agent, in seconds.
         pub(super) start_seconds: Family<Histogram> =
             Family::new(vec![agents(names)], || Histogram::seconds(FAST)) => "run_start", Seconds;
         /// From a run being asked for to the first piece of its answer, by agent, in seconds.
@@ -134,9 +129,9 @@ metrics! {
         /// How long tools took, by tool, in seconds.
         pub(super) tool_seconds: Family<Histogram> =
             Family::new(vec![tools(names)], || Histogram::seconds(FAST)) => "tool_duration", Seconds;
-        /// Times that a limit stopped somebody, by limit.
+        /// Times that a limit stopped somebody, by limit; limits whose effect has a metric of its own are not in it.
         pub(super) limits_hit: Family<Counter> = counters("limit", labels::LIMITS) => "limits_hit";
-        /// Looks into the cache of verified tokens.
+        /// Looks into the cache of verified tokens; a `miss` has its signature checked.
         pub(super) token_cache: Family<Counter> = counters("result", labels::CACHE) => "token_cache_lookups";
         /// Fetches of a key set from its issuer, by how they ended.
         pub(super) jwks_fetches: Family<Counter> = counters("result", labels::JWKS) => "jwks_fetches";
@@ -149,8 +144,6 @@ metrics! {
             => "logins";
         /// Revocations by what was revoked.
         pub(super) revocations: Family<Counter> = counters("kind", labels::REVOCATIONS) => "revocations";
-        /// Bytes that the files of the store take.
-        pub store_file_bytes: Gauge => "store_file", Bytes;
         /// When the server started, in Unix seconds.
         pub started: Gauge<f64, AtomicU64> => "start_time", Seconds;
     }

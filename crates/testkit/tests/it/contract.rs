@@ -8,11 +8,11 @@ use std::{
 use http::Method;
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use wireproof_agents::{Emission, StatusUpdate, ToolArgumentsDelta, ToolCompleted};
-use wireproof_protocol::{Position, ToolCallId};
+use wireproof_agents::Emission;
+use wireproof_protocol::Position;
 use wireproof_testkit::{TestServer, answer_to, error, event, frame};
 
-use crate::acting::{acting, answer, delta, executing, patient, thinking};
+use crate::acting::{acting, answer, patient};
 
 #[tokio::test]
 async fn the_documents_are_served_to_everybody_and_cached() {
@@ -88,22 +88,21 @@ impl Messages {
 /// Types that no traffic of this version brings about.
 const UNHEARD: [&str; 2] = ["approval_requested", "approval_resolved"];
 
+/// What an agent can say, as the samples of the protocol have it up to the end of their first run.
+fn sampled() -> impl Iterator<Item = Emission> {
+    let samples = include_str!("../../../protocol/tests/it/samples/events.jsonl").lines();
+    let of_the_run = samples.take_while(|sample| !sample.contains("\"agent_completed\""));
+    // The others are the server's to say.
+    of_the_run.filter_map(|sample| serde_json::from_str(sample).ok())
+}
+
 #[tokio::test]
 async fn every_frame_on_the_wire_is_what_the_document_says() {
     let busy = acting("busy", |context| async move {
-        let call = ToolCallId::new();
-        for emission in [
-            Emission::Status(StatusUpdate { status: "retrying".into(), detail: Some("once more".into()) }),
-            Emission::ThinkingDelta { delta: "hm".into() },
-            thinking("hm"),
-            Emission::ToolArgumentsDelta(ToolArgumentsDelta { tool_call_id: call, delta: "{}".into() }),
-            executing(call, "tool"),
-            Emission::ToolCompleted(ToolCompleted::new(call, "tool", Ok(json!(null)), 1.0)),
-            delta("done"),
-        ] {
+        for emission in sampled() {
             context.emit(emission).await?;
         }
-        answer("done")
+        answer("It is 391.")
     });
     let mut server = TestServer::builder().agents([busy, patient()]).start().await;
     let document = server.rest().get("/asyncapi.json").await.json;

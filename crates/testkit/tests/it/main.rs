@@ -11,6 +11,7 @@ mod bounds;
 mod conformance;
 mod contract;
 mod counted;
+mod docs;
 mod drain;
 mod first_frame;
 mod five_events;

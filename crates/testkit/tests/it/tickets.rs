@@ -118,10 +118,11 @@ async fn a_ticket_is_looked_at_after_the_headers() {
     late.expect(frame("connection_established").field("user_id", "ada")).await;
 }
 
-/// A user cannot fill the memory with tickets, nor keep others from buying.
+/// A user cannot fill the memory with tickets, nor keep others from buying. The refusal was counted nowhere, though
+/// `/metrics` had a series for it, and this test met the rate of messages before the bound.
 #[tokio::test]
 async fn tickets_are_bounded_for_each_user() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.messages_per_minute = 0).await;
     let ada = server.user("ada");
     let mut refused = None;
     for _ in 0..200 {
@@ -134,6 +135,8 @@ async fn tickets_are_bounded_for_each_user() {
     let refused = refused.expect("a bound");
     assert_eq!((refused.status, refused.error_code()), (429, "rate_limited"));
     assert!(refused.header("retry-after").is_some());
+    let metrics = server.rest().get("/metrics").await.body;
+    assert!(metrics.contains("wireproof_limits_hit_total{limit=\"tickets\"} 1\n"), "{metrics}");
     buy(&server.user("eve")).await;
 }
 
