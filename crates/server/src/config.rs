@@ -42,10 +42,10 @@ pub use tls::TlsConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one, `:8787` is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses.
+    /// Where to listen, also `--listen`; port 0 takes a free one, `:8787` is this machine only, `0.0.0.0:8787` or `[::]:8787` all addresses.
     #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
-    /// Where the store and the keys are.
+    /// Where the store and the keys are, also `--data-dir`.
     pub data_dir: PathBuf,
     /// How tokens are checked.
     pub jwt: JwtConfig,

@@ -15,7 +15,7 @@ pub mod rates;
 
 pub use address::ClientAddress;
 
-/// What users may do; 0 means no limit where a number counts things.
+/// What users may do. 0 means no limit where a number counts things; seconds are above 0 unless 0 is named.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -29,7 +29,8 @@ pub struct Limits {
     pub messages_per_minute: u64,
     /// How many of them may come at once.
     pub message_burst: u64,
-    /// Reads and signs of life a user may send in a minute; also how many pings of RFC 6455.
+    /// Other frames, reads over HTTP and WebSocket handshakes of a user in a minute; a snapshot counts as four more, or as
+    /// many as may come at once. Also how many pings of RFC 6455.
     pub other_frames_per_minute: u64,
     /// How many of them may come at once.
     pub other_frame_burst: u64,
@@ -37,7 +38,7 @@ pub struct Limits {
     pub bytes_per_minute: u64,
     /// How many of them may come at once.
     pub byte_burst: u64,
-    /// Requests for work that may come from one address in a minute, or all at once.
+    /// Requests for work that may come from one address in a minute, or all at once; many users may share an address.
     pub messages_per_minute_per_address: u64,
     /// WebSocket connections that one address may have at once.
     pub connections_per_address: usize,
@@ -47,14 +48,15 @@ pub struct Limits {
     pub requests_per_user: usize,
     /// Requests over HTTP of users at one address that may be in progress at once.
     pub requests_per_address: usize,
-    /// Requests over HTTP without a token from one address that may be in progress at once.
+    /// Requests over HTTP without a token, such as logins, from one address that may be in progress at once. `/health`,
+    /// `/ready`, `/metrics`, `/ws/health` and WebSocket handshakes count in none of the three.
     pub unauthenticated_requests_per_address: usize,
-    /// Bytes of bodies and answers that are held at once for the requests of a user.
+    /// Bytes of bodies, from their announcement on, and of answers not yet taken, that are held at once for the requests of
+    /// a user; one alone may be larger.
     pub request_bytes_per_user: usize,
-    /// Bytes of bodies and answers that are held at once for the requests of users at one address, and as many for those
-    /// without a token.
+    /// The same for the requests of all users at one address, and as many for those without a token.
     pub request_bytes_per_address: usize,
-    /// Bad tokens that may come from one address in a minute, before none of it is looked at.
+    /// Bad tokens that may come from one address in a minute, before none from there is looked at.
     pub failed_tokens_per_minute: u64,
     /// Accounts that may be registered from one address in an hour, or all at once.
     pub registrations_per_hour_per_address: u64,
@@ -62,7 +64,8 @@ pub struct Limits {
     pub issuer_waits_per_address: usize,
     /// Tokens that may at once wait for the keys of their issuer.
     pub issuer_waits: usize,
-    /// Tokens and logins that may be revoked at once; those of a user who is revoked as a whole do not count.
+    /// Tokens and logins that may be revoked at once, besides those of a user who is revoked as a whole; beyond it only
+    /// whole users can be.
     pub revocations: usize,
     /// Handshakes that the server takes in a second; other clients get a time to come back.
     pub handshakes_per_second: u64,
@@ -70,7 +73,7 @@ pub struct Limits {
     pub handshake_burst: u64,
     /// Handshakes that may be in progress at once.
     pub handshakes_in_progress: usize,
-    /// Connections of any kind that may be open at once; 0: as many as the process's files leave room for.
+    /// Connections of any kind that may be open at once; 0: as many as the process may open files, less 128.
     pub connections: usize,
     /// Connections that may at once wait for a request; when more come, the oldest go, but for a tenth of
     /// `header_seconds` everybody may wait.
@@ -81,7 +84,7 @@ pub struct Limits {
     pub body_seconds: f64,
     /// Seconds that a client has to take an answer over HTTP.
     pub answer_seconds: f64,
-    /// Seconds that a connection is kept which is no WebSocket.
+    /// Seconds that a connection serves HTTP; a WebSocket is not concerned.
     pub http_seconds: f64,
     /// Runs a user may have at once.
     pub concurrent_runs: usize,
@@ -89,21 +92,21 @@ pub struct Limits {
     pub queued_runs: usize,
     /// Bytes of events that wait for a slow client before it is served from the log.
     pub queue_soft_bytes: usize,
-    /// Bytes of events that a slow client may be behind before it is closed with 4008.
+    /// Bytes of events that a client that takes nothing may be behind, beyond those, before it is closed with 4008.
     pub queue_hard_bytes: usize,
     /// Seconds that a client may accept nothing while something waits for it.
     pub stall_seconds: f64,
     /// Seconds between the server's pings.
     pub heartbeat_seconds: f64,
-    /// Seconds of silence after which a connection is dead.
+    /// Seconds of silence after which a connection is closed; to be more than `heartbeat_seconds`.
     pub dead_seconds: f64,
     /// Seconds that a connection may stay unauthenticated.
     pub authenticate_seconds: f64,
-    /// Seconds that a run may take.
+    /// Seconds that a run may take, waiting not counted.
     pub run_seconds: f64,
-    /// Seconds that a tool may take.
+    /// Seconds that a tool of the builtin agent may take.
     pub tool_seconds: f64,
-    /// Seconds that a run waits for a store that is away before it fails.
+    /// Seconds that a run waits for a store that is away before it fails; 0: not at all. The embedded store is never away.
     pub store_wait_seconds: f64,
     /// Bytes of a tool's arguments or result, as JSON; what is larger is cut, with a mark.
     pub tool_result_bytes: usize,
@@ -117,7 +120,7 @@ pub struct Limits {
     pub run_events: usize,
     /// Tool calls of a run.
     pub run_tools: usize,
-    /// Seconds that a connection lives on after its token expired.
+    /// Seconds that a connection lives on after its token expired; 0: none.
     pub token_grace_seconds: f64,
 }
 

@@ -10,7 +10,7 @@ use super::ConfigError;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JwtConfig {
-    /// The HS256 secret; when empty, the key in the data directory, made on first use.
+    /// The HS256 secret, 32 bytes or more; when empty, the key in the data directory, made on first use.
     pub secret: String,
     /// The secret before it: its tokens are good until this is taken away.
     pub previous_secret: String,
@@ -30,17 +30,18 @@ pub struct JwtConfig {
     pub issuer: String,
     /// What `aud` must hold; not checked when empty.
     pub audience: String,
-    /// How far the issuer's clock may be from ours, in seconds.
+    /// How far the issuer's clock may be from ours, in seconds; at most 300.
     pub leeway_seconds: f64,
     /// What claims such as `token_use` and `type` may say that a token is for; one that says something else is refused.
     pub access_types: Vec<String>,
-    /// The longest that a token counts after its `iat`, in seconds, however far off its end is.
+    /// The longest that a token counts after its `iat`, in seconds, however far off its end is, and that a revocation is
+    /// kept.
     pub max_life_seconds: f64,
     /// The claim that names the user in tokens of others; dots lead into objects.
     pub user_claim: String,
     /// The claim that names what a token of others grants: a list, or words; dots lead into objects.
     pub permissions_claim: String,
-    /// What each value of that claim grants; when empty, the values are the names of permissions.
+    /// What each value of that claim grants; when empty, the values are the names of permissions. It has no variable.
     pub permission_map: BTreeMap<String, Vec<String>>,
     /// What a token of others grants that lacks the claim.
     pub default_permissions: Vec<String>,

@@ -11,7 +11,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// A line an event as text, or as a JSON object.
+    /// A line an event: as `text`, or as a JSON object (`json`).
     pub format: LogFormat,
     /// How much: `error` to `trace`, or by module such as `info,wireproof_server=debug`.
     pub level: String,

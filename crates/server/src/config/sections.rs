@@ -35,11 +35,11 @@ impl Default for TicketsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
-    /// Events older than this may go.
+    /// Events and request ids older than this may go; above 0.
     pub hours: f64,
     /// What a user's log may take.
     pub bytes_per_user: u64,
-    /// How often the logs are looked through.
+    /// How often the logs are looked through; above 0.
     pub every_seconds: f64,
 }
 
@@ -53,9 +53,10 @@ impl Default for RetentionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrainConfig {
-    /// How long runs may go on.
+    /// How long runs may go on; 0 or more.
     pub seconds: f64,
-    /// Over which time the connections are closed, and come back; less for few, who take 5 ms each.
+    /// Over which time the connections are closed, and come back; less for few, who take 5 ms each; 0
+    /// or more.
     pub spread_seconds: f64,
 }
 
@@ -118,7 +119,8 @@ impl OtelConfig {
 pub struct HttpConfig {
     /// Proxies that may say whose request they bring: addresses and networks such as `10.0.0.0/8`.
     pub trusted_proxies: Vec<String>,
-    /// The header in which they say it: `x-forwarded-for` or `forwarded`.
+    /// The header in which they say it: `x-forwarded-for` or `forwarded`. The other one is not believed, for a proxy passes
+    /// it on as the client wrote it.
     pub proxy_header: ProxyHeader,
     /// Names under which the server answers, such as `chat.example.com`, besides `localhost` and addresses; `*`: any.
     pub hosts: Vec<String>,
