@@ -17,13 +17,14 @@ use crate::{
 
 /// How long a connection may stay silent, beyond two of the server's announced heartbeats, before it counts as lost.
 const SILENCE_MARGIN: Duration = Duration::from_secs(10);
-/// What is taken for a heartbeat that is no time.
-const FALLBACK_HEARTBEAT: Duration = Duration::from_secs(25);
+/// How long it may stay silent when the announced heartbeat is no time.
+const UNANNOUNCED_SILENCE: Duration = Duration::from_secs(60);
 
 /// How long a connection may stay silent before it counts as lost: one lost ping is no lost connection.
 fn silence(heartbeat_seconds: f64) -> Duration {
     let announced = Duration::try_from_secs_f64(heartbeat_seconds).ok().filter(|time| !time.is_zero());
-    announced.unwrap_or(FALLBACK_HEARTBEAT).saturating_mul(2).saturating_add(SILENCE_MARGIN)
+    announced
+        .map_or(UNANNOUNCED_SILENCE, |heartbeat| heartbeat.saturating_mul(2).saturating_add(SILENCE_MARGIN))
 }
 
 /// True for a refusal that a server says without an id because it did not get as far as the id.
