@@ -13,19 +13,22 @@ use crate::workspace::Workspace;
 const NEXTEST: &str = "cargo-nextest@0.9.143";
 const DENY: &str = "cargo-deny@0.20.2";
 const FUZZ: &str = "cargo-fuzz@0.13.2";
-/// Clients, judges, and the servers that `wireproof check` is shown to judge rightly.
-const PYTHON: [(&str, &str); 9] = [
+/// Clients, judges, the servers that `wireproof check` is shown to judge rightly, and those that are measured beside ours,
+/// with the loop and the parser that `uvicorn[standard]` brings.
+const PYTHON: [(&str, &str); 11] = [
     ("websockets", "17.4"),
     ("schemathesis", "4.32.5"),
     ("kosoku", "0.1.0"),
     ("fastapi", "0.165.0"),
     ("uvicorn", "0.54.0"),
+    ("uvloop", "0.23.0"),
+    ("httptools", "0.9.0"),
     ("PyJWT", "2.15.1"),
     ("pydantic-ai-slim", "2.68.0"),
     ("ag-ui-protocol", "1.0.0"),
     ("websocket-client", "1.9.2"),
 ];
-const WS: &str = "8.23.0";
+const NODE: [(&str, &str); 2] = [("ws", "8.23.0"), ("socket.io", "4.8.4")];
 
 /// Something a step of the tests cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +41,7 @@ pub(crate) enum Need {
     Sources,
     /// A Python environment with the packages of [`PYTHON`], under the target folder.
     Python,
-    /// A `node_modules` with `ws`, under the target folder.
+    /// A `node_modules` with the packages of [`NODE`], under the target folder.
     Node,
     /// A browser, for the test that connects as a page does.
     Chromium,
@@ -115,6 +118,16 @@ impl Need {
     }
 }
 
+/// Packages with the versions that are installed.
+pub(crate) fn pinned(packages: &[&str]) -> String {
+    let known = PYTHON.iter().chain(&NODE);
+    let named: Vec<String> = known
+        .filter(|(name, _)| packages.contains(name))
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    named.join(", ")
+}
+
 /// Installs those of `needs` that are missing.
 pub(crate) fn install(workspace: &Workspace, needs: &[Need]) -> Result<()> {
     for need in Need::ALL.into_iter().chain(Need::RARE).filter(|need| needs.contains(need)) {
@@ -171,7 +184,10 @@ fn install_python(workspace: &Workspace) -> Result<()> {
 }
 
 fn node_is_ready(workspace: &Workspace) -> bool {
-    let check = format!("if (require('./node_modules/ws/package.json').version !== '{WS}') process.exit(1)");
+    let wrong = NODE.map(|(name, version)| {
+        format!("require('./node_modules/{name}/package.json').version !== '{version}'")
+    });
+    let check = format!("if ({}) process.exit(1)", wrong.join(" || "));
     workspace.node_folder().is_dir()
         && succeeds(Command::new("node").args(["-e", &check]).current_dir(workspace.node_folder()))
 }
@@ -186,8 +202,9 @@ fn install_node(workspace: &Workspace) -> Result<()> {
     fs::create_dir_all(&folder)?;
     // A package file of its own keeps npm from looking for one in the folders above.
     fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
-    let package = format!("ws@{WS}");
-    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", &package]).current_dir(folder))
+    let packages = NODE.map(|(name, version)| format!("{name}@{version}"));
+    let mut npm = Command::new("npm");
+    run(npm.args(["install", "--no-audit", "--no-fund"]).args(packages).current_dir(folder))
 }
 
 fn is_root() -> Result<bool> {

@@ -172,8 +172,7 @@ impl Step {
         if let Some(seam) = self.name.strip_prefix("unreliable-") {
             command.env("WIREPROOF_UNRELIABLE", seam);
         }
-        command.env("WIREPROOF_PYTHON", workspace.python());
-        command.env("WIREPROOF_NODE_MODULES", workspace.node_modules());
+        command.envs(workspace.tools());
         command
     }
 

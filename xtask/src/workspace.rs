@@ -42,6 +42,11 @@ impl Workspace {
         self.python_folder().join("bin/python")
     }
 
+    /// The variables by which programs find both.
+    pub(crate) fn tools(&self) -> [(&'static str, PathBuf); 2] {
+        [("WIREPROOF_PYTHON", self.python()), ("WIREPROOF_NODE_MODULES", self.node_modules())]
+    }
+
     /// The folder that holds the `node_modules` of the same tests.
     pub(crate) fn node_folder(&self) -> PathBuf {
         self.target.join("tools/node")
