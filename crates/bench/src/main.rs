@@ -1,8 +1,12 @@
 //! `wireproof-bench NAME --json`: one benchmark, one JSON object a line. `cargo xtask bench` runs them all, pinned.
+//! The workloads that other servers are given too take `--server NAME`, and `--small` to see only that they work.
 
 #![allow(clippy::print_stdout)] // printing measurements is the job
 
 mod agents;
+mod dialect;
+mod five_events;
+mod login;
 mod measure;
 mod server;
 mod wire;
@@ -35,14 +39,20 @@ fn main() -> Result<()> {
     if name == "serve" {
         return runtime.block_on(server::serve(&arguments[1..]));
     }
-    let rows = runtime.block_on(async { tokio::time::timeout(DEADLINE, run(name)).await })??;
+    let rows = runtime.block_on(async { tokio::time::timeout(DEADLINE, run(name, &arguments)).await })??;
     for (row, metrics) in rows {
         println!("{}", serde_json::json!({ "name": row, "metrics": metrics }));
     }
     Ok(())
 }
 
-async fn run(name: &str) -> Result<measure::Rows> {
+async fn run(name: &str, arguments: &[String]) -> Result<measure::Rows> {
+    let server = arguments.iter().skip_while(|argument| *argument != "--server").nth(1);
+    if server.is_some() || measure::workloads::NAMES.contains(&name) {
+        let kind = server::Kind::named(server.map_or("wireproof", String::as_str))?;
+        let small = arguments.iter().any(|argument| argument == "--small");
+        return measure::workloads::run(name, kind, small).await;
+    }
     match name {
         "server-start" => measure::start::server_start().await,
         "first-run" => measure::start::first_run().await,
@@ -58,7 +68,6 @@ async fn run(name: &str) -> Result<measure::Rows> {
         "limits" => measure::limits::limits().await,
         "bad-user" => measure::bad_user::bad_user().await,
         "stall" => measure::stall::stall().await,
-        "storm" => measure::storm::storm().await,
         "resume" => measure::latency::resume().await,
         _ => bail!("there is no benchmark of that name; see `cargo xtask bench --help`"),
     }

@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 pub mod bad_user;
 pub mod deletion;
 pub mod handshakes;
+pub mod jitter;
 pub mod judge;
 pub mod latency;
 pub mod limits;
@@ -20,9 +21,13 @@ pub mod stall;
 pub mod start;
 pub mod storm;
 pub mod throughput;
+pub mod workloads;
 
-/// Rows of the table: a name and its figures, units in their names.
-pub type Rows = Vec<(&'static str, BTreeMap<&'static str, f64>)>;
+/// Figures by their names, with the units in these.
+pub type Metrics = BTreeMap<&'static str, f64>;
+
+/// Rows of the table: a name and its figures.
+pub type Rows = Vec<(&'static str, Metrics)>;
 
 /// Microseconds up to a minute, three digits.
 pub fn histogram() -> Result<Histogram<u64>> {

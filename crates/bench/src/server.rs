@@ -1,6 +1,11 @@
 //! The server under measurement: a process of its own on a core of its own, and what it costs.
 
-use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -11,7 +16,12 @@ use tokio::{
 use wireproof_protocol::UserId;
 use wireproof_server::{Config, Server, auth::Keys};
 
-use crate::agents::Probe;
+use crate::{
+    agents::Probe,
+    dialect::{Dialect, Position},
+    login::Login,
+    wire::Wire,
+};
 
 /// Ticks of the kernel's CPU accounts in a second.
 const TICKS: f64 = 100.0;
@@ -20,10 +30,11 @@ const TICKS: f64 = 100.0;
 pub struct Process {
     child: Child,
     folder: TempDir,
-    kind: Kind,
+    /// Which server it is.
+    pub kind: Kind,
     /// Where it listens.
     pub address: String,
-    keys: Keys,
+    keys: Option<Keys>,
 }
 
 /// Which server is measured.
@@ -33,6 +44,53 @@ pub enum Kind {
     Shipped,
     /// The same server with the probe agents first.
     Probe,
+    /// FastAPI with uvicorn.
+    FastApi,
+    /// Node with `ws`.
+    Ws,
+    /// Socket.IO, which keeps nothing for those who come back, as it does by default.
+    SocketIo,
+    /// Socket.IO with its recovery of connections from memory.
+    SocketIoRecovering,
+    /// Bare axum.
+    Axum,
+}
+
+impl Kind {
+    /// The server of this name; all but `probe` are columns of the tables.
+    pub fn named(name: &str) -> Result<Self> {
+        Ok(match name {
+            "wireproof" => Kind::Shipped,
+            "probe" => Kind::Probe,
+            "fastapi" => Kind::FastApi,
+            "ws" => Kind::Ws,
+            "socket.io" => Kind::SocketIo,
+            "axum" => Kind::Axum,
+            _ => bail!("there is no server `{name}`: wireproof, probe, fastapi, ws, socket.io, axum"),
+        })
+    }
+
+    /// What it speaks.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Kind::SocketIo | Kind::SocketIoRecovering => Dialect::SocketIo,
+            Kind::Shipped | Kind::Probe | Kind::FastApi | Kind::Ws | Kind::Axum => Dialect::Plain,
+        }
+    }
+
+    /// Whether a client that shows its position gets what it missed.
+    pub fn resumes(self) -> bool {
+        matches!(self, Kind::Shipped | Kind::Probe | Kind::SocketIoRecovering)
+    }
+
+    /// Whether a question with an id may be asked again.
+    pub fn asks_again(self) -> bool {
+        self.is_ours()
+    }
+
+    fn is_ours(self) -> bool {
+        matches!(self, Kind::Shipped | Kind::Probe)
+    }
 }
 
 /// Settings that lift the limits of a user where a benchmark needs many of one.
@@ -59,12 +117,13 @@ impl Process {
         Self::start_with(kind, LIFTED).await
     }
 
-    /// The same with settings of its own.
+    /// The same with settings of its own; the peers have none.
     pub async fn start_with(kind: Kind, settings: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("wireproof.toml"), settings)?;
         let (child, address) = launch(kind, folder.path(), "127.0.0.1:0").await?;
-        let keys = Keys::load_or_create(&folder.path().join("data"))?;
+        let data = folder.path().join("data");
+        let keys = kind.is_ours().then(|| Keys::load_or_create(&data)).transpose()?;
         Ok(Self { child, folder, kind, address, keys })
     }
 
@@ -79,9 +138,30 @@ impl Process {
         Ok(())
     }
 
-    /// A token of a user.
+    /// A token of a user; the peers look at none.
     pub fn token(&self, user: &str) -> Result<String> {
-        Ok(self.keys.sign(&UserId::new(user)?, Duration::from_secs(3600)))
+        let sign = |keys: &Keys| Ok(keys.sign(&UserId::new(user)?, Duration::from_secs(3600)));
+        self.keys.as_ref().map_or_else(|| Ok(user.to_owned()), sign)
+    }
+
+    /// How a user reaches it; users of different numbers may come from different addresses.
+    pub fn login(&self, user: &str, index: usize) -> Result<Login> {
+        let (dialect, address) = (self.kind.dialect(), self.address.clone());
+        Ok(Login { dialect, address, token: self.token(user)?, index })
+    }
+
+    /// A connection of a user that has had its welcome.
+    pub async fn connect(&self, user: &str, index: usize) -> Result<Wire> {
+        self.login(user, index)?.connect(Position::default()).await
+    }
+
+    /// Connections of so many users.
+    pub async fn connect_many(&self, count: usize) -> Result<Vec<Wire>> {
+        let mut wires = Vec::with_capacity(count);
+        for index in 0..count {
+            wires.push(self.connect(&format!("user{index}"), index).await?);
+        }
+        Ok(wires)
     }
 
     /// Memory that the server occupies now, in KiB.
@@ -114,22 +194,47 @@ async fn launch(kind: Kind, folder: &Path, listen: &str) -> Result<(Child, Strin
     let (config, data) = (folder.join("wireproof.toml"), folder.join("data"));
     let core = std::env::var("WIREPROOF_SERVER_CORE").unwrap_or_else(|_| "0".to_owned());
     let mut command = Command::new("taskset");
-    command.args(["-c", &core]);
+    command.args(["-c", &core]).stdout(Stdio::piped()).kill_on_drop(true);
     match kind {
         Kind::Shipped => {
-            let program = std::env::var("WIREPROOF_SERVER").context("WIREPROOF_SERVER names the program")?;
-            command.arg(program).args(["serve", "--listen", listen, "--config"]).arg(config);
-            command.arg("--data-dir").arg(data);
+            command.arg(named_by("WIREPROOF_SERVER")?).args(["serve", "--listen", listen, "--config"]);
+            command.arg(config).arg("--data-dir").arg(data).stderr(Stdio::null());
         }
         Kind::Probe => {
             command.arg(std::env::current_exe()?).arg("serve").arg(config).arg(data).arg(listen);
+            command.stderr(Stdio::null());
+        }
+        Kind::FastApi => {
+            command.arg(named_by("WIREPROOF_PYTHON")?).arg(peer("fastapi_server.py")).arg(listen);
+        }
+        Kind::Ws => node(&mut command, "ws_server.cjs", &[listen])?,
+        Kind::SocketIo => node(&mut command, "socket_io_server.cjs", &[listen])?,
+        Kind::SocketIoRecovering => node(&mut command, "socket_io_server.cjs", &[listen, "--recover"])?,
+        Kind::Axum => {
+            command.arg(std::env::current_exe()?.with_file_name("wireproof-bench-axum")).arg(listen);
         }
     }
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut child = command.spawn()?;
     let stdout = child.stdout.take().context("the server's output is piped")?;
     let mut lines = BufReader::new(stdout).lines();
     let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
     let line = line.context("the server ended before it was ready")?;
     let address = line.trim_start_matches("ready ws://").trim_end_matches("/ws").to_owned();
     Ok((child, address))
+}
+
+fn node(command: &mut Command, program: &str, arguments: &[&str]) -> Result<()> {
+    command.arg("node").arg(peer(program)).args(arguments);
+    command.env("NODE_PATH", named_by("WIREPROOF_NODE_MODULES")?);
+    Ok(())
+}
+
+/// A program of a peer, in the sources.
+fn peer(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
+}
+
+/// What a variable names, which `cargo xtask` sets.
+fn named_by(variable: &str) -> Result<String> {
+    std::env::var(variable).with_context(|| format!("{variable} is not set; `cargo xtask bench` sets it"))
 }

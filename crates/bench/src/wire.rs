@@ -1,6 +1,6 @@
 //! The cheapest client there can be: bytes in, frames counted. It masks with zeros, which RFC 6455 allows.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
@@ -9,34 +9,76 @@ use tokio::{
 };
 use wireproof_protocol::{FrameHeader, TooLong};
 
+use crate::{
+    dialect::{Dialect, Position},
+    login::{Login, Refused},
+};
+
 /// How long any one frame may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
 
 /// A connection to a server.
 pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
     start: usize,
+    dialect: Dialect,
+    /// Frames that came before the welcome.
+    early: VecDeque<Vec<u8>>,
+    position: Position,
 }
 
 impl Wire {
     /// Connects and shakes hands; `query` goes behind `/ws`. Many connections come from many local addresses.
     pub async fn connect(address: &str, token: &str, query: &str, index: usize) -> Result<Self> {
-        Self::connect_by(TcpSocket::new_v4()?, address, token, query, index).await
+        let socket = TcpSocket::new_v4()?;
+        let mut wire =
+            Self::open(socket, Dialect::Plain, address, token, &format!("/ws{query}"), index).await?;
+        wire.welcome().await?;
+        Ok(wire)
     }
 
     /// The same with a kernel buffer that takes few bytes: one who does not read is soon full.
     pub async fn connect_narrow(address: &str, token: &str, index: usize) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4096)?;
-        Self::connect_by(socket, address, token, "", index).await
+        let mut wire = Self::open(socket, Dialect::Plain, address, token, "/ws", index).await?;
+        wire.welcome().await?;
+        Ok(wire)
     }
 
-    async fn connect_by(
+    /// The same as a user of a server of any dialect, from a position.
+    pub async fn log_in(login: &Login, position: Position) -> Result<Self> {
+        let Login { dialect, address, token, index } = login;
+        let (path, join) = (dialect.path(&position), dialect.join(&position));
+        let mut wire = Self::open(TcpSocket::new_v4()?, *dialect, address, token, &path, *index).await?;
+        wire.position = position;
+        if let Some(join) = join {
+            // Engine.IO's own greeting comes first, and needs no answer.
+            wire.frame().await?;
+            wire.send(&join).await?;
+            let joined = wire.first(|frame| frame.starts_with(b"40")).await?;
+            wire.note(&joined);
+        }
+        let welcome = wire.welcome().await?;
+        if wire.position.is_open() {
+            wire.note(&welcome);
+        }
+        Ok(wire)
+    }
+
+    /// A TCP connection that has become a WebSocket.
+    async fn open(
         socket: TcpSocket,
+        dialect: Dialect,
         address: &str,
         token: &str,
-        query: &str,
+        path: &str,
         index: usize,
     ) -> Result<Self> {
         // A source address has some 28,000 ports.
@@ -44,26 +86,55 @@ impl Wire {
         let mut stream = socket.connect(address.parse()?).await?;
         stream.set_nodelay(true)?;
         let request = format!(
-            "GET /ws{query} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Authorization: Bearer {token}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
-        let mut wire = Self { stream, buffer: Vec::with_capacity(1024), start: 0 };
+        let (buffer, early, position) = (Vec::with_capacity(1024), VecDeque::new(), Position::default());
+        let mut wire = Self { stream, buffer, start: 0, dialect, early, position };
         wire.read_head().await?;
-        let welcome = wire.frame().await?;
-        if !contains(&welcome, b"connection_established") {
-            bail!("the first frame was not a welcome: {}", String::from_utf8_lossy(&welcome));
-        }
-        wire.buffer.shrink_to(0);
         Ok(wire)
+    }
+
+    async fn welcome(&mut self) -> Result<Vec<u8>> {
+        let welcome = self.first(|frame| contains(frame, b"\"connection_established\"")).await?;
+        self.buffer.shrink_to(0);
+        Ok(welcome)
+    }
+
+    /// The frame that is meant, which has to be the first; Socket.IO brings what was missed before it.
+    async fn first(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let mut missed = VecDeque::new();
+        loop {
+            let frame = self.frame().await?;
+            if is_meant(&frame) {
+                missed.append(&mut self.early);
+                self.early = missed;
+                return Ok(frame);
+            }
+            if self.dialect == Dialect::Plain {
+                bail!("the first frame was not a welcome: {}", String::from_utf8_lossy(&frame));
+            }
+            missed.push_back(frame);
+        }
+    }
+
+    /// Takes from a frame where its reader is now.
+    pub fn note(&mut self, frame: &[u8]) {
+        self.dialect.note(frame, &mut self.position);
+    }
+
+    /// Where the frames stopped that were noted.
+    pub fn position(&self) -> Position {
+        self.position.clone()
     }
 
     async fn read_head(&mut self) -> Result<()> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 if !self.buffer.starts_with(b"HTTP/1.1 101") {
-                    bail!("the handshake was refused: {}", String::from_utf8_lossy(&self.buffer));
+                    return Err(Refused(String::from_utf8_lossy(&self.buffer).into_owned()).into());
                 }
                 self.buffer.drain(..end + 4);
                 return Ok(());
@@ -87,16 +158,24 @@ impl Wire {
 
     /// Sends a text.
     pub async fn send(&mut self, text: &str) -> Result<()> {
-        let mut frame = Vec::with_capacity(FrameHeader::LONGEST + text.len());
+        self.write(TEXT, text.as_bytes()).await
+    }
+
+    async fn write(&mut self, opcode: u8, payload: &[u8]) -> Result<()> {
+        let mut frame = Vec::with_capacity(FrameHeader::LONGEST + payload.len());
         // A mask of zeros changes nothing, and costs nothing.
-        FrameHeader { first: 0x81, mask: Some([0; 4]), length: text.len() as u64 }.write(&mut frame);
-        frame.extend(text.as_bytes());
+        FrameHeader { first: 0x80 | opcode, mask: Some([0; 4]), length: payload.len() as u64 }
+            .write(&mut frame);
+        frame.extend(payload);
         self.stream.write_all(&frame).await?;
         Ok(())
     }
 
-    /// The next whole message, fragments put together; control frames are passed over.
+    /// The next whole message, fragments put together; pings are answered, other control frames passed over.
     pub async fn frame(&mut self) -> Result<Vec<u8>> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(early);
+        }
         let mut message = Vec::new();
         loop {
             let header = FrameHeader::read(&self.buffer[self.start..]);
@@ -110,15 +189,25 @@ impl Wire {
                 continue;
             }
             let payload = &self.buffer[self.start + header..self.start + header + length];
+            self.start += header + length;
             match head.opcode() {
                 0..=2 => message.extend_from_slice(payload),
-                8 => bail!("the server closed: {}", String::from_utf8_lossy(payload)),
+                CLOSE => bail!("the server closed: {}", String::from_utf8_lossy(payload)),
+                PING => {
+                    let payload = payload.to_vec();
+                    self.write(PONG, &payload).await?;
+                }
                 _ => {}
             }
-            self.start += header + length;
-            if head.is_final() && head.opcode() <= 2 {
-                return Ok(message);
+            if !head.is_final() || head.opcode() > 2 {
+                continue;
             }
+            if self.dialect == Dialect::SocketIo && message == b"2" {
+                self.send("3").await?;
+                message.clear();
+                continue;
+            }
+            return Ok(message);
         }
     }
 
@@ -142,7 +231,15 @@ pub fn contains(bytes: &[u8], text: &[u8]) -> bool {
 
 /// The number behind a name in a JSON text.
 pub fn number(frame: &[u8], name: &str) -> Option<f64> {
+    value(frame, name)?.split([',', '}']).next()?.parse().ok()
+}
+
+/// The text behind a name in a JSON text, as far as it has no escapes.
+pub fn text(frame: &[u8], name: &str) -> Option<String> {
+    value(frame, name)?.strip_prefix('"')?.split('"').next().map(str::to_owned)
+}
+
+fn value<'a>(frame: &'a [u8], name: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(frame).ok()?;
-    let rest = &text[text.find(&format!("\"{name}\":"))? + name.len() + 3..];
-    rest.split([',', '}']).next()?.parse().ok()
+    Some(&text[text.find(&format!("\"{name}\":"))? + name.len() + 3..])
 }

@@ -3,78 +3,76 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 
-use super::{Rows, histogram, micros, ms};
+use super::{Metrics, Rows, histogram, micros, ms};
 use crate::{
+    five_events,
     server::{Kind, Process},
     wire::{Wire, contains, number},
 };
 
-const ASK: &str = r#"{"type":"chat","content":"What is 17*23?"}"#;
+/// How long each user asks.
+pub const SECONDS: u64 = 8;
 
 /// Five events on an idle server; then `agent_started` while 1,000 connections each ask once a second.
 pub async fn agent_started() -> Result<Rows> {
     let server = Process::start(Kind::Shipped).await?;
-    let mut wire = Wire::connect(&server.address, &server.token("idle")?, "", 0).await?;
-    let mut idle = histogram()?;
+    let mut wire = server.connect("idle", 0).await?;
+    let (ask, mut idle) = (Kind::Shipped.dialect().ask(), histogram()?);
     for _ in 0..300 {
         let began = Instant::now();
-        wire.send(ASK).await?;
+        wire.send(&ask).await?;
         wire.until(b"\"agent_completed\"").await?;
         idle.record(micros(began.elapsed()))?;
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let (connections, rounds) = (1000, 8);
-    let busy = Rc::new(RefCell::new(histogram()?));
-    let completed = Rc::new(RefCell::new(histogram()?));
-    let mut wires = Vec::new();
-    for index in 0..connections {
-        wires.push(Wire::connect(&server.address, &server.token(&format!("user{index}"))?, "", index).await?);
-    }
+    drop(server);
+    let idle =
+        BTreeMap::from([("five_events_p50_ms", ms(&idle, 0.5)), ("five_events_p99_ms", ms(&idle, 0.99))]);
+    Ok(vec![("idle-run", idle), ("busy-1000-connections", open_loop(Kind::Shipped, 1000, SECONDS).await?)])
+}
+
+/// So many users, each of whom asks once a second at a time of its own, whatever became of the last question.
+pub async fn open_loop(kind: Kind, users: usize, seconds: u64) -> Result<Metrics> {
+    let server = Process::start(kind).await?;
+    five_events::check(&server).await?;
+    let (started, completed) = (RefCell::new(histogram()?), RefCell::new(histogram()?));
+    let (started, completed) = (&started, &completed);
+    let (wires, ask) = (server.connect_many(users).await?, kind.dialect().ask());
+    let ask = ask.as_str();
     let cpu = server.cpu_seconds()?;
     let began = Instant::now();
-    try_join_all(wires.into_iter().enumerate().map(|(index, mut wire)| {
-        let (busy, completed) = (busy.clone(), completed.clone());
-        async move {
-            for round in 0..rounds {
-                // Due times are fixed beforehand: a late answer does not make the next question late.
-                let due = began + Duration::from_millis(index as u64) + Duration::from_secs(round);
-                tokio::time::sleep_until(due.into()).await;
-                wire.send(ASK).await?;
-                wire.until(b"\"agent_started\"").await?;
-                busy.borrow_mut().record(micros(due.elapsed()))?;
-                wire.until(b"\"agent_completed\"").await?;
-                completed.borrow_mut().record(micros(due.elapsed()))?;
-            }
-            anyhow::Ok(())
+    try_join_all(wires.into_iter().enumerate().map(|(index, mut wire)| async move {
+        let first = began + Duration::from_secs(1) * index as u32 / users as u32;
+        for second in 0..seconds {
+            // Due times are fixed beforehand: a late answer does not make the next question late.
+            let due = first + Duration::from_secs(second);
+            tokio::time::sleep_until(due.into()).await;
+            wire.send(ask).await?;
+            wire.until(b"\"agent_started\"").await?;
+            started.borrow_mut().record(micros(due.elapsed()))?;
+            wire.until(b"\"agent_completed\"").await?;
+            completed.borrow_mut().record(micros(due.elapsed()))?;
         }
+        anyhow::Ok(())
     }))
     .await?;
-    let runs = f64::from(connections as u32 * rounds as u32);
-    let cpu_us = (server.cpu_seconds()? - cpu) / runs * 1e6;
-    let (busy, completed) = (busy.borrow(), completed.borrow());
-    Ok(vec![
-        (
-            "idle-run",
-            BTreeMap::from([("five_events_p50_ms", ms(&idle, 0.5)), ("five_events_p99_ms", ms(&idle, 0.99))]),
-        ),
-        (
-            "busy-1000-connections",
-            BTreeMap::from([
-                ("agent_started_p50_ms", ms(&busy, 0.5)),
-                ("agent_started_p99_ms", ms(&busy, 0.99)),
-                ("agent_completed_p99_ms", ms(&completed, 0.99)),
-                ("runs_per_s", runs / began.elapsed().as_secs_f64()),
-                ("server_cpu_us_per_run", cpu_us),
-            ]),
-        ),
-    ])
+    let (taken, cpu) = (began.elapsed().as_secs_f64(), server.cpu_seconds()? - cpu);
+    let (started, completed) = (started.borrow(), completed.borrow());
+    let runs = completed.len() as f64;
+    Ok(BTreeMap::from([
+        ("agent_started_p50_ms", ms(&started, 0.5)),
+        ("agent_started_p99_ms", ms(&started, 0.99)),
+        ("agent_completed_p50_ms", ms(&completed, 0.5)),
+        ("agent_completed_p99_ms", ms(&completed, 0.99)),
+        ("runs_per_s", runs / taken),
+        ("server_cpu_us_per_run", cpu / runs * 1e6),
+    ]))
 }
 
 /// 10,000 missed events, from the first byte of the handshake to `caught_up`.

@@ -1,14 +1,11 @@
-//! What connections cost in memory: idle, and after each sent one message of 16 KiB.
+//! What connections cost in memory: idle, after a small chat, and after each sent one message of 16 KiB.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 
-use super::Rows;
-use crate::{
-    server::{Kind, Process},
-    wire::Wire,
-};
+use super::{Metrics, Rows};
+use crate::server::{Kind, Process};
 
 const CONNECTIONS: usize = 15_000;
 const MESSAGE: usize = 16 << 10;
@@ -26,31 +23,50 @@ async fn settled_rss(server: &Process) -> Result<f64> {
     }
 }
 
+/// What each connection does before its memory is looked at again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// One run of five events.
+    Chat,
+    /// One message of 16 KiB, of which nothing is stored.
+    Large,
+}
+
 /// 15,000 authenticated connections of 15,000 users on the shipped server.
 pub async fn idle_connections() -> Result<Rows> {
-    let server = Process::start(Kind::Shipped).await?;
+    Ok(vec![("idle-connections", memory(Kind::Shipped, CONNECTIONS, &[Act::Large]).await?)])
+}
+
+/// So many connections, each of a user: idle, and after each act.
+pub async fn memory(kind: Kind, connections: usize, acts: &[Act]) -> Result<Metrics> {
+    let server = Process::start(kind).await?;
     // One connection first: what the first of anything costs is not the connections' cost.
-    let warm = Wire::connect(&server.address, &server.token("warm")?, "", 0).await?;
+    let warm = server.connect("warm", 0).await?;
     let before = settled_rss(&server).await?;
-    let mut wires = Vec::with_capacity(CONNECTIONS);
-    for index in 0..CONNECTIONS {
-        wires.push(Wire::connect(&server.address, &server.token(&format!("user{index}"))?, "", index).await?);
-    }
+    let each = |kib: f64| (kib - before) / connections as f64;
+    let mut wires = server.connect_many(connections).await?;
     let idle = settled_rss(&server).await?;
-    // A command that works, with 16 KiB of room taken by what the server passes over: nothing is stored of it.
-    let message = format!(r#"{{"type":"ping","filler":"{}"}}"#, "x".repeat(MESSAGE));
-    for wire in &mut wires {
-        wire.send(&message).await?;
-        wire.until(b"\"pong\"").await?;
-    }
-    let after = settled_rss(&server).await?;
-    drop(warm);
-    let each = |kib: f64| (kib - before) / CONNECTIONS as f64;
-    let metrics = BTreeMap::from([
-        ("connections", CONNECTIONS as f64),
+    let mut metrics = BTreeMap::from([
+        ("connections", connections as f64),
         ("idle_kib_each", each(idle)),
-        ("after_16_kib_message_kib_each", each(after)),
         ("rss_mib", idle / 1024.0),
     ]);
-    Ok(vec![("idle-connections", metrics)])
+    let dialect = kind.dialect();
+    for act in acts {
+        let (frame, answer, name) = match act {
+            Act::Chat => (dialect.ask(), "\"agent_completed\"", "after_chat_kib_each"),
+            // A command that works, with 16 KiB of room taken by what the server passes over.
+            Act::Large => {
+                let ping = dialect.frame("ping", "filler", &"x".repeat(MESSAGE));
+                (ping, "\"pong\"", "after_16_kib_message_kib_each")
+            }
+        };
+        for wire in &mut wires {
+            wire.send(&frame).await?;
+            wire.until(answer.as_bytes()).await?;
+        }
+        metrics.insert(name, each(settled_rss(&server).await?));
+    }
+    drop(warm);
+    Ok(metrics)
 }

@@ -10,52 +10,64 @@ use std::{
 use anyhow::Result;
 use futures_util::future::try_join_all;
 
-use super::{Rows, histogram, ms, unix_now};
+use super::{Metrics, Rows, histogram, micros, ms, unix_now};
 use crate::{
+    dialect::Dialect,
+    five_events,
     server::{Kind, Process},
     wire::{Wire, contains, number},
 };
 
-const SECONDS: u64 = 6;
+pub const SECONDS: u64 = 6;
+/// Those of the closed loop.
+pub const USERS: usize = 256;
 
 async fn connect_many(server: &Process, count: usize, user: impl Fn(usize) -> String) -> Result<Vec<Wire>> {
     let mut wires = Vec::with_capacity(count);
     for index in 0..count {
-        wires.push(Wire::connect(&server.address, &server.token(&user(index))?, "", index).await?);
+        wires.push(server.connect(&user(index), index).await?);
     }
     Ok(wires)
 }
 
 /// Every connection asks again as soon as its run is over: runs of just five events, and runs of the builtin agent.
 pub async fn closed_loop_runs() -> Result<Rows> {
-    let five = closed_loop(Kind::Probe, r#"{"type":"chat","content":"five"}"#).await?;
-    let builtin = closed_loop(Kind::Shipped, r#"{"type":"chat","content":"What is 17*23?"}"#).await?;
+    let five = closed_loop(Kind::Probe, r#"{"type":"chat","content":"five"}"#, USERS, SECONDS).await?;
+    let builtin = closed_loop(Kind::Shipped, &Dialect::Plain.ask(), USERS, SECONDS).await?;
     Ok(vec![("closed-loop-five-events", five), ("closed-loop-builtin", builtin)])
 }
 
-async fn closed_loop(kind: Kind, ask: &'static str) -> Result<BTreeMap<&'static str, f64>> {
+/// So many users, each of whom asks again as soon as the run is over.
+pub async fn closed_loop(kind: Kind, ask: &str, users: usize, seconds: u64) -> Result<Metrics> {
     let server = Process::start(kind).await?;
-    let wires = connect_many(&server, 256, |index| format!("user{index}")).await?;
+    five_events::check(&server).await?;
+    let wires = server.connect_many(users).await?;
+    let times = &RefCell::new(histogram()?);
     let cpu = server.cpu_seconds()?;
     let began = Instant::now();
-    let end = began + Duration::from_secs(SECONDS);
-    let counts = try_join_all(wires.into_iter().map(|mut wire| async move {
-        let mut runs = 0u64;
+    let end = began + Duration::from_secs(seconds);
+    try_join_all(wires.into_iter().map(|mut wire| async move {
         while Instant::now() < end {
+            let asked = Instant::now();
             wire.send(ask).await?;
             wire.until(b"\"agent_completed\"").await?;
-            runs += 1;
+            times.borrow_mut().record(micros(asked.elapsed()))?;
         }
-        anyhow::Ok(runs)
+        anyhow::Ok(())
     }))
     .await?;
-    let runs = counts.iter().sum::<u64>() as f64;
-    let store = std::fs::metadata(server.folder().join("data/wireproof.db")).map_or(0, |file| file.len());
-    Ok(BTreeMap::from([
-        ("runs_per_s", runs / began.elapsed().as_secs_f64()),
-        ("server_cpu_us_per_run", (server.cpu_seconds()? - cpu) / runs * 1e6),
-        ("store_bytes_per_run", store as f64 / runs),
-    ]))
+    let (seconds, cpu, times) = (began.elapsed().as_secs_f64(), server.cpu_seconds()? - cpu, times.borrow());
+    let runs = times.len() as f64;
+    let mut metrics = BTreeMap::from([
+        ("runs_per_s", runs / seconds),
+        ("server_cpu_us_per_run", cpu / runs * 1e6),
+        ("run_p50_ms", ms(&times, 0.5)),
+        ("run_p99_ms", ms(&times, 0.99)),
+    ]);
+    if let Ok(store) = std::fs::metadata(server.folder().join("data/wireproof.db")) {
+        metrics.insert("store_bytes_per_run", store.len() as f64 / runs);
+    }
+    Ok(metrics)
 }
 
 /// Bursts of many users as fast as they go; then a steady 5,000 events a second over 1,000 connections.
@@ -83,7 +95,7 @@ pub async fn durable_events() -> Result<Rows> {
     Ok(vec![("durable-events", most), ("publish-to-deliver", steady().await?)])
 }
 
-async fn steady() -> Result<BTreeMap<&'static str, f64>> {
+async fn steady() -> Result<Metrics> {
     let server = Process::start(Kind::Probe).await?;
     let wires = connect_many(&server, 1000, |index| format!("pace{index}")).await?;
     let times = Rc::new(RefCell::new(histogram()?));
@@ -124,7 +136,7 @@ pub async fn deliveries() -> Result<Rows> {
     Ok(vec![("deliveries-one-user", one), ("deliveries-many-users", many)])
 }
 
-async fn delivered(prefix: &str, users: usize, burst: usize) -> Result<BTreeMap<&'static str, f64>> {
+async fn delivered(prefix: &str, users: usize, burst: usize) -> Result<Metrics> {
     let server = Process::start(Kind::Probe).await?;
     let wires = connect_many(&server, 500, |index| format!("{prefix}{}", index % users)).await?;
     let rounds = if users == 1 { 10 } else { 2 };
