@@ -1,5 +1,7 @@
 //! The command line: what was asked for, and the help that lists what can be.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail, ensure};
 use lexopt::prelude::*;
 
@@ -14,19 +16,21 @@ pub(crate) enum Request {
     Help,
     Setup,
     Test { only: Vec<String>, extra: Vec<String> },
-    Bench { only: Vec<String>, runs: usize },
+    Bench(bench::Request),
     Fuzz { only: Vec<String>, minutes: f64 },
     Dist { tries: bool },
 }
 
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
     let (mut command, mut only, mut extra) = (None, Vec::new(), Vec::new());
-    let (mut runs, mut minutes, mut tries) = (None, None, true);
+    let (mut runs, mut minutes, mut tries, mut peers, mut against) = (None, None, true, false, None);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("help") | Short('h') => return Ok(Request::Help),
             Long("only") => only.extend(parser.value()?.string()?.split(',').map(str::to_owned)),
             Long("no-trial") => tries = false,
+            Long("peers") => peers = true,
+            Long("against") => against = Some(PathBuf::from(parser.value()?)),
             Long("runs") => runs = Some(parser.value()?.parse::<usize>()?),
             Long("minutes") => minutes = Some(parser.value()?.parse::<f64>()?),
             Value(name) if command.is_none() => command = Some(name.string()?),
@@ -43,7 +47,9 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Request> {
         None | Some("help") => Request::Help,
         Some("setup") => Request::Setup,
         Some("test") => Request::Test { only, extra },
-        Some("bench") => Request::Bench { only, runs: runs.unwrap_or(DEFAULT_RUNS) },
+        Some("bench") => {
+            Request::Bench(bench::Request { only, runs: runs.unwrap_or(DEFAULT_RUNS), peers, against })
+        }
         Some("dist") => Request::Dist { tries },
         Some("fuzz") => Request::Fuzz { only, minutes: minutes.unwrap_or(DEFAULT_MINUTES) },
         Some(unknown) => bail!("there is no command `{unknown}`; see `cargo xtask help`"),
@@ -62,9 +68,9 @@ fn check(request: &Request) -> Result<()> {
                 extra.join(" ")
             );
         }
-        Request::Bench { only, runs } => {
-            known(only, &bench::names())?;
-            ensure!(*runs > 0, "--runs must be 1 or more");
+        Request::Bench(request) => {
+            known(&request.only, &request.names())?;
+            ensure!(request.runs > 0, "--runs must be 1 or more");
         }
         Request::Fuzz { only, minutes } => {
             known(only, &fuzz::names())?;
@@ -89,13 +95,16 @@ pub(crate) fn help() -> String {
          cargo xtask test --only STEP -- ARG…    one step, with more arguments for it\n\
          cargo xtask bench [--only NAME,…] [--runs {DEFAULT_RUNS}]\n\
          \u{20}                                       build for release and run the benchmarks\n\
+         cargo xtask bench --peers | --against PROGRAM\n\
+         \u{20}                                       the same load on other servers, or on another build of wireproof\n\
          cargo xtask fuzz [--only NAME,…] [--minutes {DEFAULT_MINUTES}]\n\
          \u{20}                                       run the fuzz targets, so many minutes each\n\
          cargo xtask dist [--no-trial]           build an archive and a Debian package, and try both (as root)\n\n\
-         steps:  {}\nfuzz targets: {}\nbenches:\n{}",
+         steps:  {}\nfuzz targets: {}\nbenches:\n{}benches with --peers or --against: {}\n",
         steps::names().join(","),
         fuzz::names().join(","),
         bench::list(),
+        bench::comparison::names().join(","),
     )
 }
 
@@ -150,9 +159,26 @@ mod tests {
         assert_eq!(parsed("dist --no-trial").unwrap(), Request::Dist { tries: false });
     }
 
+    fn of_bench(line: &str) -> bench::Request {
+        match parsed(line).unwrap() {
+            Request::Bench(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn bench_takes_a_number_of_runs() {
-        assert_eq!(parsed("bench --runs 3").unwrap(), Request::Bench { only: vec![], runs: 3 });
+        let expected = bench::Request { only: vec![], runs: 3, peers: false, against: None };
+        assert_eq!(of_bench("bench --runs 3"), expected);
         assert!(parsed("bench --runs 0").is_err());
+    }
+
+    #[test]
+    fn bench_compares_with_peers_and_with_another_build() {
+        assert!(of_bench("bench --peers").peers);
+        let both = of_bench("bench --peers --against base/wireproof --only closed-loop");
+        assert_eq!(both.against, Some(PathBuf::from("base/wireproof")));
+        assert!(parsed("bench --peers --only resume").is_err(), "peers resume nothing");
+        assert!(parsed("bench --only closed-loop").is_err(), "alone it is called otherwise");
     }
 }

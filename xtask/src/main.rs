@@ -37,7 +37,7 @@ fn run() -> Result<()> {
         }
         Request::Setup => setup::install(&Workspace::find()?, &setup::Need::ALL),
         Request::Test { only, extra } => steps::run(&Workspace::find()?, &only, &extra),
-        Request::Bench { only, runs } => bench::run(&Workspace::find()?, &only, runs),
+        Request::Bench(request) => bench::run(&Workspace::find()?, &request),
         Request::Dist { tries } => dist::run(&Workspace::find()?, tries),
         Request::Fuzz { only, minutes } => fuzz::run(&Workspace::find()?, &only, minutes),
     }

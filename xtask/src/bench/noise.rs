@@ -30,14 +30,17 @@ pub(crate) fn describe(workspace: &Workspace) -> String {
     format!("{} cores, {model}; {kernel}; {rustc}; commit {commit}", models.len())
 }
 
-/// One sample of the machine's own speed, under the name `machine`.
+/// The name of the samples of the machine's own speed.
+pub(crate) const NAME: &str = "machine";
+
+/// One sample of the machine's own speed.
 pub(crate) fn sample(folder: &Path) -> Result<Sample> {
     let metrics = vec![
         ("load average, 1 min".to_owned(), load_average()?),
         ("fixed loop ms".to_owned(), fixed_loop().as_secs_f64() * 1e3),
         ("fsync of 4 KiB ms".to_owned(), middle_fsync(folder)?.as_secs_f64() * 1e3),
     ];
-    Ok(Sample { name: "machine".to_owned(), metrics })
+    Ok(Sample { name: NAME.to_owned(), metrics })
 }
 
 fn fixed_loop() -> Duration {
