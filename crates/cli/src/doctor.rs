@@ -127,12 +127,12 @@ async fn examine(
 ) {
     start::examine(config, findings);
     settings::examine(config, file, findings);
-    let store = store::examine(config, findings);
+    let examined = store::examine(config, findings);
     keys::examine(config, within, findings).await;
     tls::examine(config, findings);
     // Where the address or the limits are yet to be settled, there is nothing to hold the machine against.
     if settled {
-        machine::examine(config, store, findings);
+        machine::examine(config, examined, findings);
     }
 }
 

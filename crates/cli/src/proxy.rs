@@ -136,28 +136,28 @@ impl Proxy {
         let setup = self.setup()?;
         proxy.mutate(setup.clone());
         let journal = self.journal.as_deref().map(notes::open).transpose()?;
-        let control = match self.control {
+        let control_socket = match self.control {
             Some(address) => {
                 let listener = TcpListener::bind(address).await;
                 Some(listener.with_context(|| format!("listening on {address} for --control"))?)
             }
             None => None,
         };
-        self.announce(&proxy, control.as_ref()).context("writing the ready line to stdout")?;
+        self.announce(&proxy, control_socket.as_ref()).context("writing the ready line to stdout")?;
         let orders = async {
-            match control {
+            match control_socket {
                 Some(listener) => control::serve(listener, proxy.clone(), setup).await,
                 None => std::future::pending().await,
             }
         };
-        let mut notes = notes::Notes::new(journal);
+        let mut writer = notes::Notes::new(journal);
         tokio::select! {
             () = signals.next() => {}
-            written = notes.follow(&proxy) => written?,
+            written = writer.follow(&proxy) => written?,
             () = orders => {}
         }
         // What was done since the last look.
-        notes.write(&proxy)
+        writer.write(&proxy)
     }
 
     /// The faults that the flags ask for.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::rig::{self, Reply};
+use crate::rig::{Reply, with};
 
 const ROUTES: [(&str, &str); 3] =
     [("POST", "/api/threads"), ("PATCH", "/api/threads/{id}"), ("POST", "/api/threads/{id}/messages")];
@@ -20,7 +20,7 @@ pub fn http_body(bytes: &[u8]) {
     let [route, kind, body @ ..] = bytes else { return };
     let (method, template) = ROUTES[usize::from(*route) % ROUTES.len()];
     let lines = KINDS[usize::from(*kind) % KINDS.len()];
-    rig::with(|rig| {
+    with(|rig| {
         let path = template.replace("{id}", &rig.thread_id);
         let reply = rig.request(method, &path, lines, body);
         if lines.contains("Content-Encoding") {

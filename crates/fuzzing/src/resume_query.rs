@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::rig::{self, EVENTS, Rig, Socket, masked};
+use crate::rig::{EVENTS, Rig, Socket, masked, with};
 
 /// The first line is the query, each further one a text frame; `EPOCH` stands for the user's own number line.
 pub fn resume_query(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    rig::with(|rig| {
+    with(|rig| {
         let text = text.replace("EPOCH", &rig.epoch);
         let mut lines = text.split('\n');
         let query = lines.next().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use wireproof_protocol::{Incoming, parse_incoming};
 
-use crate::rig::{self, Frame, Rig, masked};
+use crate::rig::{Frame, Rig, masked, with};
 
 /// The close codes that a server may choose or echo in answer to bytes alone.
 const CLOSES: [u16; 6] = [1000, 1002, 1003, 1007, 1008, 1009];
@@ -11,7 +11,7 @@ const CLOSES: [u16; 6] = [1000, 1002, 1003, 1007, 1008, 1009];
 pub fn websocket_bytes(bytes: &[u8]) {
     let Some((mode, rest)) = bytes.split_first() else { return };
     let (sent, whole) = if mode % 2 == 0 { (rest.to_vec(), false) } else { (framed(rest), true) };
-    rig::with(|rig| {
+    with(|rig| {
         rig.block_on(async |rig: &Rig| {
             let mut socket = rig.upgrade("").await.expect("a good handshake");
             socket.write(&sent).await;

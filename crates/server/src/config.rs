@@ -136,18 +136,18 @@ impl Config {
     }
 
     fn read_with(
-        file: Option<&Path>,
+        path: Option<&Path>,
         flags: Overrides,
-        environment: impl Fn(&str) -> Option<OsString>,
+        variable: impl Fn(&str) -> Option<OsString>,
     ) -> (Self, Vec<ConfigError>) {
         let (mut settings, mut faults) = (known::defaults(), Vec::new());
-        if let Some(path) = file {
+        if let Some(path) = path {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Io { path: path.to_owned(), source });
             let read = text.and_then(|text| file::read(path, &text, &mut settings, &mut faults));
             faults.extend(read.err());
         }
-        environment::apply(&mut settings, &environment, &mut faults);
+        environment::apply(&mut settings, &variable, &mut faults);
         // Each value was tried when it was set.
         let mut config: Self = settings.try_into().unwrap_or_default();
         config.listen = flags.listen.unwrap_or(config.listen);

@@ -11,18 +11,18 @@ use tokio::{
 pub(crate) struct ServerThread {
     handle: Handle,
     stop: oneshot::Sender<()>,
-    thread: thread::JoinHandle<()>,
+    worker: thread::JoinHandle<()>,
 }
 
 impl ServerThread {
     pub(crate) fn begin() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
-        let thread = thread::Builder::new().name("wireproof-apart".into()).spawn(move || {
+        let worker = thread::Builder::new().name("wireproof-server".into()).spawn(move || {
             // Ends by the word or by the sender's end; the tasks are dropped with the runtime, wherever they are.
             let _ = runtime.block_on(stopped);
         })?;
-        Ok(Self { handle, stop, thread })
+        Ok(Self { handle, stop, worker })
     }
 
     /// Runs a future over there to its end.
@@ -35,9 +35,9 @@ impl ServerThread {
 
     /// Ends everything on it at once; nothing of it is left when this returns.
     pub(crate) async fn end(self) {
-        let Self { handle, stop, thread } = self;
+        let Self { handle, stop, worker } = self;
         drop((handle, stop));
         // A thread that panicked is over as well.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let _ = tokio::task::spawn_blocking(move || worker.join()).await;
     }
 }

@@ -78,8 +78,8 @@ const RULES: [Rule; 5] = [text::steps, pace::timer, pace::count, threads::steps,
 pub(super) fn plan(message: &str) -> Plan {
     let read = &message[..message.floor_char_boundary(MAX_READ)];
     let mut plan = Plan { cut: read.len() < message.len(), ..Plan::default() };
-    let mut clauses = clauses::split(read);
-    for clause in clauses.by_ref().take(MAX_CLAUSES) {
+    let mut parts = clauses::split(read);
+    for clause in parts.by_ref().take(MAX_CLAUSES) {
         plan.fails |= asks_to_fail(&clause);
         let found = RULES.iter().map(|rule| rule(&clause)).find(|found| !found.is_empty());
         plan.steps.extend(found.unwrap_or_default());
@@ -87,7 +87,7 @@ pub(super) fn plan(message: &str) -> Plan {
             break;
         }
     }
-    plan.cut |= plan.steps.len() > MAX_STEPS || clauses.next().is_some();
+    plan.cut |= plan.steps.len() > MAX_STEPS || parts.next().is_some();
     plan.steps.truncate(MAX_STEPS);
     if plan.steps.is_empty() && !plan.fails {
         let parameters = [("text", message.into())];

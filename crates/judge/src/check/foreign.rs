@@ -21,8 +21,8 @@ pub(super) fn judge(target: &Target, results: &mut [CheckResult]) {
     if target.lacks_users(2).is_some() {
         return;
     }
-    let court = Court::new(target, results);
-    let found: Vec<Option<String>> = results.iter().map(|result| court.first_in(result)).collect();
+    let state = ForeignTraffic::new(target, results);
+    let found: Vec<Option<String>> = results.iter().map(|result| state.first_in(result)).collect();
     for (result, found) in results.iter_mut().zip(found) {
         let Some(found) = found else { continue };
         result.what = match result.verdict {
@@ -37,7 +37,7 @@ pub(super) fn judge(target: &Target, results: &mut [CheckResult]) {
 type Who = (String, String);
 
 /// What is known of all users after all checks.
-struct Court<'a> {
+struct ForeignTraffic<'a> {
     profile: &'a Profile,
     nonce: &'a str,
     /// True when every connection is a user of its own.
@@ -56,10 +56,10 @@ struct Court<'a> {
     said: BTreeMap<u32, Vec<String>>,
 }
 
-impl<'a> Court<'a> {
+impl<'a> ForeignTraffic<'a> {
     fn new(target: &'a Target, results: &[CheckResult]) -> Self {
         let profile = target.profile();
-        let mut court = Self {
+        let mut state = Self {
             profile,
             nonce: target.nonce(),
             guests: target.given().is_empty() && target.issuer().is_none() && profile.resume.is_none(),
@@ -74,10 +74,10 @@ impl<'a> Court<'a> {
             said: BTreeMap::new(),
         };
         let ops = || results.iter().flat_map(|result| result.history.iter().map(move |op| (result, op)));
-        ops().for_each(|(result, op)| court.learn_said(result, op));
-        court.learn_markers();
-        ops().filter(|(_, op)| op.f == Action::Recv).for_each(|(result, op)| court.learn_made(result, op));
-        court
+        ops().for_each(|(result, op)| state.learn_said(result, op));
+        state.learn_markers();
+        ops().filter(|(_, op)| op.f == Action::Recv).for_each(|(result, op)| state.learn_made(result, op));
+        state
     }
 
     fn who(&self, result: &CheckResult, op: &Op) -> Who {

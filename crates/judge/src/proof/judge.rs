@@ -23,6 +23,11 @@ mod verdict;
 pub use verdict::{Counts, Judgement, Unjudged};
 
 use frame::{ConnectionFrames, Frame, Names};
+use isolation::Isolation;
+use liveness::Liveness;
+use order::Orders;
+use runs::Runs;
+use sequence::Sequence;
 use verdict::Findings;
 
 /// A map by numbers and short names: nobody from outside picks the keys of a history that is judged here and now.
@@ -30,11 +35,11 @@ type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Judges a history.
 pub fn judge(header: &Header, ops: &[Op]) -> Judgement {
-    let mut court = JudgeState::new(header);
+    let mut state = JudgeState::new(header);
     for (at, op) in ops.iter().enumerate() {
-        court.hear(at, op);
+        state.hear(at, op);
     }
-    court.decide(header, ops)
+    state.decide(header, ops)
 }
 
 /// All that is known of a history so far.
@@ -48,11 +53,11 @@ struct JudgeState<'a> {
     /// Frames of which nobody knows who got them.
     nobodys: u64,
     findings: Findings,
-    runs: runs::Runs<'a>,
-    isolation: isolation::Isolation,
-    sequence: sequence::Sequence<'a>,
-    order: order::Orders<'a>,
-    liveness: liveness::Liveness,
+    runs: Runs<'a>,
+    isolation: Isolation,
+    sequence: Sequence<'a>,
+    order: Orders<'a>,
+    liveness: Liveness,
 }
 
 impl<'a> JudgeState<'a> {
@@ -67,11 +72,11 @@ impl<'a> JudgeState<'a> {
             counts: Counts::default(),
             nobodys: 0,
             findings: Findings::default(),
-            runs: runs::Runs::default(),
-            isolation: isolation::Isolation::default(),
-            sequence: sequence::Sequence::new(rules),
-            order: order::Orders::new(rules),
-            liveness: liveness::Liveness::default(),
+            runs: Runs::default(),
+            isolation: Isolation::default(),
+            sequence: Sequence::new(rules),
+            order: Orders::new(rules),
+            liveness: Liveness::default(),
         }
     }
 

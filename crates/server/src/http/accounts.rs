@@ -152,8 +152,8 @@ pub async fn logout(
     let ended = match leave.refresh_token {
         Some(token) => logins(&context).ended_by_refresh_token(&token).await?,
         None => {
-            let token = token::bearer(&headers).ok_or(AuthError::Missing)?;
-            let principal = context.authenticate(&token, from.0).await?;
+            let bearer = token::bearer(&headers).ok_or(AuthError::Missing)?;
+            let principal = context.authenticate(&bearer, from.0).await?;
             context.rates.allowance(&principal.user_id, from.0).message(Instant::now())?;
             let ended = logins(&context).ended_by(principal);
             let nameless = "This token has no id by which it could be revoked; it ends by itself.";

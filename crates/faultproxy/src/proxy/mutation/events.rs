@@ -87,7 +87,7 @@ impl Conversation {
             | Mutation::Misaddress(pick)
             | Mutation::Close(pick) => live.picks(pick, part, now),
             Mutation::Starve => part.is_event() && self.is_starved(now),
-            Mutation::Forget(_) => part == Kind::Other.into(),
+            Mutation::Forget(_) => matches!(part, Part::Frame(Kind::Control | Kind::Other)),
             Mutation::Repeat => true,
             _ => false,
         };

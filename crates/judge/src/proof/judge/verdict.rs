@@ -217,7 +217,7 @@ fn exonerate(ops: &[Op], conn: &str) -> String {
 }
 
 /// What could not be judged, or only in part.
-pub(super) fn unjudged(header: &Header, court: &JudgeState<'_>) -> Vec<Unjudged> {
+pub(super) fn unjudged(header: &Header, state: &JudgeState<'_>) -> Vec<Unjudged> {
     let rules = &header.rules;
     let mut all = Vec::new();
     let mut tell = |when: bool, id: &str, why: String| {
@@ -226,9 +226,9 @@ pub(super) fn unjudged(header: &Header, court: &JudgeState<'_>) -> Vec<Unjudged>
         }
     };
     let text = str::to_owned;
-    tell(court.counts.markers == 0, "ISO-1", text("no user of the history has a marker"));
+    tell(state.counts.markers == 0, "ISO-1", text("no user of the history has a marker"));
     tell(
-        court.counts.markers > 0 && court.counts.markers_seen == 0,
+        state.counts.markers > 0 && state.counts.markers_seen == 0,
         "ISO-1",
         text(
             "no marker came back at all, not even to its owner: the server repeats nothing of what it is told",
@@ -236,7 +236,7 @@ pub(super) fn unjudged(header: &Header, court: &JudgeState<'_>) -> Vec<Unjudged>
     );
     tell(!rules.named, "ISO-2", text("events do not say of which run they are"));
     tell(
-        rules.named && (!rules.answered || court.liveness.is_open()),
+        rules.named && (!rules.answered || state.liveness.is_open()),
         "ISO-2",
         text(
             "not all requests or no answers are in the history: only runs that are known to be another's are told",
@@ -248,21 +248,21 @@ pub(super) fn unjudged(header: &Header, court: &JudgeState<'_>) -> Vec<Unjudged>
         text("events have no numbers: loss is judged by the ends of runs, order by the rules of a run only"),
     );
     tell(
-        rules.numbered && court.sequence.is_open(),
+        rules.numbered && state.sequence.is_open(),
         "SEQ-1 unseen-tail",
         text("nothing in the history says that a connection was given the time to get everything"),
     );
-    let torn = court.order.torn;
+    let torn = state.order.torn;
     tell(
         torn > 0,
         "ORD-1",
         format!("{torn} runs miss events, which is told as that, and are not judged by their order"),
     );
-    tell(court.liveness.is_open(), "LIV-1", text("nothing in the history says that a user's part was over"));
+    tell(state.liveness.is_open(), "LIV-1", text("nothing in the history says that a user's part was over"));
     tell(
-        court.nobodys > 0,
+        state.nobodys > 0,
         "all",
-        format!("nothing says who got {} frames, and they were not looked at", grouped(court.nobodys)),
+        format!("nothing says who got {} frames, and they were not looked at", grouped(state.nobodys)),
     );
     tell(true, "CON-1", text("the profile names no counters of the server"));
     all
