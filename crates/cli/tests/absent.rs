@@ -1,5 +1,5 @@
 //! What a program that was built without a feature says to those who ask for it. `cargo xtask test --only absent`.
-
+#![allow(clippy::unwrap_used)]
 #![cfg(not(any(feature = "failpoints", feature = "otel")))]
 
 use std::fs;
