@@ -12,7 +12,11 @@ use wireproof_faultproxy::{
     FaultProxy,
     mutation::{Accept, Address, Kind, Mutation, Pick, Role, Setup, Tls},
 };
-use wireproof_judge::profile::Profile;
+use wireproof_judge::{
+    check::{Embedded, InjectedFault, Judge},
+    profile::Profile,
+    report::Verdict,
+};
 use wireproof_testkit::{TestClient, TestServer, TokenKind};
 
 fn setup(mutations: Vec<Mutation>) -> Setup {
@@ -51,6 +55,19 @@ async fn a_message_is_lost_and_its_neighbours_are_not() {
     assert!(ada.frames().iter().all(|frame| frame.kind() != "agent_thinking"));
     assert!(done(&proxy).contains(&"lose".to_owned()), "{:?}", done(&proxy));
     assert!(proxy.journal().iter().all(|entry| entry.altered || entry.what == "extensions_removed"));
+}
+
+/// The beginning of a message was not handed on when another message came inside it, so a server behind any mutation passed for
+/// one that takes such messages.
+#[tokio::test]
+async fn what_breaks_the_protocol_goes_through() {
+    let embedded =
+        Embedded::start_with_fault(InjectedFault::find("alias_missing").unwrap(), 1).await.unwrap();
+    let judge = Judge { only: vec!["protocol".to_owned()], ..Judge::new(1) };
+    let report = judge.run(&embedded.target, |_| {}).await;
+    let passed = report.of(Verdict::Pass).count();
+    let others: Vec<_> = report.checks.iter().filter(|check| check.verdict != Verdict::Pass).collect();
+    assert!(others.is_empty() && passed > 10, "{passed} passed, and not: {others:?}");
 }
 
 #[tokio::test]

@@ -275,6 +275,10 @@ impl Conversation {
             let Mutation::Frames(mutation) = mutation else { continue };
             match mutation.of_client(frame, !self.client.fragments.is_empty()) {
                 Fate::Passes(passes) => frame = passes,
+                Fate::BeginsAnew(begins) => {
+                    self.client.fragments.clear();
+                    frame = begins;
+                }
                 Fate::Refused(code) => return self.close(code, out),
             }
         }
@@ -348,7 +352,13 @@ impl Half {
     fn message(&mut self, frame: Frame, to: &mut Vec<u8>) -> Option<Vec<Frame>> {
         let begins = matches!(frame.opcode(), 0x1 | 0x2) && self.fragments.is_empty();
         let goes_on = frame.opcode() == 0 && !self.fragments.is_empty();
-        if frame.is_control() || frame.first & super::frame::RESERVED != 0 || !(begins || goes_on) {
+        if frame.is_control() {
+            frame.write(to);
+            return None;
+        }
+        if frame.first & super::frame::RESERVED != 0 || !(begins || goes_on) {
+            // What breaks a message reaches the peer behind what it breaks.
+            take(&mut self.fragments).iter().for_each(|held| held.write(to));
             frame.write(to);
             return None;
         }

@@ -10,6 +10,8 @@ use crate::proxy::toxic::Direction;
 pub(crate) enum Fate {
     /// It goes on.
     Passes(Frame),
+    /// It goes on, and the message that it stands in is forgotten.
+    BeginsAnew(Frame),
     /// The connection is closed over it, with this code.
     Refused(u16),
 }
@@ -32,6 +34,9 @@ impl FrameMutation {
                 frame.payload.truncate(125);
             }
             Self::AcceptContinuation if opcode == CONTINUATION && !open => frame.first |= TEXT,
+            Self::AcceptContinuation if matches!(opcode, TEXT | BINARY) && open => {
+                return Fate::BeginsAnew(frame);
+            }
             Self::AcceptAnyText if opcode == TEXT && frame.is_final() => {
                 frame.payload = String::from_utf8_lossy(&frame.payload).into_owned().into_bytes();
             }

@@ -59,7 +59,7 @@ impl Conversation {
     fn mutated_request(&mut self, mutation: &Mutation, message: &mut Message, out: &mut Outgoing) -> bool {
         let part = message.part;
         if !matches!(mutation, Mutation::Accept(_)) {
-            self.note(Direction::ToServer, mutation.name(), &format!("{part:?}"));
+            self.note(Direction::ToServer, mutation.name(), &part.to_string());
         }
         match mutation {
             Mutation::Lose(_) => return false,
