@@ -134,7 +134,7 @@ impl Check {
     /// A name that no check has is a mistake, and no reason to run nothing.
     fn look_at_names(&self) -> anyhow::Result<()> {
         let known = |name: &String| {
-            CHECKS.iter().any(|check| check.id == name || check.id.split('.').next() == Some(name.as_str()))
+            CHECKS.iter().any(|check| check.id == *name || check.id.split('.').next() == Some(name.as_str()))
         };
         match self.only.iter().find(|name| !known(name)) {
             Some(name) => {
@@ -189,7 +189,7 @@ fn explain(judge: &Judge, whom: &CheckTarget) -> anyhow::Result<()> {
     let mut out = styled().even_unread();
     let (chosen, missing) = (judge.chosen(), judge.explain(whom.target()));
     for check in &chosen {
-        match missing.get(check.id) {
+        match missing.get(&*check.id) {
             None => writeln!(out, "can be done     {:<30} {DIM}{}{DIM:#}", check.id, check.sentence)?,
             Some(why) => writeln!(out, "{NOTE}cannot be done{NOTE:#}  {:<30} {why}", check.id)?,
         }

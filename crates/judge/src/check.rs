@@ -8,7 +8,7 @@
 //! `?`: every wait of a [`Session`] has a deadline and fails with what was waited for. What the server or the profile
 //! cannot do ends it with [`Failure::NotDone`]. No sleeps: barriers, answers and events.
 
-use std::{future::Future, pin::Pin};
+use std::{borrow::Cow, future::Future, pin::Pin};
 
 mod alive;
 pub mod embedded;
@@ -42,7 +42,7 @@ pub use timeline::timeline;
 /// A promise of a server, and how it is put to the test.
 pub struct Check {
     /// Its name: group and promise, as in `order.completed_last`.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// The promise.
     pub sentence: &'static str,
     /// How bad it is when the promise is broken.

@@ -1,16 +1,15 @@
 //! The reading of a client's frames: every text has one outcome, a request or a named error.
-//! What a field must be stands in one table; nothing that a client sent is repeated to it but its id and type.
+//! What a field must be stands with the frame; nothing that a client sent is repeated to it but its id and type.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    client_frame::{ClientFrame, MAX_HISTORY_LIMIT, MAX_TITLE, Request},
+    client_frame::{ClientFrame, Request, SHAPES, shape},
     codes::ErrorCode,
     extent::cut_chars,
-    ids::{RequestId, ThreadId},
+    ids::RequestId,
     json::{id_in, parse_json},
-    position::Epoch,
     server_frame::ErrorBody,
 };
 
@@ -22,73 +21,6 @@ pub struct FrameError {
     /// The refusal.
     pub body: ErrorBody,
 }
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Filled,
-    Title,
-    /// A thread's name, for a thread that is made when it is not there.
-    Thread,
-    Epoch,
-    Decision,
-    Number,
-    Limit,
-    Flag,
-    Object,
-    Any,
-}
-
-struct Shape {
-    names: &'static [&'static str],
-    required: &'static [(&'static str, Kind)],
-    optional: &'static [(&'static str, Kind)],
-}
-
-#[rustfmt::skip]
-const SHAPES: [Shape; 14] = {
-    use Kind::*;
-    [
-        Shape { names: &["ping"], required: &[], optional: &[] },
-        Shape { names: &["heartbeat"], required: &[], optional: &[] },
-        Shape { names: &["authenticate"], required: &[("token", Text)], optional: &[] },
-        Shape { names: &["resume"], required: &[("epoch", Epoch), ("after", Number)], optional: &[] },
-        Shape {
-            names: &["chat", "user_message"],
-            required: &[("content", Filled)],
-            optional: &[("thread_id", Thread), ("agent", Text)],
-        },
-        Shape {
-            names: &["start_agent"],
-            required: &[("user_request", Filled)],
-            optional: &[("agent", Text), ("thread_id", Thread)],
-        },
-        Shape { names: &["cancel_run", "stop_agent"], required: &[("run_id", Text)], optional: &[] },
-        Shape {
-            names: &["approve"],
-            required: &[("approval_id", Text), ("decision", Decision)],
-            optional: &[("edited_arguments", Any)],
-        },
-        Shape {
-            names: &["create_thread"],
-            required: &[],
-            optional: &[("thread_id", Thread), ("title", Title), ("metadata", Object)],
-        },
-        Shape {
-            names: &["rename_thread"],
-            required: &[("thread_id", Text)],
-            optional: &[("title", Title), ("metadata", Object)],
-        },
-        Shape { names: &["delete_thread"], required: &[("thread_id", Text)], optional: &[] },
-        Shape { names: &["switch_thread"], required: &[("thread_id", Text)], optional: &[] },
-        Shape {
-            names: &["get_thread_history"],
-            required: &[("thread_id", Text)],
-            optional: &[("limit", Limit), ("offset", Number)],
-        },
-        Shape { names: &["typing"], required: &[("thread_id", Text), ("active", Flag)], optional: &[] },
-    ]
-};
 
 /// Every name of a frame type.
 pub(crate) fn names_of(kind: &str) -> &'static [&'static str] {
@@ -115,8 +47,8 @@ pub fn parse_frame(text: &str) -> Result<Request, FrameError> {
         },
         Some(_) => return Err(unfit(id, "type", "must be text")),
     };
-    if let Err(error) = shape.check(&fields) {
-        return Err(FrameError { id, ..error });
+    if let Err(body) = shape.check(&fields) {
+        return Err(FrameError { id, body });
     }
     if let Some(sentence) = inexact {
         return Err(refuse(id, ErrorCode::InvalidJson, sentence));
@@ -124,56 +56,6 @@ pub fn parse_frame(text: &str) -> Result<Request, FrameError> {
     match ClientFrame::deserialize(Value::Object(fields)) {
         Ok(frame) => Ok(Request { id, frame }),
         Err(_) => Err(refuse(id, ErrorCode::InvalidFrame, "The frame is not what its type asks for.")),
-    }
-}
-
-impl Shape {
-    fn check(&self, fields: &Map<String, Value>) -> Result<(), FrameError> {
-        let present = |name: &str| fields.get(name).filter(|value| !value.is_null());
-        if let Some((name, _)) = self.required.iter().find(|(name, _)| present(name).is_none()) {
-            return Err(missing(None, name));
-        }
-        for (name, kind) in self.required.iter().chain(self.optional) {
-            if let Some(why) = present(name).and_then(|value| kind.objection(value)) {
-                return Err(unfit(None, name, why));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Kind {
-    /// What is wrong with a value, if something is.
-    fn objection(self, value: &Value) -> Option<&'static str> {
-        let text = value.as_str();
-        let (good, why) = match self {
-            Kind::Text => (text.is_some(), "must be text"),
-            Kind::Filled => (text.is_some_and(|text| !text.trim().is_empty()), "must be text, not empty"),
-            Kind::Title => (
-                text.is_some_and(|text| text.chars().count() <= MAX_TITLE),
-                "must be text of at most 200 characters",
-            ),
-            Kind::Thread => (
-                text.is_some_and(|text| ThreadId::new(text).is_ok()),
-                "must be text of 1 to 128 characters without control characters",
-            ),
-            Kind::Epoch => (
-                text.is_some_and(|text| text.parse::<Epoch>().is_ok()),
-                "must be text of 16 lower-case hex digits",
-            ),
-            Kind::Decision => {
-                (matches!(text, Some("approved" | "denied")), "must be \"approved\" or \"denied\"")
-            }
-            Kind::Number => (value.is_u64(), "must be a whole number from 0"),
-            Kind::Limit => (
-                value.as_u64().is_some_and(|limit| (1..=MAX_HISTORY_LIMIT).contains(&limit)),
-                "must be a whole number from 1 to 100",
-            ),
-            Kind::Flag => (value.is_boolean(), "must be true or false"),
-            Kind::Object => (value.is_object(), "must be an object"),
-            Kind::Any => (true, ""),
-        };
-        (!good).then_some(why)
     }
 }
 
@@ -209,13 +91,9 @@ fn refuse(id: Option<RequestId>, code: ErrorCode, sentence: impl Into<String>) -
 }
 
 fn missing(id: Option<RequestId>, field: &str) -> FrameError {
-    let body = ErrorBody::new(ErrorCode::MissingField, format!("The field {field:?} is missing."))
-        .detail("field", field);
-    FrameError { id, body }
+    FrameError { id, body: shape::missing(field) }
 }
 
 fn unfit(id: Option<RequestId>, field: &str, why: &str) -> FrameError {
-    let body =
-        ErrorBody::new(ErrorCode::InvalidFrame, format!("The field {field:?} {why}.")).detail("field", field);
-    FrameError { id, body }
+    FrameError { id, body: shape::unfit(field, why) }
 }

@@ -19,7 +19,7 @@ pub(super) async fn follow(judge: &Judge, target: &Target) -> Report {
     let report = judge.run(target, |progress| {
         let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match progress {
-            Progress::Began(check) => state.0.push(check.id),
+            Progress::Began(check) => state.0.push(&*check.id),
             Progress::Ended(result) => {
                 state.0.retain(|id| *id != result.id);
                 state.1 += usize::from(matches!(result.verdict, Verdict::Fail | Verdict::Gone));

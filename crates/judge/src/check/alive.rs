@@ -51,7 +51,7 @@ impl<'a> Alive<'a> {
         if let Some(why) = stops.borrow_and_update().clone() {
             return gone(check, why);
         }
-        self.running().push(check.id);
+        self.running().push(&check.id);
         let result = tokio::select! {
             biased;
             result = run => self.behind(check, result).await,
@@ -146,7 +146,7 @@ fn last(history: &[Op]) -> String {
 /// What comes of a check that the server did not live to see.
 fn gone(check: &Check, why: String) -> CheckResult {
     CheckResult {
-        id: check.id.to_owned(),
+        id: check.id.to_string(),
         sentence: check.sentence.to_owned(),
         severity: check.severity,
         verdict: Verdict::Gone,

@@ -61,7 +61,7 @@ pub enum ProgressEvent {
 impl From<Progress<'_>> for ProgressEvent {
     fn from(progress: Progress<'_>) -> Self {
         match progress {
-            Progress::Began(check) => Self::Began(check.id.to_owned()),
+            Progress::Began(check) => Self::Began(check.id.to_string()),
             Progress::Ended(result) => Self::Ended(Box::new(result.clone())),
         }
     }
@@ -88,7 +88,7 @@ impl Judge {
     pub fn chosen(&self) -> Vec<&'static Check> {
         let named = |check: &&Check| {
             self.only.is_empty()
-                || self.only.iter().any(|name| check.id == name || check.id.split('.').next() == Some(name))
+                || self.only.iter().any(|name| check.id == *name || check.id.split('.').next() == Some(name))
         };
         let in_time = |check: &&Check| {
             !self.quick
@@ -100,7 +100,7 @@ impl Judge {
 
     /// Why each of the chosen checks cannot be done on a server; checks that can are not in it.
     pub fn explain(&self, target: &Target) -> BTreeMap<&'static str, String> {
-        let missing = |check: &&'static Check| Some((check.id, cannot(check, target)?));
+        let missing = |check: &&'static Check| Some((&*check.id, cannot(check, target)?));
         self.chosen().iter().filter_map(missing).collect()
     }
 
@@ -190,7 +190,7 @@ impl Judge {
             Some(why) => Err(Failure::NotDone(why)),
             None => {
                 let users = if self.quick { self.users.min(FEW) } else { self.users };
-                let context = CheckContext::new(target, recorder.clone(), check.id, self.seed, users);
+                let context = CheckContext::new(target, recorder.clone(), &*check.id, self.seed, users);
                 let run = tokio::time::timeout(DEADLINE, (check.run)(&context)).await;
                 run.unwrap_or_else(|_| {
                     Err(Failure::Broken(format!("the check did not end within {DEADLINE:?}")))
@@ -204,7 +204,7 @@ impl Judge {
             Err(Failure::Gone(why)) => (Verdict::Gone, why, Vec::new()),
         };
         CheckResult {
-            id: check.id.to_owned(),
+            id: check.id.to_string(),
             sentence: check.sentence.to_owned(),
             severity: check.severity,
             verdict,
@@ -240,7 +240,7 @@ fn beside_each_other(target: &Target) -> usize {
 }
 
 fn cannot(check: &Check, target: &Target) -> Option<String> {
-    if let Some(why) = target.profile().except.get(check.id) {
+    if let Some(why) = target.profile().except.get(&*check.id) {
         return Some(why.clone());
     }
     check.needs.iter().find_map(|need| need.missing(target))

@@ -26,7 +26,7 @@ mod whole_runs;
 macro_rules! check {
     ($id:literal, $severity:ident, $schedule:ident, [$($need:expr),*], $fault:literal, $sentence:literal, $run:path) => {
         $crate::check::Check {
-            id: $id,
+            id: std::borrow::Cow::Borrowed($id),
             sentence: $sentence,
             severity: $crate::check::Severity::$severity,
             needs: &[$($need),*],

@@ -140,7 +140,7 @@ async fn also(check: &Check, seed: u64) -> Result<BTreeSet<String>, EmbeddedErro
 
 /// Runs one check against a server.
 pub async fn only(check: &'static Check, embedded: &Embedded, seed: u64) -> CheckResult {
-    let judge = Judge { only: vec![check.id.to_owned()], ..Judge::new(seed) };
+    let judge = Judge { only: vec![check.id.to_string()], ..Judge::new(seed) };
     let mut report = judge.run(&embedded.target, |_: Progress<'_>| {}).await;
     report.checks.remove(0)
 }

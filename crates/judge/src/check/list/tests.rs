@@ -56,11 +56,11 @@ fn the_matrix_of_the_self_test_is_generated() {
 #[test]
 fn every_check_has_a_name_a_bug_and_a_sentence_of_its_own() {
     assert!(CHECKS.len() >= 60, "{}", CHECKS.len());
-    let single = |take: fn(&Check) -> &'static str| {
+    let single = |take: fn(&'static Check) -> &'static str| {
         let all: BTreeSet<&str> = CHECKS.iter().map(|check| take(check)).collect();
         assert_eq!(all.len(), CHECKS.len());
     };
-    single(|check| check.id);
+    single(|check| &check.id);
     single(|check| check.fault_name);
     single(|check| check.sentence);
     for check in CHECKS.iter() {
