@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     auth::{Auth, AuthError, Principal, logins::Logins},
@@ -22,11 +22,13 @@ use crate::{
 };
 
 mod request_key;
+mod revocations;
 pub mod revoke;
 mod store_health;
 pub mod withdrawn_keys;
 
 pub use request_key::request_key;
+pub use revocations::follow as follow_revocations;
 pub use store_health::StoreHealth;
 
 /// The parts of a running server.
@@ -35,6 +37,8 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     /// Whether the store answers.
     pub store_health: StoreHealth,
+    /// Has the revocations read from the store before the next heartbeat.
+    pub revocations_due: Notify,
     /// Tells the nodes of a user what was committed.
     pub publisher: Arc<Publisher>,
     /// Reads the logs of users for their subscriptions.

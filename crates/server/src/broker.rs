@@ -50,7 +50,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Tells a notice, to this node too. Never waits; drops the notice when its queue is full.
     fn try_publish(&self, notice: Notice);
     /// Hears of a user from the time this returns until [`leave`](Self::leave). A broker that is cut off returns all the
-    /// same, and says [`missed`](Subscriber::missed) once it hears again.
+    /// same, and says [`missed`](Subscriber::missed) once it hears again. After 10 s the connection that asked for it is
+    /// turned away.
     async fn join(&self, user_id: &UserId);
     /// Hears no more of a user. Does not wait.
     fn leave(&self, user_id: &UserId);
@@ -66,6 +67,6 @@ pub trait Broker: Send + Sync + 'static {
 pub trait Subscriber: Send + Sync + 'static {
     /// Takes a notice. Called on any thread; does not wait.
     fn hear(&self, notice: &Notice);
-    /// Notices may have been lost: all that is live reads on.
+    /// Notices may have been lost: all that is live reads on, and what was revoked is read again.
     fn missed(&self);
 }

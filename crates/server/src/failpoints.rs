@@ -40,6 +40,22 @@ list! {
     SlowReaderSlowsAll,
 }
 
+/// What a failpoint has marked. Without the feature `failpoints` it takes no room, and nothing can be marked.
+#[derive(Debug, Default)]
+pub(crate) struct Mark([bool; cfg!(feature = "failpoints") as usize]);
+
+impl Mark {
+    /// Marks it.
+    pub(crate) fn set(&mut self) {
+        self.0.fill(true);
+    }
+
+    /// Whether it is marked.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.contains(&true)
+    }
+}
+
 /// The failpoint that is on in one server, if one is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Failpoints(Option<Failpoint>);

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
@@ -148,7 +149,7 @@ impl Hub {
         });
         if failpoint!(self.failpoints, RegistrationLost) {
             let lost = outboxes.extract_if(.., |other| handle.since - other.since <= 5e-3);
-            lost.for_each(|lost| lost.feed().deaf = true);
+            lost.for_each(|lost| lost.feed().deaf.set());
         }
         outboxes.push(handle.clone());
         let joined = joined.clone();
@@ -239,9 +240,11 @@ pub struct ConnectionRegistration {
 }
 
 impl ConnectionRegistration {
-    /// Returns when notices of the user reach this node; to be awaited before the head of the log is read.
-    pub async fn join(&self) {
-        self.joined.get_or_init(|| self.hub.broker.join(&self.user_id)).await;
+    /// Returns when notices of the user reach this node; to be awaited before the head of the log is read. False when the
+    /// broker did not say so in time: then nothing may be read, and the client has to come back.
+    pub async fn join(&self, within: Duration) -> bool {
+        let joined = self.joined.get_or_init(|| self.hub.broker.join(&self.user_id));
+        tokio::time::timeout(within, joined).await.is_ok()
     }
 }
 
@@ -250,7 +253,7 @@ impl Drop for ConnectionRegistration {
         let mut users = self.hub.users();
         if failpoint!(self.hub.failpoints, LateUnregister) {
             let lost = users.remove(&self.user_id);
-            lost.iter().flat_map(|here| &here.outboxes).for_each(|handle| handle.feed().deaf = true);
+            lost.iter().flat_map(|here| &here.outboxes).for_each(|handle| handle.feed().deaf.set());
         }
         if let Some(here) = users.get_mut(&self.user_id) {
             here.outboxes.retain(|handle| !Arc::ptr_eq(handle, &self.handle));
@@ -260,5 +263,54 @@ impl Drop for ConnectionRegistration {
                 self.hub.broker.leave(&self.user_id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use async_trait::async_trait;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        auth::Permissions,
+        broker::{Notice, Subscriber},
+    };
+
+    /// A broker that never says that it joined anybody.
+    struct Silent;
+
+    #[async_trait]
+    impl Broker for Silent {
+        fn try_publish(&self, _: Notice) {}
+        async fn join(&self, _: &UserId) {
+            std::future::pending().await
+        }
+        fn leave(&self, _: &UserId) {}
+        fn subscribe(&self, _: Weak<dyn Subscriber>) {}
+        fn ended(&self) -> CancellationToken {
+            CancellationToken::new()
+        }
+        fn close(&self) {}
+    }
+
+    /// Bug: a connection waited for ever for a broker that did not answer.
+    #[tokio::test]
+    async fn a_broker_that_does_not_answer_is_not_waited_for_for_ever() {
+        let hub = Arc::new(Hub::new(Arc::new(Silent), Failpoints::default()));
+        let principal = Principal {
+            user_id: UserId::new("ada").unwrap(),
+            expires_at: 1e12,
+            issued_at: None,
+            token_id: None,
+            session_id: None,
+            permissions: Permissions::of_a_user(),
+            key: None,
+        };
+        let address = ClientAddress::of([127, 0, 0, 1].into());
+        let registration = hub.register(&principal, ConnectionId::new(), address, 1000, 0).unwrap();
+        assert!(!registration.join(Duration::from_millis(50)).await);
     }
 }

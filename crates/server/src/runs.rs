@@ -17,11 +17,10 @@ use crate::{
     error::Refusal,
     failpoints::{Failpoints, failpoint},
     metrics::Metrics,
-    store::{Answer, Lease, NodeId, RequestKey, RunRecord, StartRun, Store, StoreError},
+    store::{Answer, Lease, NodeId, RequestKey, RunRecord, StartRun, Store, StoreError, while_away},
     traces::{RunFacts, TraceParent, Traces},
 };
 
-mod away;
 mod bounds;
 mod counts;
 mod driver;
@@ -30,11 +29,10 @@ mod recorder;
 mod recovery;
 mod registry;
 
-use away::while_away;
 pub use bounds::RunBounds;
 use counts::Counts;
 use inflight::InflightRequests;
-pub use recovery::keep_leases;
+pub use recovery::{end_left_runs, keep_leases};
 use registry::{Registry, Slot};
 
 /// Hits of a search that an agent may ask for at once.
@@ -44,6 +42,8 @@ const MOST_HIT_CHARS: usize = 200;
 /// How long a run on another node may take to end when it is cancelled, and between two looks whether it has.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 const CANCEL_LOOK: Duration = Duration::from_millis(50);
+/// How long the ends of runs may take to be stored in a drain, behind the agents' time to stop.
+const LAST_WRITES: Duration = Duration::from_secs(10);
 /// Characters of a message that become the title of its new thread.
 const TITLE_CHARS: usize = 60;
 
@@ -58,6 +58,8 @@ pub struct RunLimits {
     pub run: Duration,
     /// How long a cancelled agent has to stop by itself.
     pub grace: Duration,
+    /// How long a node may not be heard of before others end its runs. It renews their leases three times as often.
+    pub lease: Duration,
     /// How long a run waits for a store that is away.
     pub store_wait: Duration,
     /// How much a run may say.
@@ -184,15 +186,13 @@ impl Runs {
             run_id,
             agent_name: agent.name().to_owned(),
             first: first.clone(),
-            node_id: self.node_id,
-            leased_until: 0.0,
             now: crate::clock::unix_now(),
         };
+        let start = Arc::new(start);
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
         let (wait, stop) = (self.limits.store_wait, &self.draining);
         // A lease counts from the try that takes it.
-        let lease_until = || crate::clock::unix_now() + recovery::LEASE.as_secs_f64();
-        let start_run = || self.store.start_run(StartRun { leased_until: lease_until(), ..start.clone() });
+        let start_run = || self.store.start_run(start.clone(), self.lease_term());
         let started = while_away(wait, stop, start_run).await?;
         let started = match self.publisher.publish(started) {
             Answer::Repeated(answer) => return Ok(*answer),
@@ -311,7 +311,8 @@ impl Runs {
         self.registry.alive_of(user_id)
     }
 
-    /// Takes no new runs, gives those that go on `patience` to end, then ends them as failed; returns when all are over.
+    /// Takes no new runs, gives those that go on `patience` to end, then ends them as failed. Returns when all are over,
+    /// or when the store does not take their ends.
     pub async fn drain(&self, patience: Duration) {
         self.refuse_new();
         self.tasks.close();
@@ -322,7 +323,10 @@ impl Runs {
             );
         }
         self.draining.cancel();
-        self.tasks.wait().await;
+        // A store that does not answer must not hold the server: whoever starts next ends what is left.
+        if tokio::time::timeout(self.limits.grace + LAST_WRITES, self.tasks.wait()).await.is_err() {
+            tracing::error!(runs = self.registry.alive(), "the store did not take the ends of runs in time");
+        }
     }
 
     /// Refuses new runs from now on; those that go on are not touched.

@@ -7,13 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpSocket, sync::Semaphore};
+use tokio::{
+    net::TcpSocket,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::Agent;
 use wireproof_protocol::CloseCode;
 
 use crate::{
-    app::{Context, StoreHealth, withdrawn_keys},
+    app::{Context, StoreHealth, follow_revocations, withdrawn_keys},
     auth::{Auth, Keys, Revocations, Tickets, logins::Logins, rules::Rules},
     broker::{Broker, Subscriber},
     clock::unix_now,
@@ -53,8 +56,12 @@ const LARGE_BODIES: usize = 2;
 const SEND_BUFFER: u32 = 64 << 10;
 /// How long a cancelled agent has to stop by itself.
 const AGENT_GRACE: Duration = Duration::from_secs(2);
+/// How long a node may not be heard of before others end its runs.
+const LEASE: Duration = Duration::from_secs(30);
 /// How often the limits drop idle users and addresses.
 const FORGETTING: Duration = Duration::from_secs(20);
+/// How long the last writes may take in a drain; then the connections are closed without what these would have published.
+const SETTLING: Duration = Duration::from_secs(10);
 /// How long connections have to take their close.
 const GOODBYE: Duration = Duration::from_secs(8);
 
@@ -152,7 +159,9 @@ impl Server {
         let (hub, stopped) = (context.hub.clone(), shutdown.stopped.clone());
         shutdown.spawn_vital("heads", hub.compare_heads(context.store.clone(), heartbeat, stopped));
         let (runs, stopped) = (context.runs.clone(), shutdown.stopped.clone());
-        shutdown.spawn_vital("leases", runs::keep_leases(runs, stopped));
+        shutdown.spawn_vital("leases", runs::keep_leases(runs.clone(), stopped.clone()));
+        shutdown.spawn_vital("left runs", runs::end_left_runs(runs, stopped));
+        shutdown.spawn_vital("revocations", follow_revocations(context.clone(), heartbeat));
         shutdown.spawn_vital("upkeep", upkeep);
         shutdown.spawn_vital("key follower", withdrawn_keys::follow(context.clone()));
         let (auth, stopped) = (context.auth.clone(), context.shutdown.stopped.clone());
@@ -238,9 +247,14 @@ impl Server {
         let (patience, spread) =
             (options.patience.unwrap_or(self.patience), options.spread.unwrap_or(self.spread));
         tokio::join!(drain::send_away(context, spread), context.runs.drain(patience));
-        context.publisher.settle().await;
-        if let Err(e) = context.store.settle().await {
-            tracing::warn!(error = %e, "the store did not settle");
+        let settled = tokio::time::timeout(SETTLING, async {
+            context.publisher.settle().await;
+            context.store.settle().await
+        });
+        match settled.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(error = %e, "the store did not settle"),
+            Err(_) => tracing::warn!("the last writes did not end in time"),
         }
         // No connection is closed before it has it all, whatever became of the notices.
         context.hub.read_on();
@@ -351,6 +365,7 @@ fn build(
         queued: config.limits.queued_runs,
         run: Duration::from_secs_f64(config.limits.run_seconds),
         grace: AGENT_GRACE,
+        lease: LEASE,
         store_wait: Duration::from_secs_f64(config.limits.store_wait_seconds),
         bounds: (&config.limits).into(),
     };
@@ -363,7 +378,8 @@ fn build(
         traces,
         config.failpoints,
     );
-    let threads = Threads::new(store.clone(), publisher.clone());
+    let threads =
+        Threads::new(store.clone(), publisher.clone(), limits.store_wait, shutdown.draining.clone());
     let auth = Arc::new(auth);
     let logins = Logins::new(store.clone(), auth.clone(), config.accounts.clone());
     let rates = Rates::new(&config.limits, metrics.clone(), Instant::now());
@@ -373,6 +389,7 @@ fn build(
         log: Arc::new(log),
         publisher,
         store_health: StoreHealth::default(),
+        revocations_due: Notify::new(),
         hub: Arc::new(Hub::new(broker, config.failpoints)),
         runs,
         threads,

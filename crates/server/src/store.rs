@@ -15,11 +15,13 @@ use wireproof_protocol::{
 use crate::error::Refusal;
 
 mod accounts;
+mod away;
 pub mod embedded;
 pub mod layer;
 mod lease;
 
 pub use accounts::*;
+pub use away::{FIRST_PAUSE, LAST_PAUSE, in_time, while_away};
 pub use lease::*;
 
 /// Why a store did not do what it was asked.
@@ -332,10 +334,6 @@ pub struct StartRun {
     pub agent_name: String,
     /// The run's first event: queued or started.
     pub first: EventBody,
-    /// The node that leases the run.
-    pub node_id: NodeId,
-    /// Until when, in Unix seconds.
-    pub leased_until: Timestamp,
     /// Now, in Unix seconds.
     pub now: Timestamp,
 }
@@ -516,9 +514,13 @@ pub trait Store: AccountStore {
     }
     /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError>;
-    /// Stores a message and its run, with the events of both and the answer to the request. A run that was stored before gets
-    /// the same answer.
-    async fn start_run(&self, run: StartRun) -> Result<Written<Answer<Started>>, StoreError>;
+    /// Stores a message and its run, with the events of both and the answer to the request, and leases the run. A run that
+    /// was stored before gets the same answer, and keeps the lease that it has.
+    async fn start_run(
+        &self,
+        run: Arc<StartRun>,
+        term: LeaseTerm,
+    ) -> Result<Written<Answer<Started>>, StoreError>;
     /// Appends events; their `seq` is given here. Returns the last number. Of a run's events, those that are stored already
     /// are passed over, by their `run_seq`.
     async fn append_events(
@@ -531,7 +533,8 @@ pub trait Store: AccountStore {
     /// Errs with `QuotaExceeded`, and has stored nothing, when there is no room for the answer; without an answer it needs
     /// none. An end that was stored before gets the same answer; another end of a run that is over is not found.
     async fn finish_run(&self, finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError>;
-    /// Changes a user's threads, with the event that tells it.
+    /// Changes a user's threads, with the event that tells it. A change that was made before with the same `now` is not made
+    /// again: it gets the same answer, but a thread that is deleted is not found.
     async fn change_thread(
         &self,
         user_id: &UserId,
@@ -578,15 +581,16 @@ pub trait Store: AccountStore {
     async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError>;
     /// The runs that are not over: of one user, or of all.
     async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError>;
-    /// Leases to a node, until a time, the runs that are not over and that nobody leases at `now`.
+    /// Leases to a node at most so many of the runs that are not over and that nobody leases at `now`. Fewer than `most` are
+    /// all that there are.
     async fn take_over_runs(
         &self,
-        node_id: NodeId,
+        term: LeaseTerm,
         now: Timestamp,
-        until: Timestamp,
+        most: usize,
     ) -> Result<Vec<(RunRecord, Lease)>, StoreError>;
-    /// Lets all leases of a node go on until a time.
-    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError>;
+    /// Lets the leases that a node has of these runs go on; those of other nodes and of other runs stay as they are.
+    async fn renew_leases(&self, term: LeaseTerm, runs: &[RunId]) -> Result<(), StoreError>;
     /// A user's state, read at one moment: at most so many threads, each with at most so many messages, and so many
     /// bytes of their text in all.
     async fn records(

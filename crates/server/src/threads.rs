@@ -1,8 +1,15 @@
 //! Threads and their messages: what a user may do with them, and the events that tell all the user's devices.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
     ControlBody, ErrorBody, ErrorCode, MAX_METADATA_DEPTH, Message, Thread, ThreadId, UserId, depth,
 };
@@ -10,7 +17,7 @@ use wireproof_protocol::{
 use crate::{
     delivery::Publisher,
     error::Refusal,
-    store::{Answer, RequestKey, Store, StoreError, ThreadChange, Window},
+    store::{Answer, RequestKey, Store, StoreError, ThreadChange, Window, Written, while_away},
 };
 
 /// Most rows of a page.
@@ -24,6 +31,9 @@ const METADATA_BYTES: usize = 16 << 10;
 pub struct Threads {
     store: Arc<dyn Store>,
     publisher: Arc<Publisher>,
+    /// How long a change waits for a store that is away, unless the server drains.
+    store_wait: Duration,
+    draining: CancellationToken,
 }
 
 /// Messages of a thread and where they stand in it.
@@ -46,6 +56,11 @@ fn not_found(error: StoreError) -> Refusal {
     }
 }
 
+/// The answer to a change of a thread.
+pub fn changed(thread_id: ThreadId) -> ControlBody {
+    ControlBody::Ack { thread_id: Some(thread_id), run_id: None, approval_id: None, outcome: None }
+}
+
 /// The thread that a text names; a text that no thread can have as its name names nothing.
 pub fn thread_id(text: &str) -> Result<ThreadId, Refusal> {
     text.parse().map_err(|_| not_found(StoreError::NotFound))
@@ -61,12 +76,17 @@ pub fn new_thread_id(text: &str) -> Result<ThreadId, Refusal> {
 
 impl Threads {
     /// The threads in a store; the events of changes are published.
-    pub fn new(store: Arc<dyn Store>, publisher: Arc<Publisher>) -> Self {
-        Self { store, publisher }
+    pub fn new(
+        store: Arc<dyn Store>,
+        publisher: Arc<Publisher>,
+        store_wait: Duration,
+        draining: CancellationToken,
+    ) -> Self {
+        Self { store, publisher, store_wait, draining }
     }
 
-    /// Creates, changes or deletes; `Repeated` is the answer that the same request got before. Goes on when the caller goes
-    /// away.
+    /// Creates, changes or deletes; `Repeated` is the answer that the same request got before. Waits for a store that is
+    /// away, and goes on when the caller goes away.
     pub async fn change(
         &self,
         user_id: &UserId,
@@ -80,8 +100,21 @@ impl Threads {
         };
         check(title, metadata)?;
         let (store, user_id) = (self.store.clone(), user_id.clone());
-        let write =
-            async move { store.change_thread(&user_id, request, change, crate::clock::unix_now()).await };
+        let (wait, stop, now) = (self.store_wait, self.draining.clone(), crate::clock::unix_now());
+        let write = async move {
+            let tries = AtomicUsize::new(0);
+            let call = || {
+                tries.fetch_add(1, Relaxed);
+                store.change_thread(&user_id, request.clone(), change.clone(), now)
+            };
+            match (while_away(wait, &stop, call).await, change) {
+                // An earlier try deleted it, and the answer was lost.
+                (Err(StoreError::NotFound), ThreadChange::Delete { thread_id }) if tries.into_inner() > 1 => {
+                    Ok(Written { value: Answer::Repeated(Box::new(changed(thread_id))), committed: None })
+                }
+                (answer, _) => answer,
+            }
+        };
         self.publisher.carry_out(write).await.map_err(not_found)
     }
 
@@ -92,6 +125,8 @@ impl Threads {
         metadata: Option<Map<String, Value>>,
     ) -> ThreadChange {
         let title = title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| UNTITLED.to_owned());
+        // A store that is asked again has to find what it made before.
+        let thread_id = Some(thread_id.unwrap_or_else(ThreadId::generate));
         ThreadChange::Create { thread_id, title, metadata: metadata.unwrap_or_default() }
     }
 

@@ -9,14 +9,19 @@ use wireproof_protocol::{
     Event, EventBody, EventId, MessageId, Outcome, RequestId, RunId, RunPart, StatusUpdate, ThreadId, UserId,
 };
 use wireproof_server::store::{
-    Answer, FinishRun, Lease, NodeId, RequestKey, StartRun, Started, Store, StoreError, embedded::Embedded,
+    Answer, FinishRun, Lease, LeaseTerm, NodeId, RequestKey, StartRun, Started, Store, StoreError,
+    embedded::Embedded,
 };
 
 fn ada() -> UserId {
     UserId::new("ada").unwrap()
 }
 
-fn start(node_id: NodeId, leased_until: f64) -> StartRun {
+fn term(node_id: NodeId, until: f64) -> LeaseTerm {
+    LeaseTerm { node_id, until }
+}
+
+fn start() -> StartRun {
     StartRun {
         user_id: ada(),
         request: Some(RequestKey { id: RequestId::new("once").unwrap(), digest: [7; 32] }),
@@ -27,8 +32,6 @@ fn start(node_id: NodeId, leased_until: f64) -> StartRun {
         run_id: RunId::new(),
         agent_name: "agent".to_owned(),
         first: EventBody::AgentStarted { message: "begins".to_owned() },
-        node_id,
-        leased_until,
         now: 1.0,
     }
 }
@@ -46,8 +49,8 @@ fn said(run_id: RunId, thread_id: &ThreadId, run_seq: u64) -> Event {
     }
 }
 
-async fn started(store: &Embedded, run: StartRun) -> Started {
-    match store.start_run(run).await.unwrap().value {
+async fn started(store: &Embedded, run: StartRun, term: LeaseTerm) -> Started {
+    match store.start_run(Arc::new(run), term).await.unwrap().value {
         Answer::Done(started) => started,
         other => panic!("{other:?}"),
     }
@@ -58,9 +61,9 @@ async fn started(store: &Embedded, run: StartRun) -> Started {
 async fn what_is_asked_again_is_stored_once_and_published_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(folder.path()).unwrap();
-    let run = start(NodeId::new(), 1e12);
-    let (run_id, first) = (run.run_id, started(&store, run.clone()).await);
-    let again = store.start_run(run).await.unwrap();
+    let (run, term) = (start(), term(NodeId::new(), 1e12));
+    let (run_id, first) = (run.run_id, started(&store, run.clone(), term).await);
+    let again = store.start_run(Arc::new(run), term).await.unwrap();
     assert!(matches!(&again.value, Answer::Done(started) if *started == first), "{again:?}");
     let told = again.committed.unwrap();
     assert!(told.seq == 3 && told.events.is_none(), "those who listen are told to read: {told:?}");
@@ -102,13 +105,14 @@ async fn a_run_that_was_taken_over_is_written_by_its_new_node_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(folder.path()).unwrap();
     let (one, other) = (NodeId::new(), NodeId::new());
-    assert!(store.take_over_runs(other, 5.0, 35.0).await.unwrap().is_empty());
-    let run = start(one, 10.0);
-    let (run_id, first) = (run.run_id, started(&store, run).await);
-    assert!(store.take_over_runs(other, 5.0, 35.0).await.unwrap().is_empty(), "it is leased");
-    store.renew_leases(one, 20.0).await.unwrap();
-    assert!(store.take_over_runs(other, 15.0, 45.0).await.unwrap().is_empty(), "it was renewed");
-    let taken = store.take_over_runs(other, 21.0, 51.0).await.unwrap();
+    let take = async |now| store.take_over_runs(term(other, now + 30.0), now, 10).await.unwrap();
+    assert!(take(5.0).await.is_empty());
+    let run = start();
+    let (run_id, first) = (run.run_id, started(&store, run, term(one, 10.0)).await);
+    assert!(take(5.0).await.is_empty(), "it is leased");
+    store.renew_leases(term(one, 20.0), &[run_id]).await.unwrap();
+    assert!(take(15.0).await.is_empty(), "it was renewed");
+    let taken = take(21.0).await;
     assert_eq!(taken.len(), 1);
     let (old, new) = (Lease { run_id, number: first.lease }, taken[0].1);
     assert!(new.number > old.number);
@@ -132,19 +136,63 @@ async fn a_run_that_was_taken_over_is_written_by_its_new_node_alone() {
     assert_eq!(store.head(&ada()).await.unwrap().seq, 5);
 }
 
+/// Bug: a renewal was of all leases of a node, also of runs that it did not drive and so would never end.
+#[tokio::test]
+async fn a_renewal_is_of_the_runs_that_it_names_and_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    let (one, other) = (NodeId::new(), NodeId::new());
+    let runs: Vec<_> = [one, one, other].into_iter().map(|node_id| (start(), node_id)).collect();
+    let ids: Vec<_> = runs.iter().map(|(run, _)| run.run_id).collect();
+    for (run, node_id) in runs {
+        started(&store, StartRun { request: None, ..run }, term(node_id, 10.0)).await;
+    }
+    store.renew_leases(term(one, 20.0), &[ids[0], ids[2], RunId::new()]).await.unwrap();
+    let taken = store.take_over_runs(term(NodeId::new(), 45.0), 15.0, 10).await.unwrap();
+    let taken: Vec<_> = taken.iter().map(|(run, _)| run.run_id).collect();
+    assert_eq!(taken, ids[1..]);
+}
+
+/// Many runs that a dead process left are taken over in portions, each of them once.
+#[tokio::test]
+async fn runs_are_taken_over_in_portions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    let mut left = Vec::new();
+    for _ in 0..5 {
+        let run = StartRun { request: None, ..start() };
+        left.push(run.run_id);
+        started(&store, run, term(NodeId::new(), 10.0)).await;
+    }
+    store.close().await;
+    drop(store);
+    let store = Embedded::open(folder.path()).unwrap();
+    let node_id = NodeId::new();
+    let mut taken = Vec::new();
+    for expected in [2, 2, 1, 0] {
+        let portion = store.take_over_runs(term(node_id, 32.0), 2.0, 2).await.unwrap();
+        assert_eq!(portion.len(), expected);
+        taken.extend(portion.iter().map(|(run, _)| run.run_id));
+    }
+    assert_eq!(taken, left);
+    // Once their leases are over they are free again.
+    assert_eq!(store.take_over_runs(term(node_id, 90.0), 40.0, 3).await.unwrap().len(), 3);
+    assert_eq!(store.take_over_runs(term(node_id, 90.0), 40.0, 3).await.unwrap().len(), 2);
+}
+
 /// What a dead process left is leased by nobody.
 #[tokio::test]
 async fn after_a_restart_of_the_store_no_lease_holds() {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(folder.path()).unwrap();
-    let run = start(NodeId::new(), 1e12);
-    let (run_id, first) = (run.run_id, started(&store, run).await);
+    let run = start();
+    let (run_id, first) = (run.run_id, started(&store, run, term(NodeId::new(), 1e12)).await);
     store.close().await;
     drop(store);
     let store = Embedded::open(folder.path()).unwrap();
     let old = Lease { run_id, number: first.lease };
     let events = Arc::new(vec![said(run_id, &first.thread_id, 2)]);
     assert!(matches!(store.append_events(&ada(), Some(old), events).await, Err(StoreError::LeaseLost)));
-    let taken = store.take_over_runs(NodeId::new(), 2.0, 32.0).await.unwrap();
+    let taken = store.take_over_runs(term(NodeId::new(), 32.0), 2.0, 10).await.unwrap();
     assert_eq!(taken.iter().map(|(run, _)| run.run_id).collect::<Vec<_>>(), [run_id]);
 }

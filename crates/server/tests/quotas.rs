@@ -17,8 +17,8 @@ use wireproof_server::{
     config::QuotaConfig,
     metrics::CommitMetrics,
     store::{
-        Answer, FinishRun, Lease, NodeId, QuotaUse, RequestKey, Retention, StartRun, Store, StoreError,
-        ThreadChange, Window,
+        Answer, FinishRun, Lease, LeaseTerm, NodeId, QuotaUse, RequestKey, Retention, StartRun, Store,
+        StoreError, ThreadChange, Window,
         embedded::{Embedded, compact::compact},
     },
 };
@@ -49,6 +49,10 @@ fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
+fn term() -> LeaseTerm {
+    LeaseTerm { node_id: NodeId::new(), until: 1e12 }
+}
+
 fn ask(user_id: &UserId, thread_id: Option<&ThreadId>, content: &str) -> StartRun {
     StartRun {
         user_id: user_id.clone(),
@@ -60,8 +64,6 @@ fn ask(user_id: &UserId, thread_id: Option<&ThreadId>, content: &str) -> StartRu
         run_id: RunId::new(),
         agent_name: "agent".to_owned(),
         first: EventBody::AgentStarted { message: "begins".to_owned() },
-        node_id: NodeId::new(),
-        leased_until: 1e12,
         now: 1.0,
     }
 }
@@ -76,7 +78,9 @@ async fn talk(
 ) -> Result<ThreadId, StoreError> {
     let run = ask(user_id, thread_id, content);
     let run_id = run.run_id;
-    let Answer::Done(started) = store.start_run(run).await?.value else { panic!("it has no id") };
+    let Answer::Done(started) = store.start_run(Arc::new(run), term()).await?.value else {
+        panic!("it has no id")
+    };
     let finish = FinishRun {
         user_id: user_id.clone(),
         lease: Lease { run_id, number: 1 },
@@ -182,7 +186,7 @@ async fn an_answer_without_room_is_refused_and_the_end_of_its_run_never_is() {
     let ada = user("ada");
     let run = ask(&ada, None, "hi");
     let run_id = run.run_id;
-    drop(store.start_run(run).await.unwrap());
+    drop(store.start_run(Arc::new(run), term()).await.unwrap());
     let finish = FinishRun {
         user_id: ada.clone(),
         lease: Lease { run_id, number: 1 },
@@ -230,7 +234,7 @@ async fn records_of_runs_and_request_ids_are_bounded() {
     let store = open(folder.path(), QuotaConfig { runs_per_user: 3, request_ids_per_user: 2, ..UNLIMITED });
     let (ada, bob) = (user("ada"), user("bob"));
     let active = ask(&ada, None, "goes on");
-    drop(store.start_run(active.clone()).await.unwrap());
+    drop(store.start_run(Arc::new(active.clone()), term()).await.unwrap());
     talk(&store, &bob, None, "mine stays", None).await.unwrap();
     for number in 0..5 {
         let thread_id = talk(&store, &ada, None, "hi", None).await.unwrap();
@@ -493,7 +497,7 @@ async fn keys_never_fall_into_the_range_of_another() {
     let store = open(folder.path(), UNLIMITED);
     let run = ask(&ada, None, "begun in time");
     let run_id = run.run_id;
-    drop(store.start_run(run).await.unwrap());
+    drop(store.start_run(Arc::new(run), term()).await.unwrap());
     assert_eq!(refused(talk(&store, &ada, None, "too late", None).await).quota, "events_per_user");
     let finish = FinishRun {
         user_id: ada.clone(),

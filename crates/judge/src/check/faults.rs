@@ -13,6 +13,7 @@ use wireproof_faultproxy::mutation::{
 use wireproof_server::{
     Config,
     failpoints::{Failpoint, Failpoints},
+    store::layer::Layered,
 };
 use wireproof_testkit::{
     Builder,
@@ -67,9 +68,8 @@ impl Source {
             Source::Agent(fault) => {
                 builder.layer_agents(Arc::new(move |inner| Arc::new(FaultyAgent::new(inner, fault))))
             }
-            Source::Store(fault) => {
-                builder.layer_store(Arc::new(move |inner| Arc::new(FaultyStore::new(inner, fault))))
-            }
+            Source::Store(fault) => builder
+                .layer_store(Arc::new(move |store| Arc::new(Layered::new(store, FaultyStore::new(fault))))),
             Source::Failpoint(failpoint) => {
                 builder.config(|config| config.failpoints = Failpoints::only(failpoint))
             }

@@ -1,5 +1,7 @@
 //! Revokes tokens, logins and users: a revocation is stored, holds at once, and ends the connections concerned.
 
+use std::time::Duration;
+
 use wireproof_protocol::{ErrorBody, ErrorCode, Timestamp, UserId};
 
 use super::Context;
@@ -8,7 +10,7 @@ use crate::{
     error::Refusal,
     failpoints::failpoint,
     hub::{ConnectionCommand, ConnectionHandle},
-    store::{Revocation, Revoked, StoreError},
+    store::{Revocation, Revoked, StoreError, while_away},
 };
 
 /// The error for a connection whose token was revoked.
@@ -24,17 +26,23 @@ impl Context {
         let now = || Revocation { what: what.clone(), at: crate::clock::unix_now(), until };
         let revocation = now();
         let ended = self.enforce(&revocation);
-        self.store.revoke(revocation.clone()).await?;
-        self.publisher.tell(Notice::Revoked(revocation));
+        self.keep(revocation).await?;
         if matches!(what, Revoked::User(_)) {
             // A login may have been refreshed after that time and before the store ended it. By now no login is left,
             // and a second revocation covers the tokens of that refresh.
             let again = now();
             self.hold(&again);
-            self.store.revoke(again.clone()).await?;
-            self.publisher.tell(Notice::Revoked(again));
+            self.keep(again).await?;
         }
         Ok(ended)
+    }
+
+    /// Stores a revocation and tells the other nodes; waits for a store that is away, as runs do.
+    async fn keep(&self, revocation: Revocation) -> Result<(), StoreError> {
+        let longest = Duration::from_secs_f64(self.limits.store_wait_seconds);
+        while_away(longest, &self.shutdown.draining, || self.store.revoke(revocation.clone())).await?;
+        self.publisher.tell(Notice::Revoked(revocation));
+        Ok(())
     }
 
     /// Refuses one more revocation of a token or a login when the bound is reached; a user can always be revoked.
@@ -50,14 +58,21 @@ impl Context {
         Err(body.detail("limit", "revocations").detail("most", most).into())
     }
 
-    /// Applies the stored state of an account here: of concurrent changes, the one that was stored last.
-    /// `disabled` is the state that this change stored, for when the store cannot be read.
-    pub async fn settle_account(&self, user_id: &UserId, disabled: bool) {
+    /// Applies the stored state of an account here: of concurrent changes, the one that was stored last. While the store
+    /// cannot be read `known` holds, the state that this change stored, or else what held before; it is read again soon.
+    pub async fn settle_account(&self, user_id: &UserId, known: Option<bool>) {
         let revocations = &self.auth.revocations;
         // A later turn reads the store later, so its state is newer.
         let turn = revocations.turn();
-        let account = self.store.account(user_id).await.ok().flatten();
-        revocations.settle(user_id, turn, account.map_or(disabled, |account| account.disabled));
+        let disabled = match self.store.account(user_id).await {
+            Ok(account) => Some(account.is_some_and(|account| account.disabled)),
+            Err(error) => {
+                tracing::warn!(%user_id, %error, "whether an account is disabled could not be read");
+                self.revocations_due.notify_one();
+                known
+            }
+        };
+        disabled.into_iter().for_each(|disabled| revocations.settle(user_id, turn, disabled));
     }
 
     /// Ends the connections of a user here, all or those that were open at a time, in Unix seconds; nothing keeps them from

@@ -1,7 +1,7 @@
 //! What was revoked before its time, in memory: asked after every check of credentials. The store keeps it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -48,19 +48,25 @@ impl Revocations {
         revocations
     }
 
-    /// Holds one more from now on; forgets those that are over.
-    pub fn note(&self, revocation: &Revocation, now: f64) {
+    /// Holds one more from now on; forgets those that are over. Returns true when it concerns what was not revoked yet.
+    pub fn note(&self, revocation: &Revocation, now: f64) -> bool {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.sweep(now);
         let until = revocation.until + MARGIN_SECONDS;
-        let longer = |held: &mut f64| *held = held.max(until);
+        // What is not known is known until the beginning of time.
+        let longer = |held: &mut f64| {
+            let is_new = *held == 0.0;
+            *held = held.max(until);
+            is_new
+        };
         match &revocation.what {
             Revoked::Token(id) => longer(held.tokens.entry(id.clone()).or_default()),
             Revoked::Session(id) => longer(held.sessions.entry(id.clone()).or_default()),
             Revoked::User(id) => {
                 let (at, known) = held.users.entry(id.clone()).or_default();
+                let is_later = *at < revocation.at;
                 *at = at.max(revocation.at);
-                longer(known);
+                longer(known) || is_later
             }
         }
     }
@@ -77,11 +83,17 @@ impl Revocations {
 
     /// Lets what was read in a turn hold, unless what was read in a later turn does already.
     pub fn settle(&self, user_id: &UserId, turn: u64, disabled: bool) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).settle(user_id, turn, disabled);
+    }
+
+    /// The same for all users: those who are disabled are named. Returns true when one of them was not before.
+    pub fn settle_all(&self, turn: u64, disabled: &[UserId]) -> bool {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = held.disabled.entry(user_id.clone()).or_default();
-        if entry.0 < turn {
-            *entry = (turn, disabled);
-        }
+        // A later turn holds for those who were settled after this was read.
+        let enabled = |state: &mut (u64, bool)| *state = (state.0.max(turn), state.0 >= turn && state.1);
+        let named: HashSet<_> = disabled.iter().collect();
+        held.disabled.iter_mut().filter(|(id, _)| !named.contains(id)).for_each(|(_, state)| enabled(state));
+        disabled.iter().fold(false, |news, user_id| held.settle(user_id, turn, true) || news)
     }
 
     /// Tokens and logins that are revoked at `now`, in Unix seconds.
@@ -102,6 +114,16 @@ impl Revocations {
 }
 
 impl Held {
+    /// Returns true when the user is disabled and was not before.
+    fn settle(&mut self, user_id: &UserId, turn: u64, disabled: bool) -> bool {
+        let entry = self.disabled.entry(user_id.clone()).or_default();
+        let (since, before) = *entry;
+        if since < turn {
+            *entry = (turn, disabled);
+        }
+        entry.1 && !before
+    }
+
     fn sweep(&mut self, now: f64) {
         if now < self.swept + SWEEP_SECONDS {
             return;
@@ -195,5 +217,31 @@ mod tests {
         held.note(&user(400.0, 1e3), 1400.0);
         held.note(&other(3), 2000.0);
         assert!(held.concern(&principal("", "", Some(450.0))));
+    }
+
+    #[test]
+    fn what_is_read_again_is_news_once_and_no_older_than_a_later_change() {
+        let held = Revocations::default();
+        let (ada, eve) = (UserId::new("ada").unwrap(), UserId::new("eve").unwrap());
+        let user = |at| Revocation { at, ..revoked(Revoked::User(ada.clone())) };
+        assert!(held.note(&user(100.0), 100.0) && !held.note(&user(100.0), 100.0));
+        assert!(held.note(&user(101.0), 101.0) && !held.note(&user(100.0), 101.0));
+        let token = revoked(Revoked::Token("t".into()));
+        assert!(held.note(&token, 101.0) && !held.note(&token, 101.0));
+        let turn = held.turn();
+        assert!(held.settle_all(turn, std::slice::from_ref(&eve)));
+        assert!(!held.settle_all(held.turn(), std::slice::from_ref(&eve)));
+        let is_disabled = |user_id: &UserId| {
+            held.concern(&Principal { user_id: user_id.clone(), ..principal("x", "x", Some(1e9)) })
+        };
+        assert!(is_disabled(&eve) && !is_disabled(&ada));
+        // Read before eve was enabled and ada disabled, and come behind both.
+        let turn = held.turn();
+        held.disable(&eve, false);
+        held.disable(&ada, true);
+        assert!(!held.settle_all(turn, std::slice::from_ref(&eve)));
+        assert!(!is_disabled(&eve) && is_disabled(&ada));
+        held.settle_all(held.turn(), &[]);
+        assert!(!is_disabled(&ada));
     }
 }

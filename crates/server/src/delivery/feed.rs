@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use wireproof_protocol::{Epoch, Timestamp};
 
-use crate::store::{Committed, Page, StoredEvent};
+use crate::{
+    failpoints::Mark,
+    store::{Committed, Page, StoredEvent},
+};
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +77,8 @@ pub struct Feed {
     source: Source,
     /// The number line of the log, once it is known; notices of another one are passed over.
     epoch: Option<Epoch>,
+    /// The number line of the latest notice, until that of the log is known.
+    told_epoch: Option<Epoch>,
     /// The last number queued, and so the place where the next page begins.
     queued_to: u64,
     /// The last number taken from the queue.
@@ -82,8 +87,10 @@ pub struct Feed {
     noted: u64,
     /// Since when a control frame waits for a number that no notice told of.
     lost_since: Option<Instant>,
-    /// Failpoints: nothing shows that notices are lost.
-    pub deaf: bool,
+    /// True when notices may have been lost since a page was asked for: the page does not show the end of the log.
+    reads_again: bool,
+    /// A failpoint: nothing shows that notices are lost.
+    pub(crate) deaf: Mark,
     events: VecDeque<Queued>,
     bytes: usize,
     soft_bytes: usize,
@@ -105,11 +112,13 @@ impl Feed {
         Self {
             source: Source::Unplaced,
             epoch: None,
+            told_epoch: None,
             queued_to: 0,
             taken_to: 0,
             noted: 0,
             lost_since: None,
-            deaf: false,
+            reads_again: false,
+            deaf: Mark::default(),
             events: VecDeque::new(),
             bytes: 0,
             soft_bytes,
@@ -121,9 +130,18 @@ impl Feed {
         }
     }
 
-    /// Says on which number line the log is.
+    /// Says on which number line the log is. What a notice of another one told is forgotten.
     pub fn on_line(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
+        let told = self.told_epoch.take();
+        self.forget_noted_if(told.is_some_and(|told| told != epoch));
+    }
+
+    fn forget_noted_if(&mut self, is_of_another_line: bool) {
+        if is_of_another_line {
+            // What came before on the right line may be forgotten with it.
+            (self.noted, self.reads_again) = (0, true);
+        }
     }
 
     /// Begins, or begins again, after a number; events queued before are dropped, control frames stay due.
@@ -133,7 +151,8 @@ impl Feed {
         self.missed_bytes = 0;
         self.queued_to = after;
         self.taken_to = after;
-        self.source = if self.noted <= after { Source::Live } else { Source::Log };
+        let is_at_end = self.noted <= after && !self.reads_again;
+        self.source = if is_at_end { Source::Live } else { Source::Log };
         self.snapshot = None;
     }
 
@@ -175,8 +194,13 @@ impl Feed {
     /// something is queued already, for then it has been woken or waits for its client, and waking a thousand that can do
     /// nothing costs those who could.
     pub fn notice(&mut self, told: &Committed) -> bool {
-        if self.epoch.is_some_and(|epoch| epoch != told.epoch) {
-            return false;
+        match self.epoch {
+            Some(epoch) if epoch != told.epoch => return false,
+            Some(_) => {}
+            None => {
+                let before = self.told_epoch.replace(told.epoch);
+                self.forget_noted_if(before.is_some_and(|before| before != told.epoch));
+            }
         }
         self.noted = self.noted.max(told.seq);
         if self.source == Source::Unplaced || told.seq <= self.queued_to {
@@ -220,7 +244,7 @@ impl Feed {
 
     /// The log goes at least to a number, whatever notices told. Returns true when the connection has to be woken.
     pub fn reached(&mut self, head: u64) -> bool {
-        if self.deaf {
+        if self.deaf.is_set() {
             return false;
         }
         self.noted = self.noted.max(head);
@@ -253,10 +277,12 @@ impl Feed {
         self.events.push_back(Queued { event, stored });
     }
 
-    /// Reads the log on to its end, whatever notices came.
+    /// Reads the log on to its end, whatever notices came; a feed without a place does so once it has one.
     pub fn read_on(&mut self) {
-        if self.source == Source::Live {
-            self.source = Source::Log;
+        match self.source {
+            Source::Live => self.source = Source::Log,
+            // A page that was asked for before does not show what is missed now.
+            Source::Log | Source::Unplaced => self.reads_again = true,
         }
     }
 
@@ -274,7 +300,8 @@ impl Feed {
         for event in page.events {
             self.queue(event, None);
         }
-        if page.complete && self.noted <= self.queued_to {
+        let reads_again = page.complete && std::mem::take(&mut self.reads_again);
+        if page.complete && self.noted <= self.queued_to && !reads_again {
             self.source = Source::Live;
         }
     }

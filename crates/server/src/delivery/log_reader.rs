@@ -14,9 +14,11 @@ use super::{
 use crate::{
     limits::{Limits, rates::Rates},
     metrics::Metrics,
-    store::{Page, Store, StoreError},
+    store::{Page, Store, StoreError, in_time},
 };
 
+/// How long the store may take for the start of a connection, or for one page: a store that takes longer counts as away.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of the log read at a time.
 pub const PAGE_BYTES: usize = 64 << 10;
 /// Reads of the user that a snapshot counts as, besides the frame or the handshake that asked for it.
@@ -29,6 +31,8 @@ pub struct LogReader {
     pub(super) metrics: Arc<Metrics>,
     /// How long a reader may take nothing of what waits for it.
     pub(super) stall: Duration,
+    /// How long the store may take for one answer.
+    pub(super) patience: Duration,
     /// How many bytes a reader may fall behind.
     pub(super) hard_bytes: usize,
 }
@@ -37,12 +41,20 @@ impl LogReader {
     /// Reads this store, within these limits.
     pub fn new(store: Arc<dyn Store>, limits: &Limits, rates: Arc<Rates>, metrics: Arc<Metrics>) -> Self {
         let stall = Duration::from_secs_f64(limits.stall_seconds);
-        Self { store, rates, metrics, stall, hard_bytes: limits.queue_hard_bytes }
+        Self { store, rates, metrics, stall, patience: PATIENCE, hard_bytes: limits.queue_hard_bytes }
     }
 
     /// Finds where the events of a user start: at the head, or after a position that was requested. To miss
     /// nothing, a feed has to get commits before this call.
     pub async fn open(
+        &self,
+        user_id: &UserId,
+        requested: Option<Result<Position, ErrorBody>>,
+    ) -> Result<Start, StoreError> {
+        in_time(self.patience, self.open_at(user_id, requested)).await
+    }
+
+    async fn open_at(
         &self,
         user_id: &UserId,
         requested: Option<Result<Position, ErrorBody>>,
@@ -82,13 +94,16 @@ impl LogReader {
 
     /// Reads a log on after a number.
     pub async fn read_on(&self, user_id: &UserId, after: u64) -> Result<Next, StoreError> {
-        match self.store.read(user_id, after, PAGE_BYTES).await {
-            Ok(page) => Ok(Next::Page(page)),
-            Err(StoreError::TooOld { .. }) => {
-                self.snapshot(user_id, ResumeReason::TooOld).await.map(Next::Snapshot)
+        in_time(self.patience, async {
+            match self.store.read(user_id, after, PAGE_BYTES).await {
+                Ok(page) => Ok(Next::Page(page)),
+                Err(StoreError::TooOld { .. }) => {
+                    self.snapshot(user_id, ResumeReason::TooOld).await.map(Next::Snapshot)
+                }
+                Err(e) => Err(e),
             }
-            Err(e) => Err(e),
-        }
+        })
+        .await
     }
 
     /// A snapshot that a client's position brings about. It costs more than other reads, and counts as several besides

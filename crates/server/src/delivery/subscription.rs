@@ -47,8 +47,10 @@ pub struct Subscription {
     feed: Arc<SharedFeed>,
     /// What comes next of the log, and after which number.
     reading: Option<BoxFuture<'static, (u64, Result<Next, StoreError>)>>,
-    /// Times in a row that the log could not be read.
+    /// Times in a row that the log could not be read though the store was not away.
     failures: u32,
+    /// Times in a row that the log has to be read again after a pause, whatever the reason.
+    pauses: u32,
     /// Since when the client takes nothing of what waits for it.
     stalled_since: Option<Instant>,
     /// When to look again for a notice that a control frame waits for.
@@ -65,6 +67,7 @@ impl Subscription {
             feed,
             reading: None,
             failures: 0,
+            pauses: 0,
             stalled_since: None,
             look_again: None,
             pass: Pass::default(),
@@ -144,7 +147,7 @@ impl Subscription {
             && let Some(after) = self.feed.lock().wants_page()
         {
             let (log, user_id) = (self.log.clone(), self.user_id.clone());
-            let pause = self.failures.checked_sub(1).map(|before| LOG_PAUSE * 2_u32.pow(before));
+            let pause = self.pauses.checked_sub(1).map(|before| LOG_PAUSE * 2_u32.pow(before));
             self.reading = Some(Box::pin(async move {
                 if let Some(pause) = pause {
                     tokio::time::sleep(pause).await;
@@ -167,10 +170,10 @@ impl Subscription {
                 self.log.metrics.catch_ups.inc_by(feed.take_catch_ups());
                 feed.page(after, page);
                 // A notice told of events that the log does not show yet: it is read again after a pause.
-                self.failures = u32::from(feed.wants_page() == Some(after));
+                (self.failures, self.pauses) = (0, u32::from(feed.wants_page() == Some(after)));
             }
             Ok(Next::Snapshot(snapshot)) => {
-                self.failures = 0;
+                (self.failures, self.pauses) = (0, 0);
                 // The client may have asked for another place meanwhile.
                 let is_wanted = self.feed.lock().wants_page() == Some(after);
                 if is_wanted {
@@ -179,12 +182,11 @@ impl Subscription {
             }
             Err(error) => {
                 tracing::error!(user_id = %self.user_id, %error, "a user's log could not be read");
-                self.failures += 1;
-                match error {
-                    // It comes back: the reader keeps its place, and the pauses grow no more.
-                    StoreError::Unavailable(_) => self.failures = self.failures.min(LOG_TRIES),
-                    _ if self.failures > LOG_TRIES => return Err(LogUnreadable),
-                    _ => {}
+                self.pauses = (self.pauses + 1).min(LOG_TRIES);
+                // A store that is away comes back: the reader keeps its place, and has as many tries then as before.
+                self.failures += u32::from(!matches!(error, StoreError::Unavailable(_)));
+                if self.failures > LOG_TRIES {
+                    return Err(LogUnreadable);
                 }
             }
         }

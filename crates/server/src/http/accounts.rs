@@ -23,6 +23,7 @@ use crate::{
         passwords::PasswordError,
         token,
     },
+    broker::Notice,
     error::Refusal,
     limits::ClientAddress,
 };
@@ -137,6 +138,7 @@ pub async fn refresh(State(context): Shared, Object(renewal): Object<Renewal>) -
     count(&context, "refresh", &tokens);
     if let Err(AccountError::Reused(revocation)) = &tokens {
         context.enforce(revocation);
+        context.publisher.tell(Notice::Revoked(revocation.clone()));
     }
     TokensAnswer(StatusCode::OK, tokens).into_response()
 }

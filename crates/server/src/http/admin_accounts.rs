@@ -149,7 +149,7 @@ pub async fn change(
     let alteration = Alteration { password, permissions, disabled };
     Ok(match context.logins.accounts.alter(&user_id, alteration, admin.permissions).await {
         Ok((account, revocation)) => {
-            context.settle_account(&user_id, account.disabled).await;
+            context.settle_account(&user_id, Some(account.disabled)).await;
             context.publisher.tell(Notice::Disabled(user_id));
             if let Some(revocation) = revocation {
                 // Once more, now that no login is left: tokens that were refreshed while the change was stored end too.

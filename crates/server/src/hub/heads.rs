@@ -6,10 +6,30 @@ use tokio_util::sync::CancellationToken;
 use wireproof_protocol::UserId;
 
 use super::Hub;
-use crate::{delivery::feed::PATIENCE, store::Store};
+use crate::{
+    delivery::feed::PATIENCE,
+    store::{Store, in_time},
+};
 
 /// Users whose heads are asked for at once.
 const AT_ONCE: usize = 512;
+/// How long the store may take for its answer.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The heads of users, without those that cannot be read: they are asked for at the next heartbeat again.
+async fn heads<'a>(store: &dyn Store, users: &'a [UserId]) -> Vec<(&'a UserId, u64)> {
+    if let Ok(heads) = in_time(STORE_PATIENCE, store.heads(users)).await {
+        return users.iter().zip(heads).collect();
+    }
+    let mut heads = Vec::new();
+    for user_id in users {
+        match in_time(STORE_PATIENCE, store.head(user_id)).await {
+            Ok(head) => heads.push((user_id, head.seq)),
+            Err(error) => tracing::warn!(%user_id, %error, "the head of a log could not be read"),
+        }
+    }
+    heads
+}
 
 impl Hub {
     /// Compares the heads of all users here with what their connections noted, at each heartbeat until `stop`.
@@ -25,11 +45,10 @@ impl Hub {
         while stop.run_until_cancelled(heartbeat.tick()).await.is_some() {
             let here: Vec<UserId> = self.users().keys().cloned().collect();
             for users in here.chunks(AT_ONCE) {
-                // A store that is away is asked again at the next heartbeat.
-                let Ok(heads) = store.heads(users).await else { break };
+                let Some(heads) = stop.run_until_cancelled(heads(&*store, users)).await else { return };
                 // What was committed a moment ago may be on its way.
                 tokio::time::sleep(PATIENCE).await;
-                users.iter().zip(heads).for_each(|(user_id, head)| self.reached(user_id, head));
+                heads.iter().for_each(|(user_id, head)| self.reached(user_id, *head));
             }
         }
     }

@@ -9,11 +9,10 @@ use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId
 
 use super::{
     Runs, Slot,
-    away::{FIRST_PAUSE, LAST_PAUSE, while_away},
     counts::Counts,
     recorder::{NotTaken, RunRecorder},
 };
-use crate::store::{FinishRun, Lease, StoreError};
+use crate::store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, StoreError, while_away};
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;

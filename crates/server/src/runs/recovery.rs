@@ -1,71 +1,131 @@
 //! The leases of this node's runs, and the one end of the runs that a dead node left.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::AgentError;
 use wireproof_protocol::{EventBody, Outcome};
 
-use super::{Runs, recorder::RunRecorder};
+use super::{RunLimits, Runs, recorder::RunRecorder};
 use crate::{
+    clock::unix_now,
     delivery::{Publisher, snapshot::RunHistory},
-    store::{FinishRun, Lease, RunRecord, Store, StoreError},
+    store::{FinishRun, Lease, LeaseTerm, RunRecord, Store, StoreError, in_time},
 };
 
-/// How long a node may not be heard of before others end its runs.
-pub const LEASE: Duration = Duration::from_secs(30);
+#[cfg(test)]
+mod tests;
 
-/// Lets the leases of this node's runs go on, and ends what dead nodes leave, until `stop`.
+/// Runs that are taken over at once.
+const PORTION: usize = 64;
+
+/// Lets the leases of this node's runs go on until `stop`.
 pub async fn keep_leases(runs: Arc<Runs>, stop: CancellationToken) {
-    let mut renewal = tokio::time::interval(LEASE / 3);
-    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    renewal.tick().await;
-    while stop.run_until_cancelled(renewal.tick()).await.is_some() {
-        if let Err(e) = runs.keep_leases().await {
-            // There is time for two more tries.
-            tracing::warn!(error = %e, "the leases of runs could not be kept");
+    every_tick(&runs, &stop, || async {
+        if let Err(e) = in_time(runs.limits.store_patience(), runs.renew_leases()).await {
+            tracing::warn!(error = %e, "the leases of runs could not be renewed");
         }
+    })
+    .await;
+}
+
+/// Ends what dead nodes leave, until `stop`. Apart from the renewals, which must not wait for it.
+pub async fn end_left_runs(runs: Arc<Runs>, stop: CancellationToken) {
+    every_tick(&runs, &stop, || async {
+        if let Err(e) = runs.recover().await {
+            tracing::warn!(error = %e, "the runs that nobody leases could not be ended");
+        }
+    })
+    .await;
+}
+
+async fn every_tick<F: Future<Output = ()>>(
+    runs: &Runs,
+    stop: &CancellationToken,
+    mut work: impl FnMut() -> F,
+) {
+    let mut ticks = tokio::time::interval(runs.limits.renewal());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if stop.run_until_cancelled(work()).await.is_none() {
+            return;
+        }
+    }
+}
+
+impl RunLimits {
+    /// Between two renewals of leases, and between two looks for runs that nobody leases: there is time for two more tries.
+    fn renewal(&self) -> Duration {
+        self.lease / 3
+    }
+
+    /// How long the store may take for one renewal, or for the end of one run; after it the store counts as away.
+    fn store_patience(&self) -> Duration {
+        self.lease / 3
     }
 }
 
 impl Runs {
-    async fn keep_leases(&self) -> Result<(), StoreError> {
-        if self.alive() > 0 {
-            // First: after a pause of the whole process these are not ended by itself.
-            self.store.renew_leases(self.node_id, until()).await?;
+    /// A lease of this node that begins now.
+    pub(super) fn lease_term(&self) -> LeaseTerm {
+        LeaseTerm { node_id: self.node_id, until: unix_now() + self.limits.lease.as_secs_f64() }
+    }
+
+    /// Renews the leases of the runs that are driven here. The lease of another one runs out, such as that of a run whose
+    /// start was stored and not answered: so it gets its end.
+    async fn renew_leases(&self) -> Result<(), StoreError> {
+        let driven = self.registry.run_ids();
+        if driven.is_empty() {
+            return Ok(());
         }
-        self.recover().await.map(drop)
+        self.store.renew_leases(self.lease_term(), &driven).await
     }
 
     /// Ends every run as failed that is not over and that nobody leases. Returns how many there were.
     pub async fn recover(&self) -> Result<usize, StoreError> {
-        let store = &*self.store;
-        let left = store.take_over_runs(self.node_id, crate::clock::unix_now(), until()).await?;
-        for (run, lease) in &left {
-            match end(store, &self.publisher, run, *lease).await {
-                Ok(()) => {}
-                // It was ended meanwhile, here or elsewhere.
-                Err(StoreError::LeaseLost | StoreError::NotFound) => {}
-                // Its end must be an event that users see: it is ended when its lease is over once more.
-                Err(e @ StoreError::Unavailable(_)) => {
-                    tracing::warn!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run is ended later");
-                }
-                // One run whose log is broken must not keep everybody's server down.
-                Err(e) => {
-                    tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
-                    close(store, run, *lease).await?;
-                }
+        let mut ended = 0;
+        loop {
+            let left = in_time(
+                self.limits.store_patience(),
+                self.store.take_over_runs(self.lease_term(), unix_now(), PORTION),
+            )
+            .await?;
+            let mut is_away = false;
+            for (run, lease) in &left {
+                is_away |= !self.end_left(run, *lease).await?;
+            }
+            ended += left.len();
+            // Those of a store that is away are taken over again once their leases are over; so are the rest.
+            if is_away || left.len() < PORTION {
+                break;
             }
         }
-        if !left.is_empty() {
-            tracing::info!(runs = left.len(), "ended the runs that a dead process left");
+        if ended > 0 {
+            tracing::info!(runs = ended, "ended the runs that a dead process left");
         }
-        Ok(left.len())
+        Ok(ended)
     }
-}
 
-fn until() -> f64 {
-    crate::clock::unix_now() + LEASE.as_secs_f64()
+    /// Ends a run that was taken over; false when the store is away.
+    async fn end_left(&self, run: &RunRecord, lease: Lease) -> Result<bool, StoreError> {
+        let store = &*self.store;
+        match in_time(self.limits.store_patience(), end(store, &self.publisher, run, lease)).await {
+            // It was ended meanwhile, here or elsewhere.
+            Ok(()) | Err(StoreError::LeaseLost | StoreError::NotFound) => Ok(true),
+            // Its end must be an event that users see: it is ended when its lease is over once more.
+            Err(e @ StoreError::Unavailable(_)) => {
+                tracing::warn!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run is ended later");
+                Ok(false)
+            }
+            // One run whose log is broken must not keep everybody's server down.
+            Err(e) => {
+                tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
+                in_time(self.limits.store_patience(), close(store, run, lease)).await.map(|()| true)
+            }
+        }
+    }
 }
 
 /// Closes a run whose log cannot be read: it is no longer active, though no event says so.
@@ -76,7 +136,7 @@ async fn close(store: &dyn Store, run: &RunRecord, lease: Lease) -> Result<(), S
         events: Vec::new(),
         outcome: Outcome::Failed,
         answer: None,
-        now: crate::clock::unix_now(),
+        now: unix_now(),
     };
     // There is no event to publish.
     store.finish_run(Arc::new(finish)).await.map(drop)
@@ -90,7 +150,7 @@ async fn end(
 ) -> Result<(), StoreError> {
     let head = store.head(&run.user_id).await?.seq;
     let history = RunHistory::read(store, run, head).await?;
-    let now = crate::clock::unix_now();
+    let now = unix_now();
     let started = history.rules.is_running();
     let (user_id, agent_name) = (run.user_id.clone(), run.agent_name.clone());
     let mut recorder = RunRecorder::new(

@@ -90,6 +90,11 @@ impl Registry {
         owner.map(|(user_id, _)| user_id.clone())
     }
 
+    /// The runs that are alive, and those that are being started.
+    pub fn run_ids(&self) -> Vec<RunId> {
+        lock(&self.state).users.values().flat_map(|user| user.alive.keys()).copied().collect()
+    }
+
     /// Runs going, and runs that wait for their turn.
     pub fn states(&self) -> (usize, usize) {
         let state = lock(&self.state);

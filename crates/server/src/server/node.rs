@@ -36,8 +36,7 @@ impl Subscriber for Node {
             }
             Notice::Disabled(user_id) => {
                 let (context, user_id) = (context.clone(), user_id.clone());
-                // Until the store says otherwise: nobody is let in for a store that is away.
-                context.shutdown.clone().spawn(async move { context.settle_account(&user_id, true).await });
+                context.shutdown.clone().spawn(async move { context.settle_account(&user_id, None).await });
             }
             Notice::Kick(user_id, at) => {
                 context.disconnect(user_id, Some(*at));
@@ -47,5 +46,6 @@ impl Subscriber for Node {
 
     fn missed(&self) {
         self.0.hub.read_on();
+        self.0.revocations_due.notify_one();
     }
 }

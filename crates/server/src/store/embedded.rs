@@ -17,7 +17,7 @@ use wireproof_protocol::{
 use crate::{config::QuotaConfig, metrics::CommitMetrics};
 
 use super::{
-    Answer, FinishRun, FoundMessage, Lease, NodeId, OpenError, OpenedLog, Page, QuotaUse, RequestKey,
+    Answer, FinishRun, FoundMessage, Lease, LeaseTerm, OpenError, OpenedLog, Page, QuotaUse, RequestKey,
     Retention, RunRecord, StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window, Written,
 };
 
@@ -262,8 +262,12 @@ impl Store for Embedded {
         Err(StoreError::Backend("the log did not hold still".to_owned()))
     }
 
-    async fn start_run(&self, run: StartRun) -> Result<Written<Answer<Started>>, StoreError> {
-        self.append(move |tx| runs::start_run(tx, &run)).await
+    async fn start_run(
+        &self,
+        run: Arc<StartRun>,
+        term: LeaseTerm,
+    ) -> Result<Written<Answer<Started>>, StoreError> {
+        self.append(move |tx| runs::start_run(tx, &run, term)).await
     }
 
     async fn append_events(
@@ -376,16 +380,17 @@ impl Store for Embedded {
 
     async fn take_over_runs(
         &self,
-        node_id: NodeId,
+        term: LeaseTerm,
         now: Timestamp,
-        until: Timestamp,
+        most: usize,
     ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
-        self.write(move |tx| runs::take_over(tx, node_id, now, until)).await
+        self.write(move |tx| runs::take_over(tx, term, now, most)).await
     }
 
-    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError> {
+    async fn renew_leases(&self, term: LeaseTerm, runs: &[RunId]) -> Result<(), StoreError> {
+        let runs = runs.to_vec();
         self.write(move |tx| {
-            tx.leases.renew(node_id, until);
+            tx.leases.renew(term, &runs);
             Ok(())
         })
         .await

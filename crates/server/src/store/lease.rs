@@ -1,6 +1,6 @@
 //! Who may write of a run: the node that leases it, with the number that the lease got.
 
-use wireproof_protocol::RunId;
+use wireproof_protocol::{RunId, Timestamp};
 
 /// A node, made anew with each start of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +12,15 @@ impl NodeId {
     pub fn new() -> Self {
         Self(rand::random())
     }
+}
+
+/// Which node leases runs, and until when.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LeaseTerm {
+    /// The node.
+    pub node_id: NodeId,
+    /// The end, in Unix seconds.
+    pub until: Timestamp,
 }
 
 /// The right to write of a run. Whoever leases the run later gets a higher number, and from then on a write with a lower

@@ -8,7 +8,7 @@ use crate::{
     error::Refusal,
     runs::RunRequest,
     store::{Answer, RequestKey, ThreadChange},
-    threads::{Threads, thread_id},
+    threads::{Threads, changed, thread_id},
     traces::TraceParent,
 };
 
@@ -94,12 +94,7 @@ async fn try_carry_out(
         }
         ClientFrame::Typing { thread_id, .. } => {
             let thread = context.threads.get(user_id, &self::thread_id(&thread_id)?).await?;
-            Ok(FrameOutcome::Say(ControlBody::Ack {
-                thread_id: Some(thread.thread_id),
-                run_id: None,
-                approval_id: None,
-                outcome: None,
-            }))
+            Ok(FrameOutcome::Say(changed(thread.thread_id)))
         }
         ClientFrame::Approve { .. } => {
             Err(Refusal::new(ErrorCode::NotFound, "There is no such open approval."))
@@ -123,12 +118,7 @@ async fn change_thread(
 ) -> Result<ControlBody, Refusal> {
     Ok(match context.threads.change(user_id, key, change).await? {
         Answer::Repeated(answer) => *answer,
-        Answer::Done(thread) | Answer::Unchanged(thread) => ControlBody::Ack {
-            thread_id: Some(thread.thread_id),
-            run_id: None,
-            approval_id: None,
-            outcome: None,
-        },
+        Answer::Done(thread) | Answer::Unchanged(thread) => changed(thread.thread_id),
     })
 }
 

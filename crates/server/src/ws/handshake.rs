@@ -30,6 +30,8 @@ use crate::{
 
 /// How long a refused client has to take the error.
 const TELLING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the broker may take to join a user; then the connection is turned away, and its client comes back.
+const JOINING: Duration = Duration::from_secs(10);
 /// Pings and pongs that may come before the first frame.
 const CONTROLS: usize = 16;
 
@@ -206,7 +208,11 @@ pub async fn welcome(
 ) -> Result<(), Refusal> {
     let position = requested.map(RequestedPosition::parse);
     // The connection is registered and its user joined, so what is committed after the head is read will be noted.
-    registration.join().await;
+    if !registration.join(JOINING).await {
+        tracing::error!(%user_id, "the broker did not join a user in time");
+        let sentence = "The server cannot hear of your events now; try again.";
+        return Err(Refusal::new(ErrorCode::Internal, sentence).after(1.0));
+    }
     let Start { head, active_runs, at } = context.log.open(user_id, position).await?;
     registration.handle.feed().on_line(head.epoch);
     let at = match at {

@@ -1,20 +1,18 @@
-//! A store that keeps or gives back something wrong, as a decorator of a good one.
+//! A layer around a good store that keeps or gives back something wrong.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
     ControlBody, Event, EventBody, EventId, Message, MessageId, Outcome, Position, RunId, Thread, ThreadId,
-    Timestamp, Usage, UserId,
+    Usage, UserId,
 };
 use wireproof_server::store::{
-    Answer, FinishRun, FoundMessage, Lease, NodeId, Page, QuotaUse, RequestKey, Retention, RunRecord,
-    StartRun, Started, Store, StoreError, ThreadChange, UserRecords, Window, Written,
+    Answer, FinishRun, Lease, LeaseTerm, OpenedLog, Page, RequestKey, RunRecord, StartRun, Started, Store,
+    StoreError, Written, layer::Layer,
 };
 
-mod accounts;
 mod known;
 
 use known::Known;
@@ -45,22 +43,21 @@ pub enum StoreFault {
     OneLog,
 }
 
-/// A good store with a fault.
+/// A layer with a fault.
 pub struct FaultyStore {
-    inner: Arc<dyn Store>,
     fault: StoreFault,
     known: Known,
 }
 
 impl FaultyStore {
-    /// The store with the fault.
-    pub fn new(inner: Arc<dyn Store>, fault: StoreFault) -> Self {
-        Self { inner, fault, known: Known::default() }
+    /// A layer with this fault.
+    pub fn new(fault: StoreFault) -> Self {
+        Self { fault, known: Known::default() }
     }
 
     /// The user in whose place a user without a log is served: the one who wrote last.
-    async fn another(&self, user_id: &UserId) -> Result<UserId, StoreError> {
-        let is_new = self.inner.head(user_id).await?.seq == 0;
+    async fn another(&self, store: &Arc<dyn Store>, user_id: &UserId) -> Result<UserId, StoreError> {
+        let is_new = store.head(user_id).await?.seq == 0;
         let last = self.known.lock().last_writer.clone().filter(|_| is_new);
         Ok(last.unwrap_or_else(|| user_id.clone()))
     }
@@ -79,7 +76,12 @@ impl FaultyStore {
     }
 
     /// Appends the events to the logs of all other users.
-    async fn append_to_others(&self, user_id: &UserId, events: &[Event]) -> Result<(), StoreError> {
+    async fn append_to_others(
+        &self,
+        store: &Arc<dyn Store>,
+        user_id: &UserId,
+        events: &[Event],
+    ) -> Result<(), StoreError> {
         if self.fault != StoreFault::OneLog {
             return Ok(());
         }
@@ -87,22 +89,32 @@ impl FaultyStore {
             self.known.lock().users.iter().filter(|other| *other != user_id).cloned().collect();
         for other in &others {
             // Nobody is told: what others read next shows it.
-            let _ = self.inner.append_events(other, None, Arc::new(events.to_vec())).await?;
+            let _ = store.append_events(other, None, Arc::new(events.to_vec())).await?;
         }
         Ok(())
     }
 
     /// Stores a message in the thread of another user, in a run of that user that nobody drives.
-    async fn write_to(&self, owner: UserId, run: &StartRun) -> Result<(), StoreError> {
+    async fn write_to(
+        &self,
+        store: &Arc<dyn Store>,
+        owner: UserId,
+        run: &StartRun,
+        term: LeaseTerm,
+    ) -> Result<(), StoreError> {
         let (message_id, run_id) = (MessageId::new(), RunId::new());
-        self.inner
-            .start_run(StartRun { user_id: owner, request: None, message_id, run_id, ..run.clone() })
-            .await
-            .map(drop)
+        let run = StartRun { user_id: owner, request: None, message_id, run_id, ..run.clone() };
+        store.start_run(Arc::new(run), term).await.map(drop)
     }
 
     /// Keeps the answer to a request in the way of the fault.
-    fn remember_run(&self, run: &StartRun, request: Option<RequestKey>, started: &Started) {
+    fn remember_run(
+        &self,
+        store: &Arc<dyn Store>,
+        run: &StartRun,
+        request: Option<RequestKey>,
+        started: &Started,
+    ) {
         let Some(request) = request else { return };
         let (run_id, user_id, now) = (run.run_id, run.user_id.clone(), run.now);
         let answer = ControlBody::Accepted { run_id, thread_id: started.thread_id.clone(), seq: started.seq };
@@ -111,10 +123,10 @@ impl FaultyStore {
                 self.known.lock().answers.insert(request.id, (request.digest, answer));
             }
             StoreFault::KeepsRequestsLate => {
-                let inner = self.inner.clone();
+                let store = store.clone();
                 tokio::spawn(async move {
                     sleep(KEPT_LATE).await;
-                    inner.remember(&user_id, request, answer, now).await
+                    store.remember(&user_id, request, answer, now).await
                 });
             }
             _ => {}
@@ -143,36 +155,59 @@ fn ended_twice(finish: &FinishRun) -> FinishRun {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
-    async fn head(&self, user_id: &UserId) -> Result<Position, StoreError> {
+impl Layer for FaultyStore {
+    async fn open(
+        &self,
+        store: &Arc<dyn Store>,
+        user_id: &UserId,
+        position: Option<Position>,
+        max_bytes: usize,
+    ) -> Result<OpenedLog, StoreError> {
+        let head = self.head(store, user_id).await?;
+        let whose = match self.fault {
+            StoreFault::TakesForAnother => self.another(store, user_id).await?,
+            _ => user_id.clone(),
+        };
+        let active_runs = store.active_runs(Some(user_id)).await?;
+        Ok(OpenedLog { head, active_runs, ..store.open(&whose, position, max_bytes).await? })
+    }
+
+    async fn head(&self, store: &Arc<dyn Store>, user_id: &UserId) -> Result<Position, StoreError> {
         self.known.lock().users.insert(user_id.clone());
         match self.fault {
-            StoreFault::TakesForAnother => self.inner.head(&self.another(user_id).await?).await,
+            StoreFault::TakesForAnother => store.head(&self.another(store, user_id).await?).await,
             StoreFault::BlocksReads => {
-                while !self.inner.active_runs(Some(user_id)).await?.is_empty() {
+                while !store.active_runs(Some(user_id)).await?.is_empty() {
                     sleep(PAUSE).await;
                 }
-                self.inner.head(user_id).await
+                store.head(user_id).await
             }
-            _ => self.inner.head(user_id).await,
+            _ => store.head(user_id).await,
         }
     }
 
-    async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError> {
+    async fn read(
+        &self,
+        store: &Arc<dyn Store>,
+        user_id: &UserId,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Page, StoreError> {
         match self.fault {
             StoreFault::TakesForAnother => {
-                self.inner.read(&self.another(user_id).await?, after, max_bytes).await
+                store.read(&self.another(store, user_id).await?, after, max_bytes).await
             }
-            _ => self.inner.read(user_id, after, max_bytes).await,
+            _ => store.read(user_id, after, max_bytes).await,
         }
     }
 
-    async fn heads(&self, users: &[UserId]) -> Result<Vec<u64>, StoreError> {
-        self.inner.heads(users).await
-    }
-
-    async fn start_run(&self, mut run: StartRun) -> Result<Written<Answer<Started>>, StoreError> {
-        let asked = run.request.clone();
+    async fn start_run(
+        &self,
+        store: &Arc<dyn Store>,
+        run: Arc<StartRun>,
+        term: LeaseTerm,
+    ) -> Result<Written<Answer<Started>>, StoreError> {
+        let (asked, mut run) = (run.request.clone(), StartRun::clone(&run));
         match self.fault {
             StoreFault::KeepsRequestsLate => run.request = None,
             StoreFault::SharesRequests => {
@@ -185,31 +220,36 @@ impl Store for FaultyStore {
             StoreFault::WritesForeignThreads => {
                 let owner = run.thread_id.as_ref().and_then(|thread_id| self.owner(&run.user_id, thread_id));
                 if let Some(owner) = owner {
-                    self.write_to(owner, &run).await?;
+                    self.write_to(store, owner, &run, term).await?;
                 }
             }
             _ => {}
         }
-        let written = self.inner.start_run(run.clone()).await?;
+        let written = store.start_run(Arc::new(run.clone()), term).await?;
         if let Answer::Done(started) | Answer::Unchanged(started) = &written.value {
             self.known.lock().started(&run.user_id, &started.thread_id);
-            self.remember_run(&run, asked, started);
+            self.remember_run(store, &run, asked, started);
         }
         Ok(written)
     }
 
     async fn append_events(
         &self,
+        store: &Arc<dyn Store>,
         user_id: &UserId,
         lease: Option<Lease>,
         events: Arc<Vec<Event>>,
     ) -> Result<Written<u64>, StoreError> {
-        let written = self.inner.append_events(user_id, lease, events.clone()).await?;
-        self.append_to_others(user_id, &events).await?;
+        let written = store.append_events(user_id, lease, events.clone()).await?;
+        self.append_to_others(store, user_id, &events).await?;
         Ok(written)
     }
 
-    async fn finish_run(&self, mut finish: Arc<FinishRun>) -> Result<Written<u64>, StoreError> {
+    async fn finish_run(
+        &self,
+        store: &Arc<dyn Store>,
+        mut finish: Arc<FinishRun>,
+    ) -> Result<Written<u64>, StoreError> {
         let run_id = finish.lease.run_id;
         if self.fault == StoreFault::EndsTwice && finish.outcome != Outcome::Cancelled {
             self.known.lock().ending.insert(run_id, false);
@@ -218,120 +258,52 @@ impl Store for FaultyStore {
                 finish = Arc::new(ended_twice(&finish));
             }
         }
-        let written = self.inner.finish_run(finish.clone()).await?;
-        self.append_to_others(&finish.user_id, &finish.events).await?;
+        let written = store.finish_run(finish.clone()).await?;
+        self.append_to_others(store, &finish.user_id, &finish.events).await?;
         Ok(written)
-    }
-
-    async fn change_thread(
-        &self,
-        user_id: &UserId,
-        request: Option<RequestKey>,
-        change: ThreadChange,
-        now: Timestamp,
-    ) -> Result<Written<Answer<Thread>>, StoreError> {
-        self.inner.change_thread(user_id, request, change, now).await
     }
 
     async fn answered(
         &self,
+        store: &Arc<dyn Store>,
         user_id: &UserId,
         request: &RequestKey,
     ) -> Result<Option<ControlBody>, StoreError> {
         match self.fault {
             StoreFault::SharesRequests => self.shared_answer(request),
-            _ => self.inner.answered(user_id, request).await,
+            _ => store.answered(user_id, request).await,
         }
     }
 
-    async fn remember(
+    async fn thread(
         &self,
+        store: &Arc<dyn Store>,
         user_id: &UserId,
-        request: RequestKey,
-        answer: ControlBody,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.inner.remember(user_id, request, answer, now).await
-    }
-
-    async fn quotas(&self, user_id: &UserId) -> Result<Vec<QuotaUse>, StoreError> {
-        self.inner.quotas(user_id).await
-    }
-
-    async fn threads(&self, user_id: &UserId, window: Window) -> Result<(Vec<Thread>, u64), StoreError> {
-        self.inner.threads(user_id, window).await
-    }
-
-    async fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> Result<Thread, StoreError> {
+        thread_id: &ThreadId,
+    ) -> Result<Thread, StoreError> {
         let owner = self.owner(user_id, thread_id).filter(|_| self.fault == StoreFault::ShowsForeignThreads);
-        self.inner.thread(owner.as_ref().unwrap_or(user_id), thread_id).await
+        store.thread(owner.as_ref().unwrap_or(user_id), thread_id).await
     }
 
     async fn messages(
         &self,
+        store: &Arc<dyn Store>,
         user_id: &UserId,
         thread_id: &ThreadId,
         limit: u64,
         offset: Option<u64>,
     ) -> Result<(Vec<Message>, u64, u64), StoreError> {
         let owner = self.owner(user_id, thread_id).filter(|_| self.fault == StoreFault::ShowsForeignThreads);
-        self.inner.messages(owner.as_ref().unwrap_or(user_id), thread_id, limit, offset).await
+        store.messages(owner.as_ref().unwrap_or(user_id), thread_id, limit, offset).await
     }
 
-    async fn search(
+    async fn run(
         &self,
+        store: &Arc<dyn Store>,
         user_id: &UserId,
-        text: &str,
-        limit: usize,
-    ) -> Result<Vec<FoundMessage>, StoreError> {
-        self.inner.search(user_id, text, limit).await
-    }
-
-    async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError> {
+        run_id: RunId,
+    ) -> Result<RunRecord, StoreError> {
         self.known.lock().ending.entry(run_id).and_modify(|looked_at| *looked_at = true);
-        self.inner.run(user_id, run_id).await
-    }
-
-    async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError> {
-        self.inner.active_runs(user_id).await
-    }
-
-    async fn take_over_runs(
-        &self,
-        node_id: NodeId,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
-        self.inner.take_over_runs(node_id, now, until).await
-    }
-
-    async fn renew_leases(&self, node_id: NodeId, until: Timestamp) -> Result<(), StoreError> {
-        self.inner.renew_leases(node_id, until).await
-    }
-
-    async fn records(
-        &self,
-        user_id: &UserId,
-        threads: u64,
-        messages: u64,
-        bytes: usize,
-    ) -> Result<UserRecords, StoreError> {
-        self.inner.records(user_id, threads, messages, bytes).await
-    }
-
-    async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError> {
-        self.inner.retain(retention, now).await
-    }
-
-    async fn settle(&self) -> Result<(), StoreError> {
-        self.inner.settle().await
-    }
-
-    fn ended(&self) -> CancellationToken {
-        self.inner.ended()
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
+        store.run(user_id, run_id).await
     }
 }

@@ -246,3 +246,58 @@ fn a_connection_that_waits_for_its_client_is_woken_now_and_then_only() {
     assert!(feed.notice(&told(&[event(101)])));
     assert!(!feed.notice(&told(&[event(102)])), "it has been woken");
 }
+
+/// Bug: a feed that had no place yet forgot that it had to read the log, until the next heartbeat.
+#[test]
+fn a_feed_that_is_placed_after_notices_were_missed_reads_the_log() {
+    let mut feed = Feed::new(1000);
+    feed.read_on();
+    feed.place(3);
+    assert_eq!(feed.wants_page(), Some(3));
+    feed.page(3, page(&[], 3, 10));
+    assert_eq!(
+        feed.wants_page(),
+        Some(3),
+        "a page that was asked for before shows nothing of what was missed"
+    );
+    feed.page(3, page(&[event(4)], 3, 10));
+    assert_eq!(feed.take(), Some(Item::Replayed(event(4))));
+    assert!(feed.is_idle());
+}
+
+/// Bug: a page that had been asked for before notices were missed put the feed live, and what was committed in between came
+/// with the next heartbeat.
+#[test]
+fn a_page_from_before_notices_were_missed_is_not_the_end() {
+    let mut feed = Feed::new(1000);
+    feed.place_in_log(0);
+    let old = page(&[event(1)], 0, 10);
+    feed.read_on();
+    feed.page(0, old);
+    assert_eq!(feed.take(), Some(Item::Replayed(event(1))));
+    assert_eq!(feed.wants_page(), Some(1));
+    feed.page(1, page(&[event(2)], 1, 10));
+    assert_eq!(feed.take(), Some(Item::Replayed(event(2))));
+    assert!(feed.is_idle());
+}
+
+/// Bug: a notice of another line that came before the line was known counted as one of the log, which was then read for ever
+/// for an event that it did not have.
+#[test]
+fn a_notice_of_another_line_before_the_line_is_known_tells_nothing() {
+    let at = |epoch, seq| Committed { epoch: Epoch::new(epoch), ..told(&[event(seq)]) };
+    for notices in [vec![at(1, 70)], vec![at(2, 4), at(1, 70)], vec![at(1, 70), at(2, 4)]] {
+        let mut feed = Feed::new(1000);
+        notices.iter().for_each(|notice| assert!(!feed.notice(notice)));
+        feed.on_line(Epoch::new(2));
+        feed.place(3);
+        assert_eq!(feed.wants_page(), Some(3), "one of its own may have been among them: {notices:?}");
+        let log = [event(4)];
+        feed.page(3, page(&log, 3, 10));
+        assert_eq!(feed.take(), Some(Item::Replayed(event(4))));
+        while let Some(after) = feed.wants_page() {
+            feed.page(after, page(&log, after, 10));
+        }
+        assert!(feed.is_idle() && feed.notice(&at(2, 5)));
+    }
+}

@@ -1,7 +1,8 @@
 //! Tests of a subscription with a real store behind it and no socket before it.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, sync::Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
@@ -10,7 +11,11 @@ use wireproof_protocol::{ErrorBody, Position};
 use super::*;
 use crate::{
     limits::{Limits, rates::Rates},
-    store::{Committed, Retention, Store, StoredEvent, ThreadChange, embedded::Embedded},
+    store::{
+        Committed, Page, Retention, Store, StoredEvent, ThreadChange,
+        embedded::Embedded,
+        layer::{Layer, Layered},
+    },
 };
 
 /// The notice of a commit of one event.
@@ -38,8 +43,13 @@ struct Reader {
 
 impl Reader {
     fn new(limits: &Limits) -> Self {
+        Self::over(limits, |store| store)
+    }
+
+    /// The same over a store with a layer around it.
+    fn over(limits: &Limits, layer: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+        let store = layer(Arc::new(Embedded::open(folder.path()).unwrap()));
         let metrics = Metrics::new(Default::default());
         let rates = Rates::new(limits, metrics.clone(), Instant::now());
         let log = Arc::new(LogReader::new(store.clone(), limits, rates, metrics));
@@ -195,4 +205,63 @@ async fn a_log_that_cannot_be_read_ends_the_subscription_after_some_tries() {
     let item = poll_fn(|cx| reader.subscription.poll_next(cx));
     let item = tokio::time::timeout(Duration::from_secs(30), item).await.expect("an end in time");
     assert!(matches!(item, Err(LogUnreadable)), "{item:?}");
+}
+
+/// A store whose next reads fail in these ways, the last one first.
+#[derive(Clone, Default)]
+struct Fails(Arc<Mutex<Vec<StoreError>>>);
+
+#[async_trait]
+impl Layer for Fails {
+    async fn read(
+        &self,
+        store: &Arc<dyn Store>,
+        user_id: &UserId,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Page, StoreError> {
+        let next = self.0.lock().unwrap().pop();
+        match next {
+            Some(error) => Err(error),
+            None => store.read(user_id, after, max_bytes).await,
+        }
+    }
+}
+
+/// Bug: a store that was away five times had used up the tries for other errors, and one more ended the connection.
+#[tokio::test]
+async fn a_store_that_was_away_leaves_the_tries_for_other_errors() {
+    let fails = Fails::default();
+    let mut reader = Reader::over(&Limits::default(), |store| Arc::new(Layered::new(store, fails.clone())));
+    reader.append().await;
+    reader.start(None).await;
+    reader.feed.lock().place_in_log(0);
+    let mut errors = vec![StoreError::Backend("broken".to_owned())];
+    errors.extend((0..LOG_TRIES).map(|_| StoreError::Unavailable("away".to_owned())));
+    *fails.0.lock().unwrap() = errors;
+    assert_eq!(reader.next().await.0, 1);
+    assert!(fails.0.lock().unwrap().is_empty());
+}
+
+/// Neither answers nor fails.
+struct Silent;
+
+#[async_trait]
+impl Layer for Silent {
+    async fn before(&self, call: &'static str) -> Result<(), StoreError> {
+        if call == "open" { std::future::pending().await } else { Ok(()) }
+    }
+}
+
+/// Bug: a welcome waited for ever for a store that did not answer.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_away() {
+    let reader = Reader::over(&Limits::default(), |store| Arc::new(Layered::new(store, Silent)));
+    let Reader { log, subscription, user_id, .. } = reader;
+    drop(subscription);
+    let mut log = Arc::into_inner(log).unwrap();
+    log.patience = Duration::from_millis(50);
+    let opened = log.open(&user_id, None);
+    let opened = tokio::time::timeout(Duration::from_secs(60), opened).await.expect("an answer in time");
+    assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{opened:?}");
 }

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use wireproof_protocol::{Event, EventId, RunId, Timestamp};
 
-use crate::store::{Lease, NodeId, Started, StoreError};
+use crate::store::{Lease, LeaseTerm, Started, StoreError};
 
 /// A run that is leased.
 #[derive(Clone)]
 pub struct Leased {
-    pub node_id: NodeId,
+    pub term: LeaseTerm,
     pub number: u64,
-    pub until: Timestamp,
     /// The last of the run's events that was appended under the lease.
     pub last: Option<EventId>,
     /// What its start answered; none when it was taken over.
@@ -45,9 +44,9 @@ impl Leases {
         self.get(lease.run_id).filter(|leased| leased.number == lease.number).ok_or(StoreError::LeaseLost)
     }
 
-    /// The runs whose leases are over at `now`.
-    pub fn over(&self, now: Timestamp) -> Vec<RunId> {
-        self.runs.iter().filter(|(_, leased)| leased.until <= now).map(|(run_id, _)| *run_id).collect()
+    /// True when a lease is over at `now`.
+    pub fn has_over(&self, now: Timestamp) -> bool {
+        self.runs.values().any(|leased| leased.term.until <= now)
     }
 
     /// Puts a lease in the place of what is there; none ends it.
@@ -66,10 +65,13 @@ impl Leases {
         }
     }
 
-    /// Lets a node's leases go on until a time.
-    pub fn renew(&mut self, node_id: NodeId, until: Timestamp) {
-        // Nothing to take back: a lease that lives longer harms nobody.
-        self.runs.values_mut().filter(|leased| leased.node_id == node_id).for_each(|l| l.until = until);
+    /// Lets a node's leases of these runs go on until a time.
+    pub fn renew(&mut self, term: LeaseTerm, runs: &[RunId]) {
+        for run_id in runs {
+            // Nothing to take back: a lease that lives longer harms nobody.
+            let leased = self.runs.get_mut(run_id).filter(|leased| leased.term.node_id == term.node_id);
+            leased.into_iter().for_each(|leased| leased.term = term);
+        }
     }
 
     /// The transaction is durable.

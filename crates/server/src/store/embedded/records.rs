@@ -181,6 +181,7 @@ pub fn change_thread(
 ) -> Result<Answer<Thread>> {
     let entry = tx.user(user_id)?;
     if let Some(answer) = answered(tx.connection, entry.number, request)? {
+        tx.again(&entry, user_id);
         return Ok(Answer::Repeated(Box::new(answer)));
     }
     let (thread, event) = match change {
@@ -193,10 +194,22 @@ pub fn change_thread(
                     Some(new_thread(tx, &entry, user_id, &thread_id, title, metadata, now)?.1)
                 }
             };
-            (read_thread(tx.connection, entry.number, &thread_id)?.1, event)
+            let thread = read_thread(tx.connection, entry.number, &thread_id)?.1;
+            if event.is_none() && thread.created_at == now {
+                // Made before, and not answered.
+                tx.again(&entry, user_id);
+                return Ok(Answer::Done(thread));
+            }
+            (thread, event)
         }
         ThreadChange::Update { thread_id, title, metadata } => {
             let (number, mut thread) = read_thread(tx.connection, entry.number, thread_id)?;
+            let is_so = title.as_ref().is_none_or(|title| *title == thread.title)
+                && metadata.as_ref().is_none_or(|metadata| *metadata == thread.metadata);
+            if is_so && thread.updated_at == now {
+                tx.again(&entry, user_id);
+                return Ok(Answer::Done(thread));
+            }
             let before = json(&thread.metadata)?.len();
             thread.title = title.clone().unwrap_or(thread.title);
             thread.metadata = metadata.clone().unwrap_or(thread.metadata);

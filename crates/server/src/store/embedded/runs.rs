@@ -16,10 +16,10 @@ use super::{
     },
     writer::Tx,
 };
-use crate::store::{Answer, FinishRun, Lease, NodeId, RunRecord, StartRun, Started, StoreError};
+use crate::store::{Answer, FinishRun, Lease, LeaseTerm, RunRecord, StartRun, Started, StoreError};
 
 /// Stores a message and its run, with the events of both.
-pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
+pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Answer<Started>> {
     let entry = tx.user(&run.user_id)?;
     if let Some(started) = tx.leases.get(run.run_id).and_then(|leased| leased.started.clone()) {
         tx.again(&entry, &run.user_id);
@@ -71,13 +71,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun) -> Result<Answer<Started>> {
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
     remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
     let started = Started { thread_id, seq, lease: 1 };
-    let leased = Leased {
-        node_id: run.node_id,
-        number: started.lease,
-        until: run.leased_until,
-        last: None,
-        started: Some(started.clone()),
-    };
+    let leased = Leased { term, number: started.lease, last: None, started: Some(started.clone()) };
     tx.leases.set(run.run_id, Some(leased));
     Ok(Answer::Done(started))
 }
@@ -101,26 +95,25 @@ pub fn append(tx: &mut Tx<'_>, user_id: &UserId, lease: Option<Lease>, events: &
     Ok(last)
 }
 
-/// Leases the runs that nobody leases to a node.
+/// Leases to a node at most so many of the runs that nobody leases.
 pub fn take_over(
     tx: &mut Tx<'_>,
-    node_id: NodeId,
+    term: LeaseTerm,
     now: Timestamp,
-    until: Timestamp,
+    most: usize,
 ) -> Result<Vec<(RunRecord, Lease)>> {
-    let mut taken = Vec::new();
-    let over = tx.leases.over(now);
-    let all_are_leased = std::mem::replace(&mut tx.leases.complete, true);
-    if all_are_leased && over.is_empty() {
-        return Ok(taken);
+    if tx.leases.complete && !tx.leases.has_over(now) {
+        return Ok(Vec::new());
     }
-    for record in active_runs(tx.connection, None)? {
-        let (run_id, before) = (record.run_id, tx.leases.get(record.run_id));
-        if before.is_some() && !over.contains(&run_id) {
-            continue;
-        }
-        let number = before.map_or(0, |leased| leased.number) + 1;
-        tx.leases.set(run_id, Some(Leased { node_id, number, until, last: None, started: None }));
+    let leases = &tx.leases;
+    let free = |run_id| leases.get(run_id).is_none_or(|leased| leased.term.until <= now);
+    let records = active_runs_where(tx.connection, None, free, most)?;
+    tx.leases.complete |= records.len() < most;
+    let mut taken = Vec::with_capacity(records.len());
+    for record in records {
+        let run_id = record.run_id;
+        let number = tx.leases.get(run_id).map_or(0, |leased| leased.number) + 1;
+        tx.leases.set(run_id, Some(Leased { term, number, last: None, started: None }));
         taken.push((record, Lease { run_id, number }));
     }
     Ok(taken)
@@ -207,6 +200,16 @@ pub fn run(connection: &Connection, user_id: &UserId, run_id: RunId) -> Result<R
 
 /// The runs that are not over: of one user, or of all.
 pub fn active_runs(connection: &Connection, user_id: Option<&UserId>) -> Result<Vec<RunRecord>> {
+    active_runs_where(connection, user_id, |_| true, usize::MAX)
+}
+
+/// At most so many of the runs that are not over and are picked.
+fn active_runs_where(
+    connection: &Connection,
+    user_id: Option<&UserId>,
+    mut picked: impl FnMut(RunId) -> bool,
+    most: usize,
+) -> Result<Vec<RunRecord>> {
     let user = match user_id {
         None => None,
         Some(user_id) => match log::user_number(connection, user_id)? {
@@ -220,5 +223,6 @@ pub fn active_runs(connection: &Connection, user_id: Option<&UserId>) -> Result<
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([user], run_row)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let rows = rows.filter(|row| row.as_ref().map_or(true, |run| picked(run.run_id)));
+    Ok(rows.take(most).collect::<rusqlite::Result<_>>()?)
 }

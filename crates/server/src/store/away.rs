@@ -1,4 +1,4 @@
-//! Waiting for a store that is away, with growing pauses, up to a bound.
+//! Waiting for a store that is away or does not answer, up to a bound.
 
 use std::{
     future::Future,
@@ -7,10 +7,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::StoreError;
+use super::StoreError;
 
-/// Between two tries, at first and at most.
+/// The pause behind the first try.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two tries.
 pub const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Makes a call again while the store is away, for `longest` at most and not once `stop` is cancelled. A call that is made
@@ -36,6 +37,15 @@ where
         let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         pause = (2 * pause).min(LAST_PAUSE);
     }
+}
+
+/// The answer of a call; one that takes longer counts as that of a store that is away.
+pub async fn in_time<T>(
+    longest: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", longest.as_secs_f64())));
+    tokio::time::timeout(longest, call).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]

@@ -1,0 +1,143 @@
+//! Tests of leases and recovery with real runs and a real store, around which a layer stands.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use wireproof_agents::Builtin;
+use wireproof_protocol::{MessageId, RunId, UserId};
+
+use super::*;
+use crate::{
+    broker::local::Local,
+    failpoints::Failpoints,
+    limits::Limits,
+    metrics::Metrics,
+    store::{
+        StartRun,
+        embedded::Embedded,
+        layer::{Layer, Layered},
+    },
+    traces::Traces,
+};
+
+const LEASE: Duration = Duration::from_millis(600);
+
+fn ada() -> UserId {
+    UserId::new("ada").unwrap()
+}
+
+fn runs(store: Arc<dyn Store>) -> Arc<Runs> {
+    let metrics = Metrics::new(Default::default());
+    let limits = RunLimits {
+        concurrent: 0,
+        queued: 0,
+        run: LEASE,
+        grace: LEASE,
+        lease: LEASE,
+        store_wait: LEASE,
+        bounds: (&Limits::default()).into(),
+    };
+    let traces = Arc::new(Traces::from_config(&Default::default()).unwrap());
+    let publisher = Arc::new(Publisher::new(Arc::new(Local::default()), metrics.clone()));
+    let agents: Vec<Arc<dyn wireproof_agents::Agent>> = vec![Arc::new(Builtin::new())];
+    Runs::new(store, publisher, agents, limits, metrics, traces, Failpoints::default())
+}
+
+/// A run as the server stores it.
+fn start() -> Arc<StartRun> {
+    Arc::new(StartRun {
+        user_id: ada(),
+        request: None,
+        thread_id: None,
+        title: "title".to_owned(),
+        message_id: MessageId::new(),
+        content: "a question".to_owned(),
+        run_id: RunId::new(),
+        agent_name: "agent".to_owned(),
+        first: EventBody::AgentStarted { message: "begins".to_owned() },
+        now: unix_now(),
+    })
+}
+
+/// Bug: a run whose start was stored and not answered was leased for as long as its node lived, and never ended.
+#[tokio::test]
+async fn a_run_that_nobody_drives_gets_its_end_and_one_that_is_driven_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(store.clone());
+    let (lost, driven) = (start(), start());
+    let _slot = runs.registry.claim(&ada(), driven.run_id).unwrap();
+    // Both leases are over: a renewal comes just in time for the one that it names.
+    for run in [&lost, &driven] {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(run.clone(), term).await.unwrap());
+    }
+    runs.renew_leases().await.unwrap();
+    assert_eq!(runs.recover().await.unwrap(), 1);
+    assert_eq!(store.run(&ada(), lost.run_id).await.unwrap().outcome, Some(Outcome::Failed));
+    assert_eq!(store.run(&ada(), driven.run_id).await.unwrap().outcome, None);
+}
+
+/// More runs than one portion, all ended by one recovery.
+#[tokio::test]
+async fn a_recovery_ends_all_that_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(store.clone());
+    for _ in 0..PORTION + 3 {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(start(), term).await.unwrap());
+    }
+    assert_eq!(runs.recover().await.unwrap(), PORTION + 3);
+    assert!(store.active_runs(None).await.unwrap().is_empty());
+}
+
+/// Renews at once, and never answers who takes over.
+#[derive(Clone, Default)]
+struct NeverTakesOver(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Layer for NeverTakesOver {
+    async fn renew_leases(&self, _: &Arc<dyn Store>, _: LeaseTerm, _: &[RunId]) -> Result<(), StoreError> {
+        self.0.fetch_add(1, SeqCst);
+        Ok(())
+    }
+
+    async fn take_over_runs(
+        &self,
+        _: &Arc<dyn Store>,
+        _: LeaseTerm,
+        _: f64,
+        _: usize,
+    ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
+        std::future::pending().await
+    }
+}
+
+/// Bug: leases were renewed by the task that ends what others left, so a store that did not answer that one let them run out.
+#[tokio::test]
+async fn leases_are_renewed_while_a_recovery_waits_and_a_recovery_waits_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let layer = NeverTakesOver::default();
+    let runs = runs(Arc::new(Layered::new(store, layer.clone())));
+    let _slot = runs.registry.claim(&ada(), RunId::new()).unwrap();
+    let stop = CancellationToken::new();
+    let tasks = [
+        tokio::spawn(keep_leases(runs.clone(), stop.clone())),
+        tokio::spawn(end_left_runs(runs.clone(), stop.clone())),
+    ];
+    let within =
+        async |call| tokio::time::timeout(Duration::from_secs(20), call).await.expect("it waits for ever");
+    assert!(matches!(within(runs.recover()).await, Err(StoreError::Unavailable(_))));
+    let renewed = async {
+        while layer.0.load(SeqCst) < 6 {
+            tokio::time::sleep(LEASE / 60).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), renewed).await.expect("no more renewals");
+    stop.cancel();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
