@@ -1,207 +1,32 @@
 //! What is kept: users' logs, threads, messages, runs and the answers to requests.
 //! What must be atomic is one method; sequence numbers are given in the transaction that appends.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{
-    ControlBody, Epoch, ErrorBody, ErrorCode, Event, EventBody, Message, MessageId, Outcome, Position,
-    RequestId, RunError, RunId, Thread, ThreadId, Timestamp, UserId,
+    ControlBody, Event, Message, Position, RequestId, RunId, Thread, ThreadId, Timestamp, UserId,
 };
-
-use crate::error::Refusal;
 
 mod accounts;
 mod away;
 pub mod embedded;
+mod error;
 pub mod layer;
 mod lease;
+mod log;
+mod open_error;
+mod run;
 
 pub use accounts::*;
 pub use away::{FIRST_PAUSE, LAST_PAUSE, in_time, while_away};
+pub use error::*;
 pub use lease::*;
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// There is no such thing, or it is another user's.
-    #[error("not found")]
-    NotFound,
-    /// The request id was used with another body.
-    #[error("the request id was used before with another body")]
-    IdReused,
-    /// The user keeps as much as a quota allows.
-    #[error("{0}")]
-    QuotaExceeded(QuotaUse),
-    /// The log no longer reaches back to the position.
-    #[error("the log begins after seq {floor}")]
-    TooOld {
-        /// The last number that is gone.
-        floor: u64,
-    },
-    /// The run is leased by another node, or is over.
-    #[error("the run is no longer leased by this node")]
-    LeaseLost,
-    /// The store is closed.
-    #[error("the store is closed")]
-    Closed,
-    /// What writes is gone, though nobody closed the store.
-    #[error("the store's writer is gone")]
-    Failed,
-    /// The database refused.
-    #[error("the store failed: {reason}")]
-    Database {
-        /// SQLite's extended result code.
-        code: i32,
-        /// Why.
-        reason: String,
-    },
-    /// The store cannot be reached and will be again; whether it did what it was asked is not known.
-    #[error("the store cannot be reached: {0}")]
-    Unavailable(String),
-    /// The store failed in another way.
-    #[error("the store failed: {0}")]
-    Backend(String),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound => Self::new(ErrorCode::NotFound, "There is no such thing."),
-            StoreError::IdReused => {
-                Self::new(ErrorCode::IdReused, "This request id was used before with another body.")
-            }
-            StoreError::QuotaExceeded(full) => {
-                let body = ErrorBody::new(ErrorCode::QuotaExceeded, full.to_string());
-                let body = body.detail("quota", full.quota).detail("used", full.used);
-                body.detail("allowed", full.allowed).into()
-            }
-            StoreError::Closed => Self::new(ErrorCode::ShuttingDown, "The server is restarting; try again."),
-            StoreError::Failed => {
-                Self::new(ErrorCode::ShuttingDown, "The store failed and the server ends; try again later.")
-            }
-            StoreError::Unavailable(_) => {
-                tracing::warn!(error = %error, "a request was refused while the store is away");
-                Self::new(ErrorCode::Internal, "The store cannot be reached; try again.").after(1.0)
-            }
-            StoreError::LeaseLost
-            | StoreError::TooOld { .. }
-            | StoreError::Database { .. }
-            | StoreError::Backend(_) => {
-                tracing::error!(error = %error, "the store failed a request");
-                Self::new(ErrorCode::Internal, "Something went wrong inside; try again.")
-            }
-        }
-    }
-}
-
-/// Why a store could not be opened; the file is left as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file is not a wireproof store.
-    #[error(
-        "{path} is not a wireproof store; it was left as it was. Give another --data-dir, or move the file away."
-    )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is damaged.
-    #[error(
-        "{path} is damaged ({reason}); it was left as it was. Restore a backup, or move the file away to start empty."
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What the check found.
-        reason: String,
-    },
-    /// The file was written by a later version.
-    #[error(
-        "{path} was written by a later version of wireproof (schema {found}, known up to {known}); it was left as it was. Use that version, or give another --data-dir."
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// The schema found.
-        found: i64,
-        /// The schema known.
-        known: i64,
-    },
-    /// The file has other tables, indexes, triggers or views than those that wireproof makes.
-    #[error(
-        "{path} has {what}; it was left as it was. Somebody changed the store with another program: restore a backup, or take the change back."
-    )]
-    Altered {
-        /// The file.
-        path: PathBuf,
-        /// What differs.
-        what: String,
-    },
-    /// Another program has the database locked.
-    #[error(
-        "{path} is locked by another program; it was left as it was. Close what has it open, such as a database browser, then try again."
-    )]
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is no room to write.
-    #[error(
-        "{path} cannot be written ({reason}); it was left as it was. The disk is full, or a quota or a limit on the size of files (ulimit -f) is reached: make room, then try again."
-    )]
-    NoRoom {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The file or its folder must not be written.
-    #[error(
-        "{path} must not be written ({reason}); it was left as it was. Give the file and its folder to the user who runs wireproof (chown), on a file system that can be written."
-    )]
-    ReadOnly {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The disk failed.
-    #[error(
-        "{path} cannot be read ({reason}); it was left as it was. Look into the system's log for errors of the disk."
-    )]
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Another process has the store open.
-    #[error("{path} is in use by another process; stop it, or give another --data-dir.")]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The operating system refused.
-    #[error("cannot open {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The database refused.
-    #[error("cannot open {path}: {reason}")]
-    Backend {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
+pub use log::*;
+pub use open_error::*;
+pub use run::*;
 
 /// How much of a quota a user has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -225,74 +50,6 @@ impl std::fmt::Display for QuotaUse {
     }
 }
 
-/// An event as it is stored and sent: its numbers, and its JSON shared by every connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEvent {
-    /// The first number it stands for.
-    pub first_seq: u64,
-    /// The last number it stands for.
-    pub seq: u64,
-    /// Its JSON text.
-    pub json: Bytes,
-}
-
-/// Neighbouring events of one user that one commit made durable.
-#[derive(Debug, Clone)]
-pub struct Committed {
-    /// Whose they are.
-    pub user_id: UserId,
-    /// The number line of the user's log.
-    pub epoch: Epoch,
-    /// The first number.
-    pub first_seq: u64,
-    /// The last number.
-    pub seq: u64,
-    /// How many bytes of JSON they are.
-    pub bytes: usize,
-    /// When they became durable, in Unix seconds.
-    pub stored_at: Timestamp,
-    /// The events, in order; none when the log is to be read for them.
-    pub events: Option<Arc<[StoredEvent]>>,
-}
-
-impl Committed {
-    /// The same without the events: what is told over a network of more than a few.
-    pub fn without_events(self) -> Self {
-        Self { events: None, ..self }
-    }
-}
-
-/// What a write did, and what it committed to the user's log: `delivery` publishes that. Of several writes for a user that
-/// one commit made durable, one may have the events of all, and the others none.
-#[derive(Debug, Clone)]
-#[must_use = "what was committed has to be published"]
-pub struct Written<T> {
-    /// What the write did.
-    pub value: T,
-    /// What is to be published.
-    pub committed: Option<Committed>,
-}
-
-/// A piece of a log.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// The events, in order.
-    pub events: Vec<StoredEvent>,
-    /// True when the log had no more.
-    pub complete: bool,
-}
-
-/// What a connection starts with.
-#[derive(Debug, Clone)]
-pub struct OpenedLog {
-    /// Where the user's log ends.
-    pub head: Position,
-    /// The user's runs that are not over.
-    pub active_runs: Vec<RunRecord>,
-    /// The first events after the requested position; none without a position, or when the log has no such position.
-    pub page: Option<Page>,
-}
-
 /// What makes a request idempotent: its id, and what its body was.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
@@ -311,105 +68,6 @@ pub enum Answer<T> {
     Unchanged(T),
     /// Asked before: the answer it got then.
     Repeated(Box<ControlBody>),
-}
-
-/// A new run, with the message that asks for it.
-#[derive(Debug, Clone)]
-pub struct StartRun {
-    /// Whose run.
-    pub user_id: UserId,
-    /// The request, if it has an id.
-    pub request: Option<RequestKey>,
-    /// The user's thread, made when there is none of that name; a new one when absent.
-    pub thread_id: Option<ThreadId>,
-    /// The title of a thread that is made.
-    pub title: String,
-    /// The message's id.
-    pub message_id: MessageId,
-    /// The message's text.
-    pub content: String,
-    /// The run.
-    pub run_id: RunId,
-    /// The agent.
-    pub agent_name: String,
-    /// The run's first event: queued or started.
-    pub first: EventBody,
-    /// Now, in Unix seconds.
-    pub now: Timestamp,
-}
-
-/// A run that is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Started {
-    /// The thread it answers in.
-    pub thread_id: ThreadId,
-    /// The number of the first event that the request caused.
-    pub seq: u64,
-    /// The fencing number of the run's lease.
-    pub lease: u64,
-}
-
-/// The end of a run.
-#[derive(Debug, Clone)]
-pub struct FinishRun {
-    /// Whose run.
-    pub user_id: UserId,
-    /// The run, and the right to write of it.
-    pub lease: Lease,
-    /// What is still to append; the last is `agent_completed`.
-    pub events: Vec<Event>,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The answer, whole or partial, if there is one.
-    pub answer: Option<(MessageId, String)>,
-    /// Now, in Unix seconds.
-    pub now: Timestamp,
-}
-
-impl FinishRun {
-    /// The same end without the answer, which a quota has no room for: a run that would have succeeded has failed.
-    pub fn without_answer(&self, full: QuotaUse) -> Self {
-        let mut finish = Self { answer: None, ..self.clone() };
-        let Some(EventBody::AgentCompleted { outcome, final_response, error, .. }) =
-            finish.events.last_mut().map(|event| &mut event.body)
-        else {
-            return finish;
-        };
-        if *outcome == Outcome::Success {
-            (*outcome, finish.outcome) = (Outcome::Failed, Outcome::Failed);
-            *final_response = None;
-            let code = ErrorCode::QuotaExceeded.as_str().to_owned();
-            *error = Some(RunError { code, message: full.to_string() });
-        }
-        finish
-    }
-}
-
-/// A run as the store knows it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
-pub struct RunRecord {
-    /// The run.
-    pub run_id: RunId,
-    /// Whose run.
-    #[serde(skip)]
-    pub user_id: UserId,
-    /// The thread it answers in.
-    pub thread_id: ThreadId,
-    /// The agent.
-    pub agent_name: String,
-    /// The number of its first event.
-    pub first_seq: u64,
-    /// The number of its last event, once it is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_seq: Option<u64>,
-    /// How it ended, once it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
-    /// When it was asked for, in Unix seconds.
-    pub created_at: Timestamp,
-    /// When it ended, in Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
 }
 
 /// A change of a user's threads.
@@ -467,15 +125,6 @@ pub struct UserRecords {
     pub threads: Vec<(Thread, Vec<Message>)>,
     /// The runs that are not over.
     pub active_runs: Vec<RunRecord>,
-}
-
-/// How much of the logs is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Events older than this many seconds may go.
-    pub seconds: f64,
-    /// What a user's log may take, in bytes.
-    pub bytes_per_user: u64,
 }
 
 /// A place where all is kept. Methods that change something return after it is durable.

@@ -1,7 +1,7 @@
 //! What signs and checks tokens: the server's own key, public keys from a file, and those that an issuer publishes.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -16,112 +16,21 @@ use crate::{config::JwtConfig, metrics::KeyMetrics};
 
 mod cache;
 pub mod compact;
+mod error;
 mod jwks;
 mod key;
 mod local;
 mod object;
 mod pem;
 mod remote;
+mod sources;
 
+pub use error::KeyError;
 pub use key::{Algorithm, Key, KeyId};
 pub use local::{KEY_FILE, PREVIOUS_KEY_FILE, Signer};
 
-use cache::Cache;
-use compact::Compact;
 use remote::Remote;
-
-/// Keys that a token which names none is tried against, at most.
-const TRIES: usize = 8;
-
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file cannot be read or made.
-    #[error("cannot read or make the key {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not a key.
-    #[error(
-        "{path} is not a key of 64 hex digits; move it away to have a new one made (old tokens end then)"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file of public keys cannot be used.
-    #[error(
-        "jwt.public_key_file: {path} cannot be used: {reason}. It takes public keys or certificates in PEM: RSA of \
-         2048 bits or more, P-256, Ed25519"
-    )]
-    PublicKey {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The issuer's keys cannot be had.
-    #[error("jwt.jwks_url: the keys of {url} cannot be had: {reason}")]
-    Jwks {
-        /// Where they should be.
-        url: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// An algorithm that there is not.
-    #[error(
-        "jwt.algorithms: {name:?} is none of HS256, EdDSA, ES256, RS256, or there is none at all; such as \
-         jwt.algorithms = [\"HS256\"]"
-    )]
-    Algorithm {
-        /// Its name.
-        name: String,
-    },
-    /// A permission that there is not.
-    #[error(
-        "{key}: {name:?} is not a permission; there are chat, threads:read, threads:write, runs:cancel, admin:read, \
-         admin:users, admin:server and admin:*"
-    )]
-    Permission {
-        /// The setting.
-        key: &'static str,
-        /// The name.
-        name: String,
-    },
-}
-
-impl KeyError {
-    /// True when a setting has to be changed, and not a file of the data directory.
-    pub fn is_of_settings(&self) -> bool {
-        match self {
-            Self::Io { path, .. } => {
-                let own = path.file_name().is_some_and(|name| name == KEY_FILE || name == PREVIOUS_KEY_FILE);
-                !own
-            }
-            Self::Damaged { .. } => false,
-            Self::PublicKey { .. } | Self::Jwks { .. } | Self::Algorithm { .. } | Self::Permission { .. } => {
-                true
-            }
-        }
-    }
-}
-
-/// Everything that settings decide about tokens; replaced as a whole by a reload.
-struct Sources {
-    signer: Signer,
-    /// The local keys and those of the file.
-    fixed: Vec<Arc<Key>>,
-    remote: Option<Arc<Remote>>,
-    algorithms: Vec<Algorithm>,
-    rules: Rules,
-    longest_concern: f64,
-    /// With the rules under which it was filled.
-    cache: Cache,
-    metrics: KeyMetrics,
-}
+use sources::{Refused, Sources, algorithms};
 
 /// What signs and checks tokens. Nothing in here can be printed.
 pub struct Keys {
@@ -349,139 +258,6 @@ fn same(one: &Option<Arc<Remote>>, other: &Option<Arc<Remote>>) -> bool {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (None, None) => true,
         _ => false,
-    }
-}
-
-fn algorithms(jwt: &JwtConfig) -> Result<Vec<Algorithm>, KeyError> {
-    let unknown = |name: &str| KeyError::Algorithm { name: name.to_owned() };
-    if jwt.algorithms.is_empty() {
-        return Err(unknown(""));
-    }
-    jwt.algorithms.iter().map(|name| Algorithm::named(name).ok_or_else(|| unknown(name))).collect()
-}
-
-impl Sources {
-    fn open(jwt: &JwtConfig, data_dir: &Path, metrics: &KeyMetrics) -> Result<Self, KeyError> {
-        let rules = Rules::from_config(jwt)?;
-        let algorithms = algorithms(jwt)?;
-        let remote = Remote::from_config(jwt, metrics)?.map(Arc::new);
-        let file = match jwt.public_key_file.as_os_str().is_empty() {
-            true => Vec::new(),
-            false => pem::load(&jwt.public_key_file)?,
-        };
-        // Last, as it makes a key where there is none.
-        let signer = Signer::open(jwt, data_dir)?;
-        let previous = local::previous(jwt, data_dir)?;
-        let local = std::iter::once(signer.verifier()).chain(previous);
-        let fixed = local.chain(file).map(Arc::new).collect();
-        let sources = Self {
-            signer,
-            fixed,
-            remote,
-            algorithms,
-            rules,
-            longest_concern: Rules::longest_concern(jwt),
-            cache: Cache::default(),
-            metrics: metrics.clone(),
-        };
-        sources.warn(jwt);
-        Ok(sources)
-    }
-
-    fn warn(&self, jwt: &JwtConfig) {
-        if !self.algorithms.contains(&Algorithm::Hs256) {
-            tracing::warn!("jwt.algorithms lacks HS256: tokens that this server issues itself are refused");
-        }
-        if jwt.is_external() && jwt.audience.is_empty() {
-            tracing::warn!(
-                "jwt.audience is empty: tokens that the issuer made for other services are taken here too"
-            );
-        }
-    }
-
-    fn trusts(&self, id: KeyId) -> bool {
-        let has = |keys: &[Arc<Key>]| {
-            keys.iter().any(|key| key.id == id && self.algorithms.contains(&key.algorithm))
-        };
-        has(&self.fixed) || self.remote.as_ref().is_some_and(|remote| has(&remote.known().keys))
-    }
-
-    /// The principal of a token that is good now, by what is remembered or by its signature.
-    fn check(&self, token: &str) -> Result<Principal, Refused> {
-        if token.len() > compact::TOKEN_BYTES {
-            return Err(AuthError::Invalid.into());
-        }
-        let hash = cache::hash(token);
-        if let Some(known) = self.cache.get(&hash)
-            && self.trusts(known.key)
-        {
-            self.metrics.cache_hits.inc();
-            let principal = known.at(crate::clock::unix_now());
-            if principal == Err(AuthError::Expired) {
-                self.cache.forget(&hash);
-            }
-            return Ok(principal?);
-        }
-        self.metrics.cache_misses.inc();
-        let compact = Compact::parse(token).ok_or(AuthError::Invalid)?;
-        let key = self.key_of(&compact)?;
-        let claims = compact.claims().ok_or(AuthError::Invalid)?;
-        let own = key.local && key.kid == compact.kid;
-        let verified = Arc::new(self.rules.read(&claims, &key, own)?);
-        let principal = verified.at(crate::clock::unix_now())?;
-        self.cache.put(hash, verified);
-        Ok(principal)
-    }
-
-    /// The key whose signature the token has. Tried are the keys of its algorithm: the one that it names; else those
-    /// that an issuer gave no name; all of them when it names none.
-    fn key_of(&self, token: &Compact<'_>) -> Result<Arc<Key>, Refused> {
-        if !self.algorithms.contains(&token.algorithm) {
-            return Err(AuthError::Invalid.into());
-        }
-        let known = self.remote.as_ref().map(|remote| remote.known());
-        let all = || self.fixed.iter().chain(known.iter().flat_map(|known| &known.keys));
-        let is_named = token.kid.is_some() && all().any(|key| key.kid == token.kid);
-        let fits = |key: &Key| match &token.kid {
-            Some(_) if is_named => key.kid == token.kid,
-            Some(_) => key.kid.is_none() || key.local,
-            None => true,
-        };
-        let candidates = all().filter(|key| key.algorithm == token.algorithm && fits(key)).take(TRIES);
-        let mut tried = 0;
-        for key in candidates {
-            tried += 1;
-            if key.verifies(token.signed, &token.signature) {
-                return Ok(key.clone());
-            }
-        }
-        // An issuer publishes no secrets; and a key that is known is not made another by asking.
-        let may_be_theirs =
-            token.algorithm != Algorithm::Hs256 && !is_named && (token.kid.is_some() || tried == 0);
-        Err(if may_be_theirs { Refused::KeyUnknown } else { AuthError::Invalid.into() })
-    }
-}
-
-/// Why a token is refused by the keys at hand.
-enum Refused {
-    /// It is not good.
-    For(AuthError),
-    /// Its key is not known; an issuer may have it.
-    KeyUnknown,
-}
-
-impl From<AuthError> for Refused {
-    fn from(error: AuthError) -> Self {
-        Self::For(error)
-    }
-}
-
-impl From<Refused> for AuthError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::For(error) => error,
-            Refused::KeyUnknown => Self::Invalid,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A store that is away now and then: before it did anything, or after it did all and before it could say so.
+//! A store that is away now and then: before it did anything, or after it did all and before it could say so; or for long.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,17 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use wireproof_server::store::{StoreError, layer::Layer};
 
 /// The calls that are made again by the server itself.
-const CALLS: [&str; 4] = ["start_run", "append_events", "finish_run", "read"];
+const CALLS: [&str; 9] = [
+    "start_run",
+    "append_events",
+    "finish_run",
+    "read",
+    "head",
+    "heads",
+    "change_thread",
+    "renew_leases",
+    "revoke",
+];
 
 /// A layer that answers `Unavailable` now and then; clones share their state.
 #[derive(Clone)]
@@ -15,14 +25,26 @@ pub struct UnreliableStore(Arc<Mutex<State>>);
 
 struct State {
     random: SmallRng,
+    /// True while no call at all is carried out.
+    is_away: bool,
     refusals: u64,
 }
 
 impl UnreliableStore {
     /// Of eight calls that can be repeated one is not carried out, and of the others one in eight is not answered.
     pub fn new(seed: u64) -> Self {
-        let state = State { random: SmallRng::seed_from_u64(seed), refusals: 0 };
+        let state = State { random: SmallRng::seed_from_u64(seed), is_away: false, refusals: 0 };
         Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// From now on no call is carried out, whichever it is.
+    pub fn go_away(&self) {
+        self.state().is_away = true;
+    }
+
+    /// From now on it is as before it went away.
+    pub fn come_back(&self) {
+        self.state().is_away = false;
     }
 
     /// Calls answered with `Unavailable` so far.
@@ -36,7 +58,7 @@ impl UnreliableStore {
 
     fn away(&self, call: &'static str) -> Result<(), StoreError> {
         let mut state = self.state();
-        if !CALLS.contains(&call) || !state.random.random_ratio(1, 8) {
+        if !state.is_away && !(CALLS.contains(&call) && state.random.random_ratio(1, 8)) {
             return Ok(());
         }
         state.refusals += 1;
