@@ -28,7 +28,7 @@ use crate::{
     metrics::{Metrics, Names},
     runs::{self, RunLimits, Runs},
     shutdown::{Shutdown, ShutdownKind},
-    store::{Retention, Store, StoreError, embedded::Embedded},
+    store::{Retention, Store, StoreError, embedded::Embedded, while_away},
     threads::Threads,
     tls::Tls,
     traces::Traces,
@@ -142,7 +142,9 @@ impl Server {
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let (context, upkeep) =
             build(&config, auth, tls, store, broker.clone(), publisher, agents, metrics, traces.clone())?;
-        context.runs.recover().await?;
+        // A store that is away for a moment keeps no server down.
+        let store_wait = Duration::from_secs_f64(config.limits.store_wait_seconds);
+        while_away(store_wait, &context.shutdown.draining, || context.runs.recover()).await?;
         // All that can fail comes before the first task: a start that fails leaves no listener.
         let (local, operator) = operator::listen(&config.data_dir).map_err(|source| {
             StartError::Operator { path: config.data_dir.join(operator::SOCKET), source }

@@ -4,9 +4,11 @@
 //! its own gets this one, so that whole suites run over it.
 
 mod broker;
+mod lossy;
 mod store;
 
 pub use broker::UnreliableBroker;
+pub use lossy::LossyBroker;
 pub use store::UnreliableStore;
 
 use std::sync::Arc;

@@ -92,13 +92,13 @@ impl Runs {
                 self.store.take_over_runs(self.lease_term(), unix_now(), PORTION),
             )
             .await?;
-            let mut is_away = false;
+            let mut done = 0;
             for (run, lease) in &left {
-                is_away |= !self.end_left(run, *lease).await?;
+                done += usize::from(self.end_left(run, *lease).await?);
             }
-            ended += left.len();
-            // Those of a store that is away are taken over again once their leases are over; so are the rest.
-            if is_away || left.len() < PORTION {
+            ended += done;
+            // Those that are not ended, for the store is away, are taken over again once their leases are over; so is the rest.
+            if done < PORTION {
                 break;
             }
         }

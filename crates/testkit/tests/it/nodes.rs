@@ -1,24 +1,26 @@
 //! Two nodes in one process, over one store and one broker: what each end of a seam promises holds between them.
 
-use std::sync::{
-    Arc, Mutex, Weak,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{Outcome, UserId};
 use wireproof_server::{
-    broker::{Broker, Notice, Subscriber, local::Local},
+    broker::{Broker, Notice, local::Local},
     store::{
-        AccountStore, Revocation, Revoked, Store, StoreError,
+        Revocation, Revoked, Store, StoreError,
         embedded::Embedded,
         layer::{Layer, Layered},
     },
 };
-use wireproof_testkit::{TestClient, TestServer, error, event};
+use wireproof_testkit::{TestClient, TestServer, error, event, unreliable::LossyBroker};
 
 use crate::acting::patient;
 
@@ -67,33 +69,6 @@ impl Nodes {
 
 async fn nodes() -> (TempDir, TestServer, TestServer) {
     Nodes::default().start().await
-}
-
-/// The end of a network that loses what is told of revocations and accounts.
-struct LosesRevocations(Local);
-
-#[async_trait]
-impl Broker for LosesRevocations {
-    fn try_publish(&self, notice: Notice) {
-        if !matches!(notice, Notice::Revoked(_) | Notice::Disabled(_)) {
-            self.0.try_publish(notice);
-        }
-    }
-    async fn join(&self, user_id: &UserId) {
-        self.0.join(user_id).await;
-    }
-    fn leave(&self, user_id: &UserId) {
-        self.0.leave(user_id);
-    }
-    fn subscribe(&self, node: Weak<dyn Subscriber>) {
-        self.0.subscribe(node);
-    }
-    fn ended(&self) -> CancellationToken {
-        self.0.ended()
-    }
-    fn close(&self) {
-        self.0.close();
-    }
 }
 
 /// A store that does not tell who is disabled while it is out of reach.
@@ -175,7 +150,10 @@ async fn a_user_who_is_revoked_or_disconnected_on_one_node_is_so_on_all() {
 #[tokio::test]
 async fn a_revocation_whose_notice_is_lost_holds_everywhere_after_a_heartbeat() {
     let nodes = Nodes {
-        first_broker: |network| Arc::new(LosesRevocations(network)),
+        first_broker: |network| {
+            let is_lost = |notice: &Notice| matches!(notice, Notice::Revoked(_) | Notice::Disabled(_));
+            Arc::new(LossyBroker::new(Arc::new(network), is_lost))
+        },
         heartbeat_seconds: 0.5,
         ..Nodes::default()
     };
@@ -203,7 +181,7 @@ async fn a_revocation_whose_notice_is_lost_holds_everywhere_after_a_heartbeat() 
 async fn welcome_again(server: &TestServer, name: &str) {
     let is_let_in = async {
         while server.user(name).get("/auth/me").await.status != 200 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(wireproof_testkit::DEADLINE, is_let_in).await.expect("not let in in time");
@@ -229,40 +207,11 @@ async fn a_node_that_cannot_read_an_account_leaves_it_as_it_was_and_reads_it_aga
     let is_refused = async {
         // Made anew, so that no revocation but only the account can refuse it.
         while other.user("eve").get("/api/threads").await.status != 401 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(wireproof_testkit::DEADLINE, is_refused).await.expect("not refused in time");
     other.user("ada").connect().await.barrier().await;
-}
-
-/// What hears the broker, once it is there.
-type Ear = Arc<Mutex<Option<Weak<dyn Subscriber>>>>;
-
-/// The end of a network that a test can cut off.
-struct CutOff(Local, Ear);
-
-#[async_trait]
-impl Broker for CutOff {
-    fn try_publish(&self, notice: Notice) {
-        self.0.try_publish(notice);
-    }
-    async fn join(&self, user_id: &UserId) {
-        self.0.join(user_id).await;
-    }
-    fn leave(&self, user_id: &UserId) {
-        self.0.leave(user_id);
-    }
-    fn subscribe(&self, node: Weak<dyn Subscriber>) {
-        *self.1.lock().unwrap() = Some(node.clone());
-        self.0.subscribe(node);
-    }
-    fn ended(&self) -> CancellationToken {
-        self.0.ended()
-    }
-    fn close(&self) {
-        self.0.close();
-    }
 }
 
 /// What was revoked elsewhere while the broker was cut off holds as soon as it hears again, long before a heartbeat.
@@ -270,21 +219,21 @@ impl Broker for CutOff {
 async fn a_node_whose_broker_was_cut_off_reads_what_was_revoked() {
     let folder = TempDir::with_prefix("wireproof-").unwrap();
     let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
-    let ear = Ear::default();
-    let made = ear.clone();
+    let broker = Arc::new(LossyBroker::new(Arc::new(Local::default()), |_| false));
+    let made = broker.clone();
     let server = TestServer::builder()
         .store(store.clone())
-        .broker(Arc::new(move || Arc::new(CutOff(Local::default(), made.clone())) as Arc<dyn Broker>))
+        .broker(Arc::new(move || made.clone() as Arc<dyn Broker>))
         .config(|config| config.limits.heartbeat_seconds = 600.0)
         .config(|config| config.limits.dead_seconds = 900.0)
         .start()
         .await;
     let (ada, eve) = (server.user("ada").connect().await, server.user("eve").connect().await);
-    let now = ada.welcome().server_time + 1.0;
+    let made = server.keys().claims(server.user("eve").id(), Duration::from_secs(60)).iat.unwrap();
+    let now = made + 1.0;
     let what = Revoked::User(UserId::new("eve").unwrap());
     store.revoke(Revocation { what, at: now, until: now + 600.0 }).await.unwrap();
-    let node = ear.lock().unwrap().as_ref().and_then(Weak::upgrade).unwrap();
-    node.missed();
+    broker.reconnect();
     eve.expect(error("unauthenticated")).await;
     ada.barrier().await;
 }

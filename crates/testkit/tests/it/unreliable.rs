@@ -1,16 +1,15 @@
 //! Seams that do what a network does: every event still comes, once and in order, and every run still has one end.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use wireproof_protocol::{Outcome, Position, UserId};
 use wireproof_server::{
-    broker::{Broker, Notice, Subscriber, local::Local},
+    broker::{Broker, Notice, local::Local},
     store::{
         Store, StoreError,
         layer::{Layer, Layered},
@@ -18,7 +17,7 @@ use wireproof_server::{
 };
 use wireproof_testkit::{
     TestServer,
-    unreliable::{UnreliableBroker, UnreliableStore},
+    unreliable::{LossyBroker, UnreliableBroker, UnreliableStore},
 };
 
 use crate::{acting::patient, runs::ended};
@@ -76,7 +75,7 @@ async fn a_store_that_is_away_now_and_then_stores_everything_once() {
 #[tokio::test]
 async fn threads_are_changed_once_by_a_store_that_is_away_now_and_then() {
     let layer = UnreliableStore::new(3);
-    let server = over(&layer).start().await;
+    let server = over(&layer).config(|config| config.limits.messages_per_minute = 0).start().await;
     let user = server.user("ada");
     let ada = user.connect().await;
     for number in 0..10 {
@@ -131,33 +130,6 @@ async fn a_store_that_is_away_for_long_costs_no_run_its_end_and_holds_no_drain()
     assert_eq!(ended(&server, &ada, drained.run_id).await.outcome(), Some(Outcome::Failed));
 }
 
-/// Loses what was committed.
-struct Deaf(Local);
-
-#[async_trait]
-impl Broker for Deaf {
-    fn try_publish(&self, notice: Notice) {
-        if !matches!(notice, Notice::Committed(_)) {
-            self.0.try_publish(notice);
-        }
-    }
-    async fn join(&self, user_id: &UserId) {
-        self.0.join(user_id).await;
-    }
-    fn leave(&self, user_id: &UserId) {
-        self.0.leave(user_id);
-    }
-    fn subscribe(&self, node: Weak<dyn Subscriber>) {
-        self.0.subscribe(node);
-    }
-    fn ended(&self) -> CancellationToken {
-        self.0.ended()
-    }
-    fn close(&self) {
-        self.0.close();
-    }
-}
-
 /// Tells no heads of several users at once, and never that of a user whose name begins with "bad".
 #[derive(Clone)]
 struct BadHeads;
@@ -180,7 +152,10 @@ impl Layer for BadHeads {
 #[tokio::test]
 async fn a_head_that_cannot_be_read_keeps_nobody_else_from_lost_events() {
     let server = over(&BadHeads)
-        .broker(Arc::new(|| Arc::new(Deaf(Local::default())) as Arc<dyn Broker>))
+        .broker(Arc::new(|| {
+            let is_lost = |notice: &Notice| matches!(notice, Notice::Committed(_));
+            Arc::new(LossyBroker::new(Arc::new(Local::default()), is_lost))
+        }))
         .config(|config| config.limits.heartbeat_seconds = 0.3)
         .start()
         .await;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Keys that a token which names none is tried against, at most.
-const TRIES: usize = 8;
+pub const TRIES: usize = 8;
 
 /// Everything that settings decide about tokens; replaced as a whole by a reload.
 pub struct Sources {

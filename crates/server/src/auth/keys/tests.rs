@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
     hmac,
@@ -14,7 +16,7 @@ use base64::{
 };
 use serde_json::{Value, json};
 
-use super::*;
+use super::{sources::TRIES, *};
 
 /// A data folder that may hold other things than the server's.
 fn private_folder() -> tempfile::TempDir {

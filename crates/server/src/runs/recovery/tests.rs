@@ -141,3 +141,58 @@ async fn leases_are_renewed_while_a_recovery_waits_and_a_recovery_waits_not_for_
         task.await.unwrap();
     }
 }
+
+/// Is away once: before the call of this name is carried out, or after.
+struct AwayOnce {
+    before: &'static str,
+    after: &'static str,
+    times: AtomicUsize,
+}
+
+impl AwayOnce {
+    fn away(&self, call: &str, when: &str) -> Result<(), StoreError> {
+        match call == when && self.times.fetch_add(1, SeqCst) == 0 {
+            true => Err(StoreError::Unavailable("the network went away".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Layer for AwayOnce {
+    async fn before(&self, call: &'static str) -> Result<(), StoreError> {
+        self.away(call, self.before)
+    }
+
+    async fn after(&self, call: &'static str) -> Result<(), StoreError> {
+        self.away(call, self.after)
+    }
+}
+
+/// Bug: runs that were taken over, and whose node was not told so or could not end them, were leased for as long as the node
+/// lived and drove any other.
+#[tokio::test]
+async fn what_is_taken_over_in_vain_is_taken_over_again_once_its_lease_is_over() {
+    for (before, after) in [("head", ""), ("finish_run", ""), ("", "finish_run"), ("", "take_over_runs")] {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+        let layer = AwayOnce { before, after, times: AtomicUsize::new(0) };
+        let runs = runs(Arc::new(Layered::new(store.clone(), layer)));
+        let _slot = runs.registry.claim(&ada(), RunId::new()).unwrap();
+        let run = start();
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(run.clone(), term).await.unwrap());
+        assert_eq!(runs.recover().await.unwrap_or(0), 0, "{before} {after}");
+        let ended = async {
+            while store.run(&ada(), run.run_id).await.unwrap().outcome.is_none() {
+                runs.renew_leases().await.unwrap();
+                runs.recover().await.unwrap();
+                tokio::time::sleep(LEASE / 60).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the run was never ended");
+        let head = store.head(&ada()).await.unwrap().seq;
+        // The message, its thread, the start of the run and its end.
+        assert_eq!(head, 4, "{before} {after}");
+    }
+}
