@@ -106,7 +106,7 @@ pub struct Limits {
     pub run_seconds: f64,
     /// Seconds that a tool of the builtin agent may take.
     pub tool_seconds: f64,
-    /// Seconds that a run waits for a store that is away before it fails; 0: not at all. The embedded store is never away.
+    /// Seconds that a run, a thread's change or a revocation waits for a store that is away; 0: not at all. The embedded one never is.
     pub store_wait_seconds: f64,
     /// Bytes of a tool's arguments or result, as JSON; what is larger is cut, with a mark.
     pub tool_result_bytes: usize,
