@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use anyhow::{Result, anyhow};
 use tokio::time::{sleep, timeout};
-use wireproof_client::{Backoff, Step};
+use wireproof_client::{Backoff, ReconnectStep};
 
 use crate::{
     dialect::{Dialect, Position},
@@ -60,8 +60,8 @@ pub async fn reach(login: &Login, position: &Position) -> Result<Reached> {
         // Whole seconds would bring everybody who was told the same back in the same instant.
         let spread = Duration::from_secs(1).mul_f64(rand::random());
         match backoff.step(None, announced.map(|wait| wait + spread), attempt, rand::random()) {
-            Step::Wait(wait) => sleep(wait).await,
-            Step::GiveUp(why) => return Err(anyhow!("{why}; the last one: {error:#}")),
+            ReconnectStep::Wait(wait) => sleep(wait).await,
+            ReconnectStep::GiveUp(why) => return Err(anyhow!("{why}; the last one: {error:#}")),
         }
         attempt += 1;
     }
