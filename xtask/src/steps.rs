@@ -69,11 +69,14 @@ const STEPS: [Step; 12] = [
         cargo: "nextest run --workspace --all-features --profile ci -E not(binary(self_test)) +",
         counts: Counts::Nextest,
     },
-    // The same tests over seams that do what a network does, but those that look at one moment or at unmerged deltas.
+    // The same tests over seams that do what a network does. Left out over a broker that loses notices: what measures the
+    // machine (heavy_); `in_the_middle_of_a_run`, which wants a tool open that may be over by the time that a later notice
+    // shows the lost one; and `resumed_while_the_log_is_folded`, which counts a cut at every number: a client whose notice
+    // is lost reads deltas that are merged by then, and no event ends with that number.
     Step {
         name: "unreliable-broker",
         needs: &[Need::Nextest],
-        cargo: "nextest run --workspace --all-features --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|cut_after_every_event|in_the_middle_of_a_run/)) +",
+        cargo: "nextest run --workspace --all-features --profile ci -E package(wireproof-testkit)&binary(it)&(test(/^(five_events|resume|positions|isolation|idempotency|threads|runs|drain|revocation)::/)-test(/heavy_|resumed_while_the_log_is_folded|in_the_middle_of_a_run/)) +",
         counts: Counts::Nextest,
     },
     Step {
