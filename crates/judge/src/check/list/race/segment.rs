@@ -15,7 +15,7 @@ use crate::check::{
 pub(super) async fn first_frame(context: &CheckContext<'_>) -> CheckOutcome {
     let ada = context.principal("ada")?;
     let profile = &context.profile;
-    let (mut answered, mut refused) = (0, 0);
+    let (mut answered, mut refused) = (0, Vec::new());
     // So many frames, the last of them cut after so many bytes, if it is.
     for (frames, cut) in [(1, None), (3, None), (1, Some(1 + context.chance(6) as usize)), (2, Some(9))] {
         let mut behind = Vec::new();
@@ -36,7 +36,7 @@ pub(super) async fn first_frame(context: &CheckContext<'_>) -> CheckOutcome {
         let (mut hand, head) = shake(context, &ada, with).await?;
         if (400..500).contains(&head.status) {
             // Who says that it is too early has lost nothing.
-            refused += 1;
+            refused.push(format!("HTTP {}", head.status));
             continue;
         }
         ensure(head.status == 101, || {
@@ -46,34 +46,41 @@ pub(super) async fn first_frame(context: &CheckContext<'_>) -> CheckOutcome {
             hand.send(&rest, "the rest of a frame").await?;
         }
         for (place, question) in questions.iter().enumerate() {
-            if !carried_out(context, &mut hand, question, place + 1, frames).await? {
-                refused += 1;
+            if let Some(how) = refusal(context, &mut hand, question, place + 1, frames).await? {
+                refused.push(how);
                 break;
             }
             answered += 1;
         }
     }
     if answered == 0 {
-        return pass(format!(
-            "{refused} frames in the handshake's own segment were refused, and so not lost"
-        ));
+        context.assert_good_credentials_work().await?;
     }
-    pass(format!("{answered} frames in the handshake's own segment were answered, {refused} refused"))
+    let refused = if refused.is_empty() { "none".to_owned() } else { refused.join(", ") };
+    pass(format!("{answered} frames in the handshake's own segment were answered; refused: {refused}"))
 }
 
-/// Waits for the answer to a frame; false when the connection ends instead.
-async fn carried_out(
+/// Waits for the answer to a frame; how the connection ended when it ends instead.
+async fn refusal(
     context: &CheckContext<'_>,
     hand: &mut RawClient<'_>,
     question: &Probe,
     place: usize,
     frames: usize,
-) -> Result<bool, Failure> {
+) -> Result<Option<String>, Failure> {
     loop {
         match hand.next().await {
-            Ok(Came::Message(seen)) if question.is_answered_by(&seen, context) => return Ok(true),
+            Ok(Came::Message(seen)) if question.is_answered_by(&seen, context) => return Ok(None),
             Ok(Came::Message(_) | Came::Pong(_)) => {}
-            Ok(Came::Close(_) | Came::End) => return Ok(false),
+            // Who lost a part of what came reads the rest as no frame: that is no refusal.
+            Ok(Came::Close(Some(code @ (1002 | 1007)))) => {
+                let what = format!("frame {place} of {frames} in the handshake's own segment");
+                return broken(format!("{what} was not read as it was sent: close {code}"));
+            }
+            Ok(Came::Close(code)) => {
+                return Ok(Some(code.map_or("a close".to_owned(), |code| format!("close {code}"))));
+            }
+            Ok(Came::End) => return Ok(Some("the end of the connection".to_owned())),
             Err(Failure::Broken(why)) => {
                 let what = format!("frame {place} of {frames} in the handshake's own segment");
                 return broken(format!("{what} was not answered: {why}"));
