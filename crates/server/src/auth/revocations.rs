@@ -93,7 +93,7 @@ impl Revocations {
         let enabled = |state: &mut (u64, bool)| *state = (state.0.max(turn), state.0 >= turn && state.1);
         let named: HashSet<_> = disabled.iter().collect();
         held.disabled.iter_mut().filter(|(id, _)| !named.contains(id)).for_each(|(_, state)| enabled(state));
-        disabled.iter().fold(false, |news, user_id| held.settle(user_id, turn, true) || news)
+        disabled.iter().filter(|user_id| held.settle(user_id, turn, true)).count() > 0
     }
 
     /// Tokens and logins that are revoked at `now`, in Unix seconds.
