@@ -53,9 +53,9 @@ def five_events(user, content, seq):
 
 @app.websocket("/ws")
 async def converse(websocket: WebSocket):
-    await websocket.accept()
     user, seq = f"user_{uuid.uuid4().hex[:12]}", 0
     try:
+        await websocket.accept()
         await websocket.send_json({"type": "connection_established", "user_id": user, "timestamp": time.time()})
         while True:
             frame = await websocket.receive_json()
@@ -65,8 +65,8 @@ async def converse(websocket: WebSocket):
                 seq += 5
             elif frame["type"] == "ping":
                 await websocket.send_json({"type": "pong", "timestamp": time.time()})
-    except WebSocketDisconnect:
-        pass
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # It went, perhaps while it was being answered.
 
 
 host, port = sys.argv[1].rsplit(":", 1)
