@@ -30,7 +30,7 @@ pub use key::{Algorithm, Key, KeyId};
 pub use local::{KEY_FILE, PREVIOUS_KEY_FILE, Signer};
 
 use remote::Remote;
-use sources::{Refused, Sources, algorithms};
+use sources::{Sources, TokenRefused, algorithms};
 
 /// What signs and checks tokens. Nothing in here can be printed.
 pub struct Keys {
@@ -145,7 +145,7 @@ impl Keys {
     pub fn verify_now(&self, token: &str) -> Option<Result<Principal, AuthError>> {
         let sources = self.sources();
         match sources.check(token) {
-            Err(Refused::KeyUnknown) if sources.remote.is_some() => None,
+            Err(TokenRefused::KeyUnknown) if sources.remote.is_some() => None,
             checked => Some(checked.map_err(AuthError::from)),
         }
     }

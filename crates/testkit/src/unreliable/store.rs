@@ -49,11 +49,11 @@ impl UnreliableStore {
 
     fn away(&self, call: &'static str) -> Result<(), StoreError> {
         let mut state = self.state();
-        if !state.is_away && !(CALLS.contains(&call) && state.random.random_ratio(1, 8)) {
-            return Ok(());
+        if state.is_away || (CALLS.contains(&call) && state.random.random_ratio(1, 8)) {
+            state.refusals += 1;
+            return Err(StoreError::Unavailable(format!("the network went away in {call}")));
         }
-        state.refusals += 1;
-        Err(StoreError::Unavailable(format!("the network went away in {call}")))
+        Ok(())
     }
 }
 

@@ -31,8 +31,9 @@ fn matrix(kept: &str) -> String {
     let mut page = String::from(
         "# Can the checks fail? The matrix\n\nEvery check against the sound server and against the one with its fault, as `check --self-test` \
          shows it. The source says what makes the\nfault ([decision 9](decisions/0009-faults-outside-the-server.md)). \"Seeds\" are runs with many \
-         seeds, fault caught and sound server passed\nalike; the last column, where it was looked at, has the other quick checks that the fault \
-         makes fail. The first three columns\nare written by a test, the others by whoever measures.\n\n`performance.nodelay` needs a machine \
+         seeds, fault caught and sound server passed\nalike. The last column has the other quick checks that the fault makes fail: one run with `--matrix` and seed 1, on a busy \
+         machine, where\na check that measures rates or times may fail by chance. The first three columns are written by a test, the \
+         others by whoever measures.\n\n`performance.nodelay` needs a machine \
          that is not saturated.\n\n| check | fault | source | caught | sound | seeds | caught as well by |\n|---|---|---|---|---|---|---|\n",
     );
     for check in CHECKS.iter() {

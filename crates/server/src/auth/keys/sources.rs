@@ -90,7 +90,7 @@ impl Sources {
     }
 
     /// The principal of a token that is good now, by what is remembered or by its signature.
-    pub fn check(&self, token: &str) -> Result<Principal, Refused> {
+    pub fn check(&self, token: &str) -> Result<Principal, TokenRefused> {
         if token.len() > compact::TOKEN_BYTES {
             return Err(AuthError::Invalid.into());
         }
@@ -118,7 +118,7 @@ impl Sources {
 
     /// The key whose signature the token has. Tried are the keys of its algorithm: the one that it names; else those
     /// that an issuer gave no name; all of them when it names none.
-    fn key_of(&self, token: &Compact<'_>) -> Result<Arc<Key>, Refused> {
+    fn key_of(&self, token: &Compact<'_>) -> Result<Arc<Key>, TokenRefused> {
         if !self.algorithms.contains(&token.algorithm) {
             return Err(AuthError::Invalid.into());
         }
@@ -141,29 +141,29 @@ impl Sources {
         // An issuer publishes no secrets; and a key that is known is not made another by asking.
         let may_be_theirs =
             token.algorithm != Algorithm::Hs256 && !is_named && (token.kid.is_some() || tried == 0);
-        Err(if may_be_theirs { Refused::KeyUnknown } else { AuthError::Invalid.into() })
+        Err(if may_be_theirs { TokenRefused::KeyUnknown } else { AuthError::Invalid.into() })
     }
 }
 
 /// Why a token is refused by the keys at hand.
-pub enum Refused {
+pub enum TokenRefused {
     /// It is not good.
     For(AuthError),
     /// Its key is not known; an issuer may have it.
     KeyUnknown,
 }
 
-impl From<AuthError> for Refused {
+impl From<AuthError> for TokenRefused {
     fn from(error: AuthError) -> Self {
         Self::For(error)
     }
 }
 
-impl From<Refused> for AuthError {
-    fn from(refused: Refused) -> Self {
+impl From<TokenRefused> for AuthError {
+    fn from(refused: TokenRefused) -> Self {
         match refused {
-            Refused::For(error) => error,
-            Refused::KeyUnknown => Self::Invalid,
+            TokenRefused::For(error) => error,
+            TokenRefused::KeyUnknown => Self::Invalid,
         }
     }
 }
