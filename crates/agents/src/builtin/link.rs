@@ -53,18 +53,30 @@ impl Link {
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(parameters));
         let sent = self.client.send_cancellable_request(request, PeerRequestOptions::no_options()).await;
         let mut call = Call(Some(sent.map_err(failure)?));
-        tokio::select! {
-            biased;
-            response = call.response() => match response {
+        let response = async {
+            match call.response().await {
                 Ok(ServerResult::CallToolResult(result)) => outcome(result),
                 Ok(_) => Err(unavailable()),
                 Err(error) => Err(failure(error)),
-            },
-            () = cancelled.cancelled() => Err(ToolError::new("cancelled", "The run was cancelled.")),
-            () = sleep(deadline) => {
-                let message = format!("The tool did not end within {} s.", deadline.as_secs_f64());
-                Err(ToolError::new("timeout", message))
             }
+        };
+        bounded(response, deadline, cancelled).await
+    }
+}
+
+/// Waits for a tool's result, until its deadline or a cancel.
+pub(super) async fn bounded(
+    result: impl Future<Output = Result<Value, ToolError>>,
+    deadline: Duration,
+    cancelled: &CancellationToken,
+) -> Result<Value, ToolError> {
+    tokio::select! {
+        biased;
+        result = result => result,
+        () = cancelled.cancelled() => Err(ToolError::new("cancelled", "The run was cancelled.")),
+        () = sleep(deadline) => {
+            let message = format!("The tool did not end within {} s.", deadline.as_secs_f64());
+            Err(ToolError::new("timeout", message))
         }
     }
 }
@@ -116,7 +128,7 @@ fn failure(error: ServiceError) -> ToolError {
     }
 }
 
-fn unavailable() -> ToolError {
+pub(super) fn unavailable() -> ToolError {
     ToolError::new("tool_unavailable", "The tool could not be reached.")
 }
 

@@ -10,9 +10,9 @@ use wireproof_protocol::{ToolCallId, Usage};
 use super::{
     Tools,
     answer::{self, Part},
-    link::Link,
+    link::{Link, bounded, unavailable},
     plan::{self, Plan, PlanStep},
-    tools::search_threads::ThreadSearch,
+    tools::{compute, search_threads::ThreadSearch},
 };
 use crate::{AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting};
 
@@ -35,12 +35,12 @@ pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer
     Ok(Answer { final_response, usage: Usage::default() })
 }
 
-/// Plans off the async threads, when it is the user's turn.
+/// Plans, when it is the user's turn.
 async fn think(tools: &Tools, context: &RunContext) -> Result<Plan, AgentError> {
     let planned = async {
         let _turn = tools.turns.of(&context.user_id).await;
         let content = context.content.clone();
-        tools.workers.run(move || plan::plan(&content)).await
+        tools.workers.run(content.len(), move || plan::plan(&content)).await
     };
     tokio::select! {
         biased;
@@ -100,11 +100,21 @@ async fn call(tools: &Tools, context: &RunContext, step: &PlanStep) -> ToolResul
             () = context.cancelled.cancelled() => return Err(cancelled()),
         },
     };
-    if step.tool == "search_threads" {
-        let link = Link::open(ThreadSearch::new(context)).await?;
-        return link.call(step.tool, arguments, tools.deadline, &context.cancelled).await;
+    let (deadline, cancelled) = (tools.deadline, &context.cancelled);
+    match step.tool {
+        "search_threads" => {
+            let link = Link::open(ThreadSearch::new(context)).await?;
+            link.call(step.tool, arguments, deadline, cancelled).await
+        }
+        "timer" => tools.link().await?.call(step.tool, arguments, deadline, cancelled).await,
+        // What only computes is called: the way through MCP costs more than the work.
+        name => {
+            let computed = async {
+                compute(&tools.workers, name, Some(arguments)).await.unwrap_or_else(|| Err(unavailable()))
+            };
+            bounded(computed, deadline, cancelled).await
+        }
     }
-    tools.link().await?.call(step.tool, arguments, tools.deadline, &context.cancelled).await
 }
 
 fn cancelled() -> ToolError {

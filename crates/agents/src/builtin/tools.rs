@@ -58,13 +58,8 @@ impl ServerHandler for Toolbox {
                 Err(failure) => Err(failure),
             }));
         }
-        let work = {
-            let name = name.clone();
-            self.0.run(move || compute(&name, arguments))
-        };
         tokio::select! {
-            // A panic would leave the request without a response, and the run waiting for its deadline.
-            computed = work => match computed.unwrap_or_else(|| Some(Err(broke_down()))) {
+            computed = compute(&self.0, &name, arguments) => match computed {
                 Some(result) => Ok(response(result)),
                 None => Err(unknown_tool(&name)),
             },
@@ -75,12 +70,20 @@ impl ServerHandler for Toolbox {
     }
 }
 
-fn broke_down() -> ToolError {
-    ToolError::new("tool_failed", "The tool broke down on this input.")
+/// Calls a tool that only computes; nothing when it is none of those. One that panics has failed: the run would wait for its
+/// deadline.
+pub(crate) async fn compute(
+    workers: &Workers,
+    name: &str,
+    arguments: Option<JsonObject>,
+) -> Option<Result<Value, ToolError>> {
+    let bytes = arguments.iter().flat_map(JsonObject::values).filter_map(Value::as_str).map(str::len).sum();
+    let name = name.to_owned();
+    let computed = workers.run(bytes, move || computed(&name, arguments)).await;
+    computed.unwrap_or_else(|| Some(Err(ToolError::new("tool_failed", "The tool broke down on this input."))))
 }
 
-/// Runs one of the tools that only compute.
-fn compute(name: &str, arguments: Option<JsonObject>) -> Option<Result<Value, ToolError>> {
+fn computed(name: &str, arguments: Option<JsonObject>) -> Option<Result<Value, ToolError>> {
     Some(match name {
         "calculate" => call(arguments, calculate::calculate),
         "text_statistics" => call(arguments, text_statistics::text_statistics),
@@ -182,7 +185,7 @@ mod tests {
             let plan = plan(&words.join(" "));
             let mut outcomes = Vec::new();
             for step in &plan.steps {
-                let outcome = compute(step.tool, Some(step.parameters.clone()));
+                let outcome = computed(step.tool, Some(step.parameters.clone()));
                 prop_assert!(outcome.is_some() || matches!(step.ask, Ask::Timer | Ask::Search), "{step:?}");
                 let outcome = outcome.unwrap_or_else(|| Ok(json!({})));
                 let code = outcome.as_ref().err().map(|failure| failure.code.as_str());

@@ -1,8 +1,9 @@
-//! CPU work off the async threads: as many pieces at once as there are cores, and of each user one at a time, so that
-//! nobody's work waits behind more than one piece of each other user's.
+//! CPU work off the async threads, unless it is small: as many pieces at once as there are cores, and of each user one at a
+//! time, so that nobody's work waits behind more than one piece of each other user's.
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::available_parallelism,
 };
@@ -12,6 +13,9 @@ use tokio::{
     task::spawn_blocking,
 };
 use wireproof_protocol::UserId;
+
+/// Bytes of input up to which work is done where it is asked for: it takes less time than to wake another thread.
+const SMALL: usize = 1 << 10;
 
 /// Threads that do work, bounded in number; clones share the bound.
 #[derive(Clone)]
@@ -24,11 +28,16 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// Does the work once a thread is free; nothing when it panicked. Work that was begun goes on when nobody waits.
+    /// Does the work, whose time grows with its `bytes`, once a thread is free; nothing when it panicked. Work that was begun
+    /// goes on when nobody waits.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        if bytes <= SMALL {
+            return catch_unwind(AssertUnwindSafe(work)).ok();
+        }
         let thread = self.0.clone().acquire_owned().await.ok()?;
         let work = move || {
             let _thread = thread;
@@ -123,7 +132,17 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_gives_its_thread_back() {
         let workers = Workers(Arc::new(Semaphore::new(1)));
-        assert_eq!(workers.run(|| panic!("on purpose")).await, None::<()>);
-        assert_eq!(workers.run(|| 42).await, Some(42));
+        for bytes in [SMALL, SMALL + 1] {
+            assert_eq!(workers.run(bytes, || panic!("on purpose")).await, None::<()>);
+            assert_eq!(workers.run(bytes, || 42).await, Some(42));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_small_work_stays_on_the_async_thread() {
+        let (workers, here) = (Workers::default(), std::thread::current().id());
+        let place = || std::thread::current().id();
+        assert_eq!(workers.run(SMALL, place).await, Some(here));
+        assert!(workers.run(SMALL + 1, place).await.is_some_and(|thread| thread != here));
     }
 }
