@@ -16,6 +16,8 @@ use crate::store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, StoreError, while_
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
+/// How often an agent may go on before what it said is stored.
+const GATHERS: usize = 4;
 /// Bytes of them that may wait.
 const EMISSION_BYTES: u32 = 1 << 20;
 
@@ -113,10 +115,16 @@ impl Run {
         let deadline = tokio::time::Instant::now() + runs.limits.run;
         let mut open = true;
         loop {
-            if recorder.has_events()
-                && let Err(e) = self.append(runs, recorder).await
-            {
-                return Ended::ByUs(self.store_failed(&e));
+            if recorder.has_events() {
+                if let Err(e) = self.gather(recorder, said).await {
+                    return Ended::ByUs(e);
+                }
+                if agent.is_finished() {
+                    return Ended::ByItself(self.joined((&mut *agent).await));
+                }
+                if let Err(e) = self.append(runs, recorder).await {
+                    return Ended::ByUs(self.store_failed(&e));
+                }
             }
             let due = recorder.due();
             tokio::select! {
@@ -126,12 +134,8 @@ impl Run {
                 () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
                 first = said.recv(), if open => {
                     open = first.is_some();
-                    // What is there already goes into one transaction, up to a bound.
-                    let more = std::iter::from_fn(|| said.try_recv());
-                    for emission in first.into_iter().chain(more).take(EMISSIONS) {
-                        if let Err(e) = self.take(recorder, emission) {
-                            return Ended::ByUs(e);
-                        }
+                    if let Some(emission) = first && let Err(e) = self.take(recorder, emission) {
+                        return Ended::ByUs(e);
                     }
                 }
                 joined = &mut *agent => return Ended::ByItself(self.joined(joined)),
@@ -142,6 +146,26 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Takes what the agent has said and says at once, so that one transaction stores it; of an agent that ends at once, all
+    /// goes with the end. Bounded, so that an agent that never stops is heard.
+    async fn gather(&self, recorder: &mut RunRecorder, said: &mut EmissionReceiver) -> Result<(), AgentError> {
+        let mut taken = 0;
+        for _ in 0..GATHERS {
+            tokio::task::yield_now().await;
+            let before = taken;
+            while taken < EMISSIONS
+                && let Some(emission) = said.try_recv()
+            {
+                self.take(recorder, emission)?;
+                taken += 1;
+            }
+            if taken == before || taken == EMISSIONS {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Hears what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.

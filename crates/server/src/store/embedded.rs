@@ -31,6 +31,7 @@ mod quota;
 mod recent;
 mod records;
 mod refusal;
+mod replies;
 pub mod restore;
 mod retention;
 mod runs;

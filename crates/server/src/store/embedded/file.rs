@@ -27,6 +27,10 @@ pub const PAGE_BYTES: u64 = 4096;
 const FULL_CHECK_BYTES: u64 = 64 << 20;
 /// The write-ahead log is cut to this when it begins anew.
 const LOG_BYTES: i64 = 64 << 20;
+/// KiB of pages in the memory of the writer: SQLite looks through all of them at a commit that moved pages.
+const WRITER_CACHE_KIB: i32 = 2_000;
+/// KiB of pages in the memory of each reader.
+const READER_CACHE_KIB: i32 = 256;
 const LOCK: &str = "wireproof.lock";
 /// How long a start tries to take the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -168,7 +172,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
 pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "cache_size", -2000)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -267,7 +271,7 @@ pub fn write_ahead_log(path: &Path) -> Option<(PathBuf, u64)> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     // While a backup reads, the log cannot be begun anew and grows; what it took is given back afterwards.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;

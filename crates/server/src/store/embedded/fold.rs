@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use memchr::memmem;
 use rusqlite::Connection;
 use wireproof_protocol::{Event, Merged, mergeable};
 
@@ -155,7 +156,7 @@ fn merged_bytes(merged: &Merged) -> usize {
 
 /// Deltas are known by their type, which other text can hold only with its quotes escaped.
 fn is_delta(json: &[u8]) -> bool {
-    let has = |name: &[u8]| json.windows(name.len()).any(|window| window == name);
+    let has = |name: &[u8]| memmem::find(json, name).is_some();
     json.len() < ROW_BYTES && has(br#"_delta","#) && has(br#","type":""#)
 }
 

@@ -14,6 +14,7 @@ use super::{
     leases::Leases,
     quota::{self, UsageChange},
     recent::Recent,
+    replies::Replies,
 };
 use crate::{
     config::QuotaConfig,
@@ -92,6 +93,7 @@ pub struct Writer {
     erasing: bool,
     /// The last step of that removed something.
     erased: bool,
+    replies: Replies,
 }
 
 impl Writer {
@@ -114,6 +116,7 @@ impl Writer {
             quota,
             erasing: true,
             erased: false,
+            replies: Replies::here(),
         })
     }
 
@@ -175,14 +178,13 @@ impl Writer {
     fn write_batch(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         match self.commit(batch) {
             Ok(Durable { mut rows, owners }) => {
-                for (job, owned) in batch.drain(..).zip(owners) {
-                    let committed = match owned {
-                        Owned::Nothing => None,
-                        Owned::Row(row) => rows.get_mut(row).and_then(Option::take),
-                        Owned::Again(again) => Some(*again),
-                    };
-                    job.reply(Ok(committed));
-                }
+                let mut committed = |owned| match owned {
+                    Owned::Nothing => None,
+                    Owned::Row(row) => rows.get_mut(row).and_then(Option::take),
+                    Owned::Again(again) => Some(*again),
+                };
+                let answered = batch.drain(..).zip(owners).map(|(job, owned)| (job, committed(owned)));
+                self.replies.send(answered.collect());
             }
             Err(e) if batch.len() == 1 => {
                 tracing::error!(error = %e, "a write to the store failed");
