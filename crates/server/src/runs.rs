@@ -199,7 +199,7 @@ impl Runs {
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
         let (thread_id, lease) = (started.thread_id, Lease { run_id, number: started.lease });
-        tracing::info!(
+        tracing::debug!(
             %run_id,
             %user_id,
             thread_id = thread_id.as_str(),

@@ -264,7 +264,7 @@ impl Run {
         let finish = Arc::new(finish);
         let finish = self.store_end(runs, finish).await;
         let outcome = finish.outcome;
-        tracing::info!(
+        tracing::debug!(
             run_id = %self.run_id,
             user_id = %self.user_id,
             thread_id = self.thread_id.as_str(),
