@@ -150,7 +150,11 @@ impl Run {
 
     /// Takes what the agent has said and says at once, so that one transaction stores it; of an agent that ends at once, all
     /// goes with the end. Bounded, so that an agent that never stops is heard.
-    async fn gather(&self, recorder: &mut RunRecorder, said: &mut EmissionReceiver) -> Result<(), AgentError> {
+    async fn gather(
+        &self,
+        recorder: &mut RunRecorder,
+        said: &mut EmissionReceiver,
+    ) -> Result<(), AgentError> {
         let mut taken = 0;
         for _ in 0..GATHERS {
             tokio::task::yield_now().await;
