@@ -14,8 +14,8 @@ use tokio::{
 };
 use wireproof_protocol::UserId;
 
-/// Bytes of input up to which work is done where it is asked for: it takes less time than to wake another thread.
-const SMALL: usize = 1 << 10;
+/// Bytes of input up to which work is done where it is asked for: it takes no longer than to wake another thread and be woken.
+const SMALL: usize = 256;
 
 /// Threads that do work, bounded in number; clones share the bound.
 #[derive(Clone)]

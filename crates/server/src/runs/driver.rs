@@ -119,7 +119,7 @@ impl Run {
                 if let Err(e) = self.gather(recorder, said).await {
                     return Ended::ByUs(e);
                 }
-                if agent.is_finished() {
+                if agent.is_finished() && !self.slot.cancelled.is_cancelled() {
                     return Ended::ByItself(self.joined((&mut *agent).await));
                 }
                 if let Err(e) = self.append(runs, recorder).await {

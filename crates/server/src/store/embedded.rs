@@ -41,6 +41,7 @@ mod wal;
 mod writer;
 
 use recent::Recent;
+use replies::ReplyTasks;
 use writer::{Call, Job, Tx};
 
 /// Jobs that may wait for the writer thread; a full queue makes callers wait.
@@ -55,6 +56,7 @@ pub struct Embedded {
     path: PathBuf,
     epochs: Arc<Epochs>,
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    replies: ReplyTasks,
     recent: Arc<Recent>,
     readers: Arc<Readers>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -121,6 +123,7 @@ impl Embedded {
             path,
             epochs,
             jobs: Mutex::new(Some(jobs)),
+            replies: ReplyTasks::default(),
             recent,
             readers: Arc::new(Readers {
                 idle: Mutex::new(Vec::new()),
@@ -158,7 +161,9 @@ impl Embedded {
             self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         // Whoever closes the store has its writer carry out what was asked for before.
-        jobs.send(Box::new(Call::new(work, reply))).await.map_err(|_| StoreError::Failed)?;
+        jobs.send(Box::new(Call::new(work, reply, self.replies.here())))
+            .await
+            .map_err(|_| StoreError::Failed)?;
         drop(jobs);
         answer.await.map_err(|_| StoreError::Failed)?
     }
@@ -259,6 +264,23 @@ mod tests {
         drop(unlock);
         until(&|| readers.searches.available_permits() == 1).await;
         held.join().unwrap();
+    }
+
+    /// The writer's answers went through the runtime that the store was opened in: callers in another one waited for it.
+    #[test]
+    fn a_caller_is_answered_in_its_own_runtime() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (folder, first, second) = (tempfile::tempdir().unwrap(), runtime(), runtime());
+        let store = first.block_on(async { Embedded::open(folder.path()).unwrap() });
+        let write = async || {
+            let written = store.write(|_| Ok(7));
+            tokio::time::timeout(std::time::Duration::from_secs(10), written).await.expect("no answer")
+        };
+        assert_eq!(first.block_on(write()).unwrap(), 7);
+        assert_eq!(second.block_on(write()).unwrap(), 7, "while the first does nothing");
+        drop(first);
+        assert_eq!(second.block_on(write()).unwrap(), 7, "once the first is gone");
+        second.block_on(store.close());
     }
 
     /// Whoever waits for a write when the writer dies gets an error, and so does everybody after; nobody waits for ever.

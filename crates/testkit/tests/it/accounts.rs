@@ -7,6 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 use wireproof_testkit::{Reply, TestAccount, TestClient, TestServer, error};
 
+use crate::acting::commits;
+
 mod admin;
 mod at_once;
 mod delays;
@@ -289,19 +291,14 @@ async fn a_logout_outlives_a_restart_for_as_long_as_its_token_would_count() {
 #[tokio::test]
 async fn made_up_refresh_tokens_cost_no_commit() {
     let server = TestServer::start().await;
-    let commits = async || {
-        let text = server.rest().get("/metrics").await.body;
-        let line = text.lines().find(|line| line.starts_with("wireproof_commit_jobs_count"));
-        line.and_then(|line| line.rsplit(' ').next()).unwrap().parse::<u64>().unwrap()
-    };
-    let before = commits().await;
+    let before = commits(&server).await;
     for n in 0..50 {
         let body = json!({ "refresh_token": format!("{n:064}") });
         let reply = server.rest().post("/auth/refresh", body).await;
         assert_error(&reply, 401, "unauthenticated", "made up");
     }
     // Some for what the server does by itself.
-    assert!(commits().await < before + 10);
+    assert!(commits(&server).await < before + 10);
 }
 
 #[tokio::test]

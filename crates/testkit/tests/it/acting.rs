@@ -8,6 +8,7 @@ use wireproof_agents::{
     Agent, AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting,
 };
 use wireproof_protocol::{ToolCallId, Usage};
+use wireproof_testkit::TestServer;
 
 type Act = Arc<dyn Fn(RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> + Send + Sync>;
 
@@ -71,4 +72,11 @@ pub fn completed_with(tool_call_id: ToolCallId, name: &str, result: Result<Value
 /// Waits; an agent's work takes time, and this is what a test's agent has in place of work.
 pub async fn work(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// Transactions of the server's store so far.
+pub async fn commits(server: &TestServer) -> u64 {
+    let text = server.rest().get("/metrics").await.body;
+    let line = text.lines().find(|line| line.starts_with("wireproof_commit_jobs_count"));
+    line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
 }

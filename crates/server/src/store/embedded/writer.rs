@@ -14,7 +14,7 @@ use super::{
     leases::Leases,
     quota::{self, UsageChange},
     recent::Recent,
-    replies::Replies,
+    replies::{self, Replies},
 };
 use crate::{
     config::QuotaConfig,
@@ -41,6 +41,8 @@ pub trait Job: Send {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
     /// Tells the caller: the work's own result with what the caller is to publish, or why the commit failed.
     fn reply(self: Box<Self>, committed: Result<Option<Committed>, StoreError>);
+    /// The task that replies once it is durable; none: whoever writes.
+    fn replies(&self) -> Option<&Replies>;
 }
 
 /// A job made of a closure and the caller's end of a channel.
@@ -48,11 +50,16 @@ pub struct Call<F, T> {
     work: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<Written<T>, StoreError>>,
+    replies: Option<Replies>,
 }
 
 impl<F, T> Call<F, T> {
-    pub fn new(work: F, reply: oneshot::Sender<Result<Written<T>, StoreError>>) -> Self {
-        Self { work, result: None, reply }
+    pub fn new(
+        work: F,
+        reply: oneshot::Sender<Result<Written<T>, StoreError>>,
+        replies: Option<Replies>,
+    ) -> Self {
+        Self { work, result: None, reply, replies }
     }
 }
 
@@ -78,6 +85,10 @@ where
         // A caller that went away needs no answer.
         let _ = reply.send(result);
     }
+
+    fn replies(&self) -> Option<&Replies> {
+        self.replies.as_ref()
+    }
 }
 
 /// The thread's own state.
@@ -93,7 +104,6 @@ pub struct Writer {
     erasing: bool,
     /// The last step of that removed something.
     erased: bool,
-    replies: Replies,
 }
 
 impl Writer {
@@ -116,7 +126,6 @@ impl Writer {
             quota,
             erasing: true,
             erased: false,
-            replies: Replies::here(),
         })
     }
 
@@ -184,7 +193,7 @@ impl Writer {
                     Owned::Again(again) => Some(*again),
                 };
                 let answered = batch.drain(..).zip(owners).map(|(job, owned)| (job, committed(owned)));
-                self.replies.send(answered.collect());
+                replies::send(answered);
             }
             Err(e) if batch.len() == 1 => {
                 tracing::error!(error = %e, "a write to the store failed");
