@@ -11,7 +11,7 @@ use wireproof_server::failpoints::Failpoint;
 const NOT_YET: &[(&str, &str)] = &[("race.one_approval", "its agent asks for no approval")];
 
 fn main() -> ExitCode {
-    let each = CHECKS.iter().map(|check| Trial::test(check.id, || holds(check)));
+    let each = CHECKS.iter().map(|check| Trial::test(&*check.id, || holds(check)));
     let trials = each
         .chain([Trial::test("the_failpoints_are_few_and_used", the_failpoints_are_few_and_used)])
         .collect();
