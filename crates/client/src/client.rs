@@ -118,7 +118,8 @@ impl Client {
     /// Asks for something under an id of its own, which the answer echoes. The request outlives the connection: it is
     /// sent again after a reconnect until its answer came, and the id makes the server carry it out once. A refusal that may
     /// pass is the answer of a request that was sent once; one that was sent again waits as the refusal says and goes out
-    /// once more, for two minutes at most, since its first sending may have been carried out.
+    /// once more, for two minutes at most, since its first sending may have been carried out. Requests keep their order: behind
+    /// one that is sent again the later ones wait for its answer.
     pub async fn request(&mut self, frame: &ClientFrame) -> Result<RequestId, ClientError> {
         if self.unanswered.len() >= MAX_UNANSWERED {
             return Err(ClientError::TooManyRequests(MAX_UNANSWERED));

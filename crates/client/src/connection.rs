@@ -1,14 +1,14 @@
 //! One socket: send frames, receive frames, know how it ended. It never comes back by itself.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Message, Utf8Bytes,
+        Error, Message, Utf8Bytes,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
@@ -41,6 +41,8 @@ impl Frame {
 pub struct Connection {
     socket: WebSocketStream<Stream>,
     within: Duration,
+    /// True while the socket may hold back what was put into it.
+    unflushed: bool,
     last_heard: Instant,
     last_text: Utf8Bytes,
     refusal: Option<ErrorBody>,
@@ -66,6 +68,7 @@ impl Connection {
         Self {
             socket,
             within,
+            unflushed: false,
             last_heard: Instant::now(),
             last_text: Utf8Bytes::default(),
             refusal: None,
@@ -156,10 +159,45 @@ impl Connection {
     }
 
     async fn send_message(&mut self, message: Message) -> Result<(), SendError> {
-        if let Some(ended) = &self.ended {
-            return Err(SendError::Ended(ended.clone()));
+        self.check_open()?;
+        self.unflushed = true;
+        let sent = timeout(self.within, self.socket.send(message)).await;
+        self.unflushed = false;
+        self.taken(sent)
+    }
+
+    /// Waits until the socket takes a text. Cancel-safe.
+    pub(crate) async fn ready(&mut self) -> Result<(), SendError> {
+        self.check_open()?;
+        let ready = timeout(self.within, poll_fn(|cx| self.socket.poll_ready_unpin(cx))).await;
+        self.taken(ready)
+    }
+
+    /// Puts a text into the socket, which has to be [`ready`](Self::ready); it goes out with the next flush.
+    pub(crate) fn put(&mut self, text: &str) -> Result<(), SendError> {
+        self.unflushed = true;
+        let put = self.socket.start_send_unpin(Message::text(text));
+        self.taken(Ok(put))
+    }
+
+    /// Waits until all that was put into the socket is on its way. Cancel-safe.
+    pub(crate) async fn flush(&mut self) -> Result<(), SendError> {
+        if !self.unflushed {
+            return Ok(());
         }
-        match timeout(self.within, self.socket.send(message)).await {
+        self.check_open()?;
+        let flushed = timeout(self.within, self.socket.flush()).await;
+        self.unflushed = false;
+        self.taken(flushed)
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        self.ended.as_ref().map_or(Ok(()), |ended| Err(SendError::Ended(ended.clone())))
+    }
+
+    /// What the socket said to something that goes out.
+    fn taken(&mut self, result: Result<Result<(), Error>, Elapsed>) -> Result<(), SendError> {
+        match result {
             Ok(Ok(())) => Ok(()),
             // The close frame that says why may still wait to be read: the next receive tells it.
             Ok(Err(error)) => {

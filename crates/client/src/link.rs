@@ -34,18 +34,19 @@ fn is_of_an_unread_request(body: &ControlBody) -> bool {
 }
 
 impl Client {
-    /// Sends the requests that have not gone out on this connection.
+    /// Sends the requests whose turn it is. Cancel-safe: a request counts as out as soon as the socket has it, and what a
+    /// dropped call left unflushed goes out with the next one.
     pub(crate) async fn send_waiting(&mut self) {
-        let now = Instant::now();
-        while let (Link::Up(connection), Some((place, text))) =
-            (&mut self.link, self.unanswered.next_due(now))
+        let Link::Up(connection) = &mut self.link else { return };
+        while connection.ready().await.is_ok()
+            && let Some(text) = self.unanswered.take_due(Instant::now())
         {
-            // A connection that fails here tells why at the next receive; the request goes out on the next one.
-            if connection.send_text(text).await.is_err() {
-                return;
+            if connection.put(text).is_err() {
+                break;
             }
-            self.unanswered.sent(place);
         }
+        // A connection that fails here tells why at the next receive; its requests go out on the next one.
+        let _ = connection.flush().await;
     }
 
     pub(crate) async fn receive(&mut self, deadline: Instant) -> Result<Option<Update>, ClientError> {
@@ -56,7 +57,7 @@ impl Client {
         let silent_at = connection.last_heard().checked_add(silence);
         let now = Instant::now();
         let patient_until = silent_at.map_or(deadline, |at| at.max(now + Duration::from_secs(1)));
-        let wakes_at = self.unanswered.wakes_at(now).unwrap_or(deadline);
+        let wakes_at = self.unanswered.wakes_at().unwrap_or(deadline);
         match connection.recv_until(deadline.min(patient_until).min(wakes_at)).await {
             Some(Ok(frame)) => self.arrived(frame.incoming),
             Some(Err(RecvError::Ended(ended))) => self.lost(ended).map(Some),

@@ -29,6 +29,14 @@ struct Request {
     give_up: Option<Instant>,
 }
 
+impl Request {
+    /// True for what goes out before anything behind it: what waits for its turn, and what goes out again, as long as it has no
+    /// answer. A refusal may put it off, and a later request that had overtaken it would be undone by it.
+    fn is_next(&self) -> bool {
+        self.resent || self.due.is_some()
+    }
+}
+
 impl Unanswered {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -39,20 +47,16 @@ impl Unanswered {
         self.0.push_back(Request { id, text, due: Some(now), resent: false, refusals: 0, give_up: None });
     }
 
-    /// The next request that has to go out by now: its place for [`sent`](Self::sent), and its text.
-    pub(crate) fn next_due(&self, now: Instant) -> Option<(usize, &str)> {
-        let place = self.0.iter().position(|request| request.due.is_some_and(|due| due <= now))?;
-        Some((place, &self.0[place].text))
+    /// The text of the request whose turn it is by now; from here on it counts as out on this connection.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<&str> {
+        let request = self.0.iter_mut().find(|request| request.is_next())?;
+        request.due.take_if(|due| *due <= now)?;
+        Some(&request.text)
     }
 
-    /// The request at this place is out on this connection.
-    pub(crate) fn sent(&mut self, place: usize) {
-        self.0[place].due = None;
-    }
-
-    /// When the next request goes out that still waits.
-    pub(crate) fn wakes_at(&self, now: Instant) -> Option<Instant> {
-        self.0.iter().filter_map(|request| request.due).filter(|due| *due > now).min()
+    /// When the next request goes out; in the past for one whose turn it is already.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        self.0.iter().find(|request| request.is_next())?.due
     }
 
     /// The connection is lost: what was out on it goes out again on the next one.
@@ -67,7 +71,7 @@ impl Unanswered {
         self.0.retain(|request| request.id.as_str() != id);
     }
 
-    /// The oldest request that is out has its answer.
+    /// The oldest request that is out has its answer. Requests go out in their order, so the oldest went out first.
     pub(crate) fn oldest_answered(&mut self) -> Option<RequestId> {
         let place = self.0.iter().position(|request| request.due.is_none())?;
         self.0.remove(place).map(|request| request.id)
@@ -104,12 +108,27 @@ mod tests {
         ErrorBody { retry_after_ms, ..ErrorBody::new(ErrorCode::RateLimited, "Too fast.") }
     }
 
-    fn resent(now: Instant) -> (Unanswered, RequestId) {
-        let (mut unanswered, id) = (Unanswered::default(), RequestId::new("a").unwrap());
-        unanswered.push(id.clone(), "text".into(), now);
-        unanswered.sent(0);
+    fn id(text: &str) -> RequestId {
+        RequestId::new(text).unwrap()
+    }
+
+    /// Two requests, "a" and "b", that were out on a connection that is lost.
+    fn two_lost(now: Instant) -> Unanswered {
+        let mut unanswered = Unanswered::default();
+        for text in ["a", "b"] {
+            unanswered.push(id(text), text.into(), now);
+            assert_eq!(unanswered.take_due(now), Some(text));
+        }
         unanswered.lost(now);
-        unanswered.sent(0);
+        unanswered
+    }
+
+    fn resent(now: Instant) -> (Unanswered, RequestId) {
+        let (mut unanswered, id) = (Unanswered::default(), id("a"));
+        unanswered.push(id.clone(), "text".into(), now);
+        unanswered.take_due(now).unwrap();
+        unanswered.lost(now);
+        unanswered.take_due(now).unwrap();
         (unanswered, id)
     }
 
@@ -119,9 +138,74 @@ mod tests {
         let (mut unanswered, id) = resent(now);
         let wait = Duration::from_secs(3);
         assert!(unanswered.refused(&id, &refusal(wait), now));
-        assert_eq!(unanswered.next_due(now), None);
-        assert_eq!(unanswered.wakes_at(now), Some(now + wait));
-        assert_eq!(unanswered.next_due(now + wait), Some((0, "text")));
+        assert_eq!(unanswered.take_due(now), None);
+        assert_eq!(unanswered.wakes_at(), Some(now + wait));
+        assert_eq!(unanswered.take_due(now + wait), Some("text"));
+    }
+
+    /// A later request went through while an older one was held back, and was undone when that one followed.
+    #[test]
+    fn nothing_overtakes_a_request_that_is_held_back() {
+        let now = Instant::now();
+        let mut unanswered = two_lost(now);
+        unanswered.push(id("c"), "c".into(), now);
+        assert_eq!(unanswered.take_due(now), Some("a"));
+        assert_eq!(unanswered.take_due(now), None, "a may still be refused");
+        assert_eq!(unanswered.wakes_at(), None);
+        let wait = Duration::from_secs(3);
+        assert!(unanswered.refused(&id("a"), &refusal(wait), now));
+        assert_eq!(unanswered.take_due(now), None);
+        assert_eq!(unanswered.wakes_at(), Some(now + wait));
+        let later = now + wait;
+        assert_eq!(unanswered.take_due(later), Some("a"));
+        assert_eq!(unanswered.take_due(later), None);
+        unanswered.answered("a");
+        assert_eq!(unanswered.take_due(later), Some("b"));
+        assert_eq!(unanswered.take_due(later), None);
+        unanswered.answered("b");
+        assert_eq!(unanswered.take_due(later), Some("c"));
+    }
+
+    #[test]
+    fn requests_that_go_out_for_the_first_time_do_not_wait_for_each_other() {
+        let now = Instant::now();
+        let mut unanswered = Unanswered::default();
+        for text in ["a", "b", "c"] {
+            unanswered.push(id(text), text.into(), now);
+        }
+        for text in ["a", "b", "c"] {
+            assert_eq!(unanswered.take_due(now), Some(text));
+        }
+        assert_eq!(unanswered.take_due(now), None);
+        assert_eq!(unanswered.wakes_at(), None);
+    }
+
+    /// What fell due between two looks at the clock woke nobody.
+    #[test]
+    fn what_is_due_already_wakes_at_once() {
+        let now = Instant::now();
+        let (mut unanswered, id) = resent(now);
+        let wait = Duration::from_millis(300);
+        assert!(unanswered.refused(&id, &refusal(wait), now));
+        assert_eq!(unanswered.take_due(now + wait / 2), None);
+        assert_eq!(unanswered.wakes_at(), Some(now + wait));
+        assert_eq!(unanswered.take_due(now + wait * 2), Some("text"));
+    }
+
+    /// A refusal without an id was handed to a request behind the one that it was of: a held-back request had gone out after it.
+    #[test]
+    fn a_refusal_without_an_id_is_of_what_went_out_first() {
+        let now = Instant::now();
+        let mut unanswered = two_lost(now);
+        assert_eq!(unanswered.take_due(now), Some("a"));
+        let wait = Duration::from_secs(1);
+        assert!(unanswered.refused(&id("a"), &refusal(wait), now));
+        assert_eq!(unanswered.take_due(now), None);
+        assert_eq!(unanswered.oldest_answered(), None, "nothing is out");
+        assert_eq!(unanswered.take_due(now + wait), Some("a"));
+        assert_eq!(unanswered.oldest_answered(), Some(id("a")));
+        assert_eq!(unanswered.take_due(now + wait), Some("b"));
+        assert_eq!(unanswered.oldest_answered(), Some(id("b")));
     }
 
     #[test]
@@ -130,7 +214,7 @@ mod tests {
         let (mut unanswered, id) = resent(now);
         unanswered.refused(&id, &refusal(Duration::from_secs(3)), now);
         unanswered.lost(now);
-        assert_eq!(unanswered.next_due(now), None);
+        assert_eq!(unanswered.take_due(now), None);
     }
 
     #[test]
@@ -139,9 +223,8 @@ mod tests {
         let (mut unanswered, id) = resent(now);
         let (began, mut refusals) = (now, 0);
         while unanswered.refused(&id, &refusal(Duration::ZERO), now) {
-            now = unanswered.wakes_at(now).unwrap();
-            let (place, _) = unanswered.next_due(now).unwrap();
-            unanswered.sent(place);
+            now = unanswered.wakes_at().unwrap();
+            unanswered.take_due(now).unwrap();
             refusals += 1;
         }
         assert!(now - began <= RESEND_WITHIN, "{:?}", now - began);
@@ -158,11 +241,12 @@ mod tests {
     #[test]
     fn what_was_sent_once_or_can_never_succeed_has_its_answer() {
         let now = Instant::now();
-        let (mut unanswered, id) = resent(now);
-        assert!(!unanswered.refused(&id, &ErrorBody::new(ErrorCode::NotFound, "No."), now));
-        let once = RequestId::new("b").unwrap();
+        let (mut unanswered, resent) = resent(now);
+        assert!(!unanswered.refused(&resent, &ErrorBody::new(ErrorCode::NotFound, "No."), now));
+        unanswered.answered(resent.as_str());
+        let once = id("b");
         unanswered.push(once.clone(), "text".into(), now);
-        unanswered.sent(1);
+        unanswered.take_due(now).unwrap();
         assert!(!unanswered.refused(&once, &refusal(Duration::from_secs(1)), now));
     }
 }

@@ -1,12 +1,16 @@
 //! A request that the client sends again on its next connection, and that a limit refuses there: it waits and goes out
 //! once more, whatever became of it the first time.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use wireproof_client::{Backoff, Client, Connect, Update};
+use serde_json::json;
+use tokio::time::timeout;
+use wireproof_client::{Backoff, Client, ClientError, Connect, Update};
 use wireproof_faultproxy::{Fault, FaultProxy, Toxic};
 use wireproof_protocol::{ClientFrame, Control, ControlBody, ErrorCode, RequestId};
 use wireproof_testkit::{TestClient, TestServer, TestUser};
+
+use crate::acting::patient;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -43,11 +47,14 @@ async fn answer(client: &mut Client, id: &RequestId) -> Box<Control> {
 async fn assert_accepted_after_a_refusal(server: &TestServer, client: &mut Client, id: &RequestId) {
     let answer = answer(client, id).await;
     assert!(matches!(answer.body, ControlBody::Accepted { .. }), "{answer:?}");
+    assert!(has_refused(server, "rate_limited").await, "no resent request was refused");
+}
+
+/// True once the server has refused something with this code.
+async fn has_refused(server: &TestServer, code: &str) -> bool {
     let metrics = server.rest().get("/metrics").await.body;
-    let refusals = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("wireproof_refusals_total{error_code=\"rate_limited\"} "));
-    assert!(refusals.is_some_and(|count| count != "0"), "no resent request was refused: {refusals:?}");
+    let name = format!("wireproof_refusals_total{{error_code=\"{code}\"}} ");
+    metrics.lines().filter_map(|line| line.strip_prefix(&name)).any(|count| count != "0")
 }
 
 /// The refusal was handed over as the answer of a request whose run was going on.
@@ -95,4 +102,100 @@ async fn a_refusal_of_a_request_that_was_sent_once_is_its_answer() {
     let ControlBody::Error(error) = &refused.body else { panic!("{refused:?}") };
     assert_eq!(error.error_code, ErrorCode::RateLimited);
     assert!(error.retry_after_ms.is_some_and(|wait| wait > 0), "{error:?}");
+}
+
+/// What stood behind a request that was refused and held back went through before it: a thread that was deleted last came back.
+#[tokio::test]
+async fn nothing_overtakes_a_request_that_is_held_back() {
+    let server = TestServer::builder()
+        .config(|config| (config.limits.concurrent_runs, config.limits.queued_runs) = (1, 1))
+        .agents([patient()])
+        .start()
+        .await;
+    let user = server.user("ada");
+    let observer = user.connect().await;
+    let full = [observer.chat_with("patient", "Run.").await, observer.chat_with("patient", "Wait.").await];
+    observer.ask(json!({ "type": "create_thread", "thread_id": "plans" })).await;
+    let proxy = FaultProxy::start(server.address(), 1).await.expect("a proxy");
+    let mut client = open(Connect::to(proxy.url("/ws")).token(user.token())).await;
+    let lost = proxy.add(Toxic::to_server(Fault::Drop).times(2));
+    let thread_id = Some("plans".parse().unwrap());
+    let chat = ClientFrame::Chat { content: "What is 2+3?".into(), thread_id, agent: None };
+    let chat = client.request(&chat).await.unwrap();
+    let delete = client.request(&ClientFrame::DeleteThread { thread_id: "plans".into() }).await.unwrap();
+    let is_lost =
+        |_: &TestServer| proxy.journal().iter().filter(|entry| entry.toxic == Some(lost)).count() == 2;
+    server.until("both requests are lost", is_lost).await;
+    proxy.remove(lost);
+    client.cut();
+    let (mut answers, mut is_full) = (Vec::new(), true);
+    let answered = timeout(WITHIN, async {
+        while answers.len() < 2 {
+            match client.next(Duration::from_millis(50)).await {
+                Ok(Update::Control(control)) => match control.id {
+                    Some(id) if id == chat || id == delete => answers.push((id, control.body)),
+                    _ => {}
+                },
+                // What is held back shows nothing.
+                Ok(_) | Err(ClientError::Timeout(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            if is_full && has_refused(&server, "too_many_runs").await {
+                is_full = false;
+                for run in &full {
+                    observer.ask(json!({ "type": "cancel_run", "run_id": run.run_id })).await;
+                }
+            }
+        }
+    });
+    answered.await.expect("both answers");
+    let [(first, ControlBody::Accepted { .. }), (second, ControlBody::Ack { .. })] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!((first, second), (&chat, &delete));
+    assert!(!is_full, "no resent request was refused");
+    let threads = user.get("/api/threads").await;
+    assert!(!threads.body.contains("\"plans\""), "{}", threads.body);
+}
+
+/// A call that was dropped while the socket took no more had its request sent again on the same connection.
+#[tokio::test]
+async fn a_call_that_is_dropped_sends_its_request_once() {
+    let server = TestServer::start_with(|config| {
+        let limits = &mut config.limits;
+        (limits.message_bytes, limits.message_hard_bytes) = (2 << 20, 4 << 20);
+        (limits.bytes_per_minute, limits.other_frames_per_minute, limits.failed_tokens_per_minute) =
+            (0, 0, 0);
+    })
+    .await;
+    let proxy = FaultProxy::start(server.address(), 1).await.expect("a proxy");
+    let mut client = open(Connect::to(proxy.url("/ws")).token(server.user("ada").token())).await;
+    let stalled = proxy.add(Toxic::to_server(Fault::Stall { for_ms: None }));
+    // No good token, so that each is answered with an error and does nothing.
+    let frame = ClientFrame::Authenticate { token: "x".repeat(1 << 20) };
+    let mut requests = 1;
+    while timeout(Duration::from_millis(300), client.request(&frame)).await.is_ok() {
+        requests += 1;
+        assert!(requests < 100, "the socket takes whatever comes");
+    }
+    for _ in 0..3 {
+        let dropped = timeout(Duration::from_millis(50), client.next(WITHIN)).await;
+        assert!(dropped.is_err(), "the socket takes more: {dropped:?}");
+    }
+    proxy.remove(stalled);
+    let mut answers = BTreeMap::new();
+    let mut ping = None;
+    loop {
+        if answers.len() == requests && ping.is_none() {
+            ping = Some(client.request(&ClientFrame::Ping).await.unwrap());
+        }
+        match client.next(WITHIN).await.expect("the client goes on") {
+            Update::Control(control) if control.id.is_some() && control.id == ping => break,
+            Update::Control(control) if control.id.is_some() => *answers.entry(control.id).or_insert(0) += 1,
+            Update::Lost { ended, .. } => panic!("{ended}"),
+            _ => {}
+        }
+    }
+    assert_eq!(answers.len(), requests, "{answers:?}");
+    assert!(answers.values().all(|count| *count == 1), "{answers:?}");
 }
