@@ -70,6 +70,8 @@ pub struct Client {
     pub(crate) announced: Option<Duration>,
     pub(crate) ended: Box<Ended>,
     pub(crate) broke_at: Option<Break>,
+    /// True for a token that no handshake has shown yet.
+    pub(crate) renewed: bool,
 }
 
 impl Client {
@@ -89,6 +91,7 @@ impl Client {
             announced: None,
             ended: Box::default(),
             broke_at: None,
+            renewed: false,
         })
     }
 
@@ -155,7 +158,8 @@ impl Client {
         }
     }
 
-    /// Shows a new token on this connection and on all later ones.
+    /// Shows a new token on this connection and on all later ones. A server that ends the connection for its old token meanwhile
+    /// is asked once more with the new one.
     pub async fn renew(&mut self, token: impl Into<String>) -> Result<RequestId, ClientError> {
         let token = token.into();
         self.connect = self.connect.clone().credentials(match self.connect.shown() {
@@ -163,6 +167,7 @@ impl Client {
             Credentials::FirstFrame(_) => Credentials::FirstFrame(token.clone()),
             _ => Credentials::Header(token.clone()),
         });
+        self.renewed = true;
         self.request(&ClientFrame::Authenticate { token }).await
     }
 
@@ -184,6 +189,7 @@ impl Client {
                     let until = *until;
                     timeout_at(deadline, sleep_until(until)).await.map_err(late)?;
                     let connect = self.connect.clone().resume(self.resume.position());
+                    self.renewed = false;
                     // Kept across calls: a caller with short deadlines still gets a slow handshake done.
                     self.link = Link::Opening(Box::pin(async move { connect.open_welcomed().await }));
                     None

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wireproof_protocol::{Control, ControlBody, ErrorCode, Incoming, event_range};
+use wireproof_protocol::{CloseCode, Control, ControlBody, ErrorCode, Incoming, event_range};
 
 use crate::{
     client::{Client, Link, Update},
@@ -144,7 +144,9 @@ impl Client {
 
     /// The connection ended, or an attempt failed: wait for the next one, or end.
     pub(crate) fn lost(&mut self, ended: Box<Ended>) -> Result<Update, ClientError> {
-        let step = self.backoff.step(ended.code, self.announced.take(), self.attempt, rand::random());
+        // The old token's end is none of the new one's.
+        let code = ended.code.filter(|code| !(self.renewed && *code == CloseCode::Policy.number()));
+        let step = self.backoff.step(code, self.announced.take(), self.attempt, rand::random());
         match step {
             ReconnectStep::Wait(wait) => {
                 self.attempt += 1;

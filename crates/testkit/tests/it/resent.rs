@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 use tokio::time::timeout;
-use wireproof_client::{Backoff, Client, ClientError, Connect, Update};
+use wireproof_client::{Backoff, Client, ClientError, Connect, GiveUp, Update};
 use wireproof_faultproxy::{Fault, FaultProxy, Toxic};
 use wireproof_protocol::{ClientFrame, Control, ControlBody, ErrorCode, RequestId};
 use wireproof_testkit::{TestClient, TestServer, TestUser};
@@ -198,4 +198,46 @@ async fn a_call_that_is_dropped_sends_its_request_once() {
     }
     assert_eq!(answers.len(), requests, "{answers:?}");
     assert!(answers.values().all(|count| *count == 1), "{answers:?}");
+}
+
+/// The client ended for good when its old token did, though it had a new one that the server had not read yet.
+#[tokio::test]
+async fn a_renewal_that_comes_late_is_shown_on_the_next_connection() {
+    let server = TestServer::start_with(|config| config.limits.token_grace_seconds = 0.1).await;
+    let user = server.user("ada");
+    let proxy = FaultProxy::start(server.address(), 1).await.expect("a proxy");
+    let brief = user.token_for(Duration::from_secs(2));
+    let mut client = open(Connect::to(proxy.url("/ws")).token(brief)).await;
+    proxy.add(Toxic::to_server(Fault::Drop).times(1));
+    let id = client.renew(user.token()).await.unwrap();
+    let reply = loop {
+        match client.next(WITHIN).await.expect("the client goes on") {
+            Update::Lost { ended, .. } => {
+                assert_eq!(ended.code, Some(1008), "{ended}");
+                proxy.clear();
+            }
+            Update::Control(control) if control.id.as_ref() == Some(&id) => break control,
+            _ => {}
+        }
+    };
+    assert!(matches!(reply.body, ControlBody::Ack { .. }), "{reply:?}");
+}
+
+/// A new token is tried once: when the server turns it away as well, the client ends.
+#[tokio::test]
+async fn a_renewal_with_a_bad_token_ends_with_the_old_one() {
+    let server = TestServer::start_with(|config| config.limits.token_grace_seconds = 0.1).await;
+    let brief = server.user("ada").token_for(Duration::from_secs(2));
+    let mut client = open(Connect::to(server.url()).token(brief)).await;
+    client.renew("nonsense").await.unwrap();
+    let mut losses = 0;
+    let error = loop {
+        match client.next(WITHIN).await {
+            Ok(Update::Lost { .. }) => losses += 1,
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, ClientError::Over { why: GiveUp::Told(1008), .. }), "{error}");
+    assert_eq!(losses, 1);
 }
