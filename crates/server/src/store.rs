@@ -230,11 +230,12 @@ pub trait Store: AccountStore {
     async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, StoreError>;
     /// The runs that are not over: of one user, or of all.
     async fn active_runs(&self, user_id: Option<&UserId>) -> Result<Vec<RunRecord>, StoreError>;
-    /// Leases to a node at most so many of the runs that are not over and that nobody leases at `now`. Fewer than `most` are
-    /// all that there are.
+    /// Leases to a node at most so many of the runs that are not over and that nobody leases at `now`, but none of those that
+    /// it drives. Fewer than `most` are all that there are.
     async fn take_over_runs(
         &self,
         term: LeaseTerm,
+        driven: &[RunId],
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<(RunRecord, Lease)>, StoreError>;

@@ -105,7 +105,7 @@ async fn a_run_that_was_taken_over_is_written_by_its_new_node_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(folder.path()).unwrap();
     let (one, other) = (NodeId::new(), NodeId::new());
-    let take = async |now| store.take_over_runs(term(other, now + 30.0), now, 10).await.unwrap();
+    let take = async |now| store.take_over_runs(term(other, now + 30.0), &[], now, 10).await.unwrap();
     assert!(take(5.0).await.is_empty());
     let run = start();
     let (run_id, first) = (run.run_id, started(&store, run, term(one, 10.0)).await);
@@ -148,7 +148,7 @@ async fn a_renewal_is_of_the_runs_that_it_names_and_of_its_node() {
         started(&store, StartRun { request: None, ..run }, term(node_id, 10.0)).await;
     }
     store.renew_leases(term(one, 20.0), &[ids[0], ids[2], RunId::new()]).await.unwrap();
-    let taken = store.take_over_runs(term(NodeId::new(), 45.0), 15.0, 10).await.unwrap();
+    let taken = store.take_over_runs(term(NodeId::new(), 45.0), &[], 15.0, 10).await.unwrap();
     let taken: Vec<_> = taken.iter().map(|(run, _)| run.run_id).collect();
     assert_eq!(taken, ids[1..]);
 }
@@ -170,14 +170,14 @@ async fn runs_are_taken_over_in_portions() {
     let node_id = NodeId::new();
     let mut taken = Vec::new();
     for expected in [2, 2, 1, 0] {
-        let portion = store.take_over_runs(term(node_id, 32.0), 2.0, 2).await.unwrap();
+        let portion = store.take_over_runs(term(node_id, 32.0), &[], 2.0, 2).await.unwrap();
         assert_eq!(portion.len(), expected);
         taken.extend(portion.iter().map(|(run, _)| run.run_id));
     }
     assert_eq!(taken, left);
     // Once their leases are over they are free again.
-    assert_eq!(store.take_over_runs(term(node_id, 90.0), 40.0, 3).await.unwrap().len(), 3);
-    assert_eq!(store.take_over_runs(term(node_id, 90.0), 40.0, 3).await.unwrap().len(), 2);
+    assert_eq!(store.take_over_runs(term(node_id, 90.0), &[], 40.0, 3).await.unwrap().len(), 3);
+    assert_eq!(store.take_over_runs(term(node_id, 90.0), &[], 40.0, 3).await.unwrap().len(), 2);
 }
 
 /// What a dead process left is leased by nobody.
@@ -193,6 +193,6 @@ async fn after_a_restart_of_the_store_no_lease_holds() {
     let old = Lease { run_id, number: first.lease };
     let events = Arc::new(vec![said(run_id, &first.thread_id, 2)]);
     assert!(matches!(store.append_events(&ada(), Some(old), events).await, Err(StoreError::LeaseLost)));
-    let taken = store.take_over_runs(term(NodeId::new(), 32.0), 2.0, 10).await.unwrap();
+    let taken = store.take_over_runs(term(NodeId::new(), 32.0), &[], 2.0, 10).await.unwrap();
     assert_eq!(taken.iter().map(|(run, _)| run.run_id).collect::<Vec<_>>(), [run_id]);
 }

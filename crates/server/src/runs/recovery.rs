@@ -83,15 +83,21 @@ impl Runs {
         self.store.renew_leases(self.lease_term(), &driven).await
     }
 
+    /// Leases to this node some of the runs that nobody leases. Those that are driven here are not left, also when their
+    /// leases are over: after a pause of the process nothing was renewed.
+    async fn take_over(&self) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
+        // In this order: a run that is claimed behind both is leased from a later time on.
+        let now = unix_now();
+        let driven = self.registry.run_ids();
+        let taken = self.store.take_over_runs(self.lease_term(), &driven, now, PORTION);
+        in_time(self.limits.store_patience(), taken).await
+    }
+
     /// Ends every run as failed that is not over and that nobody leases. Returns how many there were.
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let mut ended = 0;
         loop {
-            let left = in_time(
-                self.limits.store_patience(),
-                self.store.take_over_runs(self.lease_term(), unix_now(), PORTION),
-            )
-            .await?;
+            let left = self.take_over().await?;
             let mut done = 0;
             for (run, lease) in &left {
                 done += usize::from(self.end_left(run, *lease).await?);

@@ -128,7 +128,9 @@ layered! {
         search(user_id: &UserId, text: &str, limit: usize) -> Vec<FoundMessage>;
         run(user_id: &UserId, run_id: RunId) -> RunRecord;
         active_runs(user_id: Option<&UserId>) -> Vec<RunRecord>;
-        take_over_runs(term: LeaseTerm, now: Timestamp, most: usize) -> Vec<(RunRecord, Lease)>;
+        take_over_runs(
+            term: LeaseTerm, driven: &[RunId], now: Timestamp, most: usize
+        ) -> Vec<(RunRecord, Lease)>;
         renew_leases(term: LeaseTerm, runs: &[RunId]) -> ();
         records(user_id: &UserId, threads: u64, messages: u64, bytes: usize) -> UserRecords;
         retain(retention: Retention, now: Timestamp) -> u64;

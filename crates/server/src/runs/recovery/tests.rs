@@ -78,6 +78,33 @@ async fn a_run_that_nobody_drives_gets_its_end_and_one_that_is_driven_goes_on() 
     assert_eq!(store.run(&ada(), driven.run_id).await.unwrap().outcome, None);
 }
 
+/// Bug: behind a pause of the process, or a jump of the clock, the node took over its own runs before it renewed their
+/// leases, and ended them while their agents worked on.
+#[tokio::test]
+async fn a_run_that_is_driven_goes_on_though_its_lease_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(store.clone());
+    let (lost, driven) = (start(), start());
+    let slot = runs.registry.claim(&ada(), driven.run_id).unwrap();
+    for run in [&lost, &driven] {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(run.clone(), term).await.unwrap());
+    }
+    assert_eq!(runs.recover().await.unwrap(), 1);
+    assert_eq!(store.run(&ada(), lost.run_id).await.unwrap().outcome, Some(Outcome::Failed));
+    // Its driver still has the right to write.
+    runs.renew_leases().await.unwrap();
+    let lease = Lease { run_id: driven.run_id, number: 1 };
+    drop(store.append_events(&ada(), Some(lease), Arc::default()).await.unwrap());
+    assert_eq!(store.run(&ada(), driven.run_id).await.unwrap().outcome, None);
+    // Once nobody drives it, it gets its end as well.
+    drop(slot);
+    let over = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+    store.renew_leases(over, &[driven.run_id]).await.unwrap();
+    assert_eq!(runs.recover().await.unwrap(), 1);
+}
+
 /// More runs than one portion, all ended by one recovery.
 #[tokio::test]
 async fn a_recovery_ends_all_that_is_left() {
@@ -107,6 +134,7 @@ impl Layer for NeverTakesOver {
         &self,
         _: &Arc<dyn Store>,
         _: LeaseTerm,
+        _: &[RunId],
         _: f64,
         _: usize,
     ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {

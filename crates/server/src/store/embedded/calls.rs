@@ -1,6 +1,9 @@
 //! The calls of the store: what changes something goes through the writer, what reads asks memory or a reading connection.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -174,10 +177,12 @@ impl Store for Embedded {
     async fn take_over_runs(
         &self,
         term: LeaseTerm,
+        driven: &[RunId],
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<(RunRecord, Lease)>, StoreError> {
-        self.write(move |tx| runs::take_over(tx, term, now, most)).await
+        let driven: HashSet<RunId> = driven.iter().copied().collect();
+        self.write(move |tx| runs::take_over(tx, term, &driven, now, most)).await
     }
 
     async fn renew_leases(&self, term: LeaseTerm, runs: &[RunId]) -> Result<(), StoreError> {

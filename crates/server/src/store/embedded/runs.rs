@@ -1,5 +1,7 @@
 //! Runs: their rows, from the message that asks for them to their one end.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Row};
 use serde_json::Map;
 use wireproof_protocol::{
@@ -95,10 +97,11 @@ pub fn append(tx: &mut Tx<'_>, user_id: &UserId, lease: Option<Lease>, events: &
     Ok(last)
 }
 
-/// Leases to a node at most so many of the runs that nobody leases.
+/// Leases to a node at most so many of the runs that nobody leases and that it does not drive.
 pub fn take_over(
     tx: &mut Tx<'_>,
     term: LeaseTerm,
+    driven: &HashSet<RunId>,
     now: Timestamp,
     most: usize,
 ) -> Result<Vec<(RunRecord, Lease)>> {
@@ -106,7 +109,8 @@ pub fn take_over(
         return Ok(Vec::new());
     }
     let leases = &tx.leases;
-    let free = |run_id| leases.get(run_id).is_none_or(|leased| leased.term.until <= now);
+    let is_over = |run_id| leases.get(run_id).is_none_or(|leased| leased.term.until <= now);
+    let free = |run_id| is_over(run_id) && !driven.contains(&run_id);
     let records = active_runs_where(tx.connection, None, free, most)?;
     tx.leases.complete |= records.len() < most;
     let mut taken = Vec::with_capacity(records.len());
