@@ -4,15 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Context, revoke::REVOKED};
+use super::Context;
 use crate::{
     clock::unix_now,
-    failpoints::failpoint,
     store::{FIRST_PAUSE, LAST_PAUSE, StoreError, in_time},
 };
 
 /// How long the store may take for one reading.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Context {
     /// Reads what is revoked and who is disabled, and ends the connections of what was not known here.
@@ -26,9 +25,8 @@ impl Context {
         for revocation in &kept {
             has_news |= revocations.note(revocation, unix_now());
         }
-        if has_news && !failpoint!(self.failpoints, RevocationIgnored) {
-            let (code, sentence) = REVOKED;
-            let ended = self.hub.end_where(|principal| revocations.concern(principal), code, sentence);
+        if has_news {
+            let ended = self.end_revoked();
             tracing::info!(connections = ended, "the store had revocations that no notice told of");
         }
         Ok(())

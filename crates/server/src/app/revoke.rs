@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use wireproof_protocol::{ErrorBody, ErrorCode, Timestamp, UserId};
 
-use super::Context;
+use super::{Context, revocations::PATIENCE};
 use crate::{
     broker::Notice,
     error::Refusal,
     failpoints::failpoint,
     hub::{ConnectionCommand, ConnectionHandle},
-    store::{Revocation, Revoked, StoreError, while_away},
+    store::{Revocation, Revoked, StoreError, in_time, while_away},
 };
 
 /// The error for a connection whose token was revoked.
@@ -58,13 +58,14 @@ impl Context {
         Err(body.detail("limit", "revocations").detail("most", most).into())
     }
 
-    /// Applies the stored state of an account here: of concurrent changes, the one that was stored last. While the store
-    /// cannot be read `known` holds, the state that this change stored, or else what held before; it is read again soon.
+    /// Applies the stored state of an account here: of concurrent changes, the one that was stored last. The connections of
+    /// a user who is disabled by it end. While the store cannot be read `known` holds, the state that this change stored, or
+    /// else what held before; it is read again soon.
     pub async fn settle_account(&self, user_id: &UserId, known: Option<bool>) {
         let revocations = &self.auth.revocations;
         // A later turn reads the store later, so its state is newer.
         let turn = revocations.turn();
-        let disabled = match self.store.account(user_id).await {
+        let disabled = match in_time(PATIENCE, self.store.account(user_id)).await {
             Ok(account) => Some(account.is_some_and(|account| account.disabled)),
             Err(error) => {
                 tracing::warn!(%user_id, %error, "whether an account is disabled could not be read");
@@ -72,7 +73,18 @@ impl Context {
                 known
             }
         };
-        disabled.into_iter().for_each(|disabled| revocations.settle(user_id, turn, disabled));
+        if disabled.is_some_and(|disabled| revocations.settle(user_id, turn, disabled)) {
+            self.end_revoked();
+        }
+    }
+
+    /// Ends the connections here whose credentials no longer count. Returns how many there were.
+    pub(super) fn end_revoked(&self) -> usize {
+        if failpoint!(self.failpoints, RevocationIgnored) {
+            return 0;
+        }
+        let (code, sentence) = REVOKED;
+        self.hub.end_where(|principal| self.auth.revocations.concern(principal), code, sentence)
     }
 
     /// Ends the connections of a user here, all or those that were open at a time, in Unix seconds; nothing keeps them from

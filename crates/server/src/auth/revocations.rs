@@ -81,9 +81,10 @@ impl Revocations {
         self.turns.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Lets what was read in a turn hold, unless what was read in a later turn does already.
-    pub fn settle(&self, user_id: &UserId, turn: u64, disabled: bool) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).settle(user_id, turn, disabled);
+    /// Lets what was read in a turn hold, unless what was read in a later turn does already. Returns true when the user is
+    /// disabled and was not before.
+    pub fn settle(&self, user_id: &UserId, turn: u64, disabled: bool) -> bool {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).settle(user_id, turn, disabled)
     }
 
     /// The same for all users: those who are disabled are named. Returns true when one of them was not before.

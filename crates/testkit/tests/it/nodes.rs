@@ -60,7 +60,11 @@ impl Nodes {
         let around = move |store| Arc::new(Layered::new(store, second_layer.clone())) as Arc<dyn Store>;
         let other = node(Self::default().first_broker)
             .layer_store(Arc::new(around))
-            .config(|config| config.limits.heartbeat_seconds = heartbeat_seconds)
+            .config(|config| {
+                config.limits.heartbeat_seconds = heartbeat_seconds;
+                // A client may be silent for longer than that.
+                config.limits.dead_seconds = config.limits.dead_seconds.max(2.0 * heartbeat_seconds);
+            })
             .start()
             .await;
         (folder, one, other)
@@ -174,6 +178,28 @@ async fn a_revocation_whose_notice_is_lost_holds_everywhere_after_a_heartbeat() 
     let reply = one.admin().patch("/api/admin/users/bob", json!({ "disabled": false })).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     welcome_again(&other, "bob").await;
+    ada.barrier().await;
+}
+
+/// Bug: a node that was told of a disabled account held it for disabled and left its connections open, those that had been
+/// opened behind the revocation, until their tokens expired.
+#[tokio::test]
+async fn a_node_that_is_told_of_a_disabled_account_ends_its_connections() {
+    let nodes = Nodes {
+        // Of the change the one notice arrives that names the account.
+        first_broker: |network| {
+            Arc::new(LossyBroker::new(Arc::new(network), |notice| matches!(notice, Notice::Revoked(_))))
+        },
+        heartbeat_seconds: 600.0,
+        ..Nodes::default()
+    };
+    let (_folder, one, other) = nodes.start().await;
+    one.account("eve", "correct horse battery").await;
+    let (ada, eve) = (other.user("ada").connect().await, other.user("eve").connect().await);
+    let reply = one.admin().patch("/api/admin/users/eve", json!({ "disabled": true })).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    eve.expect(error("unauthenticated")).await;
+    assert_eq!(eve.expect_closed().await.code, Some(1008));
     ada.barrier().await;
 }
 
