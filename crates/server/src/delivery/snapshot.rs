@@ -125,29 +125,39 @@ impl Histories {
     }
 }
 
+/// The events of a run in the log cannot be parsed, or break the rules of a run: no other event can follow them.
+#[derive(Debug, thiserror::Error)]
+#[error("the log of run {run_id} is broken: {reason}")]
+pub struct BrokenLog {
+    run_id: RunId,
+    reason: String,
+}
+
 /// What the log says of one run.
 #[derive(Default)]
 pub struct RunHistory {
     /// Where the run stands.
     pub rules: RunRules,
     step_number: u32,
-    broken: Option<StoreError>,
+    broken: Option<BrokenLog>,
 }
 
 impl RunHistory {
     /// Reads a run's events from the log, up to a number.
-    pub async fn read(store: &dyn Store, run: &RunRecord, up_to: u64) -> Result<Self, StoreError> {
+    pub async fn read(
+        store: &dyn Store,
+        run: &RunRecord,
+        up_to: u64,
+    ) -> Result<Result<Self, BrokenLog>, StoreError> {
         let histories = Histories::read(store, &run.user_id, std::slice::from_ref(run), up_to).await?;
         let history = histories.and_then(|mut histories| histories.runs.remove(&run.run_id));
         let mut history =
             history.ok_or_else(|| StoreError::Backend("the log did not hold still".to_owned()))?;
-        history.broken.take().map_or(Ok(history), Err)
+        Ok(history.broken.take().map_or(Ok(history), Err))
     }
 
-    fn take(&mut self, run_id: RunId, json: &[u8]) -> Result<(), StoreError> {
-        let broken = |e: &dyn std::fmt::Display| {
-            StoreError::Backend(format!("the log of run {run_id} is broken: {e}"))
-        };
+    fn take(&mut self, run_id: RunId, json: &[u8]) -> Result<(), BrokenLog> {
+        let broken = |e: &dyn std::fmt::Display| BrokenLog { run_id, reason: e.to_string() };
         let event: Event = serde_json::from_slice(json).map_err(|e| broken(&e))?;
         let Some(part) = event.run.as_ref().filter(|part| part.run_id == run_id) else { return Ok(()) };
         self.rules.apply(part.first_run_seq, part.run_seq, &event.body).map_err(|e| broken(&e))?;

@@ -10,8 +10,8 @@ use wireproof_protocol::{EventBody, Outcome};
 use super::{RunLimits, Runs, recorder::RunRecorder};
 use crate::{
     clock::unix_now,
-    delivery::{Publisher, snapshot::RunHistory},
-    store::{FinishRun, Lease, LeaseTerm, RunRecord, Store, StoreError, in_time},
+    delivery::snapshot::RunHistory,
+    store::{FinishRun, Lease, LeaseTerm, RunRecord, StoreError, in_time},
 };
 
 #[cfg(test)]
@@ -98,13 +98,21 @@ impl Runs {
         let mut ended = 0;
         loop {
             let left = self.take_over().await?;
-            let mut done = 0;
+            let (mut done, mut is_away) = (0, false);
             for (run, lease) in &left {
-                done += usize::from(self.end_left(run, *lease).await?);
+                match self.end_left(run, *lease).await {
+                    Ok(()) => done += 1,
+                    // The others would wait as long each.
+                    Err(StoreError::Unavailable(_)) => {
+                        is_away = true;
+                        break;
+                    }
+                    Err(_) => {}
+                }
             }
             ended += done;
-            // Those that are not ended, for the store is away, are taken over again once their leases are over; so is the rest.
-            if done < PORTION {
+            // Those that are not ended are taken over again once their leases are over.
+            if is_away || done == 0 || left.len() < PORTION {
                 break;
             }
         }
@@ -114,75 +122,92 @@ impl Runs {
         Ok(ended)
     }
 
-    /// Ends a run that was taken over; false when the store is away.
-    async fn end_left(&self, run: &RunRecord, lease: Lease) -> Result<bool, StoreError> {
-        let store = &*self.store;
-        match in_time(self.limits.store_patience(), end(store, &self.publisher, run, lease)).await {
-            // It was ended meanwhile, here or elsewhere.
-            Ok(()) | Err(StoreError::LeaseLost | StoreError::NotFound) => Ok(true),
-            // Its end must be an event that users see: it is ended when its lease is over once more.
-            Err(e @ StoreError::Unavailable(_)) => {
-                tracing::warn!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run is ended later");
-                Ok(false)
-            }
+    /// Ends a run that was taken over. After an error it is not over: its end must be an event that users see, and a store
+    /// that is away, or whose disk is full, takes that later.
+    async fn end_left(&self, run: &RunRecord, lease: Lease) -> Result<(), StoreError> {
+        let patience = self.limits.store_patience();
+        let ended = match in_time(patience, self.last_of(run, lease)).await {
+            Ok(Some(finish)) => in_time(patience, self.store_end_of_left(finish)).await,
             // One run whose log is broken must not keep everybody's server down.
+            Ok(None) => in_time(patience, self.store_end_of_left(without_events(run, lease))).await,
+            Err(e) => Err(e),
+        };
+        match ended {
+            Ok(()) => {
+                tracing::info!(run_id = %run.run_id, user_id = %run.user_id, "ended a run that a dead process left");
+                Ok(())
+            }
+            // It was ended meanwhile, here or elsewhere.
+            Err(StoreError::LeaseLost | StoreError::NotFound) => Ok(()),
             Err(e) => {
-                tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run could not be ended");
-                in_time(self.limits.store_patience(), close(store, run, lease)).await.map(|()| true)
+                tracing::warn!(run_id = %run.run_id, user_id = %run.user_id, error = %e, "a run is ended later");
+                Err(e)
             }
         }
     }
+
+    /// The end of a run that was left, behind what its log says; none when no event can follow that: the log cannot be
+    /// parsed, or breaks the rules of a run.
+    async fn last_of(&self, run: &RunRecord, lease: Lease) -> Result<Option<FinishRun>, StoreError> {
+        let head = self.store.head(&run.user_id).await?.seq;
+        let history = match RunHistory::read(&*self.store, run, head).await? {
+            Ok(history) => history,
+            Err(broken) => {
+                tracing::error!(run_id = %run.run_id, user_id = %run.user_id, error = %broken, "a run ends without an event");
+                return Ok(None);
+            }
+        };
+        let now = unix_now();
+        let started = history.rules.is_running();
+        let (user_id, agent_name) = (run.user_id.clone(), run.agent_name.clone());
+        let mut recorder = RunRecorder::new(
+            user_id.clone(),
+            run.thread_id.clone(),
+            run.run_id,
+            agent_name.clone(),
+            history.rules,
+        );
+        let waited = format!("{agent_name} was waiting for its turn.");
+        if !started && let Err(violation) = recorder.start(waited, now) {
+            tracing::error!(run_id = %run.run_id, user_id = %run.user_id, %violation, "a run ends without an event");
+            return Ok(None);
+        }
+        let error = AgentError::Failed {
+            code: "server_restarted".to_owned(),
+            message: "The server restarted before the run ended; ask again.".to_owned(),
+        };
+        let (outcome, answer) = recorder.finish(Err(error), (now - run.created_at).max(0.0) * 1e3, now);
+        let events = recorder.drain();
+        debug_assert!(
+            events.last().is_some_and(|event| matches!(event.body, EventBody::AgentCompleted { .. }))
+        );
+        Ok(Some(FinishRun { user_id, lease, events, outcome, answer, now }))
+    }
+
+    /// Stores the end, without the answer when a quota has no room for that. It goes on when its caller waits no longer: what
+    /// it commits has to be published, and that may be events of others too.
+    async fn store_end_of_left(&self, finish: FinishRun) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let write = async move {
+            match store.finish_run(Arc::new(finish.clone())).await {
+                Err(StoreError::QuotaExceeded(full)) => {
+                    store.finish_run(Arc::new(finish.without_answer(full))).await
+                }
+                ended => ended,
+            }
+        };
+        self.publisher.carry_out(write).await.map(drop)
+    }
 }
 
-/// Closes a run whose log cannot be read: it is no longer active, though no event says so.
-async fn close(store: &dyn Store, run: &RunRecord, lease: Lease) -> Result<(), StoreError> {
-    let finish = FinishRun {
+/// The end of a run whose log takes no event: it is no longer active, though no event says so.
+fn without_events(run: &RunRecord, lease: Lease) -> FinishRun {
+    FinishRun {
         user_id: run.user_id.clone(),
         lease,
         events: Vec::new(),
         outcome: Outcome::Failed,
         answer: None,
         now: unix_now(),
-    };
-    // There is no event to publish.
-    store.finish_run(Arc::new(finish)).await.map(drop)
-}
-
-async fn end(
-    store: &dyn Store,
-    publisher: &Publisher,
-    run: &RunRecord,
-    lease: Lease,
-) -> Result<(), StoreError> {
-    let head = store.head(&run.user_id).await?.seq;
-    let history = RunHistory::read(store, run, head).await?;
-    let now = unix_now();
-    let started = history.rules.is_running();
-    let (user_id, agent_name) = (run.user_id.clone(), run.agent_name.clone());
-    let mut recorder = RunRecorder::new(
-        user_id.clone(),
-        run.thread_id.clone(),
-        run.run_id,
-        agent_name.clone(),
-        history.rules,
-    );
-    if !started && let Err(violation) = recorder.start(format!("{agent_name} was waiting for its turn."), now)
-    {
-        return Err(StoreError::Backend(format!("run {} cannot be ended: {violation}", run.run_id)));
     }
-    let error = AgentError::Failed {
-        code: "server_restarted".to_owned(),
-        message: "The server restarted before the run ended; ask again.".to_owned(),
-    };
-    let (outcome, answer) = recorder.finish(Err(error), (now - run.created_at).max(0.0) * 1e3, now);
-    let events = recorder.drain();
-    debug_assert!(events.last().is_some_and(|event| matches!(event.body, EventBody::AgentCompleted { .. })));
-    tracing::info!(run_id = %run.run_id, user_id = %run.user_id, "ended a run that a dead process left");
-    let finish = FinishRun { user_id, lease, events, outcome, answer, now };
-    let ended = match store.finish_run(Arc::new(finish.clone())).await {
-        Err(StoreError::QuotaExceeded(full)) => store.finish_run(Arc::new(finish.without_answer(full))).await,
-        ended => ended,
-    };
-    publisher.publish(ended?);
-    Ok(())
 }

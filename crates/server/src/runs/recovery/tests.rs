@@ -9,11 +9,12 @@ use wireproof_protocol::{MessageId, RunId, UserId};
 use super::*;
 use crate::{
     broker::local::Local,
+    delivery::Publisher,
     failpoints::Failpoints,
     limits::Limits,
     metrics::Metrics,
     store::{
-        StartRun,
+        StartRun, Store, Written,
         embedded::Embedded,
         layer::{Layer, Layered},
     },
@@ -223,4 +224,101 @@ async fn what_is_taken_over_in_vain_is_taken_over_again_once_its_lease_is_over()
         // The message, its thread, the start of the run and its end.
         assert_eq!(head, 4, "{before} {after}");
     }
+}
+
+/// Fails the first end of a run as a full disk does, or never answers any; counts the calls.
+#[derive(Clone, Default)]
+struct FailsAtEnds {
+    hangs: bool,
+    times: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Layer for FailsAtEnds {
+    async fn finish_run(
+        &self,
+        store: &Arc<dyn Store>,
+        finish: Arc<FinishRun>,
+    ) -> Result<Written<u64>, StoreError> {
+        let times = self.times.fetch_add(1, SeqCst);
+        match (self.hangs, times) {
+            (true, _) => std::future::pending().await,
+            (false, 0) => {
+                Err(StoreError::Database { code: 13, reason: "database or disk is full".to_owned() })
+            }
+            _ => store.finish_run(finish).await,
+        }
+    }
+}
+
+/// Bug: a run whose end a full disk refused once was closed without `agent_completed`, and a second refusal kept the runs
+/// behind it, or the server, from going on.
+#[tokio::test]
+async fn an_end_that_the_disk_refuses_is_tried_again_and_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(Arc::new(Layered::new(store.clone(), FailsAtEnds::default())));
+    for _ in 0..PORTION + 1 {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(start(), term).await.unwrap());
+    }
+    assert_eq!(runs.recover().await.unwrap(), PORTION, "one stays for later");
+    let ended = async {
+        while !store.active_runs(None).await.unwrap().is_empty() {
+            runs.recover().await.unwrap();
+            tokio::time::sleep(LEASE / 60).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the run was never ended");
+    // Each has its message, its thread, its start and its end.
+    assert_eq!(store.head(&ada()).await.unwrap().seq, 4 * (PORTION as u64 + 1));
+}
+
+/// Bug: a recovery waited for a store that does not answer as often as runs were left, also at the start of a server.
+#[tokio::test]
+async fn a_recovery_stops_at_the_first_end_that_is_not_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let layer = FailsAtEnds { hangs: true, ..FailsAtEnds::default() };
+    let runs = runs(Arc::new(Layered::new(store.clone(), layer.clone())));
+    for _ in 0..3 {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(start(), term).await.unwrap());
+    }
+    let recovery = tokio::time::timeout(Duration::from_secs(20), runs.recover());
+    assert_eq!(recovery.await.expect("it waits for ever").unwrap(), 0);
+    assert_eq!(layer.times.load(SeqCst), 1);
+}
+
+/// Answers an end later than anybody waits for it.
+#[derive(Clone)]
+struct AnswersLate;
+
+#[async_trait]
+impl Layer for AnswersLate {
+    async fn finish_run(
+        &self,
+        store: &Arc<dyn Store>,
+        finish: Arc<FinishRun>,
+    ) -> Result<Written<u64>, StoreError> {
+        let written = store.finish_run(finish).await;
+        tokio::time::sleep(LEASE).await;
+        written
+    }
+}
+
+/// Bug: what a commit stored whose answer came late was published by nobody.
+#[tokio::test]
+async fn an_end_that_is_answered_late_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(Arc::new(Layered::new(store.clone(), AnswersLate)));
+    let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+    drop(store.start_run(start(), term).await.unwrap());
+    assert_eq!(runs.recover().await.unwrap(), 0, "nobody waits so long");
+    assert_eq!(runs.metrics.events_published.get(), 0);
+    tokio::time::timeout(Duration::from_secs(20), runs.publisher.settle())
+        .await
+        .expect("it goes on for ever");
+    assert_eq!(runs.metrics.events_published.get(), 1);
 }
