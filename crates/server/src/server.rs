@@ -314,11 +314,15 @@ async fn authority(config: &Config, keys: Keys, store: &dyn Store) -> Result<Aut
     }
     // Earlier versions kept those of administrators for ever.
     let longest = keys.longest_concern().max(Rules::longest_concern(&JwtConfig::default()));
-    store.bound_revocations(longest).await?;
-    let revocations = Revocations::new(store.revocations(unix_now()).await?);
-    for user_id in store.disabled_users().await? {
-        revocations.disable(&user_id, true);
-    }
+    let (store_wait, never) =
+        (Duration::from_secs_f64(config.limits.store_wait_seconds), CancellationToken::new());
+    let read = || async {
+        store.bound_revocations(longest).await?;
+        Ok((store.revocations(unix_now()).await?, store.disabled_users().await?))
+    };
+    let (kept, disabled) = while_away(store_wait, &never, read).await?;
+    let revocations = Revocations::new(kept);
+    disabled.iter().for_each(|user_id| revocations.disable(user_id, true));
     Ok(Auth {
         keys,
         revocations,

@@ -1,7 +1,10 @@
 //! Seams that do what a network does: every event still comes, once and in order, and every run still has one end.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,6 +30,31 @@ fn over<L: Layer + Clone>(layer: &L) -> wireproof_testkit::Builder {
     let layer = layer.clone();
     let around = move |store| Arc::new(Layered::new(store, layer.clone())) as Arc<dyn Store>;
     TestServer::builder().layer_store(Arc::new(around))
+}
+
+/// A store that is away for the first call of one name.
+#[derive(Clone)]
+struct AwayAtFirst(&'static str, Arc<AtomicUsize>);
+
+#[async_trait]
+impl Layer for AwayAtFirst {
+    async fn before(&self, call: &'static str) -> Result<(), StoreError> {
+        match call == self.0 && self.1.fetch_add(1, SeqCst) == 0 {
+            true => Err(StoreError::Unavailable("it is away".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Bug: a store that was away for a moment when the revocations were read ended the start with an error.
+#[tokio::test]
+async fn a_store_that_is_away_for_a_moment_keeps_no_server_down() {
+    for call in ["bound_revocations", "revocations", "disabled_users", "take_over_runs"] {
+        let layer = AwayAtFirst(call, Arc::default());
+        let server = over(&layer).start().await;
+        assert!(layer.1.load(SeqCst) > 1, "{call} was not made again");
+        server.user("ada").connect().await.barrier().await;
+    }
 }
 
 /// Many runs, so that last notices are lost too: the barrier's pong and the comparison of heads bring what they told of.
