@@ -21,11 +21,8 @@ impl Context {
         let turn = revocations.turn();
         let (kept, disabled) =
             (self.store.revocations(unix_now()).await?, self.store.disabled_users().await?);
-        let mut has_news = revocations.settle_all(turn, &disabled);
-        for revocation in &kept {
-            has_news |= revocations.note(revocation, unix_now());
-        }
-        if has_news {
+        let has_disabled = revocations.settle_all(turn, &disabled);
+        if revocations.note_all(&kept, unix_now()) || has_disabled {
             let ended = self.end_revoked();
             tracing::info!(connections = ended, "the store had revocations that no notice told of");
         }

@@ -17,6 +17,8 @@ use crate::store::{Revocation, Revoked};
 const SWEEP_SECONDS: f64 = 60.0;
 /// Seconds that a revocation is kept past its end, for checks of tokens that allow some leeway.
 const MARGIN_SECONDS: f64 = 300.0;
+/// Revocations that are noted under one lock.
+const NOTED_AT_ONCE: usize = 1024;
 
 /// The revocations that hold.
 #[derive(Default)]
@@ -42,33 +44,25 @@ impl Revocations {
     /// Those that the store kept.
     pub fn new(kept: Vec<Revocation>) -> Self {
         let revocations = Self::default();
-        for revocation in kept {
-            revocations.note(&revocation, 0.0);
-        }
+        revocations.note_all(&kept, 0.0);
         revocations
     }
 
     /// Holds one more from now on; forgets those that are over. Returns true when it concerns what was not revoked yet.
     pub fn note(&self, revocation: &Revocation, now: f64) -> bool {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.sweep(now);
-        let until = revocation.until + MARGIN_SECONDS;
-        // What is not known is known until the beginning of time.
-        let longer = |held: &mut f64| {
-            let is_new = *held == 0.0;
-            *held = held.max(until);
-            is_new
-        };
-        match &revocation.what {
-            Revoked::Token(id) => longer(held.tokens.entry(id.clone()).or_default()),
-            Revoked::Session(id) => longer(held.sessions.entry(id.clone()).or_default()),
-            Revoked::User(id) => {
-                let (at, known) = held.users.entry(id.clone()).or_default();
-                let is_later = *at < revocation.at;
-                *at = at.max(revocation.at);
-                longer(known) || is_later
-            }
+        self.note_all(std::slice::from_ref(revocation), now)
+    }
+
+    /// The same for many, with one lock for some of them at once. Returns true when one concerns what was not revoked yet.
+    pub fn note_all(&self, revocations: &[Revocation], now: f64) -> bool {
+        let mut has_news = false;
+        // Whoever checks credentials meanwhile waits for a few only.
+        for some in revocations.chunks(NOTED_AT_ONCE) {
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            held.sweep(now);
+            some.iter().for_each(|revocation| has_news |= held.note(revocation));
         }
+        has_news
     }
 
     /// Lets no token of a user count from now on, or again those that nothing else revoked.
@@ -115,6 +109,27 @@ impl Revocations {
 }
 
 impl Held {
+    /// Returns true when it concerns what was not revoked yet.
+    fn note(&mut self, revocation: &Revocation) -> bool {
+        let until = revocation.until + MARGIN_SECONDS;
+        // What is not known is known until the beginning of time.
+        let longer = |held: &mut f64| {
+            let is_new = *held == 0.0;
+            *held = held.max(until);
+            is_new
+        };
+        match &revocation.what {
+            Revoked::Token(id) => longer(self.tokens.entry(id.clone()).or_default()),
+            Revoked::Session(id) => longer(self.sessions.entry(id.clone()).or_default()),
+            Revoked::User(id) => {
+                let (at, known) = self.users.entry(id.clone()).or_default();
+                let is_later = *at < revocation.at;
+                *at = at.max(revocation.at);
+                longer(known) || is_later
+            }
+        }
+    }
+
     /// Returns true when the user is disabled and was not before.
     fn settle(&mut self, user_id: &UserId, turn: u64, disabled: bool) -> bool {
         let entry = self.disabled.entry(user_id.clone()).or_default();
@@ -218,6 +233,18 @@ mod tests {
         held.note(&user(400.0, 1e3), 1400.0);
         held.note(&other(3), 2000.0);
         assert!(held.concern(&principal("", "", Some(450.0))));
+    }
+
+    #[test]
+    fn of_many_that_are_read_each_holds_and_one_that_is_new_is_news() {
+        let held = Revocations::default();
+        let token = |number: usize| revoked(Revoked::Token(format!("t{number}")));
+        let mut kept: Vec<_> = (0..2 * NOTED_AT_ONCE + 1).map(token).collect();
+        assert!(held.note_all(&kept, 100.0) && !held.note_all(&kept, 100.0));
+        // The first of the first part is news, and nothing behind it.
+        kept[0] = token(kept.len());
+        assert!(held.note_all(&kept, 100.0) && !held.note_all(&kept, 100.0));
+        assert_eq!(held.len(100.0), kept.len() + 1);
     }
 
     #[test]
