@@ -66,6 +66,25 @@ impl Publisher {
         carried_out.await.unwrap_or_else(|e| Err(StoreError::Backend(e.to_string())))
     }
 
+    /// Carries a write out and publishes it. The caller waits for `longest` and no longer; the write goes on, and what it
+    /// stores later is published later.
+    pub async fn carry_out_in_time<T: Send + 'static>(
+        self: &Arc<Self>,
+        longest: Duration,
+        write: impl Future<Output = Result<Written<T>, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let publisher = self.clone();
+        let mut write = Box::pin(async move { write.await.map(|written| publisher.publish(written)) });
+        // Most writes are answered at once: a task is made for those that are not.
+        match tokio::time::timeout(longest, write.as_mut()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.writes.spawn(async move { drop(write.await) });
+                Err(StoreError::Unavailable(format!("no answer within {} s", longest.as_secs_f64())))
+            }
+        }
+    }
+
     /// Tells a notice that is of no commit.
     pub fn tell(&self, notice: Notice) {
         self.broker.try_publish(notice);

@@ -17,7 +17,10 @@ use crate::{
     error::Refusal,
     failpoints::{Failpoints, failpoint},
     metrics::Metrics,
-    store::{Answer, Lease, NodeId, RequestKey, RunRecord, StartRun, Store, StoreError, while_away},
+    store::{
+        Answer, Lease, NodeId, RequestKey, RunRecord, STORE_PATIENCE, StartRun, Store, StoreError, in_time,
+        while_away,
+    },
     traces::{RunFacts, TraceParent, Traces},
 };
 
@@ -153,7 +156,7 @@ impl Runs {
         };
         if let Some(key) = &request.request {
             // Asked before: the same answer, whatever the queue is like now.
-            if let Some(answer) = self.store.answered(user_id, key).await? {
+            if let Some(answer) = in_time(STORE_PATIENCE, self.store.answered(user_id, key)).await? {
                 return Ok(answer);
             }
         }
@@ -190,11 +193,13 @@ impl Runs {
         };
         let start = Arc::new(start);
         // The slot frees itself when the store refuses, or when a repeated request needs no run.
-        let (wait, stop) = (self.limits.store_wait, &self.draining);
-        // A lease counts from the try that takes it.
-        let start_run = || self.store.start_run(start.clone(), self.lease_term());
-        let started = while_away(wait, stop, start_run).await?;
-        let started = match self.publisher.publish(started) {
+        let (runs, wait) = (self.clone(), self.limits.store_wait);
+        let write = async move {
+            // A lease counts from the try that takes it.
+            let start_run = || runs.store.start_run(start.clone(), runs.lease_term());
+            while_away(wait, &runs.draining, start_run).await
+        };
+        let started = match self.publisher.carry_out_in_time(wait + STORE_PATIENCE, write).await? {
             Answer::Repeated(answer) => return Ok(*answer),
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
@@ -290,7 +295,7 @@ impl Runs {
 
     /// A run of the user.
     pub async fn run(&self, user_id: &UserId, run_id: RunId) -> Result<RunRecord, Refusal> {
-        self.store.run(user_id, run_id).await.map_err(|e| match e {
+        in_time(STORE_PATIENCE, self.store.run(user_id, run_id)).await.map_err(|e| match e {
             StoreError::NotFound => Refusal::new(ErrorCode::NotFound, "There is no such run."),
             other => other.into(),
         })

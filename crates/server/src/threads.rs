@@ -17,7 +17,10 @@ use wireproof_protocol::{
 use crate::{
     delivery::Publisher,
     error::Refusal,
-    store::{Answer, RequestKey, Store, StoreError, ThreadChange, Window, Written, while_away},
+    store::{
+        Answer, RequestKey, STORE_PATIENCE, Store, StoreError, ThreadChange, Window, Written, in_time,
+        while_away,
+    },
 };
 
 /// Most rows of a page.
@@ -115,7 +118,7 @@ impl Threads {
                 (answer, _) => answer,
             }
         };
-        self.publisher.carry_out(write).await.map_err(not_found)
+        in_time(wait + STORE_PATIENCE, self.publisher.carry_out(write)).await.map_err(not_found)
     }
 
     /// A new thread's change, with a title in any case.

@@ -10,7 +10,7 @@ use crate::{
     error::Refusal,
     failpoints::failpoint,
     hub::{ConnectionCommand, ConnectionHandle},
-    store::{Revocation, Revoked, StoreError, in_time, while_away},
+    store::{Revocation, Revoked, STORE_PATIENCE, StoreError, in_time, while_away},
 };
 
 /// The error for a connection whose token was revoked.
@@ -40,7 +40,8 @@ impl Context {
     /// Stores a revocation and tells the other nodes; waits for a store that is away, as runs do.
     async fn keep(&self, revocation: Revocation) -> Result<(), StoreError> {
         let longest = Duration::from_secs_f64(self.limits.store_wait_seconds);
-        while_away(longest, &self.shutdown.draining, || self.store.revoke(revocation.clone())).await?;
+        let kept = while_away(longest, &self.shutdown.draining, || self.store.revoke(revocation.clone()));
+        in_time(longest + STORE_PATIENCE, kept).await?;
         self.publisher.tell(Notice::Revoked(revocation));
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::{
     counts::Counts,
     recorder::{NotTaken, RunRecorder},
 };
-use crate::store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, StoreError, while_away};
+use crate::store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, STORE_PATIENCE, StoreError, while_away};
 
 /// Emissions that may wait for the store; a full channel makes the agent wait.
 const EMISSIONS: usize = 256;
@@ -243,10 +243,14 @@ impl Run {
     /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
     async fn append(&self, runs: &Runs, recorder: &mut RunRecorder) -> Result<(), StoreError> {
         let events = Arc::new(recorder.drain());
-        let append = || runs.store.append_events(&self.user_id, Some(self.lease), events.clone());
-        match while_away(runs.limits.store_wait, &runs.draining, append).await {
-            Ok(written) => {
-                runs.publisher.publish(written);
+        let (store, draining, wait) = (runs.store.clone(), runs.draining.clone(), runs.limits.store_wait);
+        let (user_id, lease, said) = (self.user_id.clone(), self.lease, events.clone());
+        let write = async move {
+            let append = || store.append_events(&user_id, Some(lease), said.clone());
+            while_away(wait, &draining, append).await
+        };
+        match runs.publisher.carry_out_in_time(wait + STORE_PATIENCE, write).await {
+            Ok(_) => {
                 self.counts.stored(events.iter().map(|event| &event.body));
                 Ok(())
             }

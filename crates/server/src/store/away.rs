@@ -1,4 +1,4 @@
-//! Waiting for a store that is away or does not answer, up to a bound.
+//! Waiting for a store that is away, or for one answer of it, up to a bound.
 
 use std::{
     future::Future,
@@ -14,8 +14,12 @@ pub const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two tries.
 pub const LAST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a store may take for an answer where nothing else says it; for a write, behind the time that it may be away.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Makes a call again while the store is away, for `longest` at most and not once `stop` is cancelled. A call that is made
-/// again must be one that the store carries out once.
+/// again must be one that the store carries out once. A call that is not answered is waited for, and not made again while it
+/// is under way: the caller bounds that.
 pub async fn while_away<T, F>(
     longest: Duration,
     stop: &CancellationToken,

@@ -7,7 +7,7 @@ use crate::{
     delivery::start::{RequestedPosition, Start},
     error::Refusal,
     runs::RunRequest,
-    store::{Answer, RequestKey, ThreadChange},
+    store::{Answer, RequestKey, STORE_PATIENCE, ThreadChange, in_time},
     threads::{Threads, changed, thread_id},
     traces::TraceParent,
 };
@@ -51,11 +51,11 @@ async fn try_carry_out(
         |body: ControlBody| if id.is_some() { FrameOutcome::Say(body) } else { FrameOutcome::Events };
     match frame {
         ClientFrame::Ping => {
-            let seq = context.store.head(user_id).await?.seq;
+            let seq = in_time(STORE_PATIENCE, context.store.head(user_id)).await?.seq;
             Ok(FrameOutcome::SayAfter(seq, ControlBody::Pong { seq }))
         }
         ClientFrame::Heartbeat => {
-            let seq = context.store.head(user_id).await?.seq;
+            let seq = in_time(STORE_PATIENCE, context.store.head(user_id)).await?.seq;
             Ok(FrameOutcome::SayAfter(seq, ControlBody::HeartbeatAck { seq }))
         }
         ClientFrame::Chat { content, thread_id, agent }
@@ -129,14 +129,15 @@ async fn cancel(
     key: Option<RequestKey>,
 ) -> Result<ControlBody, Refusal> {
     if let Some(key) = &key
-        && let Some(answer) = context.store.answered(user_id, key).await?
+        && let Some(answer) = in_time(STORE_PATIENCE, context.store.answered(user_id, key)).await?
     {
         return Ok(answer);
     }
     let run_id = run_id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such run."))?;
     let answer = context.runs.cancel(user_id, run_id).await?;
     if let Some(key) = key {
-        context.store.remember(user_id, key, answer.clone(), crate::clock::unix_now()).await?;
+        let kept = context.store.remember(user_id, key, answer.clone(), crate::clock::unix_now());
+        in_time(STORE_PATIENCE, kept).await?;
     }
     Ok(answer)
 }
