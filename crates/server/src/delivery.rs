@@ -118,3 +118,45 @@ pub async fn apply_retention(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use wireproof_protocol::{Epoch, UserId};
+
+    use super::*;
+    use crate::{
+        broker::local::Local,
+        store::{Committed, StoredEvent},
+    };
+
+    /// Bug: a write that a store did not answer was waited for without a bound, and what it stored was published only while
+    /// somebody waited.
+    #[tokio::test]
+    async fn a_write_that_is_answered_late_is_waited_for_no_longer_and_published() {
+        let metrics = Metrics::new(Default::default());
+        let publisher = Arc::new(Publisher::new(Arc::new(Local::default()), metrics.clone()));
+        let (answer, answered) = oneshot::channel();
+        let write = async move { answered.await.map_err(|_| StoreError::Failed) };
+        let within = tokio::time::timeout(
+            Duration::from_secs(20),
+            publisher.carry_out_in_time(Duration::from_millis(20), write),
+        );
+        let waited: Result<u64, _> = within.await.expect("it waits for ever");
+        assert!(matches!(waited, Err(StoreError::Unavailable(_))), "{waited:?}");
+        assert_eq!(metrics.events_published.get(), 0);
+        let event = StoredEvent { first_seq: 1, seq: 1, json: Bytes::from_static(b"{}") };
+        let committed = Committed {
+            user_id: UserId::new("ada").unwrap(),
+            epoch: Epoch::new(1),
+            first_seq: 1,
+            seq: 1,
+            bytes: 2,
+            stored_at: 0.0,
+            events: Some(Arc::new([event])),
+        };
+        answer.send(Written { value: 1, committed: Some(committed) }).unwrap();
+        tokio::time::timeout(Duration::from_secs(20), publisher.settle()).await.expect("it goes on for ever");
+        assert_eq!(metrics.events_published.get(), 1);
+    }
+}
