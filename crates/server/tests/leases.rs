@@ -78,6 +78,8 @@ async fn what_is_asked_again_is_stored_once_and_published_again() {
     // Some that were stored with some that were not.
     let more = vec![events[2].clone(), said(run_id, &first.thread_id, 5)];
     assert_eq!(store.append_events(&ada(), Some(lease), Arc::new(more.clone())).await.unwrap().value, 7);
+    // An earlier try that nobody waited for any more, and that was under way until now.
+    assert_eq!(append(0).await.unwrap().value, 7);
 
     // The last append was not answered, so the end brings its events once more.
     let finish = FinishRun {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wireproof_protocol::{Event, EventId, RunId, Timestamp};
+use wireproof_protocol::{Event, RunId, Timestamp};
 
 use crate::store::{Lease, LeaseTerm, Started, StoreError};
 
@@ -11,8 +11,8 @@ use crate::store::{Lease, LeaseTerm, Started, StoreError};
 pub struct Leased {
     pub term: LeaseTerm,
     pub number: u64,
-    /// The last of the run's events that was appended under the lease.
-    pub last: Option<EventId>,
+    /// The `run_seq` of the last of the run's events that was appended under the lease.
+    pub last: Option<u64>,
     /// What its start answered; none when it was taken over.
     pub started: Option<Started>,
 }
@@ -20,7 +20,7 @@ pub struct Leased {
 /// What stood somewhere before the running transaction.
 enum Before {
     Lease(Option<Leased>),
-    Last(Option<EventId>),
+    Last(Option<u64>),
 }
 
 /// The leases, as the running transaction sees them.
@@ -60,8 +60,9 @@ impl Leases {
 
     /// Notes the events of a run that are appended.
     pub fn written(&mut self, lease: Lease, events: &[Event]) {
-        if let (Some(last), Some(leased)) = (events.last(), self.runs.get_mut(&lease.run_id)) {
-            self.before.push((lease.run_id, Before::Last(leased.last.replace(last.event_id))));
+        let last = events.iter().filter_map(run_seq).next_back();
+        if let (Some(last), Some(leased)) = (last, self.runs.get_mut(&lease.run_id)) {
+            self.before.push((lease.run_id, Before::Last(leased.last.replace(last))));
         }
     }
 
@@ -94,9 +95,12 @@ impl Leases {
     }
 }
 
-/// The events behind the last one that is stored already. Each event of a run has a `run_seq` and an id of its own, so both
-/// tell the same; the id also tells an event from another with its number, which no run has.
-pub fn news(events: &[Event], last: Option<EventId>) -> &[Event] {
-    let stored = events.iter().rposition(|event| Some(event.event_id) == last);
+fn run_seq(event: &Event) -> Option<u64> {
+    event.run.as_ref().map(|run| run.run_seq)
+}
+
+/// The events behind the last one that is stored already; none of an earlier try that comes behind a later one.
+pub fn news(events: &[Event], last: Option<u64>) -> &[Event] {
+    let stored = events.iter().rposition(|event| run_seq(event).is_some_and(|seq| Some(seq) <= last));
     &events[stored.map_or(0, |index| index + 1)..]
 }
