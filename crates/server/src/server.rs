@@ -142,7 +142,7 @@ impl Server {
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let (context, upkeep) =
             build(&config, auth, tls, store, broker.clone(), publisher, agents, metrics, traces.clone())?;
-        // A store that is away for a moment keeps no server down.
+        // A store that is away for a moment keeps no server down; the revocations were waited for in the same way.
         let store_wait = Duration::from_secs_f64(config.limits.store_wait_seconds);
         while_away(store_wait, &context.shutdown.draining, || context.runs.recover()).await?;
         // All that can fail comes before the first task: a start that fails leaves no listener.
