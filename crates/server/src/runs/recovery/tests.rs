@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use wireproof_agents::Builtin;
-use wireproof_protocol::{MessageId, RunId, UserId};
+use wireproof_protocol::{Event, MessageId, RunId, UserId};
 
 use super::*;
 use crate::{
@@ -321,4 +321,30 @@ async fn an_end_that_is_answered_late_is_published() {
         .await
         .expect("it goes on for ever");
     assert_eq!(runs.metrics.events_published.get(), 1);
+}
+
+/// A run whose log breaks the rules of a run can never be ended by an event: it ends without one, and holds up no other.
+#[tokio::test]
+async fn a_run_whose_log_is_broken_ends_without_an_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
+    let runs = runs(store.clone());
+    let (broken, sound) = (start(), start());
+    for run in [&broken, &sound] {
+        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        drop(store.start_run(run.clone(), term).await.unwrap());
+    }
+    let page = store.read(&ada(), 0, 1 << 20).await.unwrap();
+    let mut event: Event = serde_json::from_slice(&page.events[2].json).unwrap();
+    let run_id = event.run.as_ref().unwrap().run_id;
+    assert_eq!(run_id, broken.run_id, "the thread, the message, the start");
+    // A second start of the run, behind a gap.
+    (event.seq, event.run.as_mut().unwrap().run_seq) = (0, 7);
+    drop(
+        store.append_events(&ada(), Some(Lease { run_id, number: 1 }), Arc::new(vec![event])).await.unwrap(),
+    );
+    let head = store.head(&ada()).await.unwrap().seq;
+    assert_eq!(runs.recover().await.unwrap(), 2);
+    assert!(store.active_runs(None).await.unwrap().is_empty());
+    assert_eq!(store.head(&ada()).await.unwrap().seq, head + 1, "the end of the other one");
 }
