@@ -266,6 +266,25 @@ mod tests {
         held.join().unwrap();
     }
 
+    /// A transaction larger than the page cache wrote to the log before its commit, and a kill in the middle was told as a
+    /// damaged log, with new epochs for everybody.
+    #[test]
+    fn nothing_is_written_before_its_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file::STORE);
+        let (connection, _) = file::open(&path).unwrap();
+        let log = || std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
+        let before = log();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for _ in 0..40 {
+            let row = (0.0, vec![7_u8; 200_000]);
+            connection.execute("INSERT INTO tail (created_at, chunks) VALUES (?1, ?2)", row).unwrap();
+        }
+        assert_eq!(log(), before);
+        connection.execute_batch("COMMIT").unwrap();
+        assert!(log() > before + 8_000_000);
+    }
+
     /// The writer's answers went through the runtime that the store was opened in: callers in another one waited for it.
     #[test]
     fn a_caller_is_answered_in_its_own_runtime() {

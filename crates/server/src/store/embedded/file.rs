@@ -272,6 +272,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // A page that is written to the log before its commit may be written again in its place, and the sums behind it later: a
+    // crash between the two looks like a damaged log.
+    connection.pragma_update(None, "cache_spill", false)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     // While a backup reads, the log cannot be begun anew and grows; what it took is given back afterwards.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
