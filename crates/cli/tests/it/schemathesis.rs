@@ -23,6 +23,11 @@ const SECONDS: &str = "30";
 /// Runs the tool on all routes but some, or on these alone.
 async fn judge(server: &Server, token: &str, choice: &[&str]) -> Result<()> {
     let mut command = Command::new(tool("WIREPROOF_PYTHON")?);
+    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+    command
+        .env("PYTHONPATH", hooks)
+        .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     command.args(["-m", "schemathesis.cli", "run"]).arg(format!("http://{}/openapi.json", server.address()));
     command.args(["-H", &format!("Authorization: Bearer {token}"), "--checks", "all", "--seed", "1"]);
     command.args(["--max-time", SECONDS, "--no-color"]).args(choice).kill_on_drop(true);

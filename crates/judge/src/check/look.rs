@@ -123,8 +123,10 @@ impl Look<'_> {
             let before = self.session.count();
             let found = self.session.wait("frame", from, quiet.min(within), &fits).await;
             let seen = self.session.seen();
-            // What came before a frame that is known says nothing of what is still to come: a tool may take its time.
-            let others = seen.iter().skip(from).next_back().is_some_and(|seen| self.fit.is_odd(seen));
+            // What came before a frame that is known says nothing of what is still to come: a tool may take its time. The reply
+            // to the request may come behind all that it caused.
+            let mut events = seen.iter().skip(from).filter(|seen| seen.kind != Kind::Accepted);
+            let others = events.next_back().is_some_and(|seen| self.fit.is_odd(seen));
             match (found, self.session.end()) {
                 (Ok(_), _) => return Heard::It,
                 (Err(_), Some(_)) => return Heard::End,
