@@ -9,7 +9,7 @@ use wireproof_protocol::{Control, ControlBody, RequestId};
 use crate::{
     broker::{Broker, Notice},
     metrics::Metrics,
-    store::{Retention, Store, StoreError, Written},
+    store::{Retention, Store, StoreError, Written, no_answer},
 };
 
 pub mod feed;
@@ -80,7 +80,7 @@ impl Publisher {
             Ok(answer) => answer,
             Err(_) => {
                 self.writes.spawn(async move { drop(write.await) });
-                Err(StoreError::Unavailable(format!("no answer within {} s", longest.as_secs_f64())))
+                Err(no_answer(longest))
             }
         }
     }

@@ -21,7 +21,7 @@ mod open_error;
 mod run;
 
 pub use accounts::*;
-pub use away::{FIRST_PAUSE, LAST_PAUSE, STORE_PATIENCE, in_time, while_away};
+pub use away::{FIRST_PAUSE, LAST_PAUSE, STORE_PATIENCE, in_time, no_answer, while_away};
 pub use error::*;
 pub use lease::*;
 pub use log::*;

@@ -48,8 +48,12 @@ pub async fn in_time<T>(
     longest: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", longest.as_secs_f64())));
-    tokio::time::timeout(longest, call).await.unwrap_or_else(late)
+    tokio::time::timeout(longest, call).await.unwrap_or_else(|_| Err(no_answer(longest)))
+}
+
+/// What a call that took longer counts as.
+pub fn no_answer(longest: Duration) -> StoreError {
+    StoreError::Unavailable(format!("no answer within {} s", longest.as_secs_f64()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ fn runs(store: Arc<dyn Store>) -> Arc<Runs> {
     Runs::new(store, publisher, agents, limits, metrics, traces, Failpoints::default())
 }
 
+/// A lease of the node that is over.
+fn over(runs: &Runs) -> LeaseTerm {
+    LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() }
+}
+
 /// A run as the server stores it.
 fn start() -> Arc<StartRun> {
     Arc::new(StartRun {
@@ -70,8 +75,7 @@ async fn a_run_that_nobody_drives_gets_its_end_and_one_that_is_driven_goes_on() 
     let _slot = runs.registry.claim(&ada(), driven.run_id).unwrap();
     // Both leases are over: a renewal comes just in time for the one that it names.
     for run in [&lost, &driven] {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
-        drop(store.start_run(run.clone(), term).await.unwrap());
+        drop(store.start_run(run.clone(), over(&runs)).await.unwrap());
     }
     runs.renew_leases().await.unwrap();
     assert_eq!(runs.recover().await.unwrap(), 1);
@@ -89,8 +93,7 @@ async fn a_run_that_is_driven_goes_on_though_its_lease_is_over() {
     let (lost, driven) = (start(), start());
     let slot = runs.registry.claim(&ada(), driven.run_id).unwrap();
     for run in [&lost, &driven] {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
-        drop(store.start_run(run.clone(), term).await.unwrap());
+        drop(store.start_run(run.clone(), over(&runs)).await.unwrap());
     }
     assert_eq!(runs.recover().await.unwrap(), 1);
     assert_eq!(store.run(&ada(), lost.run_id).await.unwrap().outcome, Some(Outcome::Failed));
@@ -101,8 +104,7 @@ async fn a_run_that_is_driven_goes_on_though_its_lease_is_over() {
     assert_eq!(store.run(&ada(), driven.run_id).await.unwrap().outcome, None);
     // Once nobody drives it, it gets its end as well.
     drop(slot);
-    let over = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
-    store.renew_leases(over, &[driven.run_id]).await.unwrap();
+    store.renew_leases(over(&runs), &[driven.run_id]).await.unwrap();
     assert_eq!(runs.recover().await.unwrap(), 1);
 }
 
@@ -113,7 +115,7 @@ async fn a_recovery_ends_all_that_is_left() {
     let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
     let runs = runs(store.clone());
     for _ in 0..PORTION + 3 {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        let term = over(&runs);
         drop(store.start_run(start(), term).await.unwrap());
     }
     assert_eq!(runs.recover().await.unwrap(), PORTION + 3);
@@ -209,8 +211,7 @@ async fn what_is_taken_over_in_vain_is_taken_over_again_once_its_lease_is_over()
         let runs = runs(Arc::new(Layered::new(store.clone(), layer)));
         let _slot = runs.registry.claim(&ada(), RunId::new()).unwrap();
         let run = start();
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
-        drop(store.start_run(run.clone(), term).await.unwrap());
+        drop(store.start_run(run.clone(), over(&runs)).await.unwrap());
         assert_eq!(runs.recover().await.unwrap_or(0), 0, "{before} {after}");
         let ended = async {
             while store.run(&ada(), run.run_id).await.unwrap().outcome.is_none() {
@@ -259,7 +260,7 @@ async fn an_end_that_the_disk_refuses_is_tried_again_and_holds_up_no_other() {
     let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
     let runs = runs(Arc::new(Layered::new(store.clone(), FailsAtEnds::default())));
     for _ in 0..PORTION + 1 {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        let term = over(&runs);
         drop(store.start_run(start(), term).await.unwrap());
     }
     assert_eq!(runs.recover().await.unwrap(), PORTION, "one stays for later");
@@ -282,7 +283,7 @@ async fn a_recovery_stops_at_the_first_end_that_is_not_answered() {
     let layer = FailsAtEnds { hangs: true, ..FailsAtEnds::default() };
     let runs = runs(Arc::new(Layered::new(store.clone(), layer.clone())));
     for _ in 0..3 {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+        let term = over(&runs);
         drop(store.start_run(start(), term).await.unwrap());
     }
     let recovery = tokio::time::timeout(Duration::from_secs(20), runs.recover());
@@ -313,7 +314,7 @@ async fn an_end_that_is_answered_late_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path()).unwrap());
     let runs = runs(Arc::new(Layered::new(store.clone(), AnswersLate)));
-    let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
+    let term = over(&runs);
     drop(store.start_run(start(), term).await.unwrap());
     assert_eq!(runs.recover().await.unwrap(), 0, "nobody waits so long");
     assert_eq!(runs.metrics.events_published.get(), 0);
@@ -331,8 +332,7 @@ async fn a_run_whose_log_is_broken_ends_without_an_event() {
     let runs = runs(store.clone());
     let (broken, sound) = (start(), start());
     for run in [&broken, &sound] {
-        let term = LeaseTerm { until: unix_now() - 1.0, ..runs.lease_term() };
-        drop(store.start_run(run.clone(), term).await.unwrap());
+        drop(store.start_run(run.clone(), over(&runs)).await.unwrap());
     }
     let page = store.read(&ada(), 0, 1 << 20).await.unwrap();
     let mut event: Event = serde_json::from_slice(&page.events[2].json).unwrap();
