@@ -181,6 +181,12 @@ pub trait Agent: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// True when a run changes nothing but by what it emits. Such a run may begin before its message is stored, and for
+    /// nothing when the message is refused: an agent that costs money or acts outside is not pure.
+    fn is_pure(&self) -> bool {
+        false
+    }
+
     /// Runs to the end; emissions come before the return of the answer.
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>>;
 }

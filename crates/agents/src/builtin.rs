@@ -60,6 +60,10 @@ impl Agent for Builtin {
         tools::NAMES.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn is_pure(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         Box::pin(run::run(self.tools.clone(), context))
     }

@@ -6,10 +6,8 @@ use std::{
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wireproof_agents::{Agent, SearchThreads, ThreadHit, ToolError};
-use wireproof_protocol::{
-    ControlBody, ErrorCode, EventBody, MessageId, RunId, StatusUpdate, ThreadId, UserId, cut_chars, shorten,
-};
+use wireproof_agents::Agent;
+use wireproof_protocol::{ControlBody, ErrorCode, RunId, UserId};
 
 use crate::{
     broker::Notice,
@@ -17,11 +15,8 @@ use crate::{
     error::Refusal,
     failpoints::{Failpoints, failpoint},
     metrics::Metrics,
-    store::{
-        Answer, Lease, NodeId, RequestKey, RunRecord, STORE_PATIENCE, StartRun, Store, StoreError, in_time,
-        while_away,
-    },
-    traces::{RunFacts, TraceParent, Traces},
+    store::{NodeId, RunRecord, STORE_PATIENCE, Store, StoreError, in_time},
+    traces::Traces,
 };
 
 mod bounds;
@@ -31,24 +26,20 @@ mod inflight;
 mod recorder;
 mod recovery;
 mod registry;
+mod start;
+mod thread_search;
 
 pub use bounds::RunBounds;
-use counts::Counts;
 use inflight::InflightRequests;
 pub use recovery::{end_left_runs, keep_leases};
 use registry::{Registry, Slot};
+pub use start::RunRequest;
 
-/// Hits of a search that an agent may ask for at once.
-const MOST_HITS: usize = 50;
-/// Characters of what was searched for that an excerpt shows.
-const MOST_HIT_CHARS: usize = 200;
 /// How long a run on another node may take to end when it is cancelled, and between two looks whether it has.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 const CANCEL_LOOK: Duration = Duration::from_millis(50);
 /// How long the ends of runs may take to be stored in a drain, behind the agents' time to stop.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-/// Characters of a message that become the title of its new thread.
-const TITLE_CHARS: usize = 60;
 
 /// How runs are bounded.
 #[derive(Debug, Clone, Copy)]
@@ -67,21 +58,6 @@ pub struct RunLimits {
     pub store_wait: Duration,
     /// How much a run may say.
     pub bounds: RunBounds,
-}
-
-/// What a user asks of an agent.
-#[derive(Debug, Clone)]
-pub struct RunRequest {
-    /// The request, if it has an id.
-    pub request: Option<RequestKey>,
-    /// The message.
-    pub content: String,
-    /// The thread, made when the user has none of that name; a new one when absent.
-    pub thread_id: Option<ThreadId>,
-    /// The agent; the first one when absent.
-    pub agent: Option<String>,
-    /// Where in a trace it comes from.
-    pub parent: Option<TraceParent>,
 }
 
 /// The runs of this node.
@@ -130,123 +106,6 @@ impl Runs {
             closed: CancellationToken::new(),
             draining: CancellationToken::new(),
         })
-    }
-
-    /// Takes a message and starts or queues its run; returns the answer to the request once both are durable.
-    ///
-    /// A caller that goes away changes nothing: what was taken is stored and driven by a task of its own, which a drain
-    /// waits for.
-    pub async fn start(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        request: RunRequest,
-    ) -> Result<ControlBody, Refusal> {
-        let (runs, user_id) = (self.clone(), user_id.clone());
-        let taken = self.tasks.spawn(async move { runs.take(&user_id, request).await });
-        taken.await.unwrap_or_else(|e| {
-            tracing::error!(panicked = e.is_panic(), "a run could not be taken");
-            Err(Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again."))
-        })
-    }
-
-    async fn take(self: &Arc<Self>, user_id: &UserId, request: RunRequest) -> Result<ControlBody, Refusal> {
-        let _turn = match &request.request {
-            Some(key) => Some(self.requests.turn(user_id, &key.id).await),
-            None => None,
-        };
-        if let Some(key) = &request.request {
-            // Asked before: the same answer, whatever the queue is like now.
-            if let Some(answer) = in_time(STORE_PATIENCE, self.store.answered(user_id, key)).await? {
-                return Ok(answer);
-            }
-        }
-        if self.closed.is_cancelled() {
-            return Err(Refusal::new(
-                ErrorCode::ShuttingDown,
-                "The server is restarting and takes no new runs.",
-            ));
-        }
-        let agent = self.agent(request.agent.as_deref())?;
-        let run_id = RunId::new();
-        let (asked_at, request_id) = (Instant::now(), request.request.as_ref().map(|key| key.id.clone()));
-        let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
-        let greeting = bounds::greeting(agent.greeting());
-        let first = if slot.is_queued() {
-            EventBody::StatusUpdate(StatusUpdate {
-                status: "queued".to_owned(),
-                detail: Some("Waiting for a free run.".to_owned()),
-            })
-        } else {
-            EventBody::AgentStarted { message: greeting.clone() }
-        };
-        let start = StartRun {
-            user_id: user_id.clone(),
-            request: request.request,
-            thread_id: request.thread_id,
-            title: title_of(&request.content),
-            message_id: MessageId::new(),
-            content: request.content.clone(),
-            run_id,
-            agent_name: agent.name().to_owned(),
-            first: first.clone(),
-            now: crate::clock::unix_now(),
-        };
-        let start = Arc::new(start);
-        // The slot frees itself when the store refuses, or when a repeated request needs no run.
-        let (runs, wait) = (self.clone(), self.limits.store_wait);
-        let write = async move {
-            // A lease counts from the try that takes it.
-            let start_run = || runs.store.start_run(start.clone(), runs.lease_term());
-            while_away(wait, &runs.draining, start_run).await
-        };
-        let started = match self.publisher.carry_out_in_time(wait + STORE_PATIENCE, write).await? {
-            Answer::Repeated(answer) => return Ok(*answer),
-            Answer::Done(started) | Answer::Unchanged(started) => started,
-        };
-        let (thread_id, lease) = (started.thread_id, Lease { run_id, number: started.lease });
-        tracing::debug!(
-            %run_id,
-            %user_id,
-            thread_id = thread_id.as_str(),
-            request_id = request_id.as_ref().map(tracing::field::display),
-            agent = agent.name(),
-            queued = slot.is_queued(),
-            "run taken"
-        );
-        let facts = RunFacts { run_id, thread_id: &thread_id, user_id, agent: agent.name() };
-        let trace = self.traces.run(facts, request.parent);
-        let counts = Counts::new(self.metrics.clone(), trace, agent.name(), asked_at);
-        counts.stored([&first]);
-        let run = driver::Run {
-            user_id: user_id.clone(),
-            run_id,
-            lease,
-            thread_id: thread_id.clone(),
-            content: request.content,
-            first,
-            greeting,
-            slot,
-            counts,
-            agent,
-        };
-        self.tasks.spawn(run.drive(self.clone()));
-        Ok(ControlBody::Accepted { run_id, thread_id, seq: started.seq })
-    }
-
-    fn agent(&self, name: Option<&str>) -> Result<Arc<dyn Agent>, Refusal> {
-        let found = match name {
-            None => self.agents.first(),
-            Some(name) => self.agents.iter().find(|agent| agent.name() == name),
-        };
-        found.cloned().ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no agent of that name."))
-    }
-
-    fn too_many(&self, full: registry::Full) -> Refusal {
-        self.metrics.runs_refused.inc();
-        Refusal::new(
-            ErrorCode::TooManyRuns,
-            format!("You have {} runs going and {} waiting; wait for one to end.", full.running, full.queued),
-        )
     }
 
     /// Ends a run of the user; of one that is over, tells how it ended.
@@ -337,97 +196,5 @@ impl Runs {
     /// Refuses new runs from now on; those that go on are not touched.
     pub fn refuse_new(&self) {
         self.closed.cancel();
-    }
-
-    fn search_for(&self, user_id: &UserId) -> SearchThreads {
-        let (store, user_id) = (self.store.clone(), user_id.clone());
-        Arc::new(move |text, limit| {
-            let (store, user_id) = (store.clone(), user_id.clone());
-            Box::pin(async move {
-                let failed = || ToolError::new("internal", "The search failed.");
-                let found = store.search(&user_id, &text, limit.min(MOST_HITS)).await.map_err(|e| {
-                    tracing::error!(%user_id, error = %e, "a search in the user's threads failed");
-                    failed()
-                })?;
-                // Large messages are looked through once more: that is no work for an async thread.
-                let hits = move || found.into_iter().map(|hit| thread_hit(hit, &text)).collect();
-                tokio::task::spawn_blocking(hits).await.map_err(|_| failed())
-            })
-        })
-    }
-}
-
-fn title_of(content: &str) -> String {
-    let mut line = String::new();
-    // Somewhat more than a title, so that what is cut off is noticed; a long message costs no more.
-    for word in content.split_whitespace() {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.extend(word.chars().take(4 * TITLE_CHARS));
-        if line.len() > 8 * TITLE_CHARS {
-            break;
-        }
-    }
-    shorten(&line, TITLE_CHARS)
-}
-
-fn thread_hit(found: crate::store::FoundMessage, text: &str) -> ThreadHit {
-    let message = found.message;
-    ThreadHit {
-        thread_id: message.thread_id,
-        title: found.title,
-        role: message.role.as_str().to_owned(),
-        excerpt: excerpt(&message.content, text),
-        created_at: message.created_at,
-    }
-}
-
-/// About 80 characters on either side of the hit, cut between characters.
-fn excerpt(content: &str, text: &str) -> String {
-    const AROUND: usize = 80;
-    let lower = content.to_lowercase();
-    let at = lower.find(&text.to_lowercase()).map_or(0, |byte| lower[..byte].chars().count());
-    let start = cut_chars(content, at.saturating_sub(AROUND)).len();
-    let hit = text.chars().take(MOST_HIT_CHARS).count();
-    let piece = cut_chars(&content[start..], at.min(AROUND) + hit + AROUND);
-    let (before, after) =
-        (if start > 0 { "…" } else { "" }, if start + piece.len() < content.len() { "…" } else { "" });
-    format!("{before}{}{after}", piece.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_one_short_line() {
-        assert_eq!(title_of("  What\nis   17*23? "), "What is 17*23?");
-        assert_eq!(title_of(&"é".repeat(100)).chars().count(), TITLE_CHARS + 1);
-        assert_eq!(title_of(&"ab ".repeat(30_000)).chars().count(), TITLE_CHARS + 1);
-    }
-
-    /// A title was cut inside a flag or a family, and half a character was shown.
-    #[test]
-    fn a_title_is_cut_between_characters() {
-        for character in ["👨‍👩‍👧‍👦", "🇩🇪", "e\u{301}\u{302}"] {
-            for lead in 50..60 {
-                let title = title_of(&format!("{}{}", "x".repeat(lead), character.repeat(20)));
-                let rest = title.trim_end_matches('…').trim_start_matches('x');
-                assert!(title.ends_with('…') && rest.replace(character, "").is_empty(), "{title}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_excerpt_holds_the_hit() {
-        let text = format!("{}NEEDLE{}", "a ".repeat(200), " b".repeat(200));
-        let piece = excerpt(&text, "needle");
-        assert!(piece.contains("NEEDLE") && piece.chars().count() < 200);
-        let long = "w".repeat(60_000);
-        assert!(excerpt(&long, &long).chars().count() < 400);
-        let flags = "🇩🇪".repeat(500);
-        let piece = excerpt(&flags, "🇩🇪🇩🇪");
-        assert!(piece.replace("🇩🇪", "").trim_matches('…').is_empty(), "{piece}");
     }
 }

@@ -164,7 +164,9 @@ pub trait Store: AccountStore {
     /// Events after a number, about `max_bytes` of them; errs with `TooOld` when the next one is gone.
     async fn read(&self, user_id: &UserId, after: u64, max_bytes: usize) -> Result<Page, StoreError>;
     /// Stores a message and its run, with the events of both and the answer to the request, and leases the run. A run that
-    /// was stored before gets the same answer, and keeps the lease that it has.
+    /// was stored before gets the same answer, and keeps the lease that it has. The end of a run that is over already is
+    /// stored in the same transaction; a store that does not do that, or has no room for its answer, says `ended: false`, and
+    /// gets the end by `finish_run`.
     async fn start_run(
         &self,
         run: Arc<StartRun>,

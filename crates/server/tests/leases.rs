@@ -25,7 +25,8 @@ fn start() -> StartRun {
     StartRun {
         user_id: ada(),
         request: Some(RequestKey { id: RequestId::new("once").unwrap(), digest: [7; 32] }),
-        thread_id: None,
+        thread_id: ThreadId::generate(),
+        end: None,
         title: "title".to_owned(),
         message_id: MessageId::new(),
         content: "a question".to_owned(),
@@ -99,6 +100,47 @@ async fn what_is_asked_again_is_stored_once_and_published_again() {
     let page = store.read(&ada(), 0, 1 << 20).await.unwrap();
     let numbers: Vec<_> = page.events.iter().map(|event| event.seq).collect();
     assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+}
+
+/// A run that is over when it is stored: its end stands in the same transaction, and who asks again finds both.
+#[tokio::test]
+async fn a_start_with_its_end_is_stored_once_and_published_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    let term = term(NodeId::new(), 1e12);
+    let over = |run: StartRun| {
+        let (run_id, thread_id) = (run.run_id, &run.thread_id);
+        let end = FinishRun {
+            user_id: ada(),
+            lease: Lease { run_id, number: 0 },
+            events: vec![said(run_id, thread_id, 2), said(run_id, thread_id, 3)],
+            outcome: Outcome::Success,
+            answer: Some((MessageId::new(), "an answer".to_owned())),
+            now: 1.5,
+        };
+        StartRun { end: Some(Arc::new(end)), ..run }
+    };
+    // With a request's id and without one, in a thread of its own and in one that is there.
+    let first = over(start());
+    let second = over(StartRun { request: None, thread_id: first.thread_id.clone(), now: 2.0, ..start() });
+    let third = over(StartRun { request: None, now: 3.0, ..start() });
+    for (run, seq, head) in [(first, 1, 5), (second, 6, 9), (third, 10, 14)] {
+        let (run_id, thread_id) = (run.run_id, run.thread_id.clone());
+        let stored = started(&store, run.clone(), term).await;
+        assert_eq!(stored, Started { thread_id, seq, lease: 1, ended: true });
+        let again = store.start_run(Arc::new(run), term).await.unwrap();
+        assert!(matches!(&again.value, Answer::Done(started) if *started == stored), "{again:?}");
+        let told = again.committed.unwrap();
+        assert!(told.seq == head && told.events.is_none(), "{told:?}");
+        let record = store.run(&ada(), run_id).await.unwrap();
+        assert_eq!((record.outcome, record.last_seq), (Some(Outcome::Success), Some(head)));
+        let late = store.append_events(&ada(), Some(Lease { run_id, number: 1 }), Arc::new(Vec::new())).await;
+        assert!(matches!(late, Err(StoreError::LeaseLost)), "it is over");
+    }
+    assert!(store.take_over_runs(term, &[], 1e13, 10).await.unwrap().is_empty(), "nobody has to end one");
+    let page = store.read(&ada(), 0, 1 << 20).await.unwrap();
+    let numbers: Vec<_> = page.events.iter().map(|event| event.seq).collect();
+    assert_eq!(numbers, (1..=14).collect::<Vec<_>>());
 }
 
 /// A node whose lease was over and taken may not write any more, whatever it holds itself for.

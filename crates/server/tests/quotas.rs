@@ -57,7 +57,8 @@ fn ask(user_id: &UserId, thread_id: Option<&ThreadId>, content: &str) -> StartRu
     StartRun {
         user_id: user_id.clone(),
         request: None,
-        thread_id: thread_id.cloned(),
+        thread_id: thread_id.cloned().unwrap_or_else(ThreadId::generate),
+        end: None,
         title: "title".to_owned(),
         message_id: MessageId::new(),
         content: content.to_owned(),

@@ -22,9 +22,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts of a run that was asked for at `asked_at`.
-    pub fn new(metrics: Arc<Metrics>, trace: RunTrace, agent: &str, asked_at: Instant) -> Self {
-        Self { metrics, trace, agent: agent.to_owned(), asked_at, spoke: AtomicBool::new(false) }
+    /// Counts of a run that is asked for now.
+    pub fn new(metrics: Arc<Metrics>, agent: &str) -> Self {
+        let (trace, spoke) = (RunTrace::default(), AtomicBool::new(false));
+        Self { metrics, trace, agent: agent.to_owned(), asked_at: Instant::now(), spoke }
+    }
+
+    /// Tells the run's trace too.
+    pub fn follow(&mut self, trace: RunTrace) {
+        self.trace = trace;
     }
 
     /// How long ago the run was asked for, in seconds.

@@ -1,59 +1,141 @@
-//! One run from its turn to its end: the agent works in a task of its own, this one writes down what it says.
+//! One run from its message to its end: the agent works in a task of its own, this one writes down what it says.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use tokio::{task::JoinHandle, time::sleep_until};
-use tokio_util::sync::CancellationToken;
-use wireproof_agents::{Agent, AgentError, Answer, Emission, EmissionReceiver, RunContext, emissions};
-use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, ThreadId, UserId};
+use wireproof_agents::{Agent, AgentError, Answer};
+use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, StatusUpdate, ThreadId, UserId};
 
-use super::{
-    Runs, Slot,
-    counts::Counts,
-    recorder::{NotTaken, RunRecorder},
+use super::{Runs, Slot, bounds, counts::Counts, recorder::RunRecorder};
+use crate::{
+    clock::unix_now,
+    store::{
+        FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, STORE_PATIENCE, Started, StoreError, while_away,
+    },
+    traces::{RunFacts, TraceParent},
 };
-use crate::store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, STORE_PATIENCE, StoreError, while_away};
 
-/// Emissions that may wait for the store; a full channel makes the agent wait.
-const EMISSIONS: usize = 256;
-/// How often an agent may go on before what it said is stored.
-const GATHERS: usize = 4;
-/// Bytes of them that may wait.
-const EMISSION_BYTES: u32 = 1 << 20;
+mod work;
+
+use work::Work;
 
 type End = Result<Answer, AgentError>;
 
-/// A run that was taken.
+/// A run with a place.
 pub struct Run {
     pub user_id: UserId,
     pub run_id: RunId,
-    pub lease: Lease,
+    /// The thread that was asked for; once the run is stored, the one it answers in.
     pub thread_id: ThreadId,
     pub content: String,
+    /// Its first event, which is stored with the message.
     pub first: EventBody,
-    pub greeting: String,
-    pub slot: Slot,
     pub agent: Arc<dyn Agent>,
-    pub counts: Counts,
+    greeting: String,
+    slot: Slot,
+    /// Its number is 0 until the run is stored.
+    lease: Lease,
+    counts: Counts,
+    recorder: RunRecorder,
+    progress: Progress,
+}
+
+/// How far the agent is.
+#[derive(Default)]
+enum Progress {
+    #[default]
+    NotBegun,
+    Begun(Box<Work>),
+    Ended(Arc<FinishRun>),
 }
 
 impl Run {
-    /// Drives the run to its one end.
-    pub async fn drive(mut self, runs: Arc<Runs>) {
+    /// A run that is to be stored.
+    pub fn new(
+        runs: &Runs,
+        user_id: UserId,
+        run_id: RunId,
+        thread_id: ThreadId,
+        content: String,
+        agent: Arc<dyn Agent>,
+        slot: Slot,
+    ) -> Self {
+        let greeting = bounds::greeting(agent.greeting());
+        let first = match slot.is_queued() {
+            true => EventBody::StatusUpdate(StatusUpdate {
+                status: "queued".to_owned(),
+                detail: Some("Waiting for a free run.".to_owned()),
+            }),
+            false => EventBody::AgentStarted { message: greeting.clone() },
+        };
         let mut rules = RunRules::new();
-        if let Err(violation) = rules.apply(None, 1, &self.first) {
-            tracing::error!(run_id = %self.run_id, %violation, "the first event of a run breaks a rule");
+        if let Err(violation) = rules.apply(None, 1, &first) {
+            tracing::error!(%run_id, %violation, "the first event of a run breaks a rule");
         }
-        let queued = self.slot.is_queued();
-        let agent_name = self.agent.name().to_owned();
-        let mut recorder =
-            RunRecorder::new(self.user_id.clone(), self.thread_id.clone(), self.run_id, agent_name, rules)
-                .bounded(runs.limits.bounds);
-        let end = self.wait_and_work(&runs, &mut recorder, queued).await;
-        self.finish(&runs, recorder, end).await;
+        let agent_name = agent.name().to_owned();
+        let counts = Counts::new(runs.metrics.clone(), &agent_name);
+        let recorder = RunRecorder::new(user_id.clone(), thread_id.clone(), run_id, agent_name, rules)
+            .bounded(runs.limits.bounds);
+        let lease = Lease { run_id, number: 0 };
+        let progress = Progress::NotBegun;
+        Self {
+            user_id, run_id, thread_id, content, first, agent, greeting, slot, lease, counts, recorder, progress,
+        }
     }
 
-    async fn wait_and_work(&mut self, runs: &Runs, recorder: &mut RunRecorder, queued: bool) -> End {
+    /// True while it waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        self.slot.is_queued()
+    }
+
+    /// The end of a run that began before it was stored and ended at once.
+    pub fn end(&self) -> Option<Arc<FinishRun>> {
+        match &self.progress {
+            Progress::Ended(finish) => Some(finish.clone()),
+            _ => None,
+        }
+    }
+
+    /// The run is stored. Returns it to be driven, unless its end is stored too.
+    pub fn started(mut self, runs: &Runs, started: Started, parent: Option<TraceParent>) -> Option<Self> {
+        self.lease.number = started.lease;
+        self.recorder.answer_in(&started.thread_id);
+        self.thread_id = started.thread_id;
+        let facts = RunFacts {
+            run_id: self.run_id,
+            thread_id: &self.thread_id,
+            user_id: &self.user_id,
+            agent: self.agent.name(),
+        };
+        self.counts.follow(runs.traces.run(facts, parent));
+        self.counts.stored([&self.first]);
+        match self.end() {
+            Some(finish) if started.ended => {
+                self.over(&finish);
+                None
+            }
+            _ => Some(self),
+        }
+    }
+
+    /// Drives the run to its one end.
+    pub async fn drive(mut self, runs: Arc<Runs>) {
+        let finish = match std::mem::take(&mut self.progress) {
+            Progress::Ended(finish) => FinishRun { lease: self.lease, ..FinishRun::clone(&finish) },
+            Progress::Begun(work) => {
+                let end = self.hear(&runs, *work).await;
+                self.decide(end)
+            }
+            Progress::NotBegun => {
+                let end = self.wait_and_work(&runs).await;
+                self.decide(end)
+            }
+        };
+        let finish = self.store_end(&runs, Arc::new(finish)).await;
+        self.over(&finish);
+    }
+
+    async fn wait_and_work(&mut self, runs: &Runs) -> End {
+        let queued = self.slot.is_queued();
         let cancelled = self.slot.cancelled.clone();
         let turn = tokio::select! {
             biased;
@@ -61,175 +143,36 @@ impl Run {
             () = cancelled.cancelled() => Err(AgentError::Cancelled),
             () = self.slot.turn() => Ok(()),
         };
-        if queued && let Err(violation) = recorder.start(self.greeting.clone(), crate::clock::unix_now()) {
+        if queued && let Err(violation) = self.recorder.start(self.greeting.clone(), unix_now()) {
             tracing::error!(run_id = %self.run_id, %violation, "a queued run could not start");
         }
         turn?;
-        self.work(runs, recorder).await
+        let work = self.work(runs);
+        self.hear(runs, work).await
     }
 
-    async fn work(&self, runs: &Runs, recorder: &mut RunRecorder) -> End {
-        let (emissions, mut said) = emissions(EMISSIONS, EMISSION_BYTES);
-        let stop = CancellationToken::new();
-        let context = RunContext {
-            user_id: self.user_id.clone(),
-            thread_id: self.thread_id.clone(),
-            run_id: self.run_id,
-            content: self.content.clone(),
-            cancelled: stop.clone(),
-            search_threads: runs.search_for(&self.user_id),
-            emissions,
-        };
-        // The call itself stands inside the task: an agent may panic before it returns its future.
-        let agent = self.agent.clone();
-        let mut agent = tokio::spawn(async move { agent.run(context).await });
-        let ended = self.listen(runs, recorder, &mut agent, &mut said).await;
-        stop.cancel();
-        let end = match ended {
-            Ended::ByItself(end) => end,
-            Ended::ByUs(why) => {
-                if !self.hear_out(runs, recorder, &mut agent, &mut said).await {
-                    agent.abort();
-                }
-                Err(why)
-            }
-        };
-        said.close();
-        while let Some(emission) = said.try_recv() {
-            if end.is_ok() {
-                self.take(recorder, emission)?;
-            } else {
-                let _ = recorder.take(emission, Instant::now(), crate::clock::unix_now());
-            }
-        }
-        end
+    /// What is to be stored of the run's end.
+    fn decide(&mut self, end: End) -> FinishRun {
+        let now = unix_now();
+        let (outcome, answer) = self.recorder.finish(end, self.counts.seconds() * 1e3, now);
+        let events = self.recorder.drain();
+        self.slot.end_is_decided();
+        FinishRun { user_id: self.user_id.clone(), lease: self.lease, events, outcome, answer, now }
     }
 
-    async fn listen(
-        &self,
-        runs: &Runs,
-        recorder: &mut RunRecorder,
-        agent: &mut JoinHandle<End>,
-        said: &mut EmissionReceiver,
-    ) -> Ended {
-        let deadline = tokio::time::Instant::now() + runs.limits.run;
-        let mut open = true;
-        loop {
-            if recorder.has_events() {
-                if let Err(e) = self.gather(recorder, said).await {
-                    return Ended::ByUs(e);
-                }
-                if agent.is_finished() && !self.slot.cancelled.is_cancelled() {
-                    return Ended::ByItself(self.joined((&mut *agent).await));
-                }
-                if let Err(e) = self.append(runs, recorder).await {
-                    return Ended::ByUs(self.store_failed(&e));
-                }
-            }
-            let due = recorder.due();
-            tokio::select! {
-                biased;
-                () = self.slot.cancelled.cancelled() => return Ended::ByUs(AgentError::Cancelled),
-                () = runs.draining.cancelled() => return Ended::ByUs(restarting()),
-                () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
-                first = said.recv(), if open => {
-                    open = first.is_some();
-                    if let Some(emission) = first && let Err(e) = self.take(recorder, emission) {
-                        return Ended::ByUs(e);
-                    }
-                }
-                joined = &mut *agent => return Ended::ByItself(self.joined(joined)),
-                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
-                    if let Err(violation) = recorder.tick(Instant::now(), crate::clock::unix_now()) {
-                        return Ended::ByUs(self.broke_rules(&violation));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes what the agent has said and says at once, so that one transaction stores it; of an agent that ends at once, all
-    /// goes with the end. Bounded, so that an agent that never stops is heard.
-    async fn gather(
-        &self,
-        recorder: &mut RunRecorder,
-        said: &mut EmissionReceiver,
-    ) -> Result<(), AgentError> {
-        let mut taken = 0;
-        for _ in 0..GATHERS {
-            tokio::task::yield_now().await;
-            let before = taken;
-            while taken < EMISSIONS
-                && let Some(emission) = said.try_recv()
-            {
-                self.take(recorder, emission)?;
-                taken += 1;
-            }
-            if taken == before || taken == EMISSIONS {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hears what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.
-    async fn hear_out(
-        &self,
-        runs: &Runs,
-        recorder: &mut RunRecorder,
-        agent: &mut JoinHandle<End>,
-        said: &mut EmissionReceiver,
-    ) -> bool {
-        let deadline = tokio::time::Instant::now() + runs.limits.grace;
-        loop {
-            tokio::select! {
-                biased;
-                // The grace cuts the waiting short, never an append: what is stored has to be published.
-                () = sleep_until(deadline) => return false,
-                Some(emission) = said.recv() => {
-                    // The run is ending: what breaks a rule or a bound now is left out, without a line of the log each.
-                    let _ = recorder.take(emission, Instant::now(), crate::clock::unix_now());
-                    if recorder.is_full() {
-                        // An agent that cannot say any more ends by itself, and soon.
-                        said.close();
-                    }
-                    if recorder.has_events() && self.append(runs, recorder).await.is_err() {
-                        return false;
-                    }
-                }
-                _ = &mut *agent => return true,
-            }
-        }
-    }
-
-    fn take(&self, recorder: &mut RunRecorder, emission: Emission) -> Result<(), AgentError> {
-        recorder
-            .take(emission, Instant::now(), crate::clock::unix_now())
-            .map_err(|not_taken| match not_taken {
-                NotTaken::Rule(violation) => self.broke_rules(&violation),
-                NotTaken::Bound(exceeded) => {
-                    tracing::warn!(run_id = %self.run_id, agent = self.agent.name(), code = exceeded.code(), "an agent went beyond a bound: its run ends");
-                    self.counts.exceeded(exceeded.code());
-                    exceeded.into()
-                }
-            })
-    }
-
-    fn joined(&self, joined: Result<End, tokio::task::JoinError>) -> End {
-        match joined {
-            Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
-            Ok(end) => end,
-            // Not what it said: that may hold what the user said.
-            Err(_) => {
-                tracing::error!(run_id = %self.run_id, agent = self.agent.name(), "an agent panicked");
-                Err(failed("agent_panicked", "The agent failed with an internal error."))
-            }
-        }
-    }
-
-    fn broke_rules(&self, violation: &wireproof_protocol::RunViolation) -> AgentError {
-        tracing::error!(run_id = %self.run_id, agent = self.agent.name(), %violation, "an agent broke the rules of a run");
-        failed("agent_broke_rules", "The agent said something that no run may say.")
+    /// The end is stored.
+    fn over(&self, finish: &FinishRun) {
+        let outcome = finish.outcome.as_str();
+        tracing::debug!(
+            run_id = %self.run_id,
+            user_id = %self.user_id,
+            thread_id = self.thread_id.as_str(),
+            agent = self.agent.name(),
+            outcome,
+            seconds = self.counts.seconds(),
+            "run ended"
+        );
+        self.counts.ended(outcome, &finish.events);
     }
 
     fn store_failed(&self, error: &StoreError) -> AgentError {
@@ -241,8 +184,8 @@ impl Run {
     }
 
     /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
-    async fn append(&self, runs: &Runs, recorder: &mut RunRecorder) -> Result<(), StoreError> {
-        let events = Arc::new(recorder.drain());
+    async fn append(&mut self, runs: &Runs) -> Result<(), StoreError> {
+        let events = Arc::new(self.recorder.drain());
         let (store, draining, wait) = (runs.store.clone(), runs.draining.clone(), runs.limits.store_wait);
         let (user_id, lease, said) = (self.user_id.clone(), self.lease, events.clone());
         let write = async move {
@@ -255,33 +198,10 @@ impl Run {
                 Ok(())
             }
             Err(e) => {
-                recorder.put_back(events.to_vec());
+                self.recorder.put_back(events.to_vec());
                 Err(e)
             }
         }
-    }
-
-    async fn finish(self, runs: &Runs, mut recorder: RunRecorder, end: End) {
-        let duration_ms = self.counts.seconds() * 1e3;
-        let now = crate::clock::unix_now();
-        let (outcome, answer) = recorder.finish(end, duration_ms, now);
-        let events = recorder.drain();
-        self.slot.end_is_decided();
-        let finish =
-            FinishRun { user_id: self.user_id.clone(), lease: self.lease, events, outcome, answer, now };
-        let finish = Arc::new(finish);
-        let finish = self.store_end(runs, finish).await;
-        let outcome = finish.outcome;
-        tracing::debug!(
-            run_id = %self.run_id,
-            user_id = %self.user_id,
-            thread_id = self.thread_id.as_str(),
-            agent = self.agent.name(),
-            outcome = outcome.as_str(),
-            seconds = duration_ms / 1e3,
-            "run ended"
-        );
-        self.counts.ended(outcome.as_str(), &finish.events);
     }
 
     /// Offers the end to the store until it takes it, without the answer when a quota has no room for that. Returns what
@@ -314,12 +234,6 @@ impl Run {
             }
         }
     }
-}
-
-/// How listening to an agent came to its end.
-enum Ended {
-    ByItself(End),
-    ByUs(AgentError),
 }
 
 fn failed(code: &str, message: &str) -> AgentError {

@@ -93,6 +93,11 @@ impl RunRecorder {
         Self { budget: Budget::new(bounds), ..self }
     }
 
+    /// Lets the events that come answer in this thread.
+    pub fn answer_in(&mut self, thread_id: &ThreadId) {
+        self.thread_id.clone_from(thread_id);
+    }
+
     /// Says that the agent begins.
     pub fn start(&mut self, message: String, now: Timestamp) -> Result<(), RunViolation> {
         self.push(EventBody::AgentStarted { message }, now)

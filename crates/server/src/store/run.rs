@@ -1,5 +1,7 @@
 //! Runs as the store knows them: what starts one, what ends one, and its record.
 
+use std::sync::Arc;
+
 use wireproof_protocol::{
     ErrorCode, Event, EventBody, MessageId, Outcome, RunError, RunId, ThreadId, Timestamp, UserId,
 };
@@ -13,8 +15,8 @@ pub struct StartRun {
     pub user_id: UserId,
     /// The request, if it has an id.
     pub request: Option<RequestKey>,
-    /// The user's thread, made when there is none of that name; a new one when absent.
-    pub thread_id: Option<ThreadId>,
+    /// The user's thread, made when there is none of that name.
+    pub thread_id: ThreadId,
     /// The title of a thread that is made.
     pub title: String,
     /// The message's id.
@@ -27,6 +29,9 @@ pub struct StartRun {
     pub agent_name: String,
     /// The run's first event: queued or started.
     pub first: EventBody,
+    /// The end of a run that is over already, whose lease counts for nothing: it is stored with the start, or not at all. Its
+    /// events are of the thread that is named above.
+    pub end: Option<Arc<FinishRun>>,
     /// Now, in Unix seconds.
     pub now: Timestamp,
 }
@@ -40,6 +45,8 @@ pub struct Started {
     pub seq: u64,
     /// The fencing number of the run's lease.
     pub lease: u64,
+    /// The end is stored too.
+    pub ended: bool,
 }
 
 /// The end of a run.

@@ -103,7 +103,7 @@ impl FaultyStore {
         term: LeaseTerm,
     ) -> Result<(), StoreError> {
         let (message_id, run_id) = (MessageId::new(), RunId::new());
-        let run = StartRun { user_id: owner, request: None, message_id, run_id, ..run.clone() };
+        let run = StartRun { user_id: owner, request: None, message_id, run_id, end: None, ..run.clone() };
         store.start_run(Arc::new(run), term).await.map(drop)
     }
 
@@ -209,6 +209,8 @@ impl Layer for FaultyStore {
     ) -> Result<Written<Answer<Started>>, StoreError> {
         let (asked, mut run) = (run.request.clone(), StartRun::clone(&run));
         match self.fault {
+            // The end comes by its own call, in the way of the fault.
+            StoreFault::OneLog | StoreFault::EndsTwice => run.end = None,
             StoreFault::KeepsRequestsLate => run.request = None,
             StoreFault::SharesRequests => {
                 let before = asked.as_ref().map(|request| self.shared_answer(request)).transpose()?.flatten();
@@ -218,7 +220,7 @@ impl Layer for FaultyStore {
                 run.request = None;
             }
             StoreFault::WritesForeignThreads => {
-                let owner = run.thread_id.as_ref().and_then(|thread_id| self.owner(&run.user_id, thread_id));
+                let owner = self.owner(&run.user_id, &run.thread_id);
                 if let Some(owner) = owner {
                     self.write_to(store, owner, &run, term).await?;
                 }

@@ -15,12 +15,17 @@ type Act = Arc<dyn Fn(RunContext) -> BoxFuture<'static, Result<Answer, AgentErro
 /// An agent that does what its closure says.
 pub struct Acting {
     name: &'static str,
+    is_pure: bool,
     act: Act,
 }
 
 impl Agent for Acting {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn is_pure(&self) -> bool {
+        self.is_pure
     }
 
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
@@ -33,7 +38,15 @@ pub fn acting<F>(name: &'static str, act: impl Fn(RunContext) -> F + Send + Sync
 where
     F: Future<Output = Result<Answer, AgentError>> + Send + 'static,
 {
-    Arc::new(Acting { name, act: Arc::new(move |context| Box::pin(act(context))) })
+    Arc::new(Acting { name, is_pure: false, act: Arc::new(move |context| Box::pin(act(context))) })
+}
+
+/// The same, which may begin before its message is stored.
+pub fn pure<F>(name: &'static str, act: impl Fn(RunContext) -> F + Send + Sync + 'static) -> Arc<dyn Agent>
+where
+    F: Future<Output = Result<Answer, AgentError>> + Send + 'static,
+{
+    Arc::new(Acting { name, is_pure: true, act: Arc::new(move |context| Box::pin(act(context))) })
 }
 
 /// An agent that waits until its run is to end, and then ends at once.

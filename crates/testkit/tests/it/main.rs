@@ -13,6 +13,7 @@ mod contract;
 mod counted;
 mod docs;
 mod drain;
+mod early;
 mod first_frame;
 mod five_events;
 mod foreign_tokens;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use wireproof_agents::Builtin;
-use wireproof_protocol::{Event, MessageId, RunId, UserId};
+use wireproof_protocol::{Event, MessageId, RunId, ThreadId, UserId};
 
 use super::*;
 use crate::{
@@ -54,7 +54,8 @@ fn start() -> Arc<StartRun> {
     Arc::new(StartRun {
         user_id: ada(),
         request: None,
-        thread_id: None,
+        thread_id: ThreadId::generate(),
+        end: None,
         title: "title".to_owned(),
         message_id: MessageId::new(),
         content: "a question".to_owned(),

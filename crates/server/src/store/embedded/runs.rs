@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Map;
 use wireproof_protocol::{
-    ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, ThreadId, Timestamp, UserId,
+    ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, Timestamp, UserId,
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
         Result, answered, event, find_thread, insert_message, json, known_user, new_thread, remember,
         thread_name,
     },
-    writer::Tx,
+    writer::{Tx, UserEntry},
 };
 use crate::store::{Answer, FinishRun, Lease, LeaseTerm, RunRecord, StartRun, Started, StoreError};
 
@@ -27,14 +27,20 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
         tx.again(&entry, &run.user_id);
         return Ok(Answer::Done(started));
     }
+    if run.end.is_some()
+        && let Some(started) = ended_before(tx.connection, run)?
+    {
+        tx.again(&entry, &run.user_id);
+        return Ok(Answer::Done(started));
+    }
     if let Some(answer) = answered(tx.connection, entry.number, run.request.as_ref())? {
         return Ok(Answer::Repeated(Box::new(answer)));
     }
     log::check_room(entry.seq)?;
     let message = UsageChange::message(&run.content);
     let mut events = Vec::with_capacity(3);
-    let thread_id = run.thread_id.clone().unwrap_or_else(ThreadId::generate);
-    let (thread, thread_id) = match find_thread(tx.connection, entry.number, &thread_id)? {
+    let asked_for = &run.thread_id;
+    let (thread, thread_id) = match find_thread(tx.connection, entry.number, asked_for)? {
         Some((thread, thread_id)) => {
             quota::check_thread(tx, thread)?;
             quota::check(tx, entry.number, message)?;
@@ -43,9 +49,9 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
         None => {
             quota::check(tx, entry.number, UsageChange::thread(&json(&Map::new())?) + message)?;
             let (thread, event) =
-                new_thread(tx, &entry, &run.user_id, &thread_id, &run.title, &Map::new(), run.now)?;
+                new_thread(tx, &entry, &run.user_id, asked_for, &run.title, &Map::new(), run.now)?;
             events.push(event);
-            (thread, thread_id)
+            (thread, asked_for.clone())
         }
     };
     let role = Role::User;
@@ -72,10 +78,37 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
         ))?;
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
     remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
-    let started = Started { thread_id, seq, lease: 1 };
-    let leased = Leased { term, number: started.lease, last: None, started: Some(started.clone()) };
-    tx.leases.set(run.run_id, Some(leased));
+    let mut started = Started { thread_id, seq, lease: 1, ended: false };
+    if let Some(end) = &run.end
+        && started.thread_id == *asked_for
+    {
+        started.ended = match end_run(tx, &entry, thread, end, &end.events) {
+            Err(StoreError::QuotaExceeded(_)) => false,
+            ended => ended.map(|_| true)?,
+        };
+    }
+    if !started.ended {
+        let leased = Leased { term, number: started.lease, last: None, started: Some(started.clone()) };
+        tx.leases.set(run.run_id, Some(leased));
+    }
     Ok(Answer::Done(started))
+}
+
+/// What the start of a run answered that was stored with its end: nothing of that is in memory.
+fn ended_before(connection: &Connection, run: &StartRun) -> Result<Option<Started>> {
+    let stored = connection
+        .prepare_cached(
+            "SELECT runs.thread_id, first_seq, threads.created_at = runs.created_at
+             FROM runs LEFT JOIN threads USING (thread) WHERE run_id = ?1",
+        )?
+        .query_row([run.run_id.as_bytes()], |row| {
+            let (first_seq, with_thread): (i64, Option<bool>) = (row.get(1)?, row.get(2)?);
+            // Before the run's first event came its message, and before that its thread if it was made.
+            let seq = first_seq as u64 - 1 - u64::from(with_thread == Some(true));
+            Ok(Started { thread_id: thread_name(row, 0)?, seq, lease: 1, ended: true })
+        })
+        .optional()?;
+    Ok(stored)
 }
 
 /// Appends events; those of a leased run that are stored already are passed over.
@@ -143,6 +176,20 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     }
     // Of an append that committed and was not answered, the finish brings the events again.
     let last = tx.leases.check(finish.lease)?.last;
+    let last = end_run(tx, &entry, thread, finish, leases::news(&finish.events, last))?;
+    tx.leases.set(run_id, None);
+    Ok(last)
+}
+
+/// Appends the last events of a run, its answer and its end. A refusal has changed nothing.
+fn end_run(
+    tx: &mut Tx<'_>,
+    entry: &UserEntry,
+    thread: i64,
+    finish: &FinishRun,
+    events: &[Event],
+) -> Result<u64> {
+    let run_id = finish.lease.run_id;
     let answer = match &finish.answer {
         None => None,
         Some(answer) => match quota::check_thread(tx, thread) {
@@ -154,7 +201,7 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     if let Some((_, text)) = answer {
         quota::check(tx, entry.number, UsageChange::message(text))?;
     }
-    let (_, last) = tx.append(&entry, &finish.user_id, leases::news(&finish.events, last))?;
+    let (_, last) = tx.append(entry, &finish.user_id, events)?;
     tx.connection
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
         .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
@@ -164,7 +211,6 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
         let run_id = Some(run_id);
         insert_message(tx, thread, *message_id, Role::Assistant, text, finish.now, run_id, incomplete)?;
     }
-    tx.leases.set(run_id, None);
     Ok(last)
 }
 

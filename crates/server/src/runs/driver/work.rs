@@ -1,0 +1,240 @@
+//! A run's agent at work: what it says is taken and stored until it ends, or is ended.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::{task::JoinError, time::sleep_until};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
+use wireproof_agents::{AgentError, Emission, EmissionReceiver, RunContext, emissions};
+use wireproof_protocol::RunViolation;
+
+use super::{End, Progress, Run, failed, restarting};
+use crate::{
+    clock::unix_now,
+    runs::{Runs, recorder::NotTaken},
+};
+
+/// Emissions that may wait for the store; a full channel makes the agent wait.
+const EMISSIONS: usize = 256;
+/// Bytes of them that may wait.
+const EMISSION_BYTES: u32 = 1 << 20;
+/// How often an agent may go on before what it said is stored.
+const GATHERS: usize = 4;
+
+/// An agent that has begun; it is ended when this is dropped.
+pub struct Work {
+    agent: AbortOnDropHandle<End>,
+    said: EmissionReceiver,
+    /// Tells the agent to stop when it is dropped.
+    stop: DropGuard,
+    /// Lets the agent read what the user keeps when it is dropped.
+    unstored: Option<DropGuard>,
+    /// Why the run is to end, found before it was stored.
+    broken: Option<AgentError>,
+}
+
+/// How listening to an agent came to its end.
+enum Ended {
+    ByItself(End),
+    ByUs(AgentError),
+}
+
+impl Work {
+    /// The run's message is stored: the agent may read what the user keeps.
+    pub fn stored(&mut self) {
+        self.unstored = None;
+    }
+}
+
+impl Run {
+    /// Lets the agent begin.
+    pub(super) fn work(&self, runs: &Runs) -> Work {
+        let (emissions, said) = emissions(EMISSIONS, EMISSION_BYTES);
+        let (stop, stored) = (CancellationToken::new(), CancellationToken::new());
+        let context = RunContext {
+            user_id: self.user_id.clone(),
+            thread_id: self.thread_id.clone(),
+            run_id: self.run_id,
+            content: self.content.clone(),
+            cancelled: stop.clone(),
+            search_threads: runs.search_for(&self.user_id, stored.clone()),
+            emissions,
+        };
+        // The call itself stands inside the task: an agent may panic before it returns its future.
+        let agent = self.agent.clone();
+        let agent = AbortOnDropHandle::new(tokio::spawn(async move { agent.run(context).await }));
+        Work { agent, said, stop: stop.drop_guard(), unstored: Some(stored.drop_guard()), broken: None }
+    }
+
+    /// Lets the agent begin before the run is stored, and takes what it says at once: nothing of it is stored or delivered
+    /// before the message is. The end of an agent that ends at once is decided.
+    pub async fn begin(&mut self, runs: &Runs) {
+        if self.slot.is_queued() {
+            return;
+        }
+        let mut work = self.work(runs);
+        match self.gather(&mut work.said).await {
+            Ok(()) if work.agent.is_finished() && !self.slot.cancelled.is_cancelled() => {
+                let end = self.joined((&mut work.agent).await);
+                let end = self.hear_rest(work.said, end);
+                self.progress = Progress::Ended(Arc::new(self.decide(end)));
+                return;
+            }
+            Ok(()) => {}
+            Err(e) => work.broken = Some(e),
+        }
+        self.progress = Progress::Begun(Box::new(work));
+    }
+
+    /// Hears an agent to its end.
+    pub async fn hear(&mut self, runs: &Runs, mut work: Work) -> End {
+        work.stored();
+        let ended = match work.broken.take() {
+            Some(why) => Ended::ByUs(why),
+            None => self.listen(runs, &mut work).await,
+        };
+        drop(work.stop);
+        let end = match ended {
+            Ended::ByItself(end) => end,
+            Ended::ByUs(why) => {
+                if !self.hear_out(runs, &mut work.agent, &mut work.said).await {
+                    work.agent.abort();
+                }
+                Err(why)
+            }
+        };
+        self.hear_rest(work.said, end)
+    }
+
+    /// Takes what an agent said before it ended.
+    fn hear_rest(&mut self, mut said: EmissionReceiver, end: End) -> End {
+        said.close();
+        while let Some(emission) = said.try_recv() {
+            if end.is_ok() {
+                self.take(emission)?;
+            } else {
+                let _ = self.recorder.take(emission, Instant::now(), unix_now());
+            }
+        }
+        end
+    }
+
+    async fn listen(&mut self, runs: &Runs, work: &mut Work) -> Ended {
+        let Work { agent, said, .. } = work;
+        let deadline = tokio::time::Instant::now() + runs.limits.run;
+        let mut open = true;
+        loop {
+            if self.recorder.has_events() {
+                if let Err(e) = self.gather(said).await {
+                    return Ended::ByUs(e);
+                }
+                if agent.is_finished() && !self.slot.cancelled.is_cancelled() {
+                    return Ended::ByItself(self.joined((&mut *agent).await));
+                }
+                if let Err(e) = self.append(runs).await {
+                    return Ended::ByUs(self.store_failed(&e));
+                }
+            }
+            let due = self.recorder.due();
+            tokio::select! {
+                biased;
+                () = self.slot.cancelled.cancelled() => return Ended::ByUs(AgentError::Cancelled),
+                () = runs.draining.cancelled() => return Ended::ByUs(restarting()),
+                () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
+                first = said.recv(), if open => {
+                    open = first.is_some();
+                    if let Some(emission) = first && let Err(e) = self.take(emission) {
+                        return Ended::ByUs(e);
+                    }
+                }
+                joined = &mut *agent => return Ended::ByItself(self.joined(joined)),
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                    if let Err(violation) = self.recorder.tick(Instant::now(), unix_now()) {
+                        return Ended::ByUs(self.broke_rules(&violation));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the agent has said and says at once, so that one transaction stores it; of an agent that ends at once, all
+    /// goes with the end. Bounded, so that an agent that never stops is heard.
+    async fn gather(&mut self, said: &mut EmissionReceiver) -> Result<(), AgentError> {
+        let mut taken = 0;
+        for _ in 0..GATHERS {
+            tokio::task::yield_now().await;
+            let before = taken;
+            while taken < EMISSIONS
+                && let Some(emission) = said.try_recv()
+            {
+                self.take(emission)?;
+                taken += 1;
+            }
+            if taken == before || taken == EMISSIONS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.
+    async fn hear_out(
+        &mut self,
+        runs: &Runs,
+        agent: &mut AbortOnDropHandle<End>,
+        said: &mut EmissionReceiver,
+    ) -> bool {
+        let deadline = tokio::time::Instant::now() + runs.limits.grace;
+        loop {
+            tokio::select! {
+                biased;
+                // The grace cuts the waiting short, never an append: what is stored has to be published.
+                () = sleep_until(deadline) => return false,
+                Some(emission) = said.recv() => {
+                    // The run is ending: what breaks a rule or a bound now is left out, without a line of the log each.
+                    let _ = self.recorder.take(emission, Instant::now(), unix_now());
+                    if self.recorder.is_full() {
+                        // An agent that cannot say any more ends by itself, and soon.
+                        said.close();
+                    }
+                    if self.recorder.has_events() && self.append(runs).await.is_err() {
+                        return false;
+                    }
+                }
+                _ = &mut *agent => return true,
+            }
+        }
+    }
+
+    fn take(&mut self, emission: Emission) -> Result<(), AgentError> {
+        self.recorder
+            .take(emission, Instant::now(), unix_now())
+            .map_err(|not_taken| match not_taken {
+                NotTaken::Rule(violation) => self.broke_rules(&violation),
+                NotTaken::Bound(exceeded) => {
+                    tracing::warn!(run_id = %self.run_id, agent = self.agent.name(), code = exceeded.code(), "an agent went beyond a bound: its run ends");
+                    self.counts.exceeded(exceeded.code());
+                    exceeded.into()
+                }
+            })
+    }
+
+    fn joined(&self, joined: Result<End, JoinError>) -> End {
+        match joined {
+            Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
+            Ok(end) => end,
+            // Not what it said: that may hold what the user said.
+            Err(_) => {
+                tracing::error!(run_id = %self.run_id, agent = self.agent.name(), "an agent panicked");
+                Err(failed("agent_panicked", "The agent failed with an internal error."))
+            }
+        }
+    }
+
+    fn broke_rules(&self, violation: &RunViolation) -> AgentError {
+        tracing::error!(run_id = %self.run_id, agent = self.agent.name(), %violation, "an agent broke the rules of a run");
+        failed("agent_broke_rules", "The agent said something that no run may say.")
+    }
+}
