@@ -36,6 +36,8 @@ use crate::{metrics::Metrics, tls};
 const READ_BUFFER: usize = 2 << 10;
 /// Bytes that wait before they are handed to the kernel. The buffer takes one whole message more, and no second one.
 const WRITE_BUFFER: usize = 4 << 10;
+/// Bytes of frames that may stay with an idle connection's writing buffer.
+const KEPT_WRITE_BUFFER: usize = 1 << 10;
 /// Bytes that may have come of a message, or of nothing at all, before they are counted.
 const UNCOUNTED: u64 = 16 << 10;
 /// Bytes that the heads of fragments may take beside twice the largest message.
@@ -66,9 +68,11 @@ pub struct Socket {
     /// Bytes that were counted, and those of them that are not yet charged to the user's limit.
     counted: u64,
     due: u64,
-    /// True when a large message made a buffer grow.
+    /// True when a buffer grew beyond what an idle connection keeps.
     grown: bool,
     unflushed: bool,
+    /// Bytes put in since the last flush, without the heads of their frames.
+    put_bytes: usize,
     /// True once the client has sent a close.
     left: bool,
 }
@@ -85,6 +89,7 @@ impl Socket {
             due: 0,
             grown: false,
             unflushed: false,
+            put_bytes: 0,
             left: false,
         };
         socket.ws = socket.codec(stream, read.to_vec());
@@ -190,7 +195,7 @@ impl Socket {
         self.grown |= length > READ_BUFFER;
     }
 
-    /// Makes a codec with small buffers when a large message is over and nothing waits in either direction. The codec has
+    /// Makes a codec with small buffers when one has grown and nothing waits in either direction. The codec has
     /// handed out all that was whole, so between two messages it holds nothing.
     fn shrink(&mut self) -> bool {
         let idle = self.grown && !self.unflushed;
@@ -216,7 +221,7 @@ impl Socket {
 
     /// Puts a text in, which is UTF-8 by its making; after [`Socket::poll_ready`].
     pub fn send(&mut self, text: Bytes) -> Result<(), Error> {
-        self.grown |= text.len() > WRITE_BUFFER;
+        self.put_bytes += text.len();
         self.put(Message::Frame(Frame::message(text, OpCode::Data(Data::Text), true)))
     }
 
@@ -236,6 +241,7 @@ impl Socket {
         if self.unflushed {
             ready!(Pin::new(self.ws()?).poll_flush(cx))?;
             self.unflushed = false;
+            self.grown |= std::mem::take(&mut self.put_bytes) > KEPT_WRITE_BUFFER;
         }
         Poll::Ready(Ok(()))
     }

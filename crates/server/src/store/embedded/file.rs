@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{refusal, schema, wal};
@@ -173,7 +173,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    prepare_once(&connection, 32)?;
     Ok(connection)
 }
 
@@ -278,8 +278,13 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     // While a backup reads, the log cannot be begun anew and grows; what it took is given back afterwards.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+    prepare_once(connection, 64)
+}
+
+/// Keeps so many statements. Without a stable plan SQLite prepares some of them anew with each new value.
+fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(statements);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Brings a store of an earlier version to this one's shape, all or nothing.

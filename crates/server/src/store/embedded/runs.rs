@@ -61,11 +61,18 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
     let part =
         RunPart { run_id: run.run_id, run_seq: 1, first_run_seq: None, agent_name: run.agent_name.clone() };
     events.push(Event { run: Some(part), ..event(&run.user_id, &thread_id, run.now, run.first.clone()) });
-    let (seq, last) = tx.append(&entry, &run.user_id, &events)?;
+    let (seq, first) = tx.append(&entry, &run.user_id, &events)?;
+    let end = run.end.as_ref().filter(|_| thread_id == *asked_for);
+    let ended = end.map(|end| append_end(tx, &entry, thread, end, &end.events)).transpose();
+    let ended = match ended {
+        Err(StoreError::QuotaExceeded(_)) => None,
+        ended => end.zip(ended?),
+    };
     tx.connection
         .prepare_cached(
-            "INSERT INTO runs (run_id, user, thread, thread_id, agent_name, first_seq, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO runs
+             (run_id, user, thread, thread_id, agent_name, first_seq, created_at, outcome, last_seq, ended_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
             run.run_id.as_bytes(),
@@ -73,21 +80,18 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
             thread,
             thread_id.as_str(),
             &run.agent_name,
-            last as i64,
+            first as i64,
             run.now,
+            ended.map(|(end, _)| end.outcome as i64),
+            ended.map(|(_, last)| last as i64),
+            ended.map(|(end, _)| end.now),
         ))?;
     let answer = ControlBody::Accepted { run_id: run.run_id, thread_id: thread_id.clone(), seq };
     remember(tx, entry.number, run.request.as_ref(), &answer, run.now)?;
-    let mut started = Started { thread_id, seq, lease: 1, ended: false };
-    if let Some(end) = &run.end
-        && started.thread_id == *asked_for
-    {
-        started.ended = match end_run(tx, &entry, thread, end, &end.events) {
-            Err(StoreError::QuotaExceeded(_)) => false,
-            ended => ended.map(|_| true)?,
-        };
-    }
-    if !started.ended {
+    let started = Started { thread_id, seq, lease: 1, ended: ended.is_some() };
+    if started.ended {
+        quota::add_run(tx, entry.number)?;
+    } else {
         let leased = Leased { term, number: started.lease, last: None, started: Some(started.clone()) };
         tx.leases.set(run.run_id, Some(leased));
     }
@@ -176,20 +180,23 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     }
     // Of an append that committed and was not answered, the finish brings the events again.
     let last = tx.leases.check(finish.lease)?.last;
-    let last = end_run(tx, &entry, thread, finish, leases::news(&finish.events, last))?;
+    let last = append_end(tx, &entry, thread, finish, leases::news(&finish.events, last))?;
+    tx.connection
+        .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
+        .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
+    quota::add_run(tx, entry.number)?;
     tx.leases.set(run_id, None);
     Ok(last)
 }
 
-/// Appends the last events of a run, its answer and its end. A refusal has changed nothing.
-fn end_run(
+/// Appends the last events of a run and its answer. A refusal has changed nothing.
+fn append_end(
     tx: &mut Tx<'_>,
     entry: &UserEntry,
     thread: i64,
     finish: &FinishRun,
     events: &[Event],
 ) -> Result<u64> {
-    let run_id = finish.lease.run_id;
     let answer = match &finish.answer {
         None => None,
         Some(answer) => match quota::check_thread(tx, thread) {
@@ -202,13 +209,8 @@ fn end_run(
         quota::check(tx, entry.number, UsageChange::message(text))?;
     }
     let (_, last) = tx.append(entry, &finish.user_id, events)?;
-    tx.connection
-        .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
-        .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
-    quota::add_run(tx, entry.number)?;
     if let Some((message_id, text)) = answer {
-        let incomplete = finish.outcome != Outcome::Success;
-        let run_id = Some(run_id);
+        let (incomplete, run_id) = (finish.outcome != Outcome::Success, Some(finish.lease.run_id));
         insert_message(tx, thread, *message_id, Role::Assistant, text, finish.now, run_id, incomplete)?;
     }
     Ok(last)
