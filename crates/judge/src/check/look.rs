@@ -204,6 +204,10 @@ impl Look<'_> {
         let began = Duration::from_secs_f64(self.context.profile.timing.started_ms.unwrap_or(0.0) / 1e3);
         let within = (BEGIN + self.slow * 10).max(began * 2);
         let heard = self.hear(asked.from, within, |seen| seen.kind == Kind::Completed).await;
+        if heard == Heard::It && !asked.id.is_empty() && self.context.profile.fields.request.is_known() {
+            let is_answer = |seen: &super::ReceivedFrame| seen.request.as_deref() == Some(asked.id.as_str());
+            let _ = self.session.wait("answer", asked.from, QUIET + self.slow * 4, is_answer).await;
+        }
         let (seen, ended) = (self.session.seen(), self.session.end());
         // What comes behind the end of the run is of it as well: the answer to a request may be.
         let run = seen.get(asked.from..).unwrap_or_default();

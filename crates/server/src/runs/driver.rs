@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use wireproof_agents::{Agent, AgentError, Answer};
-use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, StatusUpdate, ThreadId, UserId};
+use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, StatusUpdate, ThreadId, Timestamp, UserId};
 
 use super::{Runs, Slot, bounds, counts::Counts, recorder::RunRecorder};
 use crate::{
     clock::unix_now,
-    store::{
-        FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, STORE_PATIENCE, Started, StoreError, while_away,
-    },
+    store::{FIRST_PAUSE, FinishRun, LAST_PAUSE, Lease, STORE_PATIENCE, Started, StoreError, while_away},
     traces::{RunFacts, TraceParent},
 };
 
@@ -27,6 +25,8 @@ pub struct Run {
     /// The thread that was asked for; once the run is stored, the one it answers in.
     pub thread_id: ThreadId,
     pub content: String,
+    /// When it was asked for, in Unix seconds: the time of its message and of its first event.
+    pub asked_at: Timestamp,
     /// Its first event, which is stored with the message.
     pub first: EventBody,
     pub agent: Arc<dyn Agent>,
@@ -59,6 +59,7 @@ impl Run {
         agent: Arc<dyn Agent>,
         slot: Slot,
     ) -> Self {
+        let asked_at = unix_now();
         let greeting = bounds::greeting(agent.greeting());
         let first = match slot.is_queued() {
             true => EventBody::StatusUpdate(StatusUpdate {
@@ -78,7 +79,19 @@ impl Run {
         let lease = Lease { run_id, number: 0 };
         let progress = Progress::NotBegun;
         Self {
-            user_id, run_id, thread_id, content, first, agent, greeting, slot, lease, counts, recorder, progress,
+            user_id,
+            run_id,
+            thread_id,
+            content,
+            asked_at,
+            first,
+            agent,
+            greeting,
+            slot,
+            lease,
+            counts,
+            recorder,
+            progress,
         }
     }
 

@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     error::Refusal,
-    store::{
-        Answer, RequestKey, STORE_PATIENCE, StartRun, Started, StoreError, in_time, while_away,
-    },
+    store::{Answer, RequestKey, STORE_PATIENCE, StartRun, Started, StoreError, in_time, while_away},
     traces::TraceParent,
 };
 
@@ -100,14 +98,15 @@ impl Runs {
             agent_name: run.agent.name().to_owned(),
             first: run.first.clone(),
             end: run.end(),
-            now: crate::clock::unix_now(),
+            now: run.asked_at,
         };
         let request_id = start.request.as_ref().map(|key| key.id.clone());
         let started = match self.store_start(start).await? {
             Answer::Repeated(answer) => return Ok((*answer, None)),
             Answer::Done(started) | Answer::Unchanged(started) => started,
         };
-        let accepted = ControlBody::Accepted { run_id, thread_id: started.thread_id.clone(), seq: started.seq };
+        let accepted =
+            ControlBody::Accepted { run_id, thread_id: started.thread_id.clone(), seq: started.seq };
         tracing::debug!(
             %run_id,
             %user_id,

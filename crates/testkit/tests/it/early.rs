@@ -12,6 +12,7 @@ use wireproof_testkit::{Run, TestServer, event};
 
 use crate::{
     acting::{acting, answer, commits, delta, pure, thinking},
+    idempotency::answered,
     runs::ended,
 };
 async fn server(agent: Arc<dyn Agent>, quota: QuotaConfig) -> TestServer {
@@ -61,16 +62,17 @@ async fn a_run_of_one_commit_is_kept_as_any_other() {
     let user = server.user("ada");
     let ada = user.connect().await;
     let ask = json!({ "type": "chat", "id": "once", "content": "What is 17*23?" });
-    let accepted = ada.ask(ask.clone()).await;
-    let (run_id, thread_id) = (accepted.text_of("run_id").to_owned(), accepted.text_of("thread_id").to_owned());
+    let accepted = answered(&ada, &ask).await;
+    let text = |key: &str| accepted[key].as_str().unwrap().to_owned();
+    let (run_id, thread_id) = (text("run_id"), text("thread_id"));
     let run = ended(&server, &ada, run_id.parse().unwrap()).await;
     let kinds: Vec<_> = ada.events().iter().map(|event| event.body.name()).collect();
     assert_eq!(kinds[..3], ["thread_created", "message_created", "agent_started"]);
-    let seqs: Vec<_> = ada.events().iter().map(|event| event.seq).collect();
-    assert_eq!(seqs[0], 1);
+    // Bug: the message had the time at which its run was over, and the run's events went back in time.
+    assert!(ada.events().is_sorted_by_key(|event| event.timestamp), "{:?}", ada.events());
+    assert_eq!(ada.events()[0].seq, 1);
     assert_eq!(accepted["seq"], 1);
-    let again = ada.ask(ask).await;
-    assert_eq!((&again["run_id"], &again["seq"]), (&accepted["run_id"], &accepted["seq"]));
+    assert_eq!(answered(&ada, &ask).await, accepted);
     let record = user.get(&format!("/api/runs/{run_id}")).await.json;
     assert_eq!((&record["outcome"], &record["first_seq"]), (&json!("success"), &json!(3)));
     assert_eq!(record["last_seq"], run.events.last().unwrap().seq);
@@ -83,7 +85,8 @@ async fn a_run_of_one_commit_is_kept_as_any_other() {
     let run = ended(&server, &ada, more.text_of("run_id").parse().unwrap()).await;
     assert!(run.events.iter().all(|event| event.thread_id.as_str() == thread_id));
     // What other spelling of the name finds the thread is of the thread too.
-    let capitals = json!({ "type": "chat", "content": "What is 2+4?", "thread_id": thread_id.to_uppercase() });
+    let capitals =
+        json!({ "type": "chat", "content": "What is 2+4?", "thread_id": thread_id.to_uppercase() });
     let more = ada.ask(capitals).await;
     assert_eq!(more["thread_id"], thread_id);
     let run = ended(&server, &ada, more.text_of("run_id").parse().unwrap()).await;
@@ -114,7 +117,8 @@ async fn the_agent_of_a_refused_message_is_stopped_and_nobody_hears_it() {
     });
     let server = server(agent, QuotaConfig { bytes_per_user: 10, ..QuotaConfig::default() }).await;
     let ada = server.user("ada").connect().await;
-    let refused = ada.ask(json!({ "type": "chat", "agent": "eager", "content": "far more than ten bytes" })).await;
+    let refused =
+        ada.ask(json!({ "type": "chat", "agent": "eager", "content": "far more than ten bytes" })).await;
     assert_eq!(refused.text_of("error_code"), "quota_exceeded");
     assert_eq!((heard.recv().await, heard.recv().await), (Some("begun"), Some("gone")));
     ada.expect_none(event("message_delta")).await;

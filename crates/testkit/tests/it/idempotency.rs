@@ -11,7 +11,7 @@ fn said(answer: &ReceivedFrame) -> Value {
     json
 }
 
-async fn answered(client: &TestClient, frame: &Value) -> Value {
+pub async fn answered(client: &TestClient, frame: &Value) -> Value {
     client.send(frame).await;
     said(&*client.expect(answer_to(frame["id"].as_str().unwrap())).await)
 }

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Map;
-use wireproof_protocol::{
-    ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, Timestamp, UserId,
-};
+use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, Timestamp, UserId};
 
 use super::{
     leases::{self, Leased},

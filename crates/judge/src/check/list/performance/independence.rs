@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::sleep;
 use wireproof_faultproxy::wire::{FIN, TEXT, masked};
 
 use crate::{
@@ -21,6 +22,8 @@ const UNREAD: usize = 16;
 const UNREAD_BYTES: usize = 60_000;
 /// Runs of somebody else meanwhile.
 const RUNS: usize = 5;
+/// From one of them to the next.
+const SPREAD: Duration = Duration::from_millis(200);
 
 pub(super) async fn not_one_at_a_time(context: &CheckContext<'_>) -> CheckOutcome {
     let session = context.connect(&context.principal("ada")?).await?;
@@ -96,6 +99,8 @@ pub(super) async fn slow_reader(context: &CheckContext<'_>) -> CheckOutcome {
     let prompt = context.plain("wk1beside")?;
     let mut ms = Vec::new();
     for number in 1..=RUNS {
+        // Spread over a time in which the answers that nobody reads come.
+        sleep(SPREAD).await;
         let asked = session.ask(&prompt).await?;
         let run = session.run_of(&asked).await?;
         let ours = |seen: &crate::check::ReceivedFrame| {

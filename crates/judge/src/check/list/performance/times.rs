@@ -21,6 +21,8 @@ const RUNS: usize = 15;
 const PIECES: usize = 5;
 /// Pairs of runs that are timed side by side.
 const PAIRS: usize = 9;
+/// Questions asked at once: a server may send a whole run at once, and then waits with the next one.
+const ASKS: usize = 2;
 /// Milliseconds that delayed acknowledgements may add to a run: half of the shortest delay that a kernel makes.
 const ADDED: f64 = 20.0;
 
@@ -81,39 +83,42 @@ pub(super) async fn streamed(context: &CheckContext<'_>) -> CheckOutcome {
 }
 
 /// A server that waits for acknowledgements before it sends on is as fast as its client's kernel acknowledges. So the same
-/// run is timed with acknowledgements that come at once and with such that come late, turn by turn: whatever else the
+/// runs are timed with acknowledgements that come at once and with such that come late, turn by turn: whatever else the
 /// machine does is the same for both.
 pub(super) async fn nodelay(context: &CheckContext<'_>) -> CheckOutcome {
     let (ada, prompt) = (context.principal("ada")?, context.sum()?.prompt);
     let mut hand = RawClient::open(context, &ada).await?;
     let (mut at_once, mut late) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS.min(context.profile.limits.burst.map_or(PAIRS, |burst| burst / 2)).max(1) {
-        at_once.push(timed(context, &mut hand, &prompt, true).await?);
-        late.push(timed(context, &mut hand, &prompt, false).await?);
+    let limits = &context.profile.limits;
+    let asks = ASKS.min(limits.runs.unwrap_or(ASKS)).max(1);
+    for _ in 0..PAIRS.min(limits.burst.map_or(PAIRS, |burst| burst / (2 * asks))).max(1) {
+        at_once.push(timed(context, &mut hand, &prompt, asks, true).await?);
+        late.push(timed(context, &mut hand, &prompt, asks, false).await?);
     }
     let (middle, middle_late) = (median(&at_once), median(&late));
     let longer = at_once.iter().zip(&late).filter(|(at_once, late)| late > at_once).count();
     // Both must hold: a busy machine makes single runs long, and as often those as these.
     ensure(middle_late - middle < ADDED || longer * 4 < late.len() * 3, || {
         format!(
-            "a run takes {middle:.0} ms when the client acknowledges at once and {middle_late:.0} ms when it \
+            "{asks} runs take {middle:.0} ms when the client acknowledges at once and {middle_late:.0} ms when it \
              acknowledges late, {longer} of {} times longer: the server waits for acknowledgements (TCP_NODELAY is off)",
             late.len()
         )
     })?;
     let what = format!(
-        "runs of {middle:.1} ms with acknowledgements at once, of {middle_late:.1} ms with late ones"
+        "{asks} runs in {middle:.1} ms with acknowledgements at once, in {middle_late:.1} ms with late ones"
     );
-    let measure = |what: &str, ms| Measure { what: format!("a run, {what}"), ms, bound_ms: None };
+    let measure = |what: &str, ms| Measure { what: format!("{asks} runs, {what}"), ms, bound_ms: None };
     let measures = vec![measure("acknowledged at once", at_once), measure("acknowledged late", late)];
     Ok(Evidence { what, measures })
 }
 
-/// Milliseconds from a request to the end of its run.
+/// Milliseconds from so many requests at once to the end of the last run.
 async fn timed(
     context: &CheckContext<'_>,
     hand: &mut RawClient<'_>,
     prompt: &str,
+    asks: usize,
     at_once: bool,
 ) -> Result<f64, Failure> {
     let Some(ask) = &context.profile.messages.ask else {
@@ -124,14 +129,19 @@ async fn timed(
     let cannot = |error: std::io::Error| {
         Failure::NotDone(format!("this system cannot time acknowledgements: {error}"))
     };
-    let frame = ask.fill(&[("text", json!(prompt)), ("id", json!(new_id()))]);
-    let began = Instant::now();
-    hand.send(&masked(FIN | TEXT, frame.as_bytes()), prompt).await?;
+    let frame =
+        || masked(FIN | TEXT, ask.fill(&[("text", json!(prompt)), ("id", json!(new_id()))]).as_bytes());
+    let frames: Vec<u8> = (0..asks).flat_map(|_| frame()).collect();
+    let (began, mut left) = (Instant::now(), asks);
+    hand.send(&frames, prompt).await?;
     loop {
         // The kernel forgets it with every byte that goes or comes.
         hand.acknowledge_at_once(at_once).map_err(cannot)?;
         match hand.next().await? {
-            Came::Message(seen) if seen.kind == Kind::Completed => return Ok(in_ms(began.elapsed())),
+            Came::Message(seen) if seen.kind == Kind::Completed && left == 1 => {
+                return Ok(in_ms(began.elapsed()));
+            }
+            Came::Message(seen) if seen.kind == Kind::Completed => left -= 1,
             Came::Message(seen) if seen.kind == Kind::Error => {
                 return broken(format!("a question was refused: {}", seen.brief()));
             }
