@@ -181,9 +181,9 @@ pub trait Agent: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// True when a run changes nothing but by what it emits. Such a run may begin before its message is stored, and for
-    /// nothing when the message is refused: an agent that costs money or acts outside is not pure.
-    fn is_pure(&self) -> bool {
+    /// True when a run has no effect but its emissions. It may begin before its message is stored, and is thrown away when the
+    /// message is refused or was answered before: not for an agent that costs money or acts outside.
+    fn may_begin_early(&self) -> bool {
         false
     }
 

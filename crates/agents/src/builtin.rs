@@ -60,7 +60,7 @@ impl Agent for Builtin {
         tools::NAMES.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn is_pure(&self) -> bool {
+    fn may_begin_early(&self) -> bool {
         true
     }
 

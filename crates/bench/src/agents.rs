@@ -18,10 +18,6 @@ impl Agent for Probe {
         "probe"
     }
 
-    fn is_pure(&self) -> bool {
-        true
-    }
-
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         Box::pin(async move {
             let words: Vec<&str> = context.content.split_whitespace().collect();

@@ -1,7 +1,7 @@
 //! Traces: one span a run, sent to an OpenTelemetry receiver. A build without the feature `otel` has none and does
 //! nothing here.
 
-use wireproof_protocol::{RunId, ThreadId, UserId};
+use wireproof_protocol::{RunId, ThreadId, Timestamp, UserId};
 
 use crate::config::{ConfigError, OtelConfig};
 
@@ -55,6 +55,8 @@ pub struct RunFacts<'a> {
     pub user_id: &'a UserId,
     /// Its agent.
     pub agent: &'a str,
+    /// When it was asked for, in Unix seconds: its span begins there.
+    pub asked_at: Timestamp,
 }
 
 /// Where spans go.

@@ -131,6 +131,9 @@ async fn each_run_is_one_span_in_the_trace_of_who_asked() {
     for tool in &tools {
         let run = runs.values().find(|run| run.span_id == tool.parent_span_id).unwrap();
         assert_eq!(run.trace_id, tool.trace_id);
+        // Bug: the span of a run began once the run was stored, behind the tools of one that had begun before.
+        assert!(run.start_time_unix_nano <= tool.start_time_unix_nano, "{} began before its run", tool.name);
+        assert!(tool.end_time_unix_nano <= run.end_time_unix_nano, "{} ended behind its run", tool.name);
         let failed = tool.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error);
         assert_eq!(failed, tool.name == "execute_tool timer", "{}", tool.name);
     }

@@ -29,7 +29,7 @@ impl Counts {
     }
 
     /// Tells the run's trace too.
-    pub fn follow(&mut self, trace: RunTrace) {
+    pub fn set_trace(&mut self, trace: RunTrace) {
         self.trace = trace;
     }
 

@@ -16,7 +16,7 @@ mod work;
 
 use work::Work;
 
-type End = Result<Answer, AgentError>;
+type AgentResult = Result<Answer, AgentError>;
 
 /// A run with a place.
 pub struct Run {
@@ -39,13 +39,13 @@ pub struct Run {
     progress: Progress,
 }
 
-/// How far the agent is.
+/// How far the agent came before the run is driven.
 #[derive(Default)]
 enum Progress {
     #[default]
     NotBegun,
     Begun(Box<Work>),
-    Ended(Arc<FinishRun>),
+    Decided(Arc<FinishRun>),
 }
 
 impl Run {
@@ -101,29 +101,30 @@ impl Run {
     }
 
     /// The end of a run that began before it was stored and ended at once.
-    pub fn end(&self) -> Option<Arc<FinishRun>> {
+    pub fn decided_end(&self) -> Option<Arc<FinishRun>> {
         match &self.progress {
-            Progress::Ended(finish) => Some(finish.clone()),
+            Progress::Decided(finish) => Some(finish.clone()),
             _ => None,
         }
     }
 
     /// The run is stored. Returns it to be driven, unless its end is stored too.
-    pub fn started(mut self, runs: &Runs, started: Started, parent: Option<TraceParent>) -> Option<Self> {
+    pub fn on_stored(mut self, runs: &Runs, started: Started, parent: Option<TraceParent>) -> Option<Self> {
         self.lease.number = started.lease;
-        self.recorder.answer_in(&started.thread_id);
+        self.recorder.set_thread(&started.thread_id);
         self.thread_id = started.thread_id;
         let facts = RunFacts {
             run_id: self.run_id,
             thread_id: &self.thread_id,
             user_id: &self.user_id,
             agent: self.agent.name(),
+            asked_at: self.asked_at,
         };
-        self.counts.follow(runs.traces.run(facts, parent));
+        self.counts.set_trace(runs.traces.run(facts, parent));
         self.counts.stored([&self.first]);
-        match self.end() {
+        match self.decided_end() {
             Some(finish) if started.ended => {
-                self.over(&finish);
+                self.count_end(&finish);
                 None
             }
             _ => Some(self),
@@ -133,21 +134,21 @@ impl Run {
     /// Drives the run to its one end.
     pub async fn drive(mut self, runs: Arc<Runs>) {
         let finish = match std::mem::take(&mut self.progress) {
-            Progress::Ended(finish) => FinishRun { lease: self.lease, ..FinishRun::clone(&finish) },
+            Progress::Decided(finish) => FinishRun { lease: self.lease, ..FinishRun::clone(&finish) },
             Progress::Begun(work) => {
-                let end = self.hear(&runs, *work).await;
-                self.decide(end)
+                let end = self.work_to_end(&runs, *work).await;
+                self.decide_end(end)
             }
             Progress::NotBegun => {
                 let end = self.wait_and_work(&runs).await;
-                self.decide(end)
+                self.decide_end(end)
             }
         };
         let finish = self.store_end(&runs, Arc::new(finish)).await;
-        self.over(&finish);
+        self.count_end(&finish);
     }
 
-    async fn wait_and_work(&mut self, runs: &Runs) -> End {
+    async fn wait_and_work(&mut self, runs: &Runs) -> AgentResult {
         let queued = self.slot.is_queued();
         let cancelled = self.slot.cancelled.clone();
         let turn = tokio::select! {
@@ -160,12 +161,12 @@ impl Run {
             tracing::error!(run_id = %self.run_id, %violation, "a queued run could not start");
         }
         turn?;
-        let work = self.work(runs);
-        self.hear(runs, work).await
+        let work = self.spawn_agent(runs);
+        self.work_to_end(runs, work).await
     }
 
     /// What is to be stored of the run's end.
-    fn decide(&mut self, end: End) -> FinishRun {
+    fn decide_end(&mut self, end: AgentResult) -> FinishRun {
         let now = unix_now();
         let (outcome, answer) = self.recorder.finish(end, self.counts.seconds() * 1e3, now);
         let events = self.recorder.drain();
@@ -174,7 +175,7 @@ impl Run {
     }
 
     /// The end is stored.
-    fn over(&self, finish: &FinishRun) {
+    fn count_end(&self, finish: &FinishRun) {
         let outcome = finish.outcome.as_str();
         tracing::debug!(
             run_id = %self.run_id,

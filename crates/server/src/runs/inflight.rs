@@ -1,5 +1,5 @@
 //! Requests being taken right now: a repeated id waits for the first to be answered, so that it can be given the same
-//! answer without ever holding a place of its own.
+//! answer.
 
 use std::{
     collections::HashMap,

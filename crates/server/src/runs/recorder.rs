@@ -93,8 +93,8 @@ impl RunRecorder {
         Self { budget: Budget::new(bounds), ..self }
     }
 
-    /// Lets the events that come answer in this thread.
-    pub fn answer_in(&mut self, thread_id: &ThreadId) {
+    /// Sets the thread of later events; those recorded keep theirs.
+    pub fn set_thread(&mut self, thread_id: &ThreadId) {
         self.thread_id.clone_from(thread_id);
     }
 

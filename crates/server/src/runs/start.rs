@@ -59,7 +59,7 @@ impl Runs {
             }
         });
         answered.await.unwrap_or_else(|_| {
-            tracing::error!("a run could not be taken");
+            tracing::error!("the task that takes a run ended without an answer");
             Err(Refusal::new(ErrorCode::Internal, "Something went wrong inside; try again."))
         })
     }
@@ -80,11 +80,11 @@ impl Runs {
             Ok(place) => place,
             Err(refusal) => return Ok((self.answered_or(user_id, request.request, refusal).await?, None)),
         };
-        // The store keeps a name that is canonical as it is: a run may begin under it.
+        // Such a name stays as it is in any store (see `StartRun::thread_id`): a run may begin under it.
         let is_final = request.thread_id.as_ref().is_none_or(|name| name.canonical().is_none());
         let thread_id = request.thread_id.unwrap_or_else(ThreadId::generate);
         let mut run = Run::new(self, user_id.clone(), run_id, thread_id, request.content, agent, slot);
-        if run.agent.is_pure() && is_final {
+        if run.agent.may_begin_early() && is_final {
             run.begin(self).await;
         }
         let start = StartRun {
@@ -97,7 +97,7 @@ impl Runs {
             run_id,
             agent_name: run.agent.name().to_owned(),
             first: run.first.clone(),
-            end: run.end(),
+            end: run.decided_end(),
             now: run.asked_at,
         };
         let request_id = start.request.as_ref().map(|key| key.id.clone());
@@ -116,7 +116,7 @@ impl Runs {
             queued = run.is_queued(),
             "run taken"
         );
-        Ok((accepted, run.started(self, started, request.parent)))
+        Ok((accepted, run.on_stored(self, started, request.parent)))
     }
 
     /// The agent, and a place for the run now or in the user's queue.
@@ -133,7 +133,7 @@ impl Runs {
             ));
         }
         let agent = self.agent(agent)?;
-        let slot = self.registry.claim(user_id, run_id).map_err(|full| self.too_many(full))?;
+        let slot = self.registry.claim(user_id, run_id).map_err(Self::too_many)?;
         Ok((agent, slot))
     }
 
@@ -148,7 +148,12 @@ impl Runs {
             Some(key) => in_time(STORE_PATIENCE, self.store.answered(user_id, key)).await?,
             None => None,
         };
-        answered.ok_or(refusal)
+        answered.ok_or_else(|| {
+            if refusal.body.error_code == ErrorCode::TooManyRuns {
+                self.metrics.runs_refused.inc();
+            }
+            refusal
+        })
     }
 
     async fn store_start(self: &Arc<Self>, start: StartRun) -> Result<Answer<Started>, StoreError> {
@@ -169,8 +174,7 @@ impl Runs {
         found.cloned().ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no agent of that name."))
     }
 
-    fn too_many(&self, full: Full) -> Refusal {
-        self.metrics.runs_refused.inc();
+    fn too_many(full: Full) -> Refusal {
         Refusal::new(
             ErrorCode::TooManyRuns,
             format!("You have {} runs going and {} waiting; wait for one to end.", full.running, full.queued),

@@ -285,6 +285,23 @@ mod tests {
         assert!(log() > before + 8_000_000);
     }
 
+    /// A statement over a table with a partial index was prepared anew with each value that was bound to it.
+    #[test]
+    fn a_statement_is_prepared_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file::STORE);
+        let (writer, _) = file::open(&path).unwrap();
+        let reader = file::open_reader(&path).unwrap();
+        for connection in [&writer, &reader] {
+            let mut statement =
+                connection.prepare("SELECT outcome FROM runs WHERE run_id = ?1 AND user = ?2").unwrap();
+            for number in 0..5_i64 {
+                assert!(!statement.exists((number.to_le_bytes(), number)).unwrap());
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+        }
+    }
+
     /// The writer's answers went through the runtime that the store was opened in: callers in another one waited for it.
     #[test]
     fn a_caller_is_answered_in_its_own_runtime() {

@@ -15,7 +15,8 @@ pub struct StartRun {
     pub user_id: UserId,
     /// The request, if it has an id.
     pub request: Option<RequestKey>,
-    /// The user's thread, made when there is none of that name.
+    /// The user's thread, made when there is none of that name. The store may know it by another spelling; a UUID as
+    /// [`ThreadId::generate`] writes it and a name that is none stay as they are.
     pub thread_id: ThreadId,
     /// The title of a thread that is made.
     pub title: String,
@@ -29,8 +30,8 @@ pub struct StartRun {
     pub agent_name: String,
     /// The run's first event: queued or started.
     pub first: EventBody,
-    /// The end of a run that is over already, whose lease counts for nothing: it is stored with the start, or not at all. Its
-    /// events are of the thread that is named above.
+    /// The end of a run that is over already: stored with the start, or not at all. Its lease is ignored, and its events are
+    /// of the thread that is named above.
     pub end: Option<Arc<FinishRun>>,
     /// Now, in Unix seconds.
     pub now: Timestamp,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use opentelemetry::{
@@ -85,6 +85,7 @@ impl Exporter {
             .tracer
             .span_builder(format!("invoke_agent {}", facts.agent))
             .with_kind(SpanKind::Server)
+            .with_start_time(UNIX_EPOCH + Duration::try_from_secs_f64(facts.asked_at).unwrap_or_default())
             .with_attributes(attributes)
             .start_with_context(&self.tracer, &asked_by);
         let context = Context::new().with_remote_span_context(span.span_context().clone());

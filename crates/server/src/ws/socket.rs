@@ -36,7 +36,7 @@ use crate::{metrics::Metrics, tls};
 const READ_BUFFER: usize = 2 << 10;
 /// Bytes that wait before they are handed to the kernel. The buffer takes one whole message more, and no second one.
 const WRITE_BUFFER: usize = 4 << 10;
-/// Bytes of frames that may stay with an idle connection's writing buffer.
+/// Bytes written between two flushes above which the codec is made anew: its writing buffer has grown as much.
 const KEPT_WRITE_BUFFER: usize = 1 << 10;
 /// Bytes that may have come of a message, or of nothing at all, before they are counted.
 const UNCOUNTED: u64 = 16 << 10;
@@ -293,5 +293,34 @@ pub fn close_for(error: &Error) -> Option<(CloseCode, &'static str)> {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(_) => Some((CloseCode::ProtocolError, "RFC 6455 was violated")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection kept the 4 KiB that its writing buffer had grown to with the events of a run.
+    #[tokio::test]
+    async fn the_buffer_of_a_large_write_is_let_go_once_nothing_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, stream) = (client.unwrap(), tls::Stream::Plain(server.unwrap().0));
+        let mut socket = Socket::new(stream, Bytes::new(), 1 << 20, Metrics::new(Default::default()));
+        for (frames, grows) in [(1, false), (1, false), (2, true), (1, false)] {
+            for _ in 0..frames {
+                poll_fn(|cx| socket.poll_ready(cx)).await.unwrap();
+                socket.send(vec![b'x'; 1 + KEPT_WRITE_BUFFER / 2].into()).unwrap();
+            }
+            poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
+            assert_eq!(socket.grown, grows, "{frames} frames");
+            assert!(poll_fn(|cx| Poll::Ready(socket.poll_receive(cx).is_pending())).await);
+            assert!(!socket.grown, "{frames} frames");
+        }
     }
 }

@@ -15,7 +15,7 @@ type Act = Arc<dyn Fn(RunContext) -> BoxFuture<'static, Result<Answer, AgentErro
 /// An agent that does what its closure says.
 pub struct Acting {
     name: &'static str,
-    is_pure: bool,
+    may_begin_early: bool,
     act: Act,
 }
 
@@ -24,8 +24,8 @@ impl Agent for Acting {
         self.name
     }
 
-    fn is_pure(&self) -> bool {
-        self.is_pure
+    fn may_begin_early(&self) -> bool {
+        self.may_begin_early
     }
 
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
@@ -38,15 +38,26 @@ pub fn acting<F>(name: &'static str, act: impl Fn(RunContext) -> F + Send + Sync
 where
     F: Future<Output = Result<Answer, AgentError>> + Send + 'static,
 {
-    Arc::new(Acting { name, is_pure: false, act: Arc::new(move |context| Box::pin(act(context))) })
+    Arc::new(new(name, false, act))
 }
 
 /// The same, which may begin before its message is stored.
-pub fn pure<F>(name: &'static str, act: impl Fn(RunContext) -> F + Send + Sync + 'static) -> Arc<dyn Agent>
+pub fn early<F>(name: &'static str, act: impl Fn(RunContext) -> F + Send + Sync + 'static) -> Arc<dyn Agent>
 where
     F: Future<Output = Result<Answer, AgentError>> + Send + 'static,
 {
-    Arc::new(Acting { name, is_pure: true, act: Arc::new(move |context| Box::pin(act(context))) })
+    Arc::new(new(name, true, act))
+}
+
+fn new<F>(
+    name: &'static str,
+    may_begin_early: bool,
+    act: impl Fn(RunContext) -> F + Send + Sync + 'static,
+) -> Acting
+where
+    F: Future<Output = Result<Answer, AgentError>> + Send + 'static,
+{
+    Acting { name, may_begin_early, act: Arc::new(move |context| Box::pin(act(context))) }
 }
 
 /// An agent that waits until its run is to end, and then ends at once.

@@ -26,7 +26,7 @@ use wireproof_testkit::{
 use crate::{acting::patient, runs::ended};
 
 /// A server over a store with a layer around it.
-fn over<L: Layer + Clone>(layer: &L) -> wireproof_testkit::Builder {
+pub fn over<L: Layer + Clone>(layer: &L) -> wireproof_testkit::Builder {
     let layer = layer.clone();
     let around = move |store| Arc::new(Layered::new(store, layer.clone())) as Arc<dyn Store>;
     TestServer::builder().layer_store(Arc::new(around))

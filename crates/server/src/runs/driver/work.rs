@@ -10,7 +10,7 @@ use tokio_util::{
 use wireproof_agents::{AgentError, Emission, EmissionReceiver, RunContext, emissions};
 use wireproof_protocol::RunViolation;
 
-use super::{End, Progress, Run, failed, restarting};
+use super::{AgentResult, Progress, Run, failed, restarting};
 use crate::{
     clock::unix_now,
     runs::{Runs, recorder::NotTaken},
@@ -25,32 +25,32 @@ const GATHERS: usize = 4;
 
 /// An agent that has begun; it is ended when this is dropped.
 pub struct Work {
-    agent: AbortOnDropHandle<End>,
+    agent: AbortOnDropHandle<AgentResult>,
     said: EmissionReceiver,
     /// Tells the agent to stop when it is dropped.
     stop: DropGuard,
-    /// Lets the agent read what the user keeps when it is dropped.
-    unstored: Option<DropGuard>,
-    /// Why the run is to end, found before it was stored.
-    broken: Option<AgentError>,
+    /// Held until the message is stored; until then a search waits.
+    message_pending: Option<DropGuard>,
+    /// Why the run has to end, found before it was stored.
+    failed_early: Option<AgentError>,
 }
 
-/// How listening to an agent came to its end.
-enum Ended {
-    ByItself(End),
+/// Why listening to an agent came to its end.
+enum Stopped {
+    ByItself(AgentResult),
     ByUs(AgentError),
 }
 
 impl Work {
-    /// The run's message is stored: the agent may read what the user keeps.
-    pub fn stored(&mut self) {
-        self.unstored = None;
+    /// Lets searches begin: the run's message is stored.
+    fn message_is_stored(&mut self) {
+        self.message_pending = None;
     }
 }
 
 impl Run {
-    /// Lets the agent begin.
-    pub(super) fn work(&self, runs: &Runs) -> Work {
+    /// Lets the agent begin, in a task of its own.
+    pub(super) fn spawn_agent(&self, runs: &Runs) -> Work {
         let (emissions, said) = emissions(EMISSIONS, EMISSION_BYTES);
         let (stop, stored) = (CancellationToken::new(), CancellationToken::new());
         let context = RunContext {
@@ -65,7 +65,13 @@ impl Run {
         // The call itself stands inside the task: an agent may panic before it returns its future.
         let agent = self.agent.clone();
         let agent = AbortOnDropHandle::new(tokio::spawn(async move { agent.run(context).await }));
-        Work { agent, said, stop: stop.drop_guard(), unstored: Some(stored.drop_guard()), broken: None }
+        Work {
+            agent,
+            said,
+            stop: stop.drop_guard(),
+            message_pending: Some(stored.drop_guard()),
+            failed_early: None,
+        }
     }
 
     /// Lets the agent begin before the run is stored, and takes what it says at once: nothing of it is stored or delivered
@@ -74,42 +80,42 @@ impl Run {
         if self.slot.is_queued() {
             return;
         }
-        let mut work = self.work(runs);
+        let mut work = self.spawn_agent(runs);
         match self.gather(&mut work.said).await {
             Ok(()) if work.agent.is_finished() && !self.slot.cancelled.is_cancelled() => {
                 let end = self.joined((&mut work.agent).await);
-                let end = self.hear_rest(work.said, end);
-                self.progress = Progress::Ended(Arc::new(self.decide(end)));
+                let end = self.take_rest(work.said, end);
+                self.progress = Progress::Decided(Arc::new(self.decide_end(end)));
                 return;
             }
             Ok(()) => {}
-            Err(e) => work.broken = Some(e),
+            Err(e) => work.failed_early = Some(e),
         }
         self.progress = Progress::Begun(Box::new(work));
     }
 
-    /// Hears an agent to its end.
-    pub async fn hear(&mut self, runs: &Runs, mut work: Work) -> End {
-        work.stored();
-        let ended = match work.broken.take() {
-            Some(why) => Ended::ByUs(why),
+    /// Takes and stores what the agent says until its end.
+    pub async fn work_to_end(&mut self, runs: &Runs, mut work: Work) -> AgentResult {
+        work.message_is_stored();
+        let ended = match work.failed_early.take() {
+            Some(why) => Stopped::ByUs(why),
             None => self.listen(runs, &mut work).await,
         };
         drop(work.stop);
         let end = match ended {
-            Ended::ByItself(end) => end,
-            Ended::ByUs(why) => {
-                if !self.hear_out(runs, &mut work.agent, &mut work.said).await {
+            Stopped::ByItself(end) => end,
+            Stopped::ByUs(why) => {
+                if !self.listen_in_grace(runs, &mut work.agent, &mut work.said).await {
                     work.agent.abort();
                 }
                 Err(why)
             }
         };
-        self.hear_rest(work.said, end)
+        self.take_rest(work.said, end)
     }
 
     /// Takes what an agent said before it ended.
-    fn hear_rest(&mut self, mut said: EmissionReceiver, end: End) -> End {
+    fn take_rest(&mut self, mut said: EmissionReceiver, end: AgentResult) -> AgentResult {
         said.close();
         while let Some(emission) = said.try_recv() {
             if end.is_ok() {
@@ -121,38 +127,38 @@ impl Run {
         end
     }
 
-    async fn listen(&mut self, runs: &Runs, work: &mut Work) -> Ended {
+    async fn listen(&mut self, runs: &Runs, work: &mut Work) -> Stopped {
         let Work { agent, said, .. } = work;
         let deadline = tokio::time::Instant::now() + runs.limits.run;
         let mut open = true;
         loop {
             if self.recorder.has_events() {
                 if let Err(e) = self.gather(said).await {
-                    return Ended::ByUs(e);
+                    return Stopped::ByUs(e);
                 }
                 if agent.is_finished() && !self.slot.cancelled.is_cancelled() {
-                    return Ended::ByItself(self.joined((&mut *agent).await));
+                    return Stopped::ByItself(self.joined((&mut *agent).await));
                 }
                 if let Err(e) = self.append(runs).await {
-                    return Ended::ByUs(self.store_failed(&e));
+                    return Stopped::ByUs(self.store_failed(&e));
                 }
             }
             let due = self.recorder.due();
             tokio::select! {
                 biased;
-                () = self.slot.cancelled.cancelled() => return Ended::ByUs(AgentError::Cancelled),
-                () = runs.draining.cancelled() => return Ended::ByUs(restarting()),
-                () = sleep_until(deadline) => return Ended::ByUs(failed("run_timeout", "The run took too long and was ended.")),
+                () = self.slot.cancelled.cancelled() => return Stopped::ByUs(AgentError::Cancelled),
+                () = runs.draining.cancelled() => return Stopped::ByUs(restarting()),
+                () = sleep_until(deadline) => return Stopped::ByUs(failed("run_timeout", "The run took too long and was ended.")),
                 first = said.recv(), if open => {
                     open = first.is_some();
                     if let Some(emission) = first && let Err(e) = self.take(emission) {
-                        return Ended::ByUs(e);
+                        return Stopped::ByUs(e);
                     }
                 }
-                joined = &mut *agent => return Ended::ByItself(self.joined(joined)),
+                joined = &mut *agent => return Stopped::ByItself(self.joined(joined)),
                 () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
                     if let Err(violation) = self.recorder.tick(Instant::now(), unix_now()) {
-                        return Ended::ByUs(self.broke_rules(&violation));
+                        return Stopped::ByUs(self.broke_rules(&violation));
                     }
                 }
             }
@@ -179,11 +185,11 @@ impl Run {
         Ok(())
     }
 
-    /// Hears what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.
-    async fn hear_out(
+    /// Takes what the agent says while it stops, so that it never waits for us. True when it stopped within the grace.
+    async fn listen_in_grace(
         &mut self,
         runs: &Runs,
-        agent: &mut AbortOnDropHandle<End>,
+        agent: &mut AbortOnDropHandle<AgentResult>,
         said: &mut EmissionReceiver,
     ) -> bool {
         let deadline = tokio::time::Instant::now() + runs.limits.grace;
@@ -221,7 +227,7 @@ impl Run {
             })
     }
 
-    fn joined(&self, joined: Result<End, JoinError>) -> End {
+    fn joined(&self, joined: Result<End, JoinError>) -> AgentResult {
         match joined {
             Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
             Ok(end) => end,

@@ -173,7 +173,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    prepare_once(&connection, 32)?;
+    configure_statements(&connection, 32)?;
     Ok(connection)
 }
 
@@ -278,11 +278,12 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     // While a backup reads, the log cannot be begun anew and grows; what it took is given back afterwards.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    prepare_once(connection, 64)
+    configure_statements(connection, 64)
 }
 
-/// Keeps so many statements. Without a stable plan SQLite prepares some of them anew with each new value.
-fn prepare_once(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
+/// Bounds the cache of prepared statements, and has SQLite keep a statement's plan whatever values are bound: else it prepares
+/// some of them anew with each value.
+fn configure_statements(connection: &Connection, statements: usize) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(statements);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }

@@ -96,29 +96,36 @@ fn uses(kept: UsageChange, quota: &QuotaConfig) -> [QuotaUse; 3] {
 
 /// Refuses a change that makes a user keep more than allowed. Less is always allowed.
 pub fn check(tx: &Tx<'_>, user: i64, change: UsageChange) -> Result<()> {
+    full(tx, user, change)?.map_or(Ok(()), |full| Err(refused(tx, full)))
+}
+
+/// The quota that has no room for a change.
+pub fn full(tx: &Tx<'_>, user: i64, change: UsageChange) -> Result<Option<QuotaUse>> {
     let more = [change.bytes, change.threads, change.messages];
-    for (full, more) in uses(kept(tx.connection, user)?, tx.quota).into_iter().zip(more) {
-        if more > 0 && full.allowed > 0 && full.used.saturating_add(more as u64) > full.allowed {
-            return Err(refused(tx, full));
-        }
-    }
-    Ok(())
+    let uses = uses(kept(tx.connection, user)?, tx.quota).into_iter().zip(more);
+    let is_full = |use_: &QuotaUse, more: i64| {
+        more > 0 && use_.allowed > 0 && use_.used.saturating_add(more as u64) > use_.allowed
+    };
+    Ok(uses.into_iter().find(|(use_, more)| is_full(use_, *more)).map(|(full, _)| full))
 }
 
 /// Refuses one more message in a thread that has as many as there are numbers.
 pub fn check_thread(tx: &Tx<'_>, thread: i64) -> Result<()> {
+    full_thread(tx, thread)?.map_or(Ok(()), |full| Err(refused(tx, full)))
+}
+
+/// That quota, when a thread is full. Errs when there is no such thread.
+pub fn full_thread(tx: &Tx<'_>, thread: i64) -> Result<Option<QuotaUse>> {
     let used: i64 = tx
         .connection
         .prepare_cached("SELECT message_count FROM threads WHERE thread = ?1")?
         .query_row([thread], |row| row.get(0))?;
-    if used < MESSAGES_PER_THREAD {
-        return Ok(());
-    }
     let (used, allowed) = (used as u64, MESSAGES_PER_THREAD as u64);
-    Err(refused(tx, QuotaUse { quota: "messages_per_thread", used, allowed }))
+    Ok((used >= allowed).then_some(QuotaUse { quota: "messages_per_thread", used, allowed }))
 }
 
-fn refused(tx: &Tx<'_>, full: QuotaUse) -> StoreError {
+/// Counts a refusal, and makes it.
+pub fn refused(tx: &Tx<'_>, full: QuotaUse) -> StoreError {
     tx.metrics.quota_refused.at(&[full.quota]).inc();
     StoreError::QuotaExceeded(full)
 }

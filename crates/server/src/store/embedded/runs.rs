@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Map;
-use wireproof_protocol::{ControlBody, Event, EventBody, Outcome, Role, RunId, RunPart, Timestamp, UserId};
+use wireproof_protocol::{
+    ControlBody, Event, EventBody, MessageId, Outcome, Role, RunId, RunPart, Timestamp, UserId,
+};
 
 use super::{
     leases::{self, Leased},
@@ -16,7 +18,7 @@ use super::{
     },
     writer::{Tx, UserEntry},
 };
-use crate::store::{Answer, FinishRun, Lease, LeaseTerm, RunRecord, StartRun, Started, StoreError};
+use crate::store::{Answer, FinishRun, Lease, LeaseTerm, QuotaUse, RunRecord, StartRun, Started, StoreError};
 
 /// Stores a message and its run, with the events of both.
 pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Answer<Started>> {
@@ -26,7 +28,7 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
         return Ok(Answer::Done(started));
     }
     if run.end.is_some()
-        && let Some(started) = ended_before(tx.connection, run)?
+        && let Some(started) = ended_before(tx.connection, run.run_id)?
     {
         tx.again(&entry, &run.user_id);
         return Ok(Answer::Done(started));
@@ -59,12 +61,16 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
     let part =
         RunPart { run_id: run.run_id, run_seq: 1, first_run_seq: None, agent_name: run.agent_name.clone() };
     events.push(Event { run: Some(part), ..event(&run.user_id, &thread_id, run.now, run.first.clone()) });
+    // The run's first event is the last of these.
     let (seq, first) = tx.append(&entry, &run.user_id, &events)?;
+    // What was said under another name of the thread comes by a call of its own.
     let end = run.end.as_ref().filter(|_| thread_id == *asked_for);
-    let ended = end.map(|end| append_end(tx, &entry, thread, end, &end.events)).transpose();
-    let ended = match ended {
-        Err(StoreError::QuotaExceeded(_)) => None,
-        ended => end.zip(ended?),
+    let ended = match end {
+        Some(end) => room_for_answer(tx, &entry, thread, end)?
+            .ok()
+            .map(|answer| append_end(tx, &entry, thread, end, answer, &end.events).map(|last| (end, last)))
+            .transpose()?,
+        None => None,
     };
     tx.connection
         .prepare_cached(
@@ -96,21 +102,25 @@ pub fn start_run(tx: &mut Tx<'_>, run: &StartRun, term: LeaseTerm) -> Result<Ans
     Ok(Answer::Done(started))
 }
 
-/// What the start of a run answered that was stored with its end: nothing of that is in memory.
-fn ended_before(connection: &Connection, run: &StartRun) -> Result<Option<Started>> {
+/// What the start of a run answered that was stored with its end: nothing of that is in memory. Errs when the run is stored and
+/// another node's.
+fn ended_before(connection: &Connection, run_id: RunId) -> Result<Option<Started>> {
     let stored = connection
         .prepare_cached(
-            "SELECT runs.thread_id, first_seq, threads.created_at = runs.created_at
+            "SELECT runs.thread_id, first_seq, threads.created_at = runs.created_at, outcome IS NOT NULL
              FROM runs LEFT JOIN threads USING (thread) WHERE run_id = ?1",
         )?
-        .query_row([run.run_id.as_bytes()], |row| {
-            let (first_seq, with_thread): (i64, Option<bool>) = (row.get(1)?, row.get(2)?);
-            // Before the run's first event came its message, and before that its thread if it was made.
-            let seq = first_seq as u64 - 1 - u64::from(with_thread == Some(true));
-            Ok(Started { thread_id: thread_name(row, 0)?, seq, lease: 1, ended: true })
+        .query_row([run_id.as_bytes()], |row| {
+            let (first_seq, made_thread): (i64, Option<bool>) = (row.get(1)?, row.get(2)?);
+            // Before the run's first event came its message, and before that its thread if the run made it.
+            let seq = first_seq as u64 - 1 - u64::from(made_thread == Some(true));
+            Ok(Started { thread_id: thread_name(row, 0)?, seq, lease: 1, ended: row.get(3)? })
         })
         .optional()?;
-    Ok(stored)
+    match stored {
+        Some(started) if !started.ended => Err(StoreError::LeaseLost),
+        stored => Ok(stored),
+    }
 }
 
 /// Appends events; those of a leased run that are stored already are passed over.
@@ -178,7 +188,8 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     }
     // Of an append that committed and was not answered, the finish brings the events again.
     let last = tx.leases.check(finish.lease)?.last;
-    let last = append_end(tx, &entry, thread, finish, leases::news(&finish.events, last))?;
+    let answer = room_for_answer(tx, &entry, thread, finish)?.map_err(|full| quota::refused(tx, full))?;
+    let last = append_end(tx, &entry, thread, finish, answer, leases::news(&finish.events, last))?;
     tx.connection
         .prepare_cached("UPDATE runs SET outcome = ?2, last_seq = ?3, ended_at = ?4 WHERE run_id = ?1")?
         .execute((run_id.as_bytes(), finish.outcome as i64, last as i64, finish.now))?;
@@ -187,25 +198,35 @@ pub fn finish_run(tx: &mut Tx<'_>, finish: &FinishRun) -> Result<u64> {
     Ok(last)
 }
 
-/// Appends the last events of a run and its answer. A refusal has changed nothing.
+/// The answer that is to be kept, or the quota that has no room for it.
+fn room_for_answer<'a>(
+    tx: &Tx<'_>,
+    entry: &UserEntry,
+    thread: i64,
+    finish: &'a FinishRun,
+) -> Result<std::result::Result<Option<&'a (MessageId, String)>, QuotaUse>> {
+    let Some(answer) = &finish.answer else { return Ok(Ok(None)) };
+    let full = match quota::full_thread(tx, thread) {
+        // The thread was deleted while the run went on; one that has its name now is another.
+        Err(StoreError::NotFound) => return Ok(Ok(None)),
+        full => full?,
+    };
+    let full = match full {
+        None => quota::full(tx, entry.number, UsageChange::message(&answer.1))?,
+        full => full,
+    };
+    Ok(full.map_or(Ok(Some(answer)), Err))
+}
+
+/// Appends the last events of a run and its answer.
 fn append_end(
     tx: &mut Tx<'_>,
     entry: &UserEntry,
     thread: i64,
     finish: &FinishRun,
+    answer: Option<&(MessageId, String)>,
     events: &[Event],
 ) -> Result<u64> {
-    let answer = match &finish.answer {
-        None => None,
-        Some(answer) => match quota::check_thread(tx, thread) {
-            // The thread was deleted while the run went on; one that has its name now is another.
-            Err(StoreError::NotFound) => None,
-            there => there.map(|()| Some(answer))?,
-        },
-    };
-    if let Some((_, text)) = answer {
-        quota::check(tx, entry.number, UsageChange::message(text))?;
-    }
     let (_, last) = tx.append(entry, &finish.user_id, events)?;
     if let Some((message_id, text)) = answer {
         let (incomplete, run_id) = (finish.outcome != Outcome::Success, Some(finish.lease.run_id));
