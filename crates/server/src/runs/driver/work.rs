@@ -227,7 +227,7 @@ impl Run {
             })
     }
 
-    fn joined(&self, joined: Result<End, JoinError>) -> AgentResult {
+    fn joined(&self, joined: Result<AgentResult, JoinError>) -> AgentResult {
         match joined {
             Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
             Ok(end) => end,
