@@ -181,9 +181,10 @@ pub trait Agent: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// True when a run has no effect but its emissions. It may begin before its message is stored, and is thrown away when the
-    /// message is refused or was answered before: not for an agent that costs money or acts outside.
-    fn may_begin_early(&self) -> bool {
+    /// True when the run of a message has no effect but its emissions, and little work. It may begin before the message is stored,
+    /// and is thrown away when the message is refused or was answered before: not for an agent that costs money or acts
+    /// outside.
+    fn may_begin_early(&self, _content: &str) -> bool {
         false
     }
 

@@ -60,8 +60,9 @@ impl Agent for Builtin {
         tools::NAMES.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn may_begin_early(&self) -> bool {
-        true
+    fn may_begin_early(&self, content: &str) -> bool {
+        // The work of a large one goes to other threads, of which a user whose messages are refused shall have none.
+        work::is_small(content.len())
     }
 
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {

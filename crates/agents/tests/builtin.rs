@@ -280,6 +280,13 @@ async fn a_run_fails_on_purpose_when_asked() {
     assert_well_formed(&emissions);
 }
 
+/// A large message kept a thread for its work also when it was refused.
+#[test]
+fn only_a_small_message_is_begun_before_it_is_stored() {
+    assert!(Builtin::new().may_begin_early("What is 17*23?"));
+    assert!(!Builtin::new().may_begin_early(&"What is 17*23? ".repeat(20)));
+}
+
 /// Messages of a few hundred bytes became answers of a megabyte: sixteen counts to 10,000.
 #[tokio::test]
 async fn what_one_message_makes_the_agent_say_is_bounded() {

@@ -17,6 +17,11 @@ use wireproof_protocol::UserId;
 /// Bytes of input up to which work is done where it is asked for: it takes no longer than to wake another thread and be woken.
 const SMALL: usize = 256;
 
+/// True when work on so many bytes is done where it is asked for.
+pub(super) fn is_small(bytes: usize) -> bool {
+    bytes <= SMALL
+}
+
 /// Threads that do work, bounded in number; clones share the bound.
 #[derive(Clone)]
 pub(super) struct Workers(Arc<Semaphore>);
@@ -35,7 +40,7 @@ impl Workers {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        if bytes <= SMALL {
+        if is_small(bytes) {
             return catch_unwind(AssertUnwindSafe(work)).ok();
         }
         let thread = self.0.clone().acquire_owned().await.ok()?;

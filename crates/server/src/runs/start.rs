@@ -84,7 +84,7 @@ impl Runs {
         let is_final = request.thread_id.as_ref().is_none_or(|name| name.canonical().is_none());
         let thread_id = request.thread_id.unwrap_or_else(ThreadId::generate);
         let mut run = Run::new(self, user_id.clone(), run_id, thread_id, request.content, agent, slot);
-        if run.agent.may_begin_early() && is_final {
+        if run.agent.may_begin_early(&run.content) && is_final {
             run.begin(self).await;
         }
         let start = StartRun {

@@ -43,6 +43,10 @@ impl Agent for FaultyAgent {
         self.inner.tools()
     }
 
+    fn may_begin_early(&self, content: &str) -> bool {
+        self.inner.may_begin_early(content)
+    }
+
     fn run(&self, mut context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         match self.fault {
             AgentFault::Answers(content) => {

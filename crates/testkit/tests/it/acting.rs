@@ -24,7 +24,7 @@ impl Agent for Acting {
         self.name
     }
 
-    fn may_begin_early(&self) -> bool {
+    fn may_begin_early(&self, _content: &str) -> bool {
         self.may_begin_early
     }
 

@@ -73,6 +73,7 @@ async fn a_run_of_one_commit_is_kept_as_any_other() {
     let run = ended(&server, &ada, run_id.parse().unwrap()).await;
     let kinds: Vec<_> = ada.events().iter().map(|event| event.body.name()).collect();
     assert_eq!(kinds[..3], ["thread_created", "message_created", "agent_started"]);
+    assert!(kinds.contains(&"tool_completed"), "{kinds:?}");
     // Bug: the message had the time at which its run was over, and the run's events went back in time.
     assert!(ada.events().is_sorted_by_key(|event| event.timestamp), "{:?}", ada.events());
     assert_eq!(ada.events()[0].seq, 1);
