@@ -1,17 +1,16 @@
 //! What an agent is to the server: something that runs with a context and reports what it does.
 //! It never sees a socket, a store or another user; `agent_started` and `agent_completed` are the server's to say.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
-use wireproof_protocol::{EventBody, MessageId, RunId, ThreadId, Usage, UserId};
+use wireproof_protocol::{EventBody, MessageId};
 // What an emission holds.
-pub use wireproof_protocol::{StatusUpdate, ToolArgumentsDelta, ToolCompleted, ToolError, ToolExecuting};
+pub use wireproof_protocol::{
+    StatusUpdate, ToolArgumentsDelta, ToolCallId, ToolCompleted, ToolError, ToolExecuting,
+};
 
-use crate::EmissionSender;
+use crate::RunContext;
 
 /// What an agent reports while it works, in the order of its saying. It can be read from the JSON of the event that it
 /// becomes.
@@ -97,12 +96,18 @@ impl Emission {
 }
 
 /// How a run went well.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The whole answer: equal to the message deltas put together, if there were any.
     pub final_response: String,
-    /// What it cost.
-    pub usage: Usage,
+}
+
+impl Answer {
+    /// An answer with this text. What it cost is told by [`RunContext::add_usage`].
+    pub fn new(final_response: impl Into<String>) -> Self {
+        Self { final_response: final_response.into() }
+    }
 }
 
 /// Why a run went badly.
@@ -121,48 +126,10 @@ pub enum AgentError {
     },
 }
 
-/// One message of the user's own threads that fits a search.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct ThreadHit {
-    /// The thread it stands in.
-    pub thread_id: ThreadId,
-    /// The thread's title.
-    pub title: String,
-    /// `user` or `assistant`.
-    pub role: String,
-    /// The piece of text around the hit.
-    pub excerpt: String,
-    /// When it was written, in Unix seconds.
-    pub created_at: f64,
-}
-
-/// Searches the messages of the run's own user: text and most hits in, newest hits out. Bound to the user by the server.
-pub type SearchThreads =
-    Arc<dyn Fn(String, usize) -> BoxFuture<'static, Result<Vec<ThreadHit>, ToolError>> + Send + Sync>;
-
-/// What a run may know and do: one user, one thread, one run.
-#[derive(Clone)]
-pub struct RunContext {
-    /// Whose run it is.
-    pub user_id: UserId,
-    /// The thread it answers in.
-    pub thread_id: ThreadId,
-    /// The run.
-    pub run_id: RunId,
-    /// What the user asked.
-    pub content: String,
-    /// Cancelled when the user, a deadline or a drain wants the run to end; an agent then returns soon.
-    pub cancelled: CancellationToken,
-    /// Search in the user's own threads.
-    pub search_threads: SearchThreads,
-    /// Where emissions go.
-    pub emissions: EmissionSender,
-}
-
-impl RunContext {
-    /// Reports an emission; waits while the store is behind. Errs with `Cancelled` when the run is over for the server.
-    pub async fn emit(&self, emission: Emission) -> Result<(), AgentError> {
-        self.emissions.send(emission).await
+impl AgentError {
+    /// A failure: a word for programs, and a sentence for people that holds no cause, path or secret.
+    pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Failed { code: code.into(), message: message.into() }
     }
 }
 

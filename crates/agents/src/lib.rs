@@ -4,8 +4,10 @@
 
 mod agent;
 mod builtin;
+mod context;
 mod emissions;
 
 pub use agent::*;
 pub use builtin::Builtin;
+pub use context::*;
 pub use emissions::{EmissionReceiver, EmissionSender, emissions};

@@ -9,27 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::CancellationToken;
 use wireproof_agents::{
-    Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, SearchThreads, ThreadHit,
-    ToolCompleted, ToolError, ToolExecuting, emissions,
+    Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, RunId, RunUsage, SearchThreads,
+    ThreadHit, ThreadId, ToolCompleted, ToolError, ToolExecuting, Usage, UserId, emissions,
 };
-use wireproof_protocol::{RunId, ThreadId, Usage, UserId};
 
 /// A run's context and the end where its emissions come out.
 fn context(content: &str) -> (RunContext, EmissionReceiver) {
-    let nothing: SearchThreads = Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) }));
+    context_of("ada", content)
+}
+
+fn context_of(user: &str, content: &str) -> (RunContext, EmissionReceiver) {
     let (emissions, received) = emissions(16, 1 << 20);
-    let context = RunContext {
-        user_id: UserId::new("ada").unwrap(),
-        thread_id: ThreadId::generate(),
-        run_id: RunId::new(),
-        content: content.to_owned(),
-        cancelled: CancellationToken::new(),
-        search_threads: nothing,
-        emissions,
-    };
-    (context, received)
+    let user_id = UserId::new(user).unwrap();
+    (RunContext::new(user_id, ThreadId::generate(), RunId::new(), content, emissions), received)
 }
 
 async fn collect(mut received: EmissionReceiver) -> Vec<Emission> {
@@ -42,11 +35,13 @@ async fn collect(mut received: EmissionReceiver) -> Vec<Emission> {
 
 /// Runs to the end and checks what holds for every run.
 async fn run(agent: &Builtin, context: RunContext, received: EmissionReceiver) -> (Answer, Vec<Emission>) {
-    let (answer, emissions) = tokio::join!(agent.run(context), collect(received));
+    let usage = RunUsage::default();
+    let run = agent.run(context.with_usage(usage.clone()));
+    let (answer, emissions) = tokio::join!(run, collect(received));
     let answer = answer.unwrap();
+    assert_eq!(usage.total(), Usage::default());
     assert_well_formed(&emissions);
     assert_eq!(deltas(&emissions), answer.final_response);
-    assert_eq!(answer.usage, Usage::default());
     (answer, emissions)
 }
 
@@ -148,7 +143,7 @@ async fn tools_run_side_by_side() {
 async fn a_cancelled_tool_ends_at_once_and_is_reported() {
     let agent = Builtin::new();
     let (context, mut received) = context("Wait 40 seconds, and what is 2+2?");
-    let cancelled = context.cancelled.clone();
+    let cancelled = context.cancelled().clone();
     let run = tokio::spawn(agent.run(context));
     let mut emissions = Vec::new();
     // Once the quick tool has ended, the slow one is under way.
@@ -173,7 +168,7 @@ async fn counting_keeps_its_pace_and_can_be_cancelled() {
     assert!(matches!(&emissions[3], Emission::MessageDelta { delta } if delta == "1, "));
 
     let (context, mut received) = context("count from 1 to 1000 every 100 ms");
-    let cancelled = context.cancelled.clone();
+    let cancelled = context.cancelled().clone();
     let run = tokio::spawn(Builtin::new().run(context));
     while !matches!(received.recv().await, Some(Emission::MessageDelta { .. })) {}
     cancelled.cancel();
@@ -196,10 +191,10 @@ async fn a_search_reaches_the_runs_own_threads_only() {
     let agent = Builtin::new();
     let asked: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let runs = (0..50).map(|number| {
-        let (mut context, received) = context("Search my threads for whales of user 7 please");
-        let (owner, own_thread, asked) = (format!("user {number}"), context.thread_id.clone(), asked.clone());
-        context.user_id = UserId::new(&owner).unwrap();
-        context.search_threads = Arc::new(move |query, _| {
+        let owner = format!("user {number}");
+        let (context, received) = context_of(&owner, "Search my threads for whales of user 7 please");
+        let (own_thread, asked) = (context.thread_id().clone(), asked.clone());
+        let search: SearchThreads = Arc::new(move |query, _| {
             asked.lock().unwrap().push((owner.clone(), query));
             let hit = |thread_id, excerpt: String| ThreadHit {
                 thread_id,
@@ -212,7 +207,7 @@ async fn a_search_reaches_the_runs_own_threads_only() {
             let question = hit(own_thread.clone(), "…whales of user 7 please".to_owned());
             Box::pin(async { Ok(vec![question, found]) })
         });
-        run(&agent, context, received)
+        run(&agent, context.with_search(search), received)
     });
     for (number, (answer, _)) in futures_util::future::join_all(runs).await.into_iter().enumerate() {
         let expected = format!(
@@ -227,10 +222,10 @@ async fn a_search_reaches_the_runs_own_threads_only() {
 
 #[tokio::test]
 async fn a_failing_search_is_a_failing_tool() {
-    let (mut context, received) = context("Search my threads for whales");
-    context.search_threads =
+    let (context, received) = context("Search my threads for whales");
+    let search: SearchThreads =
         Arc::new(|_, _| Box::pin(async { Err(ToolError::new("unavailable", "Try later.")) }));
-    let (answer, emissions) = run(&Builtin::new(), context, received).await;
+    let (answer, emissions) = run(&Builtin::new(), context.with_search(search), received).await;
     assert_eq!(failures(&emissions), [&ToolError::new("unavailable", "Try later.")]);
     assert!(answer.final_response.contains("failed: Try later."));
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use wireproof_agents::{
-    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCompleted, ToolExecuting,
+    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCallId, ToolCompleted, ToolExecuting,
 };
-use wireproof_protocol::{ToolCallId, Usage};
 
 /// `five`: the five critical events. `burst N`: N status events at once. `pace HZ SECONDS BYTES`: status events at a rate,
 /// with so much text in each.
@@ -20,7 +19,7 @@ impl Agent for Probe {
 
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         Box::pin(async move {
-            let words: Vec<&str> = context.content.split_whitespace().collect();
+            let words: Vec<&str> = context.content().split_whitespace().collect();
             let number =
                 |index: usize| words.get(index).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
             match words.first().copied() {
@@ -32,7 +31,7 @@ impl Agent for Probe {
                 Some("pace") => pace(&context, number(1), number(2), number(3) as usize).await?,
                 _ => five(&context).await?,
             }
-            Ok(Answer { final_response: "Done.".to_owned(), usage: Usage::default() })
+            Ok(Answer::new("Done."))
         })
     }
 }
@@ -57,7 +56,7 @@ async fn five(context: &RunContext) -> Result<(), AgentError> {
     let tool_call_id = ToolCallId::new();
     let tool_name = "echo".to_owned();
     context.emit(Emission::Thinking { reasoning: "Echo what was said.".to_owned() }).await?;
-    let parameters = json!({ "text": context.content });
+    let parameters = json!({ "text": context.content() });
     context
         .emit(Emission::ToolExecuting(ToolExecuting {
             tool_call_id,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use wireproof_agents::{Agent, AgentError, Answer, Emission, RunContext};
-use wireproof_protocol::Usage;
 use wireproof_server::{Config, Server, StartError};
 
 struct Louder;
@@ -17,9 +16,9 @@ impl Agent for Louder {
     fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         Box::pin(async move {
             context.emit(Emission::Thinking { reasoning: "Capital letters will do.".to_owned() }).await?;
-            let answer = context.content.to_uppercase();
+            let answer = context.content().to_uppercase();
             context.emit(Emission::MessageDelta { delta: answer.clone() }).await?;
-            Ok(Answer { final_response: answer, usage: Usage::default() })
+            Ok(Answer::new(answer))
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::{
 mod bounds;
 mod counts;
 mod driver;
+mod history;
 mod inflight;
 mod recorder;
 mod recovery;

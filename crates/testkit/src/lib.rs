@@ -2,6 +2,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+/// The examples of the page on agents are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/agents.md")]
+mod agents_page {}
+
 mod account;
 mod client;
 mod deadline;

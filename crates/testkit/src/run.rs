@@ -1,6 +1,6 @@
 //! One run as a client saw it.
 
-use wireproof_protocol::{Event, EventBody, Outcome, RunId, RunRules};
+use wireproof_protocol::{Event, EventBody, Outcome, RunId, RunRules, Usage};
 
 use crate::diff::Diff;
 
@@ -61,6 +61,14 @@ impl Run {
     pub fn failure(&self) -> Option<&str> {
         self.events.iter().find_map(|event| match &event.body {
             EventBody::AgentCompleted { error: Some(error), .. } => Some(error.code.as_str()),
+            _ => None,
+        })
+    }
+
+    /// What it cost, once it ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.events.iter().find_map(|event| match &event.body {
+            EventBody::AgentCompleted { usage, .. } => Some(*usage),
             _ => None,
         })
     }

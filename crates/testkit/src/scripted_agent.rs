@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use wireproof_agents::{
-    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCompleted, ToolError, ToolExecuting,
+    Agent, AgentError, Answer, Emission, RunContext, StatusUpdate, ToolCallId, ToolCompleted, ToolError,
+    ToolExecuting, Usage,
 };
-use wireproof_protocol::{ToolCallId, Usage};
 
 /// What an agent does, step by step: to be given to [`crate::Builder::agent`] and asked for with
 /// [`crate::TestClient::chat_with`]. Without an end of its own it answers with what it said.
@@ -34,6 +34,7 @@ enum Does {
     Emit(Emission),
     Tool { name: String, parameters: Value, result: Result<Value, ToolError> },
     Wait(Duration),
+    Cost(Usage),
     Answer(String),
     Flood(Emission),
     Fail { code: String, message: String },
@@ -96,6 +97,11 @@ impl ScriptedAgent {
         self.then(Does::Wait(time))
     }
 
+    /// Costs this, on top of what it has cost.
+    pub fn costs(self, usage: Usage) -> Self {
+        self.then(Does::Cost(usage))
+    }
+
     /// Ends with this answer, whatever it said before.
     pub fn answers(self, text: &str) -> Self {
         self.then(Does::Answer(text.to_owned()))
@@ -135,11 +141,10 @@ impl ScriptedAgent {
                 Does::Tool { name, parameters, result } => call(&context, name, parameters, result).await?,
                 Does::Wait(time) => tokio::select! {
                     () = sleep(time) => {}
-                    () = context.cancelled.cancelled() => return Err(AgentError::Cancelled),
+                    () = context.cancelled().cancelled() => return Err(AgentError::Cancelled),
                 },
-                Does::Answer(final_response) => {
-                    return Ok(Answer { final_response, usage: Usage::default() });
-                }
+                Does::Cost(usage) => context.add_usage(usage),
+                Does::Answer(final_response) => return Ok(Answer::new(final_response)),
                 Does::Flood(emission) => loop {
                     context.emit(emission.clone()).await?;
                 },
@@ -148,7 +153,7 @@ impl ScriptedAgent {
                 Does::Hang => std::future::pending().await,
             }
         }
-        Ok(Answer { final_response: said, usage: Usage::default() })
+        Ok(Answer::new(said))
     }
 }
 

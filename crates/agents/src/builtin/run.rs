@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use wireproof_protocol::{ToolCallId, Usage};
 
 use super::{
     Tools,
@@ -14,7 +13,7 @@ use super::{
     plan::{self, Plan, PlanStep},
     tools::{compute, search_threads::ThreadSearch},
 };
-use crate::{AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting};
+use crate::{AgentError, Answer, Emission, RunContext, ToolCallId, ToolCompleted, ToolError, ToolExecuting};
 
 /// What a step came to.
 pub(super) type ToolResult = Result<Value, ToolError>;
@@ -25,30 +24,26 @@ pub(super) async fn run(tools: Arc<Tools>, context: RunContext) -> Result<Answer
     emit(&context, Emission::Thinking { reasoning: plan.reasoning() }).await?;
     let outcomes = follow(&tools, &context, &plan).await?;
     if plan.fails {
-        let (code, message) = ("failed_on_purpose", "The message asked for a failure.");
-        return Err(AgentError::Failed { code: code.to_owned(), message: message.to_owned() });
+        return Err(AgentError::failed("failed_on_purpose", "The message asked for a failure."));
     }
     let mut final_response = String::new();
     for part in answer::compose(&plan, &outcomes) {
         say(&context, part, &mut final_response).await?;
     }
-    Ok(Answer { final_response, usage: Usage::default() })
+    Ok(Answer::new(final_response))
 }
 
 /// Plans, when it is the user's turn.
 async fn think(tools: &Tools, context: &RunContext) -> Result<Plan, AgentError> {
     let planned = async {
-        let _turn = tools.turns.of(&context.user_id).await;
-        let content = context.content.clone();
+        let _turn = tools.turns.of(context.user_id()).await;
+        let content = context.content().to_owned();
         tools.workers.run(content.len(), move || plan::plan(&content)).await
     };
     tokio::select! {
         biased;
-        () = context.cancelled.cancelled() => Err(AgentError::Cancelled),
-        plan = planned => plan.ok_or_else(|| AgentError::Failed {
-            code: "internal".to_owned(),
-            message: "The message could not be planned.".to_owned(),
-        }),
+        () = context.cancelled().cancelled() => Err(AgentError::Cancelled),
+        plan = planned => plan.ok_or_else(|| AgentError::failed("internal", "The message could not be planned.")),
     }
 }
 
@@ -56,7 +51,7 @@ async fn think(tools: &Tools, context: &RunContext) -> Result<Plan, AgentError> 
 async fn emit(context: &RunContext, emission: Emission) -> Result<(), AgentError> {
     tokio::select! {
         biased;
-        () = context.cancelled.cancelled() => Err(AgentError::Cancelled),
+        () = context.cancelled().cancelled() => Err(AgentError::Cancelled),
         sent = context.emit(emission) => sent,
     }
 }
@@ -87,7 +82,7 @@ async fn follow(tools: &Tools, context: &RunContext, plan: &Plan) -> Result<Vec<
             .await?;
     }
     begun?;
-    if context.cancelled.is_cancelled() { Err(AgentError::Cancelled) } else { Ok(outcomes) }
+    if context.cancelled().is_cancelled() { Err(AgentError::Cancelled) } else { Ok(outcomes) }
 }
 
 async fn call(tools: &Tools, context: &RunContext, step: &PlanStep) -> ToolResult {
@@ -96,11 +91,11 @@ async fn call(tools: &Tools, context: &RunContext, step: &PlanStep) -> ToolResul
     let _turn = match step.tool {
         "timer" => None,
         _ => tokio::select! {
-            turn = tools.turns.of(&context.user_id) => Some(turn),
-            () = context.cancelled.cancelled() => return Err(cancelled()),
+            turn = tools.turns.of(context.user_id()) => Some(turn),
+            () = context.cancelled().cancelled() => return Err(cancelled()),
         },
     };
-    let (deadline, cancelled) = (tools.deadline, &context.cancelled);
+    let (deadline, cancelled) = (tools.deadline, context.cancelled());
     match step.tool {
         "search_threads" => {
             let link = Link::open(ThreadSearch::new(context)).await?;
@@ -138,7 +133,7 @@ async fn say(context: &RunContext, part: Part, said: &mut String) -> Result<(), 
                 if interval_ms > 0 {
                     tokio::select! {
                         _ = ticks.tick() => {}
-                        () = context.cancelled.cancelled() => return Err(AgentError::Cancelled),
+                        () = context.cancelled().cancelled() => return Err(AgentError::Cancelled),
                     }
                 }
                 said.push_str(&delta);

@@ -72,3 +72,13 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }
+
+impl std::ops::AddAssign for Usage {
+    /// Both costs together: an estimate when one of them is. A number that is too large for its field stays at the largest.
+    fn add_assign(&mut self, more: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(more.total_tokens);
+        self.estimated |= more.estimated;
+    }
+}

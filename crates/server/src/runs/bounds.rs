@@ -101,7 +101,7 @@ impl BoundExceeded {
 
 impl From<BoundExceeded> for AgentError {
     fn from(exceeded: BoundExceeded) -> Self {
-        Self::Failed { code: exceeded.code().to_owned(), message: exceeded.to_string() }
+        Self::failed(exceeded.code(), exceeded.to_string())
     }
 }
 

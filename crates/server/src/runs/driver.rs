@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use wireproof_agents::{Agent, AgentError, Answer};
-use wireproof_protocol::{ErrorCode, EventBody, RunId, RunRules, StatusUpdate, ThreadId, Timestamp, UserId};
+use wireproof_agents::{Agent, AgentError, Answer, RunUsage};
+use wireproof_protocol::{
+    ErrorCode, EventBody, MessageId, RunId, RunRules, StatusUpdate, ThreadId, Timestamp, UserId,
+};
 
 use super::{Runs, Slot, bounds, counts::Counts, recorder::RunRecorder};
 use crate::{
@@ -24,6 +26,7 @@ pub struct Run {
     pub run_id: RunId,
     /// The thread that was asked for; once the run is stored, the one it answers in.
     pub thread_id: ThreadId,
+    pub message_id: MessageId,
     pub content: String,
     /// When it was asked for, in Unix seconds: the time of its message and of its first event.
     pub asked_at: Timestamp,
@@ -36,6 +39,7 @@ pub struct Run {
     lease: Lease,
     counts: Counts,
     recorder: RunRecorder,
+    usage: RunUsage,
     progress: Progress,
 }
 
@@ -77,11 +81,12 @@ impl Run {
         let recorder = RunRecorder::new(user_id.clone(), thread_id.clone(), run_id, agent_name, rules)
             .bounded(runs.limits.bounds);
         let lease = Lease { run_id, number: 0 };
-        let progress = Progress::NotBegun;
+        let (message_id, usage, progress) = (MessageId::new(), RunUsage::default(), Progress::NotBegun);
         Self {
             user_id,
             run_id,
             thread_id,
+            message_id,
             content,
             asked_at,
             first,
@@ -91,6 +96,7 @@ impl Run {
             lease,
             counts,
             recorder,
+            usage,
             progress,
         }
     }
@@ -168,7 +174,8 @@ impl Run {
     /// What is to be stored of the run's end.
     fn decide_end(&mut self, end: AgentResult) -> FinishRun {
         let now = unix_now();
-        let (outcome, answer) = self.recorder.finish(end, self.counts.seconds() * 1e3, now);
+        let duration_ms = self.counts.seconds() * 1e3;
+        let (outcome, answer) = self.recorder.finish(end, self.usage.total(), duration_ms, now);
         let events = self.recorder.drain();
         self.slot.end_is_decided();
         FinishRun { user_id: self.user_id.clone(), lease: self.lease, events, outcome, answer, now }
@@ -191,10 +198,10 @@ impl Run {
 
     fn store_failed(&self, error: &StoreError) -> AgentError {
         if let StoreError::QuotaExceeded(full) = error {
-            return failed(ErrorCode::QuotaExceeded.as_str(), &full.to_string());
+            return AgentError::failed(ErrorCode::QuotaExceeded.as_str(), full.to_string());
         }
         tracing::error!(run_id = %self.run_id, %error, "the events of a run could not be stored");
-        failed("internal", "The run could not be recorded.")
+        AgentError::failed("internal", "The run could not be recorded.")
     }
 
     /// Stores what the agent said so far; what the store does not take stays with the recorder for the next try.
@@ -250,10 +257,6 @@ impl Run {
     }
 }
 
-fn failed(code: &str, message: &str) -> AgentError {
-    AgentError::Failed { code: code.to_owned(), message: message.to_owned() }
-}
-
 fn restarting() -> AgentError {
-    failed("server_restarting", "The server is restarting; ask again.")
+    AgentError::failed("server_restarting", "The server is restarting; ask again.")
 }

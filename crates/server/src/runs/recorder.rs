@@ -244,6 +244,7 @@ impl RunRecorder {
     pub fn finish(
         &mut self,
         end: Result<Answer, AgentError>,
+        usage: Usage,
         duration_ms: f64,
         now: Timestamp,
     ) -> (Outcome, Option<(MessageId, String)>) {
@@ -251,7 +252,7 @@ impl RunRecorder {
         let _ = self.flush(now);
         let end = end.and_then(|answer| self.check_answer(answer));
         self.close_open(&end, now);
-        let body = self.terminal(end, duration_ms);
+        let body = self.terminal(end, usage, duration_ms);
         let EventBody::AgentCompleted { outcome, final_response, .. } = &body else {
             unreachable!("a terminal event is an agent_completed")
         };
@@ -268,8 +269,7 @@ impl RunRecorder {
     fn check_answer(&self, answer: Answer) -> Result<Answer, AgentError> {
         let text = self.rules.text().1;
         self.budget.check_answer(&answer.final_response)?;
-        let failed =
-            |message: &str| AgentError::Failed { code: "agent_broke_rules".into(), message: message.into() };
+        let failed = |message: &str| AgentError::failed("agent_broke_rules", message);
         if !text.is_empty() && text != answer.final_response {
             return Err(failed("The agent's answer differs from what it streamed."));
         }
@@ -296,7 +296,7 @@ impl RunRecorder {
         }
     }
 
-    fn terminal(&self, end: Result<Answer, AgentError>, duration_ms: f64) -> EventBody {
+    fn terminal(&self, end: Result<Answer, AgentError>, usage: Usage, duration_ms: f64) -> EventBody {
         let begun = self.rules.text().0;
         match end {
             Ok(answer) => EventBody::AgentCompleted {
@@ -304,7 +304,7 @@ impl RunRecorder {
                 message_id: Some(self.message_id),
                 final_response: Some(answer.final_response),
                 error: None,
-                usage: answer.usage,
+                usage,
                 duration_ms,
             },
             Err(AgentError::Cancelled) => EventBody::AgentCompleted {
@@ -312,7 +312,7 @@ impl RunRecorder {
                 message_id: begun,
                 final_response: None,
                 error: None,
-                usage: Usage::default(),
+                usage,
                 duration_ms,
             },
             Err(AgentError::Failed { code, message }) => {
@@ -322,7 +322,7 @@ impl RunRecorder {
                     message_id: begun,
                     final_response: None,
                     error: Some(RunError { code, message }),
-                    usage: Usage::default(),
+                    usage,
                     duration_ms,
                 }
             }

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wireproof_agents::AgentError;
-use wireproof_protocol::{EventBody, Outcome};
+use wireproof_protocol::{EventBody, Outcome, Usage};
 
 use super::{RunLimits, Runs, recorder::RunRecorder};
 use crate::{
@@ -172,11 +172,11 @@ impl Runs {
             tracing::error!(run_id = %run.run_id, user_id = %run.user_id, %violation, "a run ends without an event");
             return Ok(None);
         }
-        let error = AgentError::Failed {
-            code: "server_restarted".to_owned(),
-            message: "The server restarted before the run ended; ask again.".to_owned(),
-        };
-        let (outcome, answer) = recorder.finish(Err(error), (now - run.created_at).max(0.0) * 1e3, now);
+        let error =
+            AgentError::failed("server_restarted", "The server restarted before the run ended; ask again.");
+        let duration_ms = (now - run.created_at).max(0.0) * 1e3;
+        // What it cost was known to the dead process alone.
+        let (outcome, answer) = recorder.finish(Err(error), Usage::default(), duration_ms, now);
         let events = recorder.drain();
         debug_assert!(
             events.last().is_some_and(|event| matches!(event.body, EventBody::AgentCompleted { .. }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use wireproof_agents::Agent;
-use wireproof_protocol::{ControlBody, ErrorCode, MessageId, RunId, ThreadId, UserId, shorten};
+use wireproof_protocol::{ControlBody, ErrorCode, RunId, ThreadId, UserId, shorten};
 
 use super::{
     Runs,
@@ -92,7 +92,7 @@ impl Runs {
             request: request.request,
             thread_id: run.thread_id.clone(),
             title: title_of(&run.content),
-            message_id: MessageId::new(),
+            message_id: run.message_id,
             content: run.content.clone(),
             run_id,
             agent_name: run.agent.name().to_owned(),

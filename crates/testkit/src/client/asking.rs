@@ -90,6 +90,12 @@ impl TestClient {
         self.request_run(json!({ "type": "chat", "content": content, "agent": agent })).await
     }
 
+    /// Says something to an agent in a thread, which is made if there is none of that name; panics unless it is accepted.
+    pub async fn chat_in(&self, thread_id: &ThreadId, agent: &str, content: &str) -> Accepted {
+        let frame = json!({ "type": "chat", "content": content, "agent": agent, "thread_id": thread_id });
+        self.request_run(frame).await
+    }
+
     /// Sends a request for a run; panics unless it is accepted.
     pub async fn request_run(&self, frame: Value) -> Accepted {
         self.try_request_run(frame).await.unwrap_or_else(|unmet| panic!("{unmet}"))

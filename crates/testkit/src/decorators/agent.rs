@@ -47,34 +47,30 @@ impl Agent for FaultyAgent {
         self.inner.may_begin_early(content)
     }
 
-    fn run(&self, mut context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
+    fn run(&self, context: RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> {
         match self.fault {
-            AgentFault::Answers(content) => {
-                context.content = content.to_owned();
-                self.inner.run(context)
-            }
+            AgentFault::Answers(content) => self.inner.run(context.with_content(content)),
             AgentFault::HoldsPieces => Box::pin(hold_pieces(self.inner.clone(), context)),
         }
     }
 }
 
 /// Runs the agent, and passes the pieces of its answer on once it has ended.
-async fn hold_pieces(agent: Arc<dyn Agent>, mut context: RunContext) -> Result<Answer, AgentError> {
+async fn hold_pieces(agent: Arc<dyn Agent>, outer: RunContext) -> Result<Answer, AgentError> {
     let (sender, mut reported) = emissions(WAITING.0, WAITING.1);
-    let outer = std::mem::replace(&mut context.emissions, sender);
-    let (mut inner, mut held) = (agent.run(context), Vec::new());
+    let (mut inner, mut held) = (agent.run(outer.clone().with_emissions(sender)), Vec::new());
     let answer = loop {
         tokio::select! {
             biased;
             Some(emission) = reported.recv() => match emission {
                 Emission::MessageDelta { .. } => held.push(emission),
-                other => outer.send(other).await?,
+                other => outer.emit(other).await?,
             },
             answer = &mut inner => break answer,
         }
     };
     for emission in held.into_iter().chain(std::iter::from_fn(|| reported.try_recv())) {
-        outer.send(emission).await?;
+        outer.emit(emission).await?;
     }
     answer
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wireproof_agents::{
     Agent, AgentError, Answer, Emission, RunContext, ToolCompleted, ToolError, ToolExecuting,
 };
-use wireproof_protocol::{ToolCallId, Usage};
+use wireproof_protocol::ToolCallId;
 use wireproof_testkit::TestServer;
 
 type Act = Arc<dyn Fn(RunContext) -> BoxFuture<'static, Result<Answer, AgentError>> + Send + Sync>;
@@ -63,14 +63,14 @@ where
 /// An agent that waits until its run is to end, and then ends at once.
 pub fn patient() -> Arc<dyn Agent> {
     acting("patient", |context| async move {
-        context.cancelled.cancelled().await;
+        context.cancelled().cancelled().await;
         Err(AgentError::Cancelled)
     })
 }
 
 /// The answer with this text.
 pub fn answer(text: &str) -> Result<Answer, AgentError> {
-    Ok(Answer { final_response: text.to_owned(), usage: Usage::default() })
+    Ok(Answer::new(text))
 }
 
 pub fn delta(text: &str) -> Emission {

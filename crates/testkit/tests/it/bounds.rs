@@ -127,7 +127,7 @@ async fn an_agent_that_floods_while_it_is_stopped_stores_no_more_than_any_other(
     let server = TestServer::builder()
         .agents([acting("when_told_to_stop", move |context| async move {
             context.emit(delta("Before. ")).await?;
-            context.cancelled.cancelled().await;
+            context.cancelled().cancelled().await;
             loop {
                 context.emit(status(50_000)).await?;
             }

@@ -117,7 +117,7 @@ async fn the_agent_of_a_refused_message_is_stopped_and_nobody_hears_it() {
             let _gone = Gone(told.clone());
             let _ = told.send("begun");
             context.emit(delta("early")).await?;
-            context.cancelled.cancelled().await;
+            context.cancelled().cancelled().await;
             Err(AgentError::Cancelled)
         }
     });
@@ -143,7 +143,7 @@ async fn the_agent_of_a_refused_message_is_stopped_and_nobody_hears_it() {
 #[tokio::test]
 async fn an_early_agent_finds_its_own_message() {
     let agent = early("seeker", |context| async move {
-        let hits = (context.search_threads)(context.content.clone(), 5).await;
+        let hits = context.search_threads(context.content(), 5).await;
         answer(&hits.map_or_else(|e| e.to_string(), |hits| hits.len().to_string()))
     });
     let server = server(agent, QuotaConfig::default()).await;

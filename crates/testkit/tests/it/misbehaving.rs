@@ -196,7 +196,7 @@ async fn an_agent_that_goes_on_after_a_cancel_is_cut_off() {
             }),
             acting("finishes", |context| async move {
                 context.emit(delta("Before. ")).await?;
-                context.cancelled.cancelled().await;
+                context.cancelled().cancelled().await;
                 let id = ToolCallId::new();
                 context.emit(executing(id, "cleanup")).await?;
                 context.emit(completed(id, "cleanup")).await?;
@@ -204,7 +204,7 @@ async fn an_agent_that_goes_on_after_a_cancel_is_cut_off() {
                 answer("Before. After.")
             }),
             acting("breaks_rules_late", |context| async move {
-                context.cancelled.cancelled().await;
+                context.cancelled().cancelled().await;
                 let id = ToolCallId::new();
                 context.emit(completed(id, "never begun")).await?;
                 context.emit(executing(id, "open")).await?;

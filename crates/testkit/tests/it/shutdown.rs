@@ -52,7 +52,7 @@ async fn runs_that_outlast_the_drain_end_as_failed_before_the_close() {
                 let mut said = String::new();
                 for number in 0..10_000 {
                     let text = format!("{number} ");
-                    if context.emit(delta(&text)).await.is_err() || context.cancelled.is_cancelled() {
+                    if context.emit(delta(&text)).await.is_err() || context.cancelled().is_cancelled() {
                         break;
                     }
                     said.push_str(&text);

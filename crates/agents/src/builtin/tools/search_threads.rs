@@ -46,9 +46,9 @@ impl ThreadSearch {
     /// The search of this run's user.
     pub(crate) fn new(context: &RunContext) -> Self {
         Self {
-            search: context.search_threads.clone(),
-            thread_id: context.thread_id.clone(),
-            question: context.content.clone(),
+            search: context.search.clone(),
+            thread_id: context.thread_id().clone(),
+            question: context.content().to_owned(),
         }
     }
 

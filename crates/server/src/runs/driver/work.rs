@@ -10,7 +10,7 @@ use tokio_util::{
 use wireproof_agents::{AgentError, Emission, EmissionReceiver, RunContext, emissions};
 use wireproof_protocol::RunViolation;
 
-use super::{AgentResult, Progress, Run, failed, restarting};
+use super::{AgentResult, Progress, Run, restarting};
 use crate::{
     clock::unix_now,
     runs::{Runs, recorder::NotTaken},
@@ -53,15 +53,14 @@ impl Run {
     pub(super) fn spawn_agent(&self, runs: &Runs) -> Work {
         let (emissions, said) = emissions(EMISSIONS, EMISSION_BYTES);
         let (stop, stored) = (CancellationToken::new(), CancellationToken::new());
-        let context = RunContext {
-            user_id: self.user_id.clone(),
-            thread_id: self.thread_id.clone(),
-            run_id: self.run_id,
-            content: self.content.clone(),
-            cancelled: stop.clone(),
-            search_threads: runs.search_for(&self.user_id, stored.clone()),
-            emissions,
-        };
+        let (user_id, thread_id) = (self.user_id.clone(), self.thread_id.clone());
+        let earlier = runs.earlier_for(&user_id, &thread_id, self.message_id, stored.clone());
+        let search = runs.search_for(&user_id, stored.clone());
+        let context = RunContext::new(user_id, thread_id, self.run_id, self.content.clone(), emissions)
+            .with_cancelled(stop.clone())
+            .with_history(self.message_id, earlier)
+            .with_search(search)
+            .with_usage(self.usage.clone());
         // The call itself stands inside the task: an agent may panic before it returns its future.
         let agent = self.agent.clone();
         let agent = AbortOnDropHandle::new(tokio::spawn(async move { agent.run(context).await }));
@@ -148,7 +147,7 @@ impl Run {
                 biased;
                 () = self.slot.cancelled.cancelled() => return Stopped::ByUs(AgentError::Cancelled),
                 () = runs.draining.cancelled() => return Stopped::ByUs(restarting()),
-                () = sleep_until(deadline) => return Stopped::ByUs(failed("run_timeout", "The run took too long and was ended.")),
+                () = sleep_until(deadline) => return Stopped::ByUs(AgentError::failed("run_timeout", "The run took too long and was ended.")),
                 first = said.recv(), if open => {
                     open = first.is_some();
                     if let Some(emission) = first && let Err(e) = self.take(emission) {
@@ -229,18 +228,18 @@ impl Run {
 
     fn joined(&self, joined: Result<AgentResult, JoinError>) -> AgentResult {
         match joined {
-            Ok(Err(AgentError::Cancelled)) => Err(failed("agent_stopped", "The agent stopped by itself.")),
+            Ok(Err(AgentError::Cancelled)) => Err(AgentError::failed("agent_stopped", "The agent stopped by itself.")),
             Ok(end) => end,
             // Not what it said: that may hold what the user said.
             Err(_) => {
                 tracing::error!(run_id = %self.run_id, agent = self.agent.name(), "an agent panicked");
-                Err(failed("agent_panicked", "The agent failed with an internal error."))
+                Err(AgentError::failed("agent_panicked", "The agent failed with an internal error."))
             }
         }
     }
 
     fn broke_rules(&self, violation: &RunViolation) -> AgentError {
         tracing::error!(run_id = %self.run_id, agent = self.agent.name(), %violation, "an agent broke the rules of a run");
-        failed("agent_broke_rules", "The agent said something that no run may say.")
+        AgentError::failed("agent_broke_rules", "The agent said something that no run may say.")
     }
 }
