@@ -10,8 +10,8 @@ use std::{
 };
 
 use wireproof_agents::{
-    Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, RunId, RunUsage, SearchThreads,
-    ThreadHit, ThreadId, ToolCompleted, ToolError, ToolExecuting, Usage, UserId, emissions,
+    Agent, AgentError, Answer, Builtin, Emission, EmissionReceiver, RunContext, RunId, RunUsage,
+    SearchThreads, ThreadHit, ThreadId, ToolCompleted, ToolError, ToolExecuting, Usage, UserId, emissions,
 };
 
 /// A run's context and the end where its emissions come out.

@@ -29,6 +29,7 @@ impl Agent for Remembering {
     }
 }
 
+/// Asks it twice in one thread.
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() {
     let server = TestServer::builder().agent(Remembering).start().await;

@@ -32,8 +32,7 @@ impl Runs {
                 stored.cancelled().await;
                 let most = most.min(MOST_MESSAGES - 1);
                 let rows = (most + 1 + MOST_LATER) as u64;
-                let read =
-                    while_away(wait, &draining, || store.messages(&user_id, &thread_id, rows, None));
+                let read = while_away(wait, &draining, || store.messages(&user_id, &thread_id, rows, None));
                 match in_time(wait + STORE_PATIENCE, read).await {
                     Ok((messages, ..)) => Ok(before(message_id, messages, most)),
                     // The thread was deleted meanwhile.

@@ -82,7 +82,8 @@ async fn messages_have_the_ids_of_the_thread() {
     ada.expect_run_completed(first.run_id).await;
     let ids = told(&ada, &ada.chat_in(&first.thread_id, "ids", "which").await).await;
     let page = user.get(&format!("/api/threads/{}/messages", first.thread_id)).await.json;
-    let shown: Vec<_> = page["messages"].as_array().unwrap().iter().map(|m| m["message_id"].clone()).collect();
+    let shown: Vec<_> =
+        page["messages"].as_array().unwrap().iter().map(|m| m["message_id"].clone()).collect();
     assert_eq!(ids.as_array().unwrap()[..], shown[..3]);
 }
 
@@ -94,8 +95,7 @@ async fn a_partial_answer_is_marked() {
     let first = ada.chat_with("torn", "go").await;
     ada.expect_run_completed(first.run_id).await;
     let history = recited(&ada, &first.thread_id, "more").await;
-    let expected =
-        json!([["user", "go", false], ["assistant", "Half of ", true], ["user", "more", false]]);
+    let expected = json!([["user", "go", false], ["assistant", "Half of ", true], ["user", "more", false]]);
     assert_eq!(history, expected);
 }
 

@@ -228,7 +228,9 @@ impl Run {
 
     fn joined(&self, joined: Result<AgentResult, JoinError>) -> AgentResult {
         match joined {
-            Ok(Err(AgentError::Cancelled)) => Err(AgentError::failed("agent_stopped", "The agent stopped by itself.")),
+            Ok(Err(AgentError::Cancelled)) => {
+                Err(AgentError::failed("agent_stopped", "The agent stopped by itself."))
+            }
             Ok(end) => end,
             // Not what it said: that may hold what the user said.
             Err(_) => {
