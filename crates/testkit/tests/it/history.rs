@@ -10,7 +10,7 @@ use wireproof_server::config::QuotaConfig;
 use wireproof_testkit::{Accepted, ScriptedAgent, TestClient, TestServer, event};
 
 use crate::{
-    acting::{acting, answer, pure},
+    acting::{acting, answer, early},
     runs::ended,
 };
 
@@ -117,7 +117,7 @@ async fn another_users_thread_is_never_seen() {
 /// An early agent looked into the store before its message was there, and was told of nothing before it.
 #[tokio::test]
 async fn the_history_of_an_early_agent_waits_for_its_message() {
-    let server = TestServer::builder().agents([pure("reciting", recite)]).start().await;
+    let server = TestServer::builder().agents([early("reciting", recite)]).start().await;
     let ada = server.user("ada").connect().await;
     let first = ada.chat_with("reciting", "one").await;
     let only = told(&ada, &first).await;
@@ -133,7 +133,7 @@ async fn the_history_of_an_early_agent_waits_for_its_message() {
 #[tokio::test]
 async fn an_early_agent_of_a_refused_message_reads_nothing() {
     let (told, mut heard) = mpsc::unbounded_channel();
-    let agent = pure("curious", move |context| {
+    let agent = early("curious", move |context| {
         let told = told.clone();
         async move {
             let history = context.history(5).await?;
@@ -155,7 +155,7 @@ async fn an_early_agent_of_a_refused_message_reads_nothing() {
 
 #[tokio::test]
 async fn a_history_has_the_latest_messages_whole_and_at_most_a_hundred() {
-    let quick = pure("quick", |context| async move { answer(&format!("to {}", context.content())) });
+    let quick = early("quick", |context| async move { answer(&format!("to {}", context.content())) });
     let server = TestServer::builder()
         .agents([reciting(), quick])
         .config(|config| (config.limits.messages_per_minute, config.limits.message_burst) = (6_000, 1_000))

@@ -8,7 +8,7 @@ use wireproof_protocol::{Outcome, Usage};
 use wireproof_testkit::{ScriptedAgent, TestServer, event};
 
 use crate::{
-    acting::{acting, answer, delta, pure},
+    acting::{acting, answer, delta, early},
     runs::ended,
 };
 
@@ -29,7 +29,7 @@ async fn a_run_that_ends_by_itself_tells_what_it_cost() {
         .agent(costly("good"))
         .agent(costly("failing").fails("no_model", "The model is away."))
         .agent(costly("panicking").panics("oh"))
-        .agents([pure("early", |context| async move {
+        .agents([early("early", |context| async move {
             context.add_usage(cost(100, 20));
             context.add_usage(cost(7, 3));
             answer("at once")
