@@ -79,6 +79,6 @@ impl std::ops::AddAssign for Usage {
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
         self.total_tokens = self.total_tokens.saturating_add(more.total_tokens);
-        self.estimated |= more.estimated;
+        self.estimated = self.estimated || more.estimated;
     }
 }
