@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 7] = [
     &["xtask", "wireproof-generated"],
     &["wireproof-protocol"],
     &["wireproof-client", "wireproof-agents"],
-    &["wireproof-server"],
+    &["wireproof-server", "wireproof-model"],
     &["wireproof-testkit", "wireproof-faultproxy"],
     &["wireproof-judge"],
     &["wireproof", "wireproof-bench", "wireproof-fuzzing"],

@@ -5,8 +5,19 @@ use std::collections::BTreeMap;
 use crate::paths::tokens;
 use crate::{Source, assert_none, sources_of};
 
-const CRATES: [&str; 10] =
-    ["protocol", "client", "agents", "server", "testkit", "faultproxy", "judge", "cli", "bench", "fuzzing"];
+const CRATES: [&str; 11] = [
+    "protocol",
+    "client",
+    "agents",
+    "model",
+    "server",
+    "testkit",
+    "faultproxy",
+    "judge",
+    "cli",
+    "bench",
+    "fuzzing",
+];
 
 /// Every name of a public type that is given more than once, with the places.
 fn homonyms(sources: &[Source]) -> BTreeMap<String, Vec<String>> {
