@@ -83,16 +83,21 @@ impl ToolCalls {
         }
     }
 
-    /// The calls in the order of their beginning; ids made here are `PREFIX_NUMBER`.
+    /// The calls in the order of their beginning; ids made here are `PREFIX_NUMBER`, with a number that is free.
     pub(crate) fn finish(self, prefix: &str) -> Result<Vec<ToolCall>, StreamError> {
         let mut calls: Vec<ToolCall> = Vec::new();
         for (number, slot) in self.0.into_iter().enumerate() {
             if slot.name.is_empty() {
                 return Err(StreamError::Malformed);
             }
-            let taken = slot.id.is_empty() || calls.iter().any(|call| call.id == slot.id);
+            let mut id = slot.id;
+            let mut made = number;
+            while id.is_empty() || calls.iter().any(|call| call.id == id) {
+                id = format!("{prefix}_{made}");
+                made += 1;
+            }
             calls.push(ToolCall {
-                id: if taken { format!("{prefix}_{number}") } else { slot.id },
+                id,
                 name: slot.name,
                 arguments: match slot.arguments.trim() {
                     "" => Ok(Map::new()),

@@ -134,6 +134,13 @@ fn tool_calls_are_put_together() {
     assert_eq!(calls(&[json!({"index": 0}), json!({})]), [""; 0], "empty pieces are no calls");
 }
 
+/// An id made for a call without one was that of an earlier call.
+#[test]
+fn ids_made_here_are_not_those_of_the_server() {
+    let call = |id: &str, name: &str| json!({"id": id, "function": {"name": name}});
+    assert_eq!(calls(&[call("call_1", "f"), call("", "g")]), ["call_1 f {}", "call_2 g {}"]);
+}
+
 #[test]
 fn bad_arguments_are_kept_as_text_and_a_call_without_a_name_is_refused() {
     let part = |function: Value| deltas(&[json!({"tool_calls": [{"index": 0, "function": function}]})]);
